@@ -1,0 +1,189 @@
+package rawspan
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+)
+
+// Put writes the known facts of l as attributes.
+func (l *Link) Put(m pcommon.Map) {
+	if l.ReqSeq != 0 {
+		m.PutInt(AttrReqSeq, int64(l.ReqSeq))
+	}
+	if l.RespSeq != 0 {
+		m.PutInt(AttrRespSeq, int64(l.RespSeq))
+	}
+	if l.Systrace != 0 {
+		m.PutStr(AttrSystrace, FormatID(l.Systrace))
+	}
+	if l.PseudoThread != 0 {
+		m.PutStr(AttrPseudoThread, FormatID(l.PseudoThread))
+	}
+	if len(l.Hints) > 0 {
+		putStrings(m, AttrLinkHint, l.Hints)
+		m.PutDouble(AttrLinkConfidence, l.HintConfidence)
+	}
+	putAddr(m, AttrLocalAddress, AttrLocalPort, l.Local)
+	putAddr(m, AttrPeerAddress, AttrPeerPort, l.Peer)
+	if l.Connection != "" {
+		m.PutStr(AttrConnection, l.Connection)
+	}
+	putStrings(m, AttrReqRequestID, l.ReqRequestID)
+	putStrings(m, AttrRespRequestID, l.RespRequestID)
+	if l.AppTraceID != [16]byte{} {
+		m.PutStr(AttrAppTraceID, hex.EncodeToString(l.AppTraceID[:]))
+	}
+	if l.AppParentID != [8]byte{} {
+		m.PutStr(AttrAppParentID, hex.EncodeToString(l.AppParentID[:]))
+	}
+	if l.HasAppSampled {
+		m.PutBool(AttrAppSampled, l.AppSampled)
+	}
+	if l.Pending {
+		m.PutBool(AttrPending, true)
+	}
+}
+
+// ReadLink reads the link attributes of s. An attribute of the wrong type, a zero or a malformed
+// id counts as absent and adds one to malformed.
+func ReadLink(s ptrace.Span) (l Link, malformed int) {
+	bad := func() { malformed++ }
+	s.Attributes().Range(func(k string, v pcommon.Value) bool {
+		switch k {
+		case AttrReqSeq:
+			l.ReqSeq = readSeq(v, bad)
+		case AttrRespSeq:
+			l.RespSeq = readSeq(v, bad)
+		case AttrSystrace:
+			l.Systrace = readID(v, bad)
+		case AttrPseudoThread:
+			l.PseudoThread = readID(v, bad)
+		case AttrLinkHint:
+			l.Hints = readStrings(v, bad)
+		case AttrLinkConfidence:
+			switch v.Type() {
+			case pcommon.ValueTypeDouble:
+				l.HintConfidence = v.Double()
+			default:
+				bad()
+			}
+		case AttrLocalAddress:
+			l.Local = netip.AddrPortFrom(readAddr(v, bad), l.Local.Port())
+		case AttrPeerAddress:
+			l.Peer = netip.AddrPortFrom(readAddr(v, bad), l.Peer.Port())
+		case AttrLocalPort:
+			l.Local = netip.AddrPortFrom(l.Local.Addr(), readPort(v, bad))
+		case AttrPeerPort:
+			l.Peer = netip.AddrPortFrom(l.Peer.Addr(), readPort(v, bad))
+		case AttrConnection:
+			l.Connection = v.Str()
+		case AttrReqRequestID:
+			l.ReqRequestID = readStrings(v, bad)
+		case AttrRespRequestID:
+			l.RespRequestID = readStrings(v, bad)
+		case AttrAppTraceID:
+			readHex(v, l.AppTraceID[:], bad)
+		case AttrAppParentID:
+			readHex(v, l.AppParentID[:], bad)
+		case AttrAppSampled:
+			if v.Type() != pcommon.ValueTypeBool {
+				bad()
+				break
+			}
+			l.AppSampled, l.HasAppSampled = v.Bool(), true
+		case AttrPending:
+			l.Pending = v.Type() == pcommon.ValueTypeBool && v.Bool()
+		}
+		return true
+	})
+	return l, malformed
+}
+
+// FormatID writes a 64-bit id the way the contract spells it: 16 lower-case hex digits.
+func FormatID(id uint64) string { return fmt.Sprintf("%016x", id) }
+
+func putStrings(m pcommon.Map, key string, values []string) {
+	if len(values) == 0 {
+		return
+	}
+	s := m.PutEmptySlice(key)
+	for _, v := range values {
+		s.AppendEmpty().SetStr(v)
+	}
+}
+
+func putAddr(m pcommon.Map, addrKey, portKey string, a netip.AddrPort) {
+	if !a.IsValid() {
+		return
+	}
+	m.PutStr(addrKey, a.Addr().String())
+	m.PutInt(portKey, int64(a.Port()))
+}
+
+func readSeq(v pcommon.Value, bad func()) uint32 {
+	if v.Type() != pcommon.ValueTypeInt || v.Int() <= 0 || v.Int() > 0xffffffff {
+		bad()
+		return 0
+	}
+	return uint32(v.Int())
+}
+
+func readPort(v pcommon.Value, bad func()) uint16 {
+	if v.Type() != pcommon.ValueTypeInt || v.Int() < 0 || v.Int() > 0xffff {
+		bad()
+		return 0
+	}
+	return uint16(v.Int())
+}
+
+func readAddr(v pcommon.Value, bad func()) netip.Addr {
+	a, err := netip.ParseAddr(v.Str())
+	if err != nil {
+		bad()
+	}
+	return a
+}
+
+func readID(v pcommon.Value, bad func()) uint64 {
+	id, err := strconv.ParseUint(v.Str(), 16, 64)
+	if err != nil || id == 0 {
+		bad()
+		return 0
+	}
+	return id
+}
+
+func readHex(v pcommon.Value, dst []byte, bad func()) {
+	s := v.Str()
+	if len(s) != 2*len(dst) {
+		bad()
+		return
+	}
+	if _, err := hex.Decode(dst, []byte(s)); err != nil {
+		clear(dst)
+		bad()
+	}
+}
+
+func readStrings(v pcommon.Value, bad func()) []string {
+	switch v.Type() {
+	case pcommon.ValueTypeStr:
+		return []string{v.Str()}
+	case pcommon.ValueTypeSlice:
+		out := make([]string, 0, v.Slice().Len())
+		for _, e := range v.Slice().All() {
+			if e.Type() == pcommon.ValueTypeStr {
+				out = append(out, e.Str())
+			}
+		}
+		return out
+	default:
+		bad()
+		return nil
+	}
+}
