@@ -12,7 +12,7 @@ import (
 )
 
 // SchemaURL pins the semantic conventions that raw spans follow.
-const SchemaURL = "https://opentelemetry.io/schemas/1.41.0"
+const SchemaURL = "https://opentelemetry.io/schemas/1.43.0"
 
 // ScopeName is the instrumentation scope of raw spans.
 const ScopeName = "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver"
