@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Socket identity and TCP sequence, from the kernel's own structures. */
+#ifndef CONN_BPF_H
+#define CONN_BPF_H
+
+#include "maps.bpf.h"
+
+/* The TCP socket behind a file descriptor of the current task, or 0. */
+static __always_inline __u64 tcp_sock_of_fd(__s32 fd)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **fds, *file = 0;
+	struct socket *socket;
+	struct sock *sk;
+	__u16 family;
+
+	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+		return 0;
+	fds = BPF_CORE_READ(fdt, fd);
+	if (bpf_core_read(&file, sizeof(file), &fds[fd]) || !file)
+		return 0;
+	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	sk = BPF_CORE_READ(socket, sk);
+	if (!sk)
+		return 0;
+	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	if (family != AF_INET && family != AF_INET6)
+		return 0;
+	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+		return 0;
+	return (__u64)sk;
+}
+
+/* The position at which the next byte will be written. */
+static __always_inline __u32 write_seq_of(__u64 sk)
+{
+	return BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+}
+
+/* The position of the next byte to read. */
+static __always_inline __u32 copied_seq_of(__u64 sk)
+{
+	return BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+}
+
+static __always_inline __u32 netns_of(__u64 sk)
+{
+	return BPF_CORE_READ((struct sock *)sk, __sk_common.skc_net.net, ns.inum);
+}
+
+static __always_inline __u32 ports_of(__u64 sk)
+{
+	struct sock *s = (struct sock *)sk;
+
+	return ((__u32)BPF_CORE_READ(s, __sk_common.skc_num) << 16) |
+	       bpf_ntohs(BPF_CORE_READ(s, __sk_common.skc_dport));
+}
+
+static __always_inline void map_ipv4(__u8 out[16], __be32 addr)
+{
+	__builtin_memset(out, 0, 10);
+	out[10] = 0xff;
+	out[11] = 0xff;
+	__builtin_memcpy(out + 12, &addr, 4);
+}
+
+static __always_inline void read_addresses(__u64 sk, struct data_event *e)
+{
+	struct sock *s = (struct sock *)sk;
+	__u32 ports = ports_of(sk);
+
+	e->lport = ports >> 16;
+	e->rport = ports & 0xffff;
+	e->netns = netns_of(sk);
+	if (BPF_CORE_READ(s, __sk_common.skc_family) == AF_INET) {
+		map_ipv4(e->laddr, BPF_CORE_READ(s, __sk_common.skc_rcv_saddr));
+		map_ipv4(e->raddr, BPF_CORE_READ(s, __sk_common.skc_daddr));
+		return;
+	}
+	BPF_CORE_READ_INTO(&e->laddr, s, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+	BPF_CORE_READ_INTO(&e->raddr, s, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+}
+
+/* Follow a connection from here. role 0: it existed before; the end that a listener has is the
+ * server. Returns the entry, or 0 when the map is full. */
+static __always_inline struct conn *conn_add(__u64 sk, __u32 tgid, __u8 role)
+{
+	struct conn c = {};
+
+	c.ports = ports_of(sk);
+	if (!role) {
+		struct listen_port port = {.netns = netns_of(sk), .port = c.ports >> 16};
+
+		role = bpf_map_lookup_elem(&listen_ports, &port) ? ROLE_SERVER : ROLE_CLIENT;
+		c.flags = CONN_MIDSTREAM;
+	}
+	c.id = new_id();
+	c.tgid = tgid;
+	c.role = role;
+	c.last_dir = DIR_NONE;
+	if (bpf_map_update_elem(&conns, &sk, &c, BPF_ANY)) {
+		count_loss(LOSS_CONNS_FULL);
+		return 0;
+	}
+	return bpf_map_lookup_elem(&conns, &sk);
+}
+
+/* The connection of a socket that moves bytes; follows it from here if it was not yet. */
+static __always_inline struct conn *conn_get(__u64 sk, __u32 tgid)
+{
+	struct conn *c = bpf_map_lookup_elem(&conns, &sk);
+
+	if (c && c->ports == ports_of(sk))
+		return c;
+	/* A closed socket never reaches TCP_CLOSE again: an entry for it would stay for ever. */
+	if (BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state) == TCP_CLOSE)
+		return 0;
+	return conn_add(sk, tgid, 0);
+}
+
+#endif

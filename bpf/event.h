@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The records that leave the kernel. This header is the only definition of their layout: the Go
+ * types are generated from it (bpf2go -type), and TestLayout compares the two.
+ *
+ * All integers are in host byte order, times are CLOCK_MONOTONIC nanoseconds, addresses are 16
+ * bytes in network order with IPv4 mapped into IPv6 (RFC 4291 section 2.5.5.2).
+ */
+#ifndef EVENT_H
+#define EVENT_H
+
+enum event_kind {
+	EVENT_DATA = 1,
+	EVENT_CONN = 2,
+	EVENT_EVIDENCE = 3,
+	EVENT_PROCESS = 4,
+};
+
+enum direction {
+	DIR_IN = 0,
+	DIR_OUT = 1,
+	DIR_NONE = 2,
+};
+
+/* How a connection came about, seen from the process that holds the socket. */
+enum role {
+	ROLE_SERVER = 1,
+	ROLE_CLIENT = 2,
+};
+
+enum data_flags {
+	/* The connection existed before its first byte was seen: the stream starts anywhere. */
+	DATA_MIDSTREAM = 1,
+	/* Two threads moved bytes at once: seq was derived from the position after the call. */
+	DATA_SEQ_DERIVED = 2,
+};
+
+/* Bytes that moved. Followed by `captured` bytes of payload. */
+struct data_event {
+	__u8 kind;  /* EVENT_DATA */
+	__u8 dir;   /* enum direction: IN or OUT */
+	__u8 role;  /* enum role */
+	__u8 flags; /* enum data_flags */
+	__u32 tgid;
+	__u32 tid;
+	__u32 netns; /* inode of the network namespace */
+	__u64 ts;    /* OUT: when the system call began; IN: when it returned */
+	__u64 conn;  /* identity of the connection, unique across CPUs and restarts */
+	/*
+	 * The epoch (server) or call (client) that these bytes belong to, as far as the kernel can
+	 * tell without parsing: it changes when the direction of the conversation does.
+	 */
+	__u64 turn;
+	__u64 goid;        /* goroutine, or 0 */
+	__u64 parent_goid; /* the goroutine that created it, or 0 */
+	__u32 seq;         /* TCP sequence number of the first byte */
+	__u32 other_seq;   /* position of the other direction at ts */
+	__u32 len;         /* bytes on the wire */
+	__u32 captured;    /* bytes of payload that follow */
+	__u8 laddr[16];
+	__u8 raddr[16];
+	__u16 lport;
+	__u16 rport;
+	__u32 pad;
+};
+
+enum conn_what {
+	CONN_LOCAL_FIN = 1,  /* this end will send no more */
+	CONN_REMOTE_FIN = 2, /* the other end will send no more */
+	CONN_CLOSED = 3,     /* the socket is gone */
+};
+
+struct conn_event {
+	__u8 kind; /* EVENT_CONN */
+	__u8 what; /* enum conn_what */
+	__u8 role;
+	__u8 pad0;
+	__u32 tgid;
+	__u64 ts;
+	__u64 conn;
+	__u32 out_seq; /* write_seq: one past the last byte handed to the kernel */
+	__u32 in_seq;  /* copied_seq: one past the last byte read */
+};
+
+/*
+ * How execution moved from a request to a call. Numbers are part of the layout: never reused.
+ * Each kind of evidence is one row of the table in internal/causality.
+ */
+enum evidence_kind {
+	EVIDENCE_SAME_THREAD = 1,  /* the context that read the request wrote the call */
+	EVIDENCE_SPAWN = 2,        /* a thread created by it, or by one of its threads */
+	EVIDENCE_GO_CREATED = 3,   /* a goroutine created while serving */
+	EVIDENCE_GO_PARENT = 4,    /* g.parentGoid, when the creation itself was not seen */
+	EVIDENCE_CHANNEL = 5,      /* a channel hand-off to the goroutine that wrote the call */
+	EVIDENCE_CHANNEL_BACK = 6, /* the goroutine that read the call's response handed over to
+				      the one that owns the request */
+	EVIDENCE_LOOP = 7,         /* an event loop read the request last, before it wrote */
+};
+
+/* One edge from a call to the request that it belongs to. */
+struct evidence_event {
+	__u8 kind; /* EVENT_EVIDENCE */
+	__u8 what; /* enum evidence_kind */
+	__u8 pad0[2];
+	__u32 tgid;
+	__u64 ts;
+	__u64 call;
+	__u64 epoch;
+};
+
+enum process_what {
+	PROCESS_EXEC = 1,
+	PROCESS_FORK = 2,
+	PROCESS_EXIT = 3,
+	PROCESS_LISTEN = 4,
+};
+
+struct process_event {
+	__u8 kind; /* EVENT_PROCESS */
+	__u8 what; /* enum process_what */
+	__u16 port; /* PROCESS_LISTEN: the port, host order */
+	__u32 tgid;
+	__u32 ppid;
+	__u32 netns;
+	__u64 ts;
+};
+
+_Static_assert(sizeof(struct data_event) == 112, "data_event has no hidden padding");
+_Static_assert(sizeof(struct conn_event) == 32, "conn_event has no hidden padding");
+_Static_assert(sizeof(struct evidence_event) == 32, "evidence_event has no hidden padding");
+_Static_assert(sizeof(struct process_event) == 24, "process_event has no hidden padding");
+
+/* The largest payload prefix of one record. A power of two: it bounds the copy for the verifier. */
+#define MAX_PAYLOAD 8192
+
+/* What user space tells of a selected process. */
+enum target_flags {
+	TARGET_GO = 1,
+	/* user space has not looked at it yet: inherited from its parent by fork */
+	TARGET_INHERITED = 2,
+};
+
+struct target {
+	__u32 flags;
+	__s32 tls_g; /* offset of the current g from the thread pointer */
+	__u16 goid, parent_goid, m, curg; /* offsets in runtime.g, g.m, m.curg; parent_goid 0: none */
+};
+
+/* A port of a network namespace that something listens on. */
+struct listen_port {
+	__u32 netns;
+	__u32 port;
+};
+
+#endif

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Hand-offs between goroutines: three probe sites, each on an instruction that is cheap to probe, at
+ * which the arguments are still in registers (internal/goruntime finds them). Nothing is sent to
+ * user space here but evidence about calls.
+ *
+ *   runtime.send        a value goes straight to a goroutine that waits for it
+ *   runtime.recv        a value is taken straight from a goroutine that waits to send it
+ *   runtime.newproc     a goroutine was created
+ */
+#include "context.bpf.h"
+
+char __license[] SEC("license") = "Dual BSD/GPL";
+
+#if defined(__TARGET_ARCH_x86)
+/* arch/x86/include/asm/ptrace.h */
+struct regs {
+	__u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags,
+		sp, ss;
+};
+#define REG_G(r) ((r)->r14)
+#define REG_ARG1(r) ((r)->bx)
+#elif defined(__TARGET_ARCH_arm64)
+/* struct user_pt_regs, arch/arm64/include/uapi/asm/ptrace.h */
+struct regs {
+	__u64 x[31], sp, pc, pstate;
+};
+#define REG_G(r) ((r)->x[28])
+#define REG_ARG1(r) ((r)->x[1])
+#endif
+
+static __always_inline struct target *go_target(__u32 tgid)
+{
+	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
+
+	return t && (t->flags & TARGET_GO) ? t : 0;
+}
+
+static __always_inline int goroutine_key(__u64 g, const struct target *t, struct context_key *key,
+					 __u64 *parent)
+{
+	struct goroutine go = {};
+
+	if (!g || read_goroutine(g, t, &go)) {
+		count_loss(LOSS_GOROUTINE);
+		return -1;
+	}
+	key->kind = CONTEXT_GOROUTINE;
+	key->id = go.id;
+	*parent = go.parent;
+	return go.id ? 0 : -1; /* 0 is the scheduler: timers and the collector hand over nothing */
+}
+
+/* What from is serving; if nothing is known of it, what the goroutine that created it is. */
+static __always_inline __u8 serving_or_parent(struct context *from, __u32 tgid, __u64 parent,
+					      struct token *out)
+{
+	struct context_key key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE, .id = parent};
+	__u8 how = from ? serving(from, out) : 0;
+
+	if (how || !parent)
+		return how;
+	from = context_find(&key);
+	return from && serving(from, out) ? EVIDENCE_GO_PARENT : 0;
+}
+
+static __always_inline int hand_over(__u64 from_g, __u64 to_g)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct context_key from_key = {.tgid = tgid}, to_key = {.tgid = tgid};
+	struct target *t = go_target(tgid);
+	struct context *from, *to;
+	__u64 from_parent = 0, to_parent = 0;
+	struct token token = {};
+	__u8 how;
+
+	if (!t || goroutine_key(from_g, t, &from_key, &from_parent) ||
+	    goroutine_key(to_g, t, &to_key, &to_parent))
+		return 0;
+	from = context_find(&from_key);
+	to = context_find(&to_key);
+
+	if (to && live(&to->own)) {
+		/* Back to who owns the request: what the giver finished belongs to it. */
+		if (from && from->last_call && !live(&from->own)) {
+			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->last_call, to->own.epoch,
+				      bpf_ktime_get_ns());
+			from->last_call = 0;
+		}
+		if (from && !live(&from->own))
+			from->given.epoch = 0;
+		to->last_from = from_key.id;
+		return 0;
+	}
+	how = serving_or_parent(from, tgid, from_parent, &token);
+	if (from && from->last_call && !live(&from->own)) {
+		/* A finished call goes on its way back; it does not change what the taker serves. */
+		if (to || (to = context_make(&to_key)))
+			to->last_call = from->last_call;
+		from->last_call = 0;
+	} else if (from && from->last_from == to_key.id) {
+		/* an answer to who asked: not a new task */
+	} else if (how) {
+		if (to || (to = context_make(&to_key))) {
+			to->given = token;
+			to->given_by = how == EVIDENCE_LOOP ? EVIDENCE_LOOP : EVIDENCE_CHANNEL;
+			to->last_call = 0;
+		}
+	} else if (to) {
+		to->given.epoch = 0; /* it now works on something of which nothing is known */
+	}
+	if (to)
+		to->last_from = from_key.id;
+	return 0;
+}
+
+static __always_inline __u64 sudog_g(__u64 sudog)
+{
+	__u64 g = 0;
+
+	/* runtime.sudog begins with g *g */
+	if (bpf_probe_read_user(&g, sizeof(g), (void *)sudog))
+		count_loss(LOSS_GOROUTINE);
+	return g;
+}
+
+/* runtime.send(c *hchan, sg *sudog, ep, unlockf, skip): sg waits to receive */
+SEC("uprobe/go_send")
+int go_send(struct regs *ctx)
+{
+	return hand_over(REG_G(ctx), sudog_g(REG_ARG1(ctx)));
+}
+
+/* runtime.recv(c *hchan, sg *sudog, ep, unlockf, skip): sg waits to send */
+SEC("uprobe/go_recv")
+int go_recv(struct regs *ctx)
+{
+	return hand_over(sudog_g(REG_ARG1(ctx)), REG_G(ctx));
+}
+
+/* call of runqput(pp *p, gp *g, next bool) in newproc: gp is complete, with its parent's id */
+SEC("uprobe/go_new")
+int go_new(struct regs *ctx)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct context_key key = {.tgid = tgid}, parent_key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE};
+	struct target *t = go_target(tgid);
+	struct context *parent;
+	struct context fresh = {};
+	__u8 how;
+
+	if (!t || goroutine_key(REG_ARG1(ctx), t, &key, &parent_key.id) || !parent_key.id)
+		return 0;
+	parent = context_find(&parent_key);
+	if (!parent)
+		return 0;
+	how = serving(parent, &fresh.given);
+	if (!how)
+		return 0;
+	fresh.given_by = EVIDENCE_GO_CREATED;
+	if (bpf_map_update_elem(&goroutines, &key, &fresh, BPF_ANY))
+		count_loss(LOSS_CONTEXTS_FULL);
+	return 0;
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every reason for which the kernel side discards something. Each is a counter in user space, named
+ * in internal/probe/loss.go. Numbers are never reused.
+ */
+#ifndef LOSS_H
+#define LOSS_H
+
+enum loss {
+	LOSS_EVENTS_FULL = 0,    /* ring buffer full: a record of bytes, connection or evidence */
+	LOSS_PROCESSES_FULL = 1, /* ring buffer full: a process record */
+	LOSS_CONNS_FULL = 2,     /* map full: the connection is not followed */
+	LOSS_CALLS_FULL = 3,     /* map full: one system call is not followed */
+	LOSS_CONTEXTS_FULL = 4,  /* map full: what a thread serves is not known */
+	LOSS_PAYLOAD_FAULT = 5,  /* user memory could not be read: bytes counted, not captured */
+	LOSS_VECTORS = 6,        /* more buffers in one call than are copied: bytes counted only */
+	LOSS_TARGETS_FULL = 7,   /* map full: a forked child is not selected */
+	LOSS_GOROUTINE = 8,      /* g could not be read: the goroutine is not known */
+	LOSS_MAX = 9,
+};
+
+#endif

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every map: who writes it, why it is that large, and when an entry goes.
+ */
+#ifndef MAPS_BPF_H
+#define MAPS_BPF_H
+
+#include "kernel.bpf.h"
+#include "event.h"
+#include "loss.h"
+
+/* Set before load. */
+const volatile __u32 self_tgid;                /* the collector: never traced */
+const volatile __u32 payload_size = 4096;      /* bytes captured of one record, <= MAX_PAYLOAD */
+const volatile __u64 id_seed;                  /* wall clock / 1024 ns at start, see new_id */
+const volatile __u64 wakeup_bytes = 256 << 10; /* the reader is woken when this much waits */
+const volatile bool select_all;                /* every process but the excluded ones */
+const volatile bool report_processes = true;   /* exec, fork, exit and listen go to user space */
+
+/* Bytes, connections and evidence. Sized by the user (ring_buffer_size). */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 16 << 20);
+} events SEC(".maps");
+
+/* Process records have a ring of their own, so that a flood of bytes cannot hide an exec. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 256 << 10);
+} processes SEC(".maps");
+
+/* Counts by enum loss. Read by user space, never reset. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LOSS_MAX);
+	__type(key, __u32);
+	__type(value, __u64);
+} losses SEC(".maps");
+
+/* Selected processes by tgid. Written by user space, by fork (a child inherits until user space has
+ * looked at it) and removed by exit. The one look-up that an unselected process pays for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, struct target);
+} targets SEC(".maps");
+
+/* Excluded processes, consulted only with select_all. Written by user space, removed by exit. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, __u32);
+	__type(value, __u8);
+} excluded SEC(".maps");
+
+/* Ports that something listens on: tells the server end of a connection that existed before.
+ * Written by user space at start and by LISTEN transitions. LRU: a forgotten port costs the role of
+ * connections that are older than the collector, nothing else. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct listen_port);
+	__type(value, __u8);
+} listen_ports SEC(".maps");
+
+/* A connection of a selected process. Keyed by struct sock *, removed when the socket reaches
+ * TCP_CLOSE. 64 Ki connections of 72 bytes; more are counted as LOSS_CONNS_FULL. */
+struct conn {
+	__u64 id;
+	__u64 turn;       /* current epoch (server) or call (client) */
+	__u64 writer;     /* client: the context that opened the current call */
+	__u32 turn_bytes; /* server: bytes read in this turn, saturating */
+	__u32 tgid;
+	__u32 ports; /* local << 16 | remote: a sock that was reused is another connection */
+	__u8 role;
+	__u8 last_dir;
+	__u8 flags;
+	__u8 pad;
+};
+
+enum conn_flags {
+	CONN_MIDSTREAM = 1,
+	/* several calls were under way at once: the next response may be any one's */
+	CONN_MULTIPLEXED = 2,
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct conn);
+} conns SEC(".maps");
+
+/* A system call under way. Keyed by pid_tgid, removed at its exit and at the exit of the thread. */
+struct call {
+	__u64 sk;
+	__u64 ts;
+	__u64 buf; /* buffer, iovec, msghdr or mmsghdr, as vec says */
+	__u64 turn;
+	__u64 goid;
+	__u64 parent_goid;
+	__u32 seq;
+	__u32 other_seq;
+	__u32 count; /* iovecs */
+	__s32 fd;
+	__u8 dir;
+	__u8 vec;
+	__u8 pad[6];
+};
+
+enum vec {
+	VEC_BUFFER = 0,
+	VEC_IOVEC = 1,
+	VEC_MSG = 2,
+	VEC_MMSG = 3,
+	VEC_NONE = 4, /* bytes without a user buffer: sendfile, MSG_TRUNC */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+/* An execution context: a thread, or a goroutine. */
+enum context_kind {
+	CONTEXT_THREAD = 0,
+	CONTEXT_GOROUTINE = 1,
+};
+
+struct context_key {
+	__u32 tgid;
+	__u32 kind;
+	__u64 id;
+};
+
+/* An epoch, and the socket whose turn it is: it is live while that socket says so. */
+struct token {
+	__u64 epoch;
+	__u64 sk;
+};
+
+struct context {
+	struct token own;   /* the request that this context read itself */
+	struct token given; /* the request that another context handed to it */
+	__u64 last_call;    /* the last call whose response it read */
+	__u64 last_from;    /* goroutine: who handed over to it last */
+	__u8 given_by;      /* enum evidence_kind */
+	__u8 loop;          /* serves several requests at once */
+	__u8 pad[6];
+};
+
+/* Threads: removed at exit. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct context_key);
+	__type(value, struct context);
+} threads SEC(".maps");
+
+/* Goroutines: nothing says when one ends, so the least recently used goes. A goroutine id is never
+ * used twice in a process, so an evicted one means a missing link, never a wrong one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 131072);
+	__type(key, struct context_key);
+	__type(value, struct context);
+} goroutines SEC(".maps");
+
+/* Where a record is put together. Twice MAX_PAYLOAD, so that offset and length can each be masked. */
+struct scratch {
+	struct data_event event;
+	__u8 payload[2 * MAX_PAYLOAD];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} scratches SEC(".maps");
+
+/* The next number of new_id, per CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} next_ids SEC(".maps");
+
+static __always_inline void count_loss(__u32 reason)
+{
+	__u64 *n = bpf_map_lookup_elem(&losses, &reason);
+
+	if (n)
+		*n += 1; /* per CPU: programs that are attached here do not nest on one CPU */
+}
+
+/*
+ * A number that no CPU and no earlier run of the collector has given out: 12 bits of CPU, 52 bits of
+ * a counter that starts at the wall clock in units of 1024 ns. It would meet an earlier run's only
+ * if that run had minted more than 976562 ids a second and CPU throughout.
+ */
+static __always_inline __u64 new_id(void)
+{
+	__u32 zero = 0;
+	__u64 *n = bpf_map_lookup_elem(&next_ids, &zero);
+
+	if (!n)
+		return 0;
+	*n += 1;
+	return ((__u64)bpf_get_smp_processor_id() << 52) | ((id_seed + *n) & ((1ULL << 52) - 1));
+}
+
+static __always_inline __u64 wakeup_flags(void *ring)
+{
+	return bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >= wakeup_bytes ? BPF_RB_FORCE_WAKEUP
+									 : BPF_RB_NO_WAKEUP;
+}
+
+#endif

@@ -1,0 +1,531 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The tracepoint backend: system calls that move bytes on TCP sockets of selected processes, the
+ * life of their connections, and the life of processes and threads.
+ *
+ * A system call leaves a struct call at its entry and a record at its exit, when the number of bytes
+ * is known. What a context serves is decided at the entry of a write and at the exit of a read: those
+ * are the moments at which bytes leave and arrive.
+ */
+#include "context.bpf.h"
+#include "payload.bpf.h"
+
+/* Names the types for BTF, from which the Go types are made. */
+const struct conn_event *unused_conn_event __attribute__((unused));
+const struct evidence_event *unused_evidence_event __attribute__((unused));
+const struct process_event *unused_process_event __attribute__((unused));
+const enum loss *unused_loss __attribute__((unused));
+const enum evidence_kind *unused_evidence_kind __attribute__((unused));
+
+char __license[] SEC("license") = "Dual BSD/GPL";
+
+static __always_inline bool selected(__u32 tgid, struct target *copy)
+{
+	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
+
+	if (t) {
+		*copy = *t;
+		return true;
+	}
+	if (!select_all || tgid == self_tgid || bpf_map_lookup_elem(&excluded, &tgid))
+		return false;
+	__builtin_memset(copy, 0, sizeof(*copy));
+	return true;
+}
+
+static __always_inline void key_of(struct context_key *key, const struct target *t, __u64 pid_tgid,
+				   __u64 goid)
+{
+	key->tgid = pid_tgid >> 32;
+	key->kind = (t->flags & TARGET_GO) && goid ? CONTEXT_GOROUTINE : CONTEXT_THREAD;
+	key->id = key->kind == CONTEXT_GOROUTINE ? goid : (__u32)pid_tgid;
+}
+
+/* A thread that waits in epoll serves whatever is ready: what it read before says nothing of what it
+ * writes after. Goroutines are contexts of their own, whatever their threads wait for. */
+static __always_inline int loop_waits(void)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct context_key key = {};
+	struct context *x;
+	struct target t;
+
+	if (!selected(pid_tgid >> 32, &t) || (t.flags & TARGET_GO))
+		return 0;
+	key_of(&key, &t, pid_tgid, 0);
+	x = context_make(&key);
+	if (!x)
+		return 0;
+	x->loop = 1;
+	x->own.epoch = 0;
+	x->given.epoch = 0;
+	x->last_call = 0;
+	return 0;
+}
+
+static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u32 count)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	__u32 tgid = pid_tgid >> 32;
+	struct goroutine go = {};
+	struct call call = {};
+	struct target t;
+	struct conn *c;
+	__u64 sk;
+
+	if (!selected(tgid, &t))
+		return 0;
+	sk = tcp_sock_of_fd(fd);
+	if (!sk)
+		return 0;
+	c = conn_get(sk, tgid);
+	if (!c)
+		return 0;
+	if (t.flags & TARGET_GO)
+		current_goroutine(&t, &go);
+	call.sk = sk;
+	call.ts = bpf_ktime_get_ns();
+	call.fd = fd;
+	call.dir = dir;
+	call.vec = vec;
+	call.buf = buf;
+	call.count = count;
+	call.goid = go.id;
+	call.parent_goid = go.parent;
+	if (dir == DIR_OUT) {
+		if (c->role == ROLE_CLIENT) {
+			struct context_key key = {};
+
+			key_of(&key, &t, pid_tgid, go.id);
+			call_written(context_find(&key), c, (key.id << 1) | key.kind, tgid, go.parent,
+				     call.ts);
+		} else {
+			c->last_dir = DIR_OUT;
+		}
+		call.turn = c->turn;
+		call.seq = write_seq_of(sk);
+		call.other_seq = copied_seq_of(sk);
+	} else {
+		call.seq = copied_seq_of(sk);
+	}
+	if (bpf_map_update_elem(&calls, &pid_tgid, &call, BPF_ANY))
+		count_loss(LOSS_CALLS_FULL);
+	return 0;
+}
+
+/* One record of len bytes; payload from an iovec array or a plain buffer. */
+static __always_inline void emit_data(const struct call *call, const struct conn *c, __u64 pid_tgid,
+				      __u32 seq, __u32 len, __u8 vec, __u64 buf, __u32 count,
+				      __u8 flags, __u64 ts)
+{
+	__u32 zero = 0, want = len, got = 0, copied;
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &zero);
+
+	if (!s)
+		return;
+	if (want > payload_size)
+		want = payload_size;
+	if (want > MAX_PAYLOAD)
+		want = MAX_PAYLOAD;
+	if (vec == VEC_BUFFER) {
+		copied = copy_bytes(s, 0, buf, want);
+		got = copied == ~0U ? 0 : copied;
+	} else if (vec == VEC_IOVEC) {
+		got = copy_iovecs(buf, count, want);
+	}
+	if (got > MAX_PAYLOAD)
+		got = MAX_PAYLOAD;
+	__builtin_memset(&s->event, 0, sizeof(s->event));
+	s->event.kind = EVENT_DATA;
+	s->event.dir = call->dir;
+	s->event.role = c->role;
+	s->event.flags = flags | (c->flags & CONN_MIDSTREAM ? DATA_MIDSTREAM : 0);
+	s->event.tgid = pid_tgid >> 32;
+	s->event.tid = (__u32)pid_tgid;
+	s->event.ts = ts;
+	s->event.conn = c->id;
+	s->event.turn = call->turn;
+	s->event.goid = call->goid;
+	s->event.parent_goid = call->parent_goid;
+	s->event.seq = seq;
+	s->event.other_seq = call->other_seq;
+	s->event.len = len;
+	s->event.captured = got;
+	read_addresses(call->sk, &s->event);
+	if (bpf_ringbuf_output(&events, s, sizeof(s->event) + got, wakeup_flags(&events)))
+		count_loss(LOSS_EVENTS_FULL);
+}
+
+/* Marks of the context and the connection when bytes arrived. */
+static __always_inline void bytes_read(struct call *call, struct conn *c, __u64 pid_tgid, __u32 len)
+{
+	struct context_key key = {};
+	struct target t;
+
+	if (!selected(pid_tgid >> 32, &t))
+		return;
+	key_of(&key, &t, pid_tgid, call->goid);
+	if (c->role == ROLE_SERVER)
+		request_read(context_make(&key), c, call->sk, len);
+	else
+		response_read(context_make(&key), c);
+	call->turn = c->turn;
+}
+
+static __always_inline int io_exit(__s64 ret)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct call *found = bpf_map_lookup_elem(&calls, &pid_tgid);
+	struct call call;
+	struct conn *c;
+	__u8 flags = 0;
+	__u64 ts;
+	__u32 after;
+
+	if (!found)
+		return 0;
+	call = *found;
+	bpf_map_delete_elem(&calls, &pid_tgid);
+	if (ret <= 0 || call.vec == VEC_MMSG)
+		return 0;
+	c = bpf_map_lookup_elem(&conns, &call.sk);
+	if (!c)
+		return 0; /* closed by another thread meanwhile */
+	ts = call.ts;
+	if (call.dir == DIR_IN) {
+		ts = bpf_ktime_get_ns();
+		after = copied_seq_of(call.sk);
+		if (after - (__u32)ret != call.seq) {
+			call.seq = after - (__u32)ret;
+			flags |= DATA_SEQ_DERIVED;
+		}
+		call.other_seq = write_seq_of(call.sk);
+		bytes_read(&call, c, pid_tgid, ret);
+	}
+	if (call.vec == VEC_MSG) {
+		struct user_msg msg;
+
+		if (bpf_probe_read_user(&msg, sizeof(msg), (void *)call.buf)) {
+			count_loss(LOSS_PAYLOAD_FAULT);
+			call.vec = VEC_NONE;
+		} else {
+			call.vec = VEC_IOVEC;
+			call.buf = msg.iov;
+			call.count = msg.iovlen;
+		}
+	}
+	emit_data(&call, c, pid_tgid, call.seq, ret, call.vec, call.buf, call.count, flags, ts);
+	return 0;
+}
+
+/* sendmmsg and recvmmsg return a number of messages, each with its own length. Bytes of messages
+ * beyond the fourth show up as a gap in the sequence. */
+static __always_inline int mmsg_exit(__s64 ret)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct call *found = bpf_map_lookup_elem(&calls, &pid_tgid);
+	struct user_mmsg m;
+	struct call call;
+	struct conn *c;
+	__u64 ts;
+	int i;
+
+	if (!found)
+		return 0;
+	call = *found;
+	bpf_map_delete_elem(&calls, &pid_tgid);
+	c = bpf_map_lookup_elem(&conns, &call.sk);
+	if (ret <= 0 || !c)
+		return 0;
+	ts = call.ts;
+	if (call.dir == DIR_IN) {
+		ts = bpf_ktime_get_ns();
+		call.other_seq = write_seq_of(call.sk);
+	}
+	for (i = 0; i < 4; i++) {
+		if (i >= ret)
+			return 0;
+		if (bpf_probe_read_user(&m, sizeof(m), (void *)(call.buf + i * sizeof(m)))) {
+			count_loss(LOSS_PAYLOAD_FAULT);
+			return 0;
+		}
+		if (!m.len)
+			continue;
+		if (call.dir == DIR_IN)
+			bytes_read(&call, c, pid_tgid, m.len);
+		emit_data(&call, c, pid_tgid, call.seq, m.len, VEC_IOVEC, m.hdr.iov, m.hdr.iovlen, 0, ts);
+		call.seq += m.len;
+	}
+	if (ret > 4)
+		count_loss(LOSS_VECTORS);
+	return 0;
+}
+
+#define ENTER(name) SEC("tracepoint/syscalls/sys_enter_" #name) int enter_##name(struct sys_enter *ctx)
+#define EXIT(name) SEC("tracepoint/syscalls/sys_exit_" #name) int exit_##name(struct sys_exit *ctx)
+
+ENTER(read) { return io_enter(ctx->args[0], DIR_IN, VEC_BUFFER, ctx->args[1], 0); }
+ENTER(write) { return io_enter(ctx->args[0], DIR_OUT, VEC_BUFFER, ctx->args[1], 0); }
+ENTER(readv) { return io_enter(ctx->args[0], DIR_IN, VEC_IOVEC, ctx->args[1], ctx->args[2]); }
+ENTER(writev) { return io_enter(ctx->args[0], DIR_OUT, VEC_IOVEC, ctx->args[1], ctx->args[2]); }
+ENTER(sendfile64) { return io_enter(ctx->args[0], DIR_OUT, VEC_NONE, 0, 0); }
+
+/* A peek moves nothing; urgent data and the error queue are outside of the stream. */
+#define NOT_A_READ (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
+
+ENTER(recvfrom)
+{
+	__u32 flags = ctx->args[3];
+
+	if (flags & NOT_A_READ)
+		return 0;
+	return io_enter(ctx->args[0], DIR_IN, flags & MSG_TRUNC ? VEC_NONE : VEC_BUFFER, ctx->args[1], 0);
+}
+
+ENTER(recvmsg)
+{
+	__u32 flags = ctx->args[2];
+
+	if (flags & NOT_A_READ)
+		return 0;
+	return io_enter(ctx->args[0], DIR_IN, flags & MSG_TRUNC ? VEC_NONE : VEC_MSG, ctx->args[1], 0);
+}
+
+ENTER(recvmmsg)
+{
+	if ((__u32)ctx->args[3] & NOT_A_READ)
+		return 0;
+	return io_enter(ctx->args[0], DIR_IN, VEC_MMSG, ctx->args[1], 0);
+}
+
+ENTER(sendto)
+{
+	if ((__u32)ctx->args[3] & MSG_OOB)
+		return 0;
+	return io_enter(ctx->args[0], DIR_OUT, VEC_BUFFER, ctx->args[1], 0);
+}
+
+ENTER(sendmsg)
+{
+	if ((__u32)ctx->args[2] & MSG_OOB)
+		return 0;
+	return io_enter(ctx->args[0], DIR_OUT, VEC_MSG, ctx->args[1], 0);
+}
+
+ENTER(sendmmsg)
+{
+	if ((__u32)ctx->args[3] & MSG_OOB)
+		return 0;
+	return io_enter(ctx->args[0], DIR_OUT, VEC_MMSG, ctx->args[1], 0);
+}
+
+EXIT(read) { return io_exit(ctx->ret); }
+EXIT(write) { return io_exit(ctx->ret); }
+EXIT(readv) { return io_exit(ctx->ret); }
+EXIT(writev) { return io_exit(ctx->ret); }
+EXIT(sendfile64) { return io_exit(ctx->ret); }
+EXIT(recvfrom) { return io_exit(ctx->ret); }
+EXIT(recvmsg) { return io_exit(ctx->ret); }
+EXIT(sendto) { return io_exit(ctx->ret); }
+EXIT(sendmsg) { return io_exit(ctx->ret); }
+EXIT(recvmmsg) { return mmsg_exit(ctx->ret); }
+EXIT(sendmmsg) { return mmsg_exit(ctx->ret); }
+
+ENTER(epoll_wait) { return loop_waits(); }
+ENTER(epoll_pwait) { return loop_waits(); }
+ENTER(epoll_pwait2) { return loop_waits(); }
+
+/* A connection that this process made or took: its role is certain and its stream begins here. */
+static __always_inline int connected(__s32 fd, __u8 role)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct target t;
+	__u64 sk;
+
+	if (!selected(tgid, &t))
+		return 0;
+	sk = tcp_sock_of_fd(fd);
+	if (sk && BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state) != TCP_CLOSE)
+		conn_add(sk, tgid, role);
+	return 0;
+}
+
+EXIT(accept) { return ctx->ret < 0 ? 0 : connected(ctx->ret, ROLE_SERVER); }
+EXIT(accept4) { return ctx->ret < 0 ? 0 : connected(ctx->ret, ROLE_SERVER); }
+
+ENTER(connect)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct call call = {.fd = ctx->args[0], .vec = VEC_NONE};
+	struct target t;
+
+	if (!selected(pid_tgid >> 32, &t))
+		return 0;
+	if (bpf_map_update_elem(&calls, &pid_tgid, &call, BPF_ANY))
+		count_loss(LOSS_CALLS_FULL);
+	return 0;
+}
+
+EXIT(connect)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct call *call = bpf_map_lookup_elem(&calls, &pid_tgid);
+	__s32 fd;
+
+	if (!call)
+		return 0;
+	fd = call->fd;
+	bpf_map_delete_elem(&calls, &pid_tgid);
+	if (ctx->ret == 0 || ctx->ret == -EINPROGRESS)
+		return connected(fd, ROLE_CLIENT);
+	return 0;
+}
+
+static __always_inline void emit_process(__u8 what, __u32 tgid, __u32 ppid, __u32 netns, __u16 port)
+{
+	struct process_event *e;
+
+	if (!report_processes)
+		return;
+	e = bpf_ringbuf_reserve(&processes, sizeof(*e), 0);
+	if (!e) {
+		count_loss(LOSS_PROCESSES_FULL);
+		return;
+	}
+	*e = (struct process_event){
+		.kind = EVENT_PROCESS,
+		.what = what,
+		.port = port,
+		.tgid = tgid,
+		.ppid = ppid,
+		.netns = netns,
+		.ts = bpf_ktime_get_ns(),
+	};
+	/* Selection must not wait: the process is about to run. */
+	bpf_ringbuf_submit(e, BPF_RB_FORCE_WAKEUP);
+}
+
+/* net/ipv4/af_inet.c inet_sk_state_store, tcp_set_state: (sk, old state, new state) */
+SEC("raw_tracepoint/inet_sock_set_state")
+int sock_state(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 sk = ctx->args[0];
+	int state = ctx->args[2];
+	struct conn_event *e;
+	struct conn *c;
+	__u8 what;
+
+	if (state == TCP_LISTEN) {
+		__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+		struct listen_port port = {.netns = netns_of(sk), .port = ports_of(sk) >> 16};
+		__u8 one = 1;
+
+		bpf_map_update_elem(&listen_ports, &port, &one, BPF_ANY);
+		emit_process(PROCESS_LISTEN, tgid, 0, port.netns, port.port);
+		return 0;
+	}
+	switch (state) {
+	case TCP_FIN_WAIT1:
+	case TCP_LAST_ACK:
+		what = CONN_LOCAL_FIN;
+		break;
+	case TCP_CLOSE_WAIT:
+		what = CONN_REMOTE_FIN;
+		break;
+	case TCP_CLOSE:
+		what = CONN_CLOSED;
+		break;
+	default:
+		return 0;
+	}
+	c = bpf_map_lookup_elem(&conns, &sk);
+	if (!c)
+		return 0;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (e) {
+		*e = (struct conn_event){
+			.kind = EVENT_CONN,
+			.what = what,
+			.role = c->role,
+			.tgid = c->tgid,
+			.ts = bpf_ktime_get_ns(),
+			.conn = c->id,
+			.out_seq = write_seq_of(sk),
+			.in_seq = copied_seq_of(sk),
+		};
+		bpf_ringbuf_submit(e, wakeup_flags(&events));
+	} else {
+		count_loss(LOSS_EVENTS_FULL);
+	}
+	if (state == TCP_CLOSE)
+		bpf_map_delete_elem(&conns, &sk);
+	return 0;
+}
+
+/* kernel/fork.c copy_process: (parent, child) */
+SEC("raw_tracepoint/sched_process_fork")
+int process_fork(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *parent = (struct task_struct *)ctx->args[0];
+	struct task_struct *child = (struct task_struct *)ctx->args[1];
+	__u32 tgid = BPF_CORE_READ(parent, tgid), child_tgid = BPF_CORE_READ(child, tgid);
+	struct context_key key = {.tgid = tgid, .id = BPF_CORE_READ(parent, pid)};
+	struct context fresh = {};
+	struct context *x;
+	struct target t;
+	__u8 how;
+
+	if (tgid != child_tgid) {
+		if (bpf_map_lookup_elem(&targets, &tgid) && selected(tgid, &t)) {
+			t.flags |= TARGET_INHERITED;
+			if (bpf_map_update_elem(&targets, &child_tgid, &t, BPF_ANY))
+				count_loss(LOSS_TARGETS_FULL);
+			emit_process(PROCESS_FORK, child_tgid, tgid, 0, 0);
+		}
+		return 0;
+	}
+	if (!selected(tgid, &t) || (t.flags & TARGET_GO))
+		return 0; /* a goroutine's requests do not follow the threads that run it */
+	x = context_find(&key);
+	if (!x)
+		return 0;
+	how = serving(x, &fresh.given);
+	if (!how || how == EVIDENCE_LOOP)
+		return 0;
+	fresh.given_by = EVIDENCE_SPAWN;
+	key.id = BPF_CORE_READ(child, pid);
+	if (bpf_map_update_elem(&threads, &key, &fresh, BPF_ANY))
+		count_loss(LOSS_CONTEXTS_FULL);
+	return 0;
+}
+
+/* fs/exec.c exec_binprm: (task, old pid, bprm) */
+SEC("raw_tracepoint/sched_process_exec")
+int process_exec(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+
+	emit_process(PROCESS_EXEC, BPF_CORE_READ(task, tgid), BPF_CORE_READ(task, real_parent, tgid), 0, 0);
+	return 0;
+}
+
+/* kernel/exit.c do_exit: (task, ...) */
+SEC("raw_tracepoint/sched_process_exit")
+int process_exit(struct bpf_raw_tracepoint_args *ctx)
+{
+	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	__u32 tgid = BPF_CORE_READ(task, tgid), pid = BPF_CORE_READ(task, pid);
+	struct context_key key = {.tgid = tgid, .id = pid};
+	__u64 pid_tgid = ((__u64)tgid << 32) | pid;
+	bool known;
+
+	bpf_map_delete_elem(&calls, &pid_tgid);
+	bpf_map_delete_elem(&threads, &key);
+	if (BPF_CORE_READ(task, signal, live.counter) > 0)
+		return 0; /* other threads live on */
+	known = bpf_map_delete_elem(&targets, &tgid) == 0;
+	known = bpf_map_delete_elem(&excluded, &tgid) == 0 || known;
+	if (known || select_all)
+		emit_process(PROCESS_EXIT, tgid, 0, 0, 0);
+	return 0;
+}
