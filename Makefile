@@ -1,0 +1,76 @@
+# Bare `make` lists the targets. What each needs beyond Go and git is in its description.
+
+GO        ?= go
+FUZZTIME  ?= 20s
+BENCH     ?= .
+# The packages that the generators, the tests and the linter look at.
+PACKAGES  ?= ./...
+
+BINARY    := build/otelcol-ebpf
+TOOL      := $(GO) tool -modfile=$(CURDIR)/internal/tools/go.mod
+LINT      := $(GO) tool -modfile=$(CURDIR)/internal/tools/lint/go.mod golangci-lint
+APT       := ./internal/tools/apt-install
+GENERATED := _bpfe[lb]\.go:|_(x86|arm64)_bpfe[lb]\.go:|/generated_[a-z_]+\.go:|/internal/metadata(test)?/
+
+# One figure line after another, also under -j: no target here is safe to mix with another.
+.NOTPARALLEL:
+
+.PHONY: help build generate check-generated lint fmt test race fuzz bench demo demo-check kernel-test bench-probe bench-link clean
+
+help: ## list the targets (the default)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+build: ## build/otelcol-ebpf, the collector with every component of builder-config.yaml
+	@mkdir -p build
+	cd otelcol-ebpf && CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -ldflags '-s -w' -o ../$(BINARY) .
+
+test: build ## all tests, and the coverage; those that need root or BPF say why they skip
+	$(GO) test -timeout 20m -coverprofile=build/coverage.out $(PACKAGES)
+	@grep -vE '$(GENERATED)' build/coverage.out > build/coverage.handwritten.out
+	@$(GO) tool cover -func=build/coverage.handwritten.out | awk 'END { print "coverage of handwritten code: " $$NF }'
+
+race: build ## all tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m $(PACKAGES)
+
+fuzz: ## every fuzz target for FUZZTIME (default 20s) each
+	@GO='$(GO)' FUZZTIME='$(FUZZTIME)' ./internal/tools/fuzz
+
+bench: ## every Go benchmark; BENCH=regexp selects
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PACKAGES)
+
+lint: ## golangci-lint with the import directions of ARCHITECTURE.md
+	$(LINT) run $(PACKAGES)
+
+fmt: ## format the Go code (gofumpt, goimports)
+	$(LINT) fmt $(PACKAGES)
+
+generate: ## regenerate bpf objects, component metadata and otelcol-ebpf/ (needs clang-19, llvm-19, libbpf-dev)
+	@GO='$(GO)' ./internal/tools/generate
+
+check-generated: ## fail if a committed generated file differs from what its source gives (needs clang-19, llvm-19, libbpf-dev)
+	@$(APT) clang-19 llvm-19 libbpf-dev
+	@GO='$(GO)' ./internal/tools/check-generated
+
+demo: ## start the collector and a few services, send requests, print each trace as a tree (root)
+	@$(APT) redis-server python3
+	@$(MAKE) --no-print-directory build
+	@$(GO) run ./demo/cmd/demo
+
+demo-check: ## the same without a terminal, every parent checked (root)
+	@$(APT) redis-server python3
+	@$(MAKE) --no-print-directory build
+	@$(GO) run ./demo/cmd/demo -check
+
+kernel-test: ## load, attach and capture on kernels 5.10, 6.1 and 6.12 under QEMU
+	@$(APT) qemu-system-x86 busybox-static
+	@$(GO) run ./internal/kerneltest
+
+bench-probe: ## what tracing costs nginx and a Go server: throughput, ns per hook, events lost (root)
+	@$(APT) nginx-light wrk
+	@$(GO) run ./internal/probebench
+
+bench-link: ## what linking costs: spans per second and memory of the processor
+	$(GO) test -run '^$$' -bench . -benchmem ./processor/ebpflinkprocessor/...
+
+clean: ## remove what the targets above built; downloaded kernels in .cache stay
+	rm -rf build
