@@ -1,3 +1,5 @@
+//go:build ignore
+
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
  * Hand-offs between goroutines: three probe sites, each on an instruction that is cheap to probe, at

@@ -1,0 +1,169 @@
+// Package probe loads the BPF programs, attaches them, and reads their records. It is the only
+// package that knows cilium/ebpf.
+//
+// Every hook has a row in a table that says whether it is required; what happened to each is in
+// [Tracer.Status], and every record that the kernel side could not deliver is in [Tracer.Losses].
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/bits"
+	"os"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/rlimit"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
+)
+
+// Options are fixed when the programs are loaded.
+type Options struct {
+	// PayloadSize is how many bytes of one system call are captured, 64 to 8192.
+	PayloadSize int
+	// RingBufferSize in bytes; rounded up to a power of two of at least a page. One for all CPUs.
+	RingBufferSize int
+	// SelectAll traces every process that is not excluded.
+	SelectAll bool
+}
+
+// MaxPayload is the largest PayloadSize: MAX_PAYLOAD in bpf/event.h.
+const MaxPayload = 8192
+
+// Tracer is the loaded kernel side.
+type Tracer struct {
+	objects    bpf.SocketObjects
+	goroutines *bpf.GoroutineObjects // nil where uprobes cannot be loaded
+	status     []Status
+	attached   []io.Closer
+	readers    readers
+}
+
+// Load brings the programs and maps into the kernel; nothing is attached yet. Its errors name the
+// cause and the remedy.
+func Load(o Options) (*Tracer, error) {
+	if err := checkHost(); err != nil {
+		return nil, err
+	}
+	// Before 5.11 maps are charged to the memlock limit of the process.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise RLIMIT_MEMLOCK: %w: run as root or give CAP_SYS_RESOURCE", err)
+	}
+	spec, err := bpf.LoadSocket()
+	if err != nil {
+		return nil, fmt.Errorf("read embedded programs: %w", err)
+	}
+	if err := configure(spec, o); err != nil {
+		return nil, err
+	}
+	t := &Tracer{}
+	if err := spec.LoadAndAssign(&t.objects, nil); err != nil {
+		return nil, explainLoad(err)
+	}
+	t.loadGoroutines()
+	return t, nil
+}
+
+func configure(spec *ebpf.CollectionSpec, o Options) error {
+	page := os.Getpagesize()
+	size := max(o.RingBufferSize, page)
+	size = 1 << bits.Len(uint(size-1))
+	spec.Maps["events"].MaxEntries = uint32(size)
+	for name, value := range map[string]any{
+		"self_tgid":    uint32(os.Getpid()),
+		"payload_size": uint32(min(max(o.PayloadSize, 64), MaxPayload)),
+		// new_id in bpf/maps.bpf.h says why this unit.
+		"id_seed":      uint64(time.Now().UnixNano()) >> 10,
+		"wakeup_bytes": uint64(size / 8),
+		"select_all":   o.SelectAll,
+	} {
+		if err := spec.Variables[name].Set(value); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// loadGoroutines loads the programs of the Go probe sites. Without them everything but links across
+// goroutines works, so a failure is reported and is not an error.
+func (t *Tracer) loadGoroutines() {
+	fail := func(err error) {
+		for _, site := range goSites {
+			t.status = append(t.status, Status{Program: site, Hook: "uprobe", State: Failed, Err: err})
+		}
+	}
+	spec, err := bpf.LoadGoroutine()
+	if err != nil {
+		fail(fmt.Errorf("read embedded programs: %w", err))
+		return
+	}
+	spec.Maps["events"].MaxEntries = t.objects.Events.MaxEntries()
+	if err := spec.Variables["wakeup_bytes"].Set(uint64(t.objects.Events.MaxEntries() / 8)); err != nil {
+		fail(err)
+		return
+	}
+	m := &t.objects.SocketMaps
+	objects := &bpf.GoroutineObjects{}
+	err = spec.LoadAndAssign(objects, &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
+		"calls": m.Calls, "conns": m.Conns, "events": m.Events, "excluded": m.Excluded,
+		"goroutines": m.Goroutines, "listen_ports": m.ListenPorts, "losses": m.Losses,
+		"next_ids": m.NextIds, "processes": m.Processes, "scratches": m.Scratches,
+		"targets": m.Targets, "threads": m.Threads,
+	}})
+	if err != nil {
+		fail(explainLoad(err))
+		return
+	}
+	t.goroutines = objects
+}
+
+// checkHost finds the reasons for which nothing can work, in the order in which a user can mend them.
+func checkHost() error {
+	if _, err := btf.LoadKernelSpec(); err != nil {
+		return fmt.Errorf("the kernel's type information (BTF) cannot be read at /sys/kernel/btf/vmlinux: %w: "+
+			"use a kernel built with CONFIG_DEBUG_INFO_BTF=y (5.10 or newer; all current distributions), "+
+			"and mount /sys into the container", err)
+	}
+	if mode := lockdownMode(); mode == "confidentiality" {
+		return fmt.Errorf("kernel lockdown is in mode %q, which forbids BPF to read kernel memory "+
+			"(/sys/kernel/security/lockdown): boot with lockdown=integrity or lockdown=none", mode)
+	}
+	return nil
+}
+
+// explainLoad says what a refusal by the kernel means here.
+func explainLoad(err error) error {
+	var verifier *ebpf.VerifierError
+	switch {
+	case errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("load BPF programs: %w: run as root, or give CAP_BPF, CAP_PERFMON and "+
+			"CAP_SYS_PTRACE (CAP_SYS_ADMIN before Linux 5.8); in a container also check seccomp and "+
+			"kernel.unprivileged_bpf_disabled%s", err, capabilityReport())
+	case errors.As(err, &verifier):
+		return fmt.Errorf("load BPF programs: this kernel's verifier refuses them: %w: please report it with "+
+			"`uname -a` and the log of --set=service::telemetry::logs::level=debug", err)
+	case errors.Is(err, ebpf.ErrNotSupported):
+		return fmt.Errorf("load BPF programs: %w: Linux 5.10 or newer is needed", err)
+	}
+	return fmt.Errorf("load BPF programs: %w", err)
+}
+
+// Close detaches everything and frees it, last first. It may be called again.
+func (t *Tracer) Close() error {
+	var errs []error
+	errs = append(errs, t.readers.close())
+	for i := len(t.attached) - 1; i >= 0; i-- {
+		errs = append(errs, t.attached[i].Close())
+	}
+	t.attached = nil
+	if t.goroutines != nil {
+		errs = append(errs, t.goroutines.Close())
+		t.goroutines = nil
+	}
+	errs = append(errs, t.objects.Close())
+	t.objects = bpf.SocketObjects{}
+	return errors.Join(errs...)
+}

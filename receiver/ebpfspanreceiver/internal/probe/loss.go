@@ -1,0 +1,31 @@
+package probe
+
+import "fmt"
+
+// lossNames are the reasons of bpf/loss.h, as telemetry spells them.
+var lossNames = [...]string{
+	"events_full", "processes_full", "conns_full", "calls_full", "contexts_full",
+	"payload_fault", "vectors", "targets_full", "goroutine_unreadable",
+}
+
+// Loss is how often the kernel side has discarded something, since the programs were loaded.
+type Loss struct {
+	Reason string
+	Count  uint64
+}
+
+// Losses reads every counter.
+func (t *Tracer) Losses() ([]Loss, error) {
+	out := make([]Loss, len(lossNames))
+	var perCPU []uint64
+	for i, name := range lossNames {
+		if err := t.objects.Losses.Lookup(uint32(i), &perCPU); err != nil {
+			return nil, fmt.Errorf("read loss counter %s: %w", name, err)
+		}
+		out[i].Reason = name
+		for _, n := range perCPU {
+			out[i].Count += n
+		}
+	}
+	return out, nil
+}

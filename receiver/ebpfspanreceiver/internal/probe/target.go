@@ -1,0 +1,66 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
+)
+
+// Target is what the kernel side needs to know of a selected process.
+type Target struct {
+	// Go is nil for a process that is not a Go program, or one whose goroutines cannot be read.
+	Go *GoTarget
+}
+
+// GoTarget says where runtime.g keeps what is read. Offsets are in bytes; ParentGoid 0 means that
+// this Go version has none.
+type GoTarget struct {
+	TLS                       int32
+	Goid, ParentGoid, M, Curg uint16
+}
+
+// Flags of struct target, bpf/event.h.
+const targetGo = 1
+
+// Select begins to trace a process.
+func (t *Tracer) Select(pid uint32, target Target) error {
+	var v bpf.SocketTarget
+	if g := target.Go; g != nil {
+		v = bpf.SocketTarget{
+			Flags: targetGo, TlsG: g.TLS, Goid: g.Goid, ParentGoid: g.ParentGoid, M: g.M, Curg: g.Curg,
+		}
+	}
+	if err := t.objects.Targets.Put(pid, v); err != nil {
+		return fmt.Errorf("select process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// Deselect stops tracing a process.
+func (t *Tracer) Deselect(pid uint32) error {
+	if err := t.objects.Targets.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("deselect process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// Exclude keeps a process out of SelectAll.
+func (t *Tracer) Exclude(pid uint32) error {
+	if err := t.objects.Excluded.Put(pid, uint8(1)); err != nil {
+		return fmt.Errorf("exclude process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// Listening says that something listens on a port of a network namespace, so that the server end of
+// a connection which is already open is recognised.
+func (t *Tracer) Listening(netns uint32, port uint16) error {
+	key := bpf.SocketListenPort{Netns: netns, Port: uint32(port)}
+	if err := t.objects.ListenPorts.Put(key, uint8(1)); err != nil {
+		return fmt.Errorf("note listening port %d: %w", port, err)
+	}
+	return nil
+}
