@@ -117,7 +117,7 @@ func Run(load Load, received []span.Span) *Report {
 	for _, r := range load.Requests {
 		c.request(r)
 	}
-	c.background()
+	c.background(load)
 	c.rest(load)
 	c.merged()
 	return &c.report
@@ -320,9 +320,10 @@ func (c *checker) mustBeRoot(id string, s *span.Span) {
 
 // background: the CLIENT end has no parent, the SERVER end has that one. A call that was running
 // when tracing began or ended may lack an end; one between others may not.
-func (c *checker) background() {
+func (c *checker) background(load Load) {
 	paths := map[string]bool{}
 	first, last := map[string]int{}, map[string]int{}
+	early := map[string]bool{} // paths of calls before the load, when tracing may have been starting
 	for _, s := range c.spans {
 		if !strings.HasPrefix(s.Path, plan.BackgroundPrefix) {
 			continue
@@ -333,6 +334,7 @@ func (c *checker) background() {
 			first[who] = n
 		}
 		last[who] = max(last[who], n)
+		early[s.Path] = early[s.Path] || s.Start < load.Start
 	}
 	sorted := make([]string, 0, len(paths))
 	for p := range paths {
@@ -341,7 +343,7 @@ func (c *checker) background() {
 	sort.Strings(sorted)
 	for _, p := range sorted {
 		who, n := backgroundCall(p)
-		c.backgroundOne(p, n == first[who] || n == last[who])
+		c.backgroundOne(p, early[p] || n == first[who] || n == last[who])
 	}
 }
 

@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// findRoot returns the repository's directory: the one above the current with our go.mod.
+func findRoot() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", err
+	}
+	for d := dir; ; d = filepath.Dir(d) {
+		b, err := os.ReadFile(filepath.Join(d, "go.mod"))
+		if err == nil && strings.HasPrefix(string(b), "module github.com/otelcol-ebpf/otelcol-ebpf\n") {
+			return d, nil
+		}
+		if d == filepath.Dir(d) {
+			return "", fmt.Errorf("%s is not inside the otelcol-ebpf repository: run the demo from a clone of it", dir)
+		}
+	}
+}
+
+// program finds an executable, or installs its Debian package when we may.
+func program(ctx context.Context, say func(string, ...any), pkg string, names ...string) (string, error) {
+	if p := look(names); p != "" {
+		return p, nil
+	}
+	remedy := fmt.Sprintf("%s is missing: install it (Debian, Ubuntu: apt-get install %s)", names[len(names)-1], pkg)
+	apt, err := exec.LookPath("apt-get")
+	if err != nil || os.Geteuid() != 0 {
+		return "", errors.New(remedy + "; as root on Debian the demo does it itself")
+	}
+	say("installing %s", pkg)
+	if err := install(ctx, apt, pkg); err != nil {
+		return "", fmt.Errorf("%s: %w", remedy, err)
+	}
+	if p := look(names); p != "" {
+		return p, nil
+	}
+	return "", fmt.Errorf("%s: the package is installed, the program is not there", remedy)
+}
+
+func look(names []string) string {
+	for _, n := range names {
+		if p, err := exec.LookPath(n); err == nil {
+			return p
+		}
+	}
+	return ""
+}
+
+// policyFile is asked by Debian's package scripts whether they may start a service; exit code 101
+// forbids it (invoke-rc.d(8)).
+const policyFile = "/usr/sbin/policy-rc.d"
+
+func install(ctx context.Context, apt, pkg string) error {
+	f, err := os.OpenFile(policyFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
+	switch {
+	case err == nil:
+		_, err = f.WriteString("#!/bin/sh\nexit 101\n")
+		defer os.Remove(policyFile)
+		if err = errors.Join(err, f.Close()); err != nil {
+			return err
+		}
+	case !errors.Is(err, fs.ErrExist):
+		return err
+	}
+	for _, args := range [][]string{{"update", "-q"}, {"install", "-q", "-y", "--no-install-recommends", pkg}} {
+		cmd := exec.CommandContext(ctx, apt, args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	return nil
+}
+
+// build runs a command in the repository and returns its output when it fails.
+func build(ctx context.Context, root string, argv ...string) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, out)
+	}
+	return nil
+}
