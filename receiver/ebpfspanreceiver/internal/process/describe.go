@@ -1,0 +1,442 @@
+package process
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// FileKey names the content of an executable: while it is the same, what was learnt from the file
+// holds. The zero value means unknown.
+type FileKey struct {
+	Dev, Ino    uint64
+	Size        int64
+	MtimeUnixNs int64
+}
+
+// Process is what is known of one process between one exec and the next. It is not changed after
+// it was handed out.
+type Process struct {
+	// PID is the id of the process (the kernel's tgid) as procfs shows it; PPID its parent's.
+	PID, PPID int
+	// Start is when the process was made, in ticks of 1/100 s since boot. With PID it is unique
+	// until the machine restarts.
+	Start uint64
+	// Started is Start on the wall clock, exact to a tick.
+	Started time.Time
+	// UID is the real user id.
+	UID uint32
+	// Comm is the name of the first thread.
+	Comm string
+	// Exe is the path of the executable as the process sees it, which in a container is not where
+	// the collector finds it: open ExeFile instead. Empty when it may not be read.
+	Exe string
+	// ExeDeleted: the file was removed or replaced since it was started.
+	ExeDeleted bool
+	ExeKey     FileKey
+	CGroups    []CGroup
+	// ContainerID and PodUID are empty outside containers and pods.
+	ContainerID, PodUID string
+	// NetNS is the inode of the network namespace, 0 when it may not be read.
+	NetNS   uint64
+	Runtime Runtime
+	// ServiceName is never empty; ServiceNameFrom is the variable that gave it, or "command line"
+	// or "executable" when it was derived and a better source may replace it.
+	ServiceName, ServiceNameFrom string
+
+	attrs         []Attr
+	env           environ
+	cgroupUnknown bool
+	exec          uint64
+	root          string
+}
+
+// Derived sources of a service name.
+const (
+	FromCommandLine = "command line"
+	FromExecutable  = "executable"
+)
+
+// ExeFile is a path by which the collector can open the executable, deleted or not, in whatever
+// mount namespace it is.
+func (p *Process) ExeFile() string {
+	return filepath.Join(p.root, strconv.Itoa(p.PID), "exe")
+}
+
+// HostPath is where the collector finds the file that the process knows as name.
+func (p *Process) HostPath(name string) string {
+	return filepath.Join(p.root, strconv.Itoa(p.PID), "root", name)
+}
+
+// Attributes are the resource attributes, in a fixed order, each key once. Do not change them.
+func (p *Process) Attributes() []Attr { return p.attrs }
+
+// String leaves out everything that may hold a secret: Process formats as this with every verb.
+func (p Process) String() string {
+	return fmt.Sprintf("pid %d (%s), service %q", p.PID, p.Comm, p.ServiceName)
+}
+
+// GoString is String.
+func (p Process) GoString() string { return p.String() }
+
+// Reader reads processes from one procfs. It may be used by several goroutines.
+type Reader struct {
+	// Counters counts what was skipped.
+	Counters *Counters
+
+	root  string
+	host  Host
+	names map[string]struct{}
+	boot  time.Time // the wall clock at boot
+	goELF goCache
+}
+
+// NewReader reads below root, usually "/proc". Besides the variables that describe a service, those
+// in names are retained.
+func NewReader(root string, host Host, names ...string) *Reader {
+	wanted := map[string]struct{}{}
+	for _, n := range append(names, describingNames...) {
+		wanted[n] = struct{}{}
+	}
+	return &Reader{Counters: &Counters{}, root: root, host: host, names: wanted, boot: bootTime()}
+}
+
+func bootTime() time.Time {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts); err != nil {
+		return time.Time{}
+	}
+	return time.Now().Add(-time.Duration(ts.Nano()))
+}
+
+const tick = 10 * time.Millisecond // USER_HZ is 100 on every architecture that Go has on Linux
+
+// Describe reads one process. Facts that may not be read are left empty and counted.
+// Errors: ErrGone, ErrThread, ErrKernelThread, ErrZombie, ErrFirstThreadEnded, or what the kernel said.
+func (r *Reader) Describe(pid int) (*Process, error) {
+	d, err := openProc(r.root, pid)
+	if err != nil {
+		return nil, r.count(err)
+	}
+	defer d.close()
+	p, err := r.facts(d)
+	if err != nil {
+		return nil, r.count(err)
+	}
+	r.complete(d, p)
+	return p, nil
+}
+
+// count counts an error by its reason and returns it.
+func (r *Reader) count(err error) error {
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrGone):
+		r.Counters.add(Gone)
+	case errors.Is(err, ErrThread):
+		r.Counters.add(Thread)
+	case errors.Is(err, ErrKernelThread):
+		r.Counters.add(KernelThread)
+	case errors.Is(err, ErrZombie), errors.Is(err, ErrFirstThreadEnded):
+		r.Counters.add(Zombie)
+	case denied(err):
+		r.Counters.add(PermissionDenied)
+	default:
+		r.Counters.add(Unreadable)
+	}
+	return err
+}
+
+func (r *Reader) readStat(d procDir) (stat, error) {
+	buf := borrow()
+	defer release(buf)
+	b, _, err := d.read("stat", buf, maxStat)
+	if err != nil {
+		return stat{}, err
+	}
+	s, err := parseStat(b)
+	if err != nil {
+		return stat{}, d.fault("stat", err)
+	}
+	return s, nil
+}
+
+// facts reads what rules ask for. An exec in the middle would mix two programs, so the reading is
+// repeated until it begins and ends in the same one.
+func (r *Reader) facts(d procDir) (*Process, error) {
+	const attempts = 4
+	for attempt := 1; ; attempt++ {
+		p, err := r.factsOnce(d)
+		if err != nil {
+			return nil, err
+		}
+		after, err := r.readStat(d)
+		if err != nil {
+			return nil, err
+		}
+		// After so many the exec events that follow will have the process read again.
+		if after.execID() == p.exec || attempt == attempts {
+			r.countEnviron(&p.env)
+			return p, nil
+		}
+	}
+}
+
+func (r *Reader) countEnviron(e *environ) {
+	if e.truncated {
+		r.Counters.add(EnvironTruncated)
+	}
+	if e.overwritten {
+		r.Counters.add(EnvironOverwritten)
+	}
+	for range e.longValues {
+		r.Counters.add(EnvValueTruncated)
+	}
+}
+
+func (r *Reader) factsOnce(d procDir) (*Process, error) {
+	s, err := r.readStat(d)
+	switch {
+	case err != nil:
+		return nil, err
+	case s.kernelThread():
+		return nil, ErrKernelThread
+	case s.ended():
+		return nil, ErrZombie
+	case s.firstEnded():
+		return nil, ErrFirstThreadEnded
+	}
+	p := &Process{
+		PID: d.pid, PPID: s.ppid, Start: s.start, Comm: s.comm, exec: s.execID(), root: d.root,
+		Started: r.boot.Add(time.Duration(min(s.start, 1<<38)) * tick),
+	}
+	buf := borrow()
+	defer release(buf)
+
+	b, _, err := d.read("status", buf, maxStatus)
+	if err != nil {
+		return nil, err
+	}
+	st, err := parseStatus(b)
+	if err != nil {
+		return nil, d.fault("status", err)
+	}
+	if st.tgid != d.pid {
+		return nil, ErrThread
+	}
+	p.UID = st.uid
+
+	if err := p.readExe(d); err != nil {
+		if fatal := r.survivable(err); fatal != nil {
+			return nil, fatal
+		}
+	}
+	b, whole, err := d.read("environ", buf, maxEnviron)
+	if err != nil {
+		if fatal := r.survivable(err); fatal != nil {
+			return nil, fatal
+		}
+		p.env.denied = true
+	} else {
+		p.env = parseEnviron(b, r.names)
+		p.env.truncated = !whole
+	}
+	b, _, err = d.read("cgroup", buf, maxCgroup)
+	switch {
+	case err == nil:
+		p.CGroups = parseCGroups(b)
+	case errors.Is(err, unix.ENOENT): // a kernel without cgroups
+	default:
+		if fatal := r.survivable(err); fatal != nil {
+			return nil, fatal
+		}
+		p.cgroupUnknown = true
+	}
+	c := containerOf(p.CGroups)
+	p.ContainerID, p.PodUID = c.id, c.podUID
+	if p.ContainerID == "" && hidden(p.CGroups) {
+		// Most processes outside containers on a machine without systemd come this way too.
+		b, _, err := d.read("mountinfo", buf, maxMountinfo)
+		if err == nil {
+			p.ContainerID = containerOfMounts(b)
+		} else if errors.Is(err, ErrGone) {
+			return nil, err
+		}
+	}
+	if ns, err := d.link("ns/net"); err == nil {
+		p.NetNS = nsInode(ns)
+	} else if fatal := r.survivable(err); fatal != nil {
+		return nil, fatal
+	}
+	return p, nil
+}
+
+// hidden: no cgroup has a path, so a cgroup namespace may hide one.
+func hidden(groups []CGroup) bool {
+	for _, g := range groups {
+		if g.V2 && g.Path != "/" {
+			return false
+		}
+	}
+	return true
+}
+
+// survivable counts an error that leaves one fact unknown, and returns one that ends the reading.
+func (r *Reader) survivable(err error) error {
+	if errors.Is(err, ErrGone) {
+		return err
+	}
+	_ = r.count(err)
+	return nil
+}
+
+func nsInode(target string) uint64 {
+	_, rest, ok := strings.Cut(target, ":[")
+	if !ok {
+		return 0
+	}
+	n, err := strconv.ParseUint(strings.TrimSuffix(rest, "]"), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+const deletedSuffix = " (deleted)"
+
+func (p *Process) readExe(d procDir) error {
+	exe, err := d.link("exe")
+	if errors.Is(err, unix.ENOENT) {
+		return ErrGone // it has given up its memory: it is on its way out
+	}
+	if err != nil {
+		return err
+	}
+	st, err := d.stat("exe")
+	switch {
+	case err == nil:
+		p.ExeKey = FileKey{
+			Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size,
+			MtimeUnixNs: st.Mtim.Sec*1e9 + st.Mtim.Nsec,
+		}
+	case errors.Is(err, ErrGone):
+		return err
+	}
+	// The kernel appends the suffix, but a file may also be called so.
+	if bare, ok := strings.CutSuffix(exe, deletedSuffix); ok {
+		named, err := d.stat("root" + exe)
+		if err != nil || uint64(named.Dev) != p.ExeKey.Dev || named.Ino != p.ExeKey.Ino {
+			exe, p.ExeDeleted = bare, true
+		}
+	}
+	p.Exe = exe
+	return nil
+}
+
+// complete adds what only a selected process needs: runtime, names and attributes.
+func (r *Reader) complete(d procDir, p *Process) {
+	name := p.Exe
+	if name == "" {
+		name = p.Comm
+	}
+	p.Runtime = runtimeOfName(name)
+	if p.Runtime == RuntimeUnknown && r.goELF.isGo(d, p.ExeKey) {
+		p.Runtime = RuntimeGo
+	}
+	declared := r.declared(p)
+	p.nameService(declared, func() string { return r.commandName(d, p.Runtime) })
+	p.attrs = attributes(p, declared, &r.host)
+}
+
+func (r *Reader) declared(p *Process) []Attr {
+	text, ok := p.env.get(envAttributes)
+	if !ok || text == "" {
+		return nil
+	}
+	if len(text) == maxEnvValue { // cut off, counted when it was read: the last member is not whole
+		text = text[:max(strings.LastIndexByte(text, ','), 0)]
+	}
+	attrs, dropped, err := parseDeclared(text)
+	if err != nil {
+		r.Counters.add(AttributesInvalid)
+	}
+	for range dropped {
+		r.Counters.add(AttributesTooMany)
+	}
+	return attrs
+}
+
+// commandName derives a name from the command line, which is not kept.
+func (r *Reader) commandName(d procDir, rt Runtime) string {
+	if rt == RuntimeUnknown || rt == RuntimeGo {
+		return ""
+	}
+	buf := borrow()
+	defer release(buf)
+	b, _, err := d.read("cmdline", buf, maxCmdline)
+	if err != nil {
+		_ = r.count(err)
+		return ""
+	}
+	const maxArgs = 1024
+	args := strings.SplitN(strings.TrimSuffix(string(b), "\x00"), "\x00", maxArgs)
+	return programName(rt, args, func() string {
+		cwd, err := d.link("cwd")
+		if err != nil {
+			return "/"
+		}
+		return strings.TrimSuffix(cwd, deletedSuffix)
+	})
+}
+
+// nameService applies the precedence: OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, DD_SERVICE,
+// DK_BPFTRACE_SERVICE, the program that an interpreter runs, the executable.
+func (p *Process) nameService(declared []Attr, command func() string) {
+	for _, source := range []string{envServiceName, envAttributes, envDDService, envDatakit} {
+		value, _ := p.env.get(source)
+		if source == envAttributes {
+			value = find(declared, "service.name")
+		}
+		if value = validText(value, 255); value != "" {
+			p.ServiceName, p.ServiceNameFrom = value, source
+			return
+		}
+	}
+	if name := command(); name != "" {
+		p.ServiceName, p.ServiceNameFrom = name, FromCommandLine
+		return
+	}
+	p.ServiceName, p.ServiceNameFrom = p.executableName(), FromExecutable
+}
+
+func (p *Process) executableName() string {
+	name := ""
+	if p.Exe != "" {
+		name = validText(path.Base(p.Exe), 255)
+	}
+	if name == "" {
+		name = p.Comm
+	}
+	if name == "" {
+		name = "unknown_service" // semantic conventions, service.name
+	}
+	return name
+}
+
+// ownPID is the collector's id in the procfs at root, which in a container may be another than
+// getpid() returns; 0 when that procfs does not show the collector.
+func ownPID(root string) int {
+	target, err := os.Readlink(filepath.Join(root, "self"))
+	if err != nil {
+		return 0
+	}
+	pid, _ := parsePID(target)
+	return pid
+}

@@ -1,0 +1,170 @@
+package process
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Watch feeds a Scanner from events without making their reader wait: events are queued, those of
+// one process merged, and a goroutine considers them in order. A process that ended while it was
+// queued costs next to nothing.
+//
+//	Notify ──► pending (≤ maxPending ids, in order) ──► Scanner.Consider / Exit
+//	   └─ full ─► counted, and a rescan finds what was lost
+type Watch struct {
+	s        *Scanner
+	interval time.Duration
+	failed   func(error)
+
+	mu      sync.Mutex // guards what follows
+	pending map[int]Why
+	order   []int
+	lost    bool // the queue was full since the last scan
+	due     bool // RescanSoon was called
+
+	wake   chan struct{} // holds one token
+	cancel context.CancelFunc
+	done   chan struct{}
+	once   sync.Once
+}
+
+// maxPending is two bursts of every process of a large machine; an entry has some 40 bytes.
+const maxPending = 64 << 10
+
+// NewWatch rescans every interval, or, when that is 0 or less, only after events were lost. failed,
+// which may be nil, is called when procfs could not be listed.
+func NewWatch(s *Scanner, interval time.Duration, failed func(error)) *Watch {
+	return &Watch{
+		s: s, interval: interval, failed: failed, pending: map[int]Why{},
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+}
+
+// Start makes the initial scan on the calling goroutine, then considers events on its own until
+// Close. An error means that procfs could not be listed; the Watch has not started then.
+func (w *Watch) Start(ctx context.Context) error {
+	if err := w.s.Scan(ctx); err != nil {
+		return err
+	}
+	run, cancel := context.WithCancel(context.Background())
+	w.mu.Lock()
+	w.cancel = cancel
+	w.mu.Unlock()
+	go w.run(run)
+	return nil
+}
+
+// Notify queues an event: WhyFork, WhyExec, WhyListen, WhyExit. It never blocks on procfs. Events
+// may come before Start; they are considered after the initial scan, so attach first, then start.
+func (w *Watch) Notify(pid int, why Why) {
+	w.mu.Lock()
+	before, queued := w.pending[pid]
+	switch {
+	case queued:
+		w.pending[pid] = merge(before, why)
+	case len(w.pending) >= maxPending:
+		w.lost = true
+		w.s.Counters().add(QueueFull)
+	default:
+		w.pending[pid] = why
+		w.order = append(w.order, pid)
+	}
+	w.mu.Unlock()
+	w.poke()
+}
+
+// RescanSoon asks for a rescan, because events were lost before they came here.
+func (w *Watch) RescanSoon() {
+	w.mu.Lock()
+	w.due = true
+	w.mu.Unlock()
+	w.poke()
+}
+
+func (w *Watch) poke() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// merge keeps the event that asks for most: Exit looks at what lives under the id now, Exec reads a
+// program anew, the others read what is there.
+func merge(a, b Why) Why {
+	switch {
+	case a == WhyExit || b == WhyExit:
+		return WhyExit
+	case a == WhyExec || b == WhyExec:
+		return WhyExec
+	}
+	return b
+}
+
+// Close stops considering, waits for what is under way, and deselects every process. It may be
+// repeated.
+func (w *Watch) Close() {
+	w.once.Do(func() {
+		w.mu.Lock()
+		cancel := w.cancel
+		w.mu.Unlock()
+		if cancel != nil {
+			cancel()
+			<-w.done
+		}
+		w.s.Close()
+	})
+}
+
+func (w *Watch) run(ctx context.Context) {
+	defer close(w.done)
+	var tick <-chan time.Time
+	if w.interval > 0 {
+		t := time.NewTicker(w.interval)
+		defer t.Stop()
+		tick = t.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+			w.rescan(ctx)
+		case <-w.wake:
+		}
+		w.drain(ctx)
+	}
+}
+
+func (w *Watch) rescan(ctx context.Context) {
+	if err := w.s.Rescan(ctx); err != nil && ctx.Err() == nil && w.failed != nil {
+		w.failed(err)
+	}
+}
+
+func (w *Watch) drain(ctx context.Context) {
+	for ctx.Err() == nil {
+		w.mu.Lock()
+		batch, why := w.order, w.pending
+		w.order, w.pending = nil, map[int]Why{}
+		rescan := w.lost || w.due
+		w.lost, w.due = false, false
+		w.mu.Unlock()
+		if len(batch) == 0 && !rescan {
+			return
+		}
+		for _, pid := range batch {
+			if ctx.Err() != nil {
+				return
+			}
+			if why[pid] == WhyExit {
+				w.s.Exit(pid)
+			} else {
+				w.s.Consider(pid, why[pid])
+			}
+		}
+		if rescan {
+			w.rescan(ctx)
+		}
+	}
+}
