@@ -1,0 +1,74 @@
+// Package event turns the records of the kernel side into typed values. The layout is that of
+// bpf/event.h, whose Go types are generated.
+package event
+
+import (
+	"net/netip"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
+)
+
+// Kind says which member of an [Event] is set: enum event_kind.
+type Kind uint8
+
+const (
+	KindData     Kind = 1
+	KindConn     Kind = 2
+	KindEvidence Kind = 3
+	KindProcess  Kind = 4
+)
+
+// Values of the members, as bpf/event.h defines them.
+const (
+	In  = 0
+	Out = 1
+
+	Server = 1
+	Client = 2
+
+	// MidStream: the connection existed before its first byte was seen.
+	MidStream = 1
+
+	LocalFin  = 1
+	RemoteFin = 2
+	Closed    = 3
+
+	Exec   = 1
+	Fork   = 2
+	Exit   = 3
+	Listen = 4
+)
+
+// Data is bytes that moved on a TCP socket. Payload is what was captured of them, a prefix.
+type Data struct {
+	bpf.SocketDataEvent
+	Payload []byte
+}
+
+// Local is the address of the captured end.
+func (d *Data) Local() netip.AddrPort { return addrPort(d.Laddr, d.Lport) }
+
+// Peer is the address of the other end.
+func (d *Data) Peer() netip.AddrPort { return addrPort(d.Raddr, d.Rport) }
+
+func addrPort(a [16]byte, port uint16) netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom16(a).Unmap(), port)
+}
+
+// Conn is a change in the life of a connection.
+type Conn = bpf.SocketConnEvent
+
+// Evidence is one edge from a call to the request that it belongs to.
+type Evidence = bpf.SocketEvidenceEvent
+
+// Process is a change in the life of a process.
+type Process = bpf.SocketProcessEvent
+
+// Event is one record. The member named by Kind is set.
+type Event struct {
+	Kind     Kind
+	Data     Data
+	Conn     Conn
+	Evidence Evidence
+	Process  Process
+}

@@ -1,0 +1,221 @@
+package probe
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+)
+
+// needBPF skips for ordinary users and fails where REQUIRE_BPF=1 promises that BPF works.
+func needBPF(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("REQUIRE_BPF") == "1" {
+		t.Fatal("REQUIRE_BPF=1 but the test does not run as root")
+	}
+	t.Skip("needs root to load BPF programs")
+}
+
+// recorder collects the records of a tracer.
+type recorder struct {
+	mu        sync.Mutex
+	data      []event.Data
+	conns     []event.Conn
+	evidence  []event.Evidence
+	processes []event.Process
+}
+
+func (r *recorder) record(t *testing.T) func([]byte) {
+	return func(raw []byte) {
+		var e event.Event
+		if err := event.Decode(raw, &e); err != nil {
+			t.Errorf("decode: %v", err)
+			return
+		}
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		switch e.Kind {
+		case event.KindData:
+			e.Data.Payload = append([]byte(nil), e.Data.Payload...)
+			r.data = append(r.data, e.Data)
+		case event.KindConn:
+			r.conns = append(r.conns, e.Conn)
+		case event.KindEvidence:
+			r.evidence = append(r.evidence, e.Evidence)
+		case event.KindProcess:
+			r.processes = append(r.processes, e.Process)
+		}
+	}
+}
+
+func startTracer(t *testing.T) (*Tracer, *recorder) {
+	t.Helper()
+	needBPF(t)
+	tr, err := Load(Options{PayloadSize: 4096, RingBufferSize: 4 << 20})
+	require.NoError(t, err)
+	require.NoError(t, tr.Attach())
+	require.NoError(t, tr.Open())
+	rec := &recorder{}
+	var wg sync.WaitGroup
+	wg.Add(2)
+	go func() { defer wg.Done(); require.NoError(t, tr.ReadEvents(rec.record(t), func() {})) }()
+	go func() { defer wg.Done(); require.NoError(t, tr.ReadProcesses(rec.record(t), func() {})) }()
+	t.Cleanup(func() {
+		require.NoError(t, tr.Interrupt())
+		wg.Wait()
+		require.NoError(t, tr.Close())
+	})
+	return tr, rec
+}
+
+const childEnv = "PROBE_TEST_CHILD"
+
+// TestMain lets the test binary be the traced process too: a guest kernel has no other program.
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) == "http" {
+		httpChild()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// httpChild serves /b/ and, at /a/, calls it; prints its address, and exits when stdin closes.
+func httpChild() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	base := "http://" + l.Addr().String()
+	go func() {
+		_ = http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/a/1" {
+				resp, err := http.Get(base + "/b/1")
+				if err != nil {
+					http.Error(w, err.Error(), http.StatusBadGateway)
+					return
+				}
+				resp.Body.Close()
+			}
+			fmt.Fprintln(w, "ok", r.URL.Path)
+		}))
+	}()
+	fmt.Println(base)
+	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+}
+
+// startChild runs this test binary as the traced process.
+func startChild(t *testing.T, kind string) (base string, pid int) {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), childEnv+"="+kind)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	return line[:len(line)-1], cmd.Process.Pid
+}
+
+// TestKernelSequence: the same bytes have the same sequence number at both ends of a loopback
+// connection, the payload is what was sent, and the life of the connection is seen.
+func TestKernelSequence(t *testing.T) {
+	tr, rec := startTracer(t)
+	base, pid := startChild(t, "http")
+	require.NoError(t, tr.Select(uint32(pid), Target{}))
+	resp, err := http.Get(base + "/a/1")
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	http.DefaultClient.CloseIdleConnections()
+
+	const request = "GET /b/1 HTTP/1.1\r\n"
+	find := func(dir, role uint8, prefix string) *event.Data {
+		rec.mu.Lock()
+		defer rec.mu.Unlock()
+		for i := range rec.data {
+			d := &rec.data[i]
+			if d.Dir == dir && d.Role == role && len(d.Payload) >= len(prefix) && string(d.Payload[:len(prefix)]) == prefix {
+				return d
+			}
+		}
+		return nil
+	}
+	require.Eventually(t, func() bool {
+		return find(event.Out, event.Client, request) != nil && find(event.In, event.Server, request) != nil &&
+			find(event.Out, event.Server, "HTTP/1.1 200") != nil && find(event.In, event.Client, "HTTP/1.1 200") != nil
+	}, 10*time.Second, 10*time.Millisecond, "the four records of one exchange")
+
+	sent, got := find(event.Out, event.Client, request), find(event.In, event.Server, request)
+	require.Equal(t, sent.Seq, got.Seq, "request sequence number")
+	require.NotZero(t, sent.Seq)
+	require.Equal(t, sent.Payload, got.Payload)
+	require.Equal(t, sent.Local(), got.Peer())
+	require.Equal(t, sent.Peer(), got.Local())
+	require.LessOrEqual(t, sent.Ts, got.Ts)
+
+	answered, read := find(event.Out, event.Server, "HTTP/1.1 200"), find(event.In, event.Client, "HTTP/1.1 200")
+	require.Equal(t, answered.Seq, read.Seq, "response sequence number")
+	require.Equal(t, answered.OtherSeq, got.Seq+got.Len, "the response was written after the request was read")
+	require.Equal(t, uint32(pid), sent.Tgid)
+	require.NotEqual(t, sent.Conn, got.Conn, "each end of a connection is a connection of its own")
+	require.Equal(t, got.Conn, answered.Conn)
+	require.Equal(t, got.Turn, answered.Turn, "a response belongs to the epoch of its request")
+
+	losses, err := tr.Losses()
+	require.NoError(t, err)
+	for _, l := range losses {
+		require.Zero(t, l.Count, l.Reason)
+	}
+}
+
+// TestKernelSelection: nothing of a process that is not selected leaves the kernel.
+func TestKernelSelection(t *testing.T) {
+	_, rec := startTracer(t)
+	base, _ := startChild(t, "http")
+	resp, err := http.Get(base + "/a/1")
+	require.NoError(t, err)
+	resp.Body.Close()
+	time.Sleep(5 * Drain)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	require.Empty(t, rec.data)
+	require.Empty(t, rec.evidence)
+}
+
+// TestKernelHooks: every required hook attaches, and what does not is said.
+func TestKernelHooks(t *testing.T) {
+	tr, _ := startTracer(t)
+	attached := 0
+	for _, s := range tr.Status() {
+		t.Logf("%-20s %-50s %s %v", s.Program, s.Hook, s.State, s.Err)
+		if s.State == Attached {
+			attached++
+		}
+		for _, h := range hooks {
+			if h.program == s.Program && h.required {
+				require.Equal(t, Attached, s.State, s.Program)
+			}
+		}
+	}
+	require.GreaterOrEqual(t, attached, 25)
+	require.NotNil(t, tr.goroutines, "goroutine programs load")
+}
