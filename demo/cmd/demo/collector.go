@@ -13,40 +13,14 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/demo/internal/selfmetrics"
 )
 
-// overlay is merged over the configuration that users get: it narrows the selection to this run,
-// shortens the wait, and sends the traces here. Ports are free ones.
+// overlay is merged over the configuration that users get. It only narrows the selection to this
+// run; everything else is set by the environment variables that the configuration offers.
 const overlay = `# Written by the demo, merged over the standalone configuration.
 receivers:
   ebpf_span:
     discovery:
       include:
-        - env: ["%[1]s=%[2]s"]
-processors:
-  ebpf_link:
-    window: %[3]s
-    storage:
-      directory: %[4]q
-exporters:
-  otlp_http/demo:
-    endpoint: http://%[5]s
-extensions:
-  health_check:
-    endpoint: 127.0.0.1:%[6]d
-service:
-  extensions: [health_check]
-  telemetry:
-    metrics:
-      level: detailed
-      readers:
-        - pull:
-            exporter:
-              prometheus:
-                host: 127.0.0.1
-                port: %[7]d
-  pipelines:
-    traces:
-      receivers: [ebpf_span]
-      exporters: [otlp_http/demo]
+        - env: ["%s=%s"]
 `
 
 // collector is the running collector.
@@ -95,17 +69,24 @@ func (d *demo) startCollector(ctx context.Context) (*collector, error) {
 	if err != nil {
 		return nil, err
 	}
-	state := filepath.Join(d.dir, "link")
-	if err := os.MkdirAll(state, 0o700); err != nil {
+	selection := filepath.Join(d.dir, "selection.yaml")
+	if err := os.WriteFile(selection, fmt.Appendf(nil, overlay, runVariable, d.id), 0o600); err != nil {
 		return nil, err
 	}
-	second := filepath.Join(d.dir, "demo.yaml")
-	text := fmt.Sprintf(overlay, runVariable, d.id, d.o.window, state, d.sink.Addr(), health, metrics)
-	if err := os.WriteFile(second, []byte(text), 0o600); err != nil {
+	env := append(cleanEnviron(),
+		"OTELCOL_EBPF_WINDOW="+d.o.window.String(),
+		"OTELCOL_EBPF_DATA="+filepath.Join(d.dir, "data"),
+		"OTELCOL_EBPF_EXPORTERS=[otlp_grpc]",
+		"OTELCOL_EBPF_BACKEND=http://"+d.sink.Addr(),
+		// Nothing of the demo sends OTLP to the collector: any free ports.
+		"OTELCOL_EBPF_GRPC_PORT=0", "OTELCOL_EBPF_HTTP_PORT=0",
+		fmt.Sprintf("OTELCOL_EBPF_HEALTH_PORT=%d", health),
+		fmt.Sprintf("OTELCOL_EBPF_METRICS_PORT=%d", metrics))
+	if err := os.MkdirAll(filepath.Join(d.dir, "data"), 0o700); err != nil {
 		return nil, err
 	}
 	child, err := d.group.Start(ctx, launch.Spec{Name: "collector", Path: d.binary,
-		Args: []string{"--config", config, "--config", second}, Env: cleanEnviron()})
+		Args: []string{"--config", config, "--config", selection}, Env: env})
 	if err != nil {
 		return nil, err
 	}

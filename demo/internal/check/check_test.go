@@ -1,65 +1,27 @@
 package check
 
 import (
-	"encoding/binary"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/demo/internal/check/checktest"
 	"github.com/otelcol-ebpf/otelcol-ebpf/demo/internal/plan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/demo/internal/span"
 )
 
 const ms = int64(1e6)
 
-// world makes the spans of a perfect collector.
-type world struct {
-	next  uint64
-	spans []span.Span
-}
-
-func (w *world) id() uint64 { w.next++; return w.next }
-
-func (w *world) add(n *plan.Node, parent *span.Span, trace pcommon.TraceID, start, end int64) {
-	s := span.Span{Service: n.Service, Kind: string(n.Kind), Path: n.Path, Redis: n.Op, Start: start, End: end, Trace: trace}
-	if n.Path != "" {
-		s.Method = "GET"
-	}
-	binary.BigEndian.PutUint64(s.ID[:], w.id())
-	if parent != nil {
-		s.Parent, s.Rule, s.Confidence, s.HasConfidence = parent.ID, "tcp_seq", 1, true
-		if n.Kind == plan.Client {
-			s.Rule = "systrace"
-		}
-	}
-	w.spans = append(w.spans, s)
-	step := (end - start) / int64(len(n.Children)+1)
-	for i, c := range n.Children {
-		w.add(c, &s, trace, start+int64(i)*step+1, start+int64(i+1)*step)
-	}
-}
-
-func (w *world) request(r plan.Request, start int64) {
-	var t pcommon.TraceID
-	binary.BigEndian.PutUint64(t[:], w.id())
-	w.add(r.Root, nil, t, start, start+100*ms)
-}
-
-func (w *world) background(n string, start int64) {
-	r := &plan.Node{Service: plan.Catalog, Kind: plan.Client, Path: plan.BackgroundPrefix + "catalog-" + n,
-		Children: []*plan.Node{{Service: plan.Pricing, Kind: plan.Server, Path: plan.BackgroundPrefix + "catalog-" + n}}}
-	var t pcommon.TraceID
-	binary.BigEndian.PutUint64(t[:], w.id())
-	w.add(r, nil, t, start, start+5*ms)
-}
+// world is a perfect collector's spans, which the tests spoil.
+type world struct{ checktest.World }
 
 // at finds one span.
 func (w *world) at(t *testing.T, service, kind, path string) *span.Span {
 	t.Helper()
-	for i := range w.spans {
-		if s := &w.spans[i]; s.Service == service && s.Kind == kind && (s.Path == path || s.Redis == path) {
+	for i := range w.Spans {
+		if s := &w.Spans[i]; s.Service == service && s.Kind == kind && (s.Path == path || s.Redis == path) {
 			return s
 		}
 	}
@@ -68,9 +30,9 @@ func (w *world) at(t *testing.T, service, kind, path string) *span.Span {
 }
 
 func (w *world) remove(s *span.Span) {
-	for i := range w.spans {
-		if &w.spans[i] == s {
-			w.spans = append(w.spans[:i:i], w.spans[i+1:]...)
+	for i := range w.Spans {
+		if &w.Spans[i] == s {
+			w.Spans = append(w.Spans[:i:i], w.Spans[i+1:]...)
 			return
 		}
 	}
@@ -83,20 +45,20 @@ func perfect() (*world, Load) {
 	load := Load{Start: 1000 * ms}
 	load.Requests = []plan.Request{plan.Checkout("a1"), plan.Checkout("b2"), plan.Price("c3", "taxed"), plan.Stock("d4")}
 	for i, r := range load.Requests {
-		w.request(r, load.Start+int64(i)*10*ms)
+		w.Request(r, load.Start+int64(i)*10*ms)
 	}
 	for i, n := range []string{"1", "2", "3", "4"} {
-		w.background(n, load.Start+int64(i)*20*ms)
+		w.Background(n, load.Start+int64(i)*20*ms)
 	}
-	warm := &world{next: 1 << 32}
-	warm.request(plan.Checkout("warm-1"), 10*ms)
-	w.spans = append(w.spans, warm.spans[5:]...)
+	warm := &checktest.World{Next: 1 << 32}
+	warm.Request(plan.Checkout("warm-1"), 10*ms)
+	w.Spans = append(w.Spans, warm.Spans[5:]...)
 	return w, load
 }
 
 func TestPerfect(t *testing.T) {
 	w, load := perfect()
-	r := Run(load, w.spans)
+	r := Run(load, w.Spans)
 	require.Empty(t, r.Findings)
 	require.True(t, r.OK())
 	want := 0
@@ -192,9 +154,9 @@ func TestFaults(t *testing.T) {
 		"two requests in one trace": {
 			harm: func(t *testing.T, w *world) {
 				a, b := w.at(t, "frontend", "SERVER", "/checkout/a1").Trace, w.at(t, "frontend", "SERVER", "/checkout/b2").Trace
-				for i := range w.spans {
-					if w.spans[i].Trace == b {
-						w.spans[i].Trace = a
+				for i := range w.Spans {
+					if w.Spans[i].Trace == b {
+						w.Spans[i].Trace = a
 					}
 				}
 			},
@@ -267,9 +229,9 @@ func TestFaults(t *testing.T) {
 		"redis server span below another command": {
 			harm: func(t *testing.T, w *world) {
 				a, b := w.redisOf(t, "a1", 3), w.redisOf(t, "b2", 3)
-				for i := range w.spans {
-					if w.spans[i].Parent == a.ID {
-						w.spans[i].Parent = b.ID
+				for i := range w.Spans {
+					if w.Spans[i].Parent == a.ID {
+						w.Spans[i].Parent = b.ID
 						break
 					}
 				}
@@ -280,9 +242,9 @@ func TestFaults(t *testing.T) {
 			harm: func(t *testing.T, w *world) {
 				a := w.redisOf(t, "a1", 3)
 				a.LocalPort, a.PeerPort = 1000, 6379
-				for i := range w.spans {
-					if w.spans[i].Parent == a.ID {
-						w.spans[i].LocalPort, w.spans[i].PeerPort = 6379, 1001
+				for i := range w.Spans {
+					if w.Spans[i].Parent == a.ID {
+						w.Spans[i].LocalPort, w.Spans[i].PeerPort = 6379, 1001
 					}
 				}
 			},
@@ -298,12 +260,12 @@ func TestFaults(t *testing.T) {
 			harm: func(t *testing.T, w *world) {
 				s := *w.at(t, "tax", "SERVER", "/tax/a1/taxed")
 				s.ID = pcommon.SpanID{1: 1}
-				w.spans = append(w.spans, s)
+				w.Spans = append(w.Spans, s)
 			},
 			want: map[string]int{Duplicate: 1},
 		},
 		"one span id twice": {
-			harm: func(t *testing.T, w *world) { w.spans = append(w.spans, w.spans[3]) },
+			harm: func(t *testing.T, w *world) { w.Spans = append(w.Spans, w.Spans[3]) },
 			want: map[string]int{Duplicate: 1},
 		},
 		"call outside its parent's time": {
@@ -329,7 +291,7 @@ func TestFaults(t *testing.T) {
 			harm: func(t *testing.T, w *world) {
 				s := *w.at(t, "tax", "SERVER", "/tax/a1/taxed")
 				s.ID, s.Service, s.Path, s.Trace = pcommon.SpanID{1: 1}, "sshd", "", pcommon.TraceID{15: 9}
-				w.spans = append(w.spans, s)
+				w.Spans = append(w.Spans, s)
 			},
 			want: map[string]int{ForeignTrace: 1},
 		},
@@ -337,7 +299,7 @@ func TestFaults(t *testing.T) {
 			harm: func(t *testing.T, w *world) {
 				s := *w.at(t, "tax", "SERVER", "/tax/a1/taxed")
 				s.ID, s.Path = pcommon.SpanID{1: 1}, "/tax/a1/again"
-				w.spans = append(w.spans, s)
+				w.Spans = append(w.Spans, s)
 			},
 			want: map[string]int{Unexpected: 1},
 		},
@@ -351,9 +313,9 @@ func TestFaults(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			w, load := perfect()
-			require.True(t, Run(load, w.spans).OK())
+			require.True(t, Run(load, w.Spans).OK())
 			tt.harm(t, w)
-			r := Run(load, w.spans)
+			r := Run(load, w.Spans)
 			require.Equal(t, len(tt.want)+len(tt.min) == 0, r.OK(), "%v", r.Findings)
 			for p, n := range tt.want {
 				require.Equal(t, n, r.Count(p), "%s: %v", p, r.Findings)
@@ -379,8 +341,8 @@ func (w *world) redisOf(t *testing.T, id string, n int) *span.Span {
 	if n == 3 {
 		parent = w.at(t, "pricing", "SERVER", "/price/"+id+"/cached")
 	}
-	for i := range w.spans {
-		if s := &w.spans[i]; s.Parent == parent.ID && s.Redis == plan.RedisOp(id, n) {
+	for i := range w.Spans {
+		if s := &w.Spans[i]; s.Parent == parent.ID && s.Redis == plan.RedisOp(id, n) {
 			return s
 		}
 	}
@@ -391,11 +353,11 @@ func (w *world) redisOf(t *testing.T, id string, n int) *span.Span {
 func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
 	w, load := perfect()
 	w.at(t, "frontend", "CLIENT", "/stock/a1").Parent = w.at(t, "frontend", "SERVER", "/checkout/b2").ID
-	first := Run(load, w.spans)
-	for i, j := 0, len(w.spans)-1; i < j; i, j = i+1, j-1 {
-		w.spans[i], w.spans[j] = w.spans[j], w.spans[i]
+	first := Run(load, w.Spans)
+	for i, j := 0, len(w.Spans)-1; i < j; i, j = i+1, j-1 {
+		w.Spans[i], w.Spans[j] = w.Spans[j], w.Spans[i]
 	}
-	second := Run(load, w.spans)
+	second := Run(load, w.Spans)
 	require.Equal(t, first.Problems(), second.Problems())
 	require.Equal(t, first.Spans, second.Spans)
 }
