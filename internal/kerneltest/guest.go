@@ -50,8 +50,8 @@ func initScript(suites []suite, o options, nonce string) string {
 	fmt.Fprintf(&b, "echo %s UP $(uname -r)\n", nonce)
 	for _, s := range suites {
 		fmt.Fprintf(&b, "cd /%s; echo %s BEGIN %d\n", shellQuote(s.guestDir()), nonce, s.index)
-		fmt.Fprintf(&b, "/%s -test.v=test2json -test.count=1 -test.run %s -test.timeout %s\n",
-			shellQuote(s.guestBinary()), shellQuote(o.run.String()), o.testTimeout)
+		fmt.Fprintf(&b, "/%s -test.v=test2json -test.count=%d -test.run %s -test.timeout %s\n",
+			shellQuote(s.guestBinary()), o.count, shellQuote(o.run.String()), o.testTimeout)
 		// The leading newline ends whatever line the test left open.
 		fmt.Fprintf(&b, "rc=$?; echo; echo %s END %d $rc\n", nonce, s.index)
 	}
@@ -73,7 +73,7 @@ type bootSpec struct {
 func (s bootSpec) args(console string) []string {
 	return []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
-		"-accel", "tcg,thread=multi", "-cpu", "max",
+		"-accel", s.opts.accel, "-cpu", "max",
 		"-smp", fmt.Sprint(s.opts.cpus), "-m", fmt.Sprint(s.opts.memoryMiB),
 		"-kernel", s.kernel.image, "-initrd", s.initramfs,
 		"-append", "console=ttyS0 rdinit=/init panic=-1 random.trust_cpu=on mitigations=off nokaslr loglevel=4",

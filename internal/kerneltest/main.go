@@ -43,6 +43,8 @@ type options struct {
 	testTimeout time.Duration
 	memoryMiB   int
 	cpus        int
+	count       int
+	accel       string
 }
 
 func main() {
@@ -77,6 +79,8 @@ func parseFlags(args []string) (options, error) {
 	fs.DurationVar(&o.testTimeout, "test-timeout", 5*time.Minute, "time that one package's tests may take")
 	fs.IntVar(&o.memoryMiB, "memory", 2048, "guest memory in MiB")
 	fs.IntVar(&o.cpus, "cpus", 2, "guest CPUs")
+	fs.IntVar(&o.count, "count", 1, "how often each test runs")
+	fs.StringVar(&o.accel, "accel", "tcg,thread=single", "QEMU's -accel")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -100,8 +104,8 @@ func parseFlags(args []string) (options, error) {
 		return o, errors.New("-kernels: at least one series is needed, for example -kernels 6.1")
 	case len(o.packages) == 0:
 		return o, errors.New("-packages: at least one pattern is needed, for example -packages ./bpf/...")
-	case o.memoryMiB < 512 || o.cpus < 1 || o.bootTimeout <= 0 || o.testTimeout <= 0:
-		return o, errors.New("-memory must be at least 512, -cpus at least 1, and both timeouts positive")
+	case o.memoryMiB < 512 || o.cpus < 1 || o.count < 1 || o.bootTimeout <= 0 || o.testTimeout <= 0:
+		return o, errors.New("-memory must be at least 512, -cpus and -count at least 1, and both timeouts positive")
 	}
 	return o, nil
 }

@@ -129,7 +129,10 @@ func (p *resultParser) line(raw []byte) {
 	}
 	switch o := outcome(what); o {
 	case passed, failed, skipped:
-		p.current.outcomes[string(name)] = o
+		// With -count, one failure among the repetitions is what matters.
+		if p.current.outcomes[string(name)] != failed {
+			p.current.outcomes[string(name)] = o
+		}
 	}
 }
 

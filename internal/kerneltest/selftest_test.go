@@ -50,6 +50,21 @@ func countGetppid(t *testing.T, kind ebpf.ProgramType, idOffset int16, attach fu
 		t.Fatalf("load: %+v", err)
 	}
 	defer prog.Close()
+	// Another thread enters the same hook all the while, as on any real machine.
+	busy := make(chan struct{})
+	stop := make(chan struct{})
+	go func() {
+		defer close(busy)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				syscall.Getuid()
+			}
+		}
+	}()
+	defer func() { close(stop); <-busy }()
 	hook, err := attach(prog)
 	if err != nil {
 		t.Fatalf("attach: %v", err)
