@@ -101,7 +101,8 @@ static __always_inline __u8 serving(const struct context *x, struct token *out)
 	return 0;
 }
 
-static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u64 epoch, __u64 ts)
+static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u64 epoch, __u64 ts,
+					  __u64 segment, __u8 nth)
 {
 	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
@@ -112,10 +113,12 @@ static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u
 	*e = (struct evidence_event){
 		.kind = EVENT_EVIDENCE,
 		.what = what,
+		.nth = nth,
 		.tgid = tgid,
 		.ts = ts,
 		.call = call,
 		.epoch = epoch,
+		.segment = segment,
 	};
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 }
@@ -158,7 +161,8 @@ static __always_inline void call_written(struct context *x, struct conn *c, __u6
 	struct context_key parent = {.tgid = tgid, .kind = CONTEXT_GOROUTINE, .id = parent_goid};
 	struct context *p;
 	struct token token = {};
-	__u8 what = 0;
+	__u64 segment = 0;
+	__u8 what = 0, nth = 0;
 
 	if (c->last_dir == DIR_OUT) {
 		if (c->writer == writer)
@@ -175,8 +179,14 @@ static __always_inline void call_written(struct context *x, struct conn *c, __u6
 		if (p && serving(p, &token))
 			what = EVIDENCE_GO_PARENT;
 	}
+	if (x && what == EVIDENCE_CHANNEL) {
+		if (x->nth < 255)
+			x->nth++;
+		nth = x->nth;
+		segment = x->segment;
+	}
 	if (what)
-		emit_evidence(tgid, what, c->turn, token.epoch, ts);
+		emit_evidence(tgid, what, c->turn, token.epoch, ts, segment, nth);
 }
 
 /* This context read (a part of) the response of the connection's current call. */

@@ -101,11 +101,13 @@ enum evidence_kind {
 struct evidence_event {
 	__u8 kind; /* EVENT_EVIDENCE */
 	__u8 what; /* enum evidence_kind */
-	__u8 pad0[2];
+	__u8 nth;  /* CHANNEL: the how-manyth call since the hand-over, saturating */
+	__u8 pad0;
 	__u32 tgid;
 	__u64 ts;
 	__u64 call;
 	__u64 epoch;
+	__u64 segment; /* CHANNEL, CHANNEL_BACK: identity of the hand-over that began the task, or 0 */
 };
 
 enum process_what {
@@ -127,7 +129,7 @@ struct process_event {
 
 _Static_assert(sizeof(struct data_event) == 112, "data_event has no hidden padding");
 _Static_assert(sizeof(struct conn_event) == 32, "conn_event has no hidden padding");
-_Static_assert(sizeof(struct evidence_event) == 32, "evidence_event has no hidden padding");
+_Static_assert(sizeof(struct evidence_event) == 40, "evidence_event has no hidden padding");
 _Static_assert(sizeof(struct process_event) == 24, "process_event has no hidden padding");
 
 /* The largest payload prefix of one record. A power of two: it bounds the copy for the verifier. */

@@ -86,7 +86,7 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g)
 		/* Back to who owns the request: what the giver finished belongs to it. */
 		if (from && from->last_call && !live(&from->own)) {
 			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->last_call, to->own.epoch,
-				      bpf_ktime_get_ns());
+				      bpf_ktime_get_ns(), from->segment, 0);
 			from->last_call = 0;
 		}
 		if (from && !live(&from->own))
@@ -107,6 +107,8 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g)
 			to->given = token;
 			to->given_by = how == EVIDENCE_LOOP ? EVIDENCE_LOOP : EVIDENCE_CHANNEL;
 			to->last_call = 0;
+			to->segment = new_id();
+			to->nth = 0;
 		}
 	} else if (to) {
 		to->given.epoch = 0; /* it now works on something of which nothing is known */

@@ -58,9 +58,11 @@ type GoroutineContext struct {
 	}
 	LastCall uint64
 	LastFrom uint64
+	Segment  uint64
 	GivenBy  uint8
 	Loop     uint8
-	Pad      [6]uint8
+	Nth      uint8
+	Pad      [5]uint8
 }
 
 type GoroutineContextKey struct {

@@ -147,9 +147,11 @@ struct context {
 	struct token given; /* the request that another context handed to it */
 	__u64 last_call;    /* the last call whose response it read */
 	__u64 last_from;    /* goroutine: who handed over to it last */
+	__u64 segment;      /* identity of the hand-over that gave it */
 	__u8 given_by;      /* enum evidence_kind */
 	__u8 loop;          /* serves several requests at once */
-	__u8 pad[6];
+	__u8 nth;           /* calls written since */
+	__u8 pad[5];
 };
 
 /* Threads: removed at exit. */

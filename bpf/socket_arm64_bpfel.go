@@ -71,9 +71,11 @@ type SocketContext struct {
 	}
 	LastCall uint64
 	LastFrom uint64
+	Segment  uint64
 	GivenBy  uint8
 	Loop     uint8
-	Pad      [6]uint8
+	Nth      uint8
+	Pad      [5]uint8
 }
 
 type SocketContextKey struct {
@@ -109,14 +111,16 @@ type SocketDataEvent struct {
 }
 
 type SocketEvidenceEvent struct {
-	_     structs.HostLayout
-	Kind  uint8
-	What  uint8
-	Pad0  [2]uint8
-	Tgid  uint32
-	Ts    uint64
-	Call  uint64
-	Epoch uint64
+	_       structs.HostLayout
+	Kind    uint8
+	What    uint8
+	Nth     uint8
+	Pad0    uint8
+	Tgid    uint32
+	Ts      uint64
+	Call    uint64
+	Epoch   uint64
+	Segment uint64
 }
 
 type SocketEvidenceKind uint32

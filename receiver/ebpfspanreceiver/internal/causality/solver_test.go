@@ -1,0 +1,215 @@
+package causality
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+)
+
+const ms = uint64(time.Millisecond)
+
+func newSolver() (*Solver, *Counts) {
+	c := &Counts{}
+	return NewSolver(Options{Hold: 5 * time.Second, Grace: 200 * time.Millisecond, MaxHeld: 100}, c), c
+}
+
+func evidence(what uint8, call, epoch uint64) *event.Evidence {
+	return &event.Evidence{What: what, Call: call, Epoch: epoch, Ts: 10 * ms}
+}
+
+// decide holds one call and returns its answer.
+func decide(s *Solver, c Call) Answer {
+	var got Answer
+	s.Hold(c, func(a Answer) { got = a })
+	s.Flush()
+	return got
+}
+
+func TestSolve(t *testing.T) {
+	call := Call{ID: 1, Start: 20 * ms, End: 30 * ms, Writer: Writer{Tgid: 1, Goid: 5}}
+	second := func(e *event.Evidence) *event.Evidence { e.Nth, e.Segment = 2, 77; return e }
+	for _, tc := range []struct {
+		name     string
+		evidence []*event.Evidence
+		want     Answer
+	}{
+		{"nothing", nil, Answer{Outcome: NoEvidence}},
+		{"same thread", []*event.Evidence{evidence(sameThread, 1, 100)},
+			Answer{Outcome: Linked, Request: 100, Hints: []string{"same_thread"}, Confidence: 0.999}},
+		{"agreement", []*event.Evidence{evidence(channel, 1, 100), evidence(channelBack, 1, 100)},
+			Answer{Outcome: Linked, Request: 100, Hints: []string{"channel", "channel_back"}, Confidence: 0.999}},
+		{"the way back overrules the way there", []*event.Evidence{evidence(goCreated, 1, 100), evidence(channelBack, 1, 200)},
+			Answer{Outcome: Linked, Request: 200, Hints: []string{"channel_back"}, Confidence: 0.999, Overruled: 1}},
+		{"equal ranks disagree", []*event.Evidence{evidence(channelBack, 1, 100), evidence(sameThread, 1, 200)},
+			Answer{Outcome: Conflict}},
+		{"event loop alone", []*event.Evidence{evidence(loop, 1, 100)}, Answer{Outcome: Untrusted}},
+		{"request not parsed", []*event.Evidence{evidence(sameThread, 1, 999)}, Answer{Outcome: UnknownRequest}},
+		{"after the response", []*event.Evidence{evidence(sameThread, 1, 300)}, Answer{Outcome: Late}},
+		{"before the request", []*event.Evidence{evidence(sameThread, 1, 400)}, Answer{Outcome: Untrusted}},
+		{"second call of a task", []*event.Evidence{second(evidence(channel, 1, 100))}, Answer{Outcome: Untrusted}},
+		{"second call of a task that came back", []*event.Evidence{
+			second(evidence(channel, 1, 100)), second(evidence(channelBack, 9, 100)),
+		}, Answer{Outcome: Linked, Request: 100, Hints: []string{"channel"}, Confidence: 0.995}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, counts := newSolver()
+			s.Began(100, 100, 10*ms)
+			s.Began(200, 200, 10*ms)
+			s.Began(300, 300, 10*ms)
+			s.Ended(300, 300, 15*ms)
+			s.Began(400, 400, 25*ms)
+			for _, e := range tc.evidence {
+				s.Evidence(e)
+			}
+			require.Equal(t, tc.want, decide(s, call))
+			require.EqualValues(t, 1, counts.Outcomes[tc.want.Outcome].Load())
+		})
+	}
+}
+
+func TestPipelinedRequestsShareATurn(t *testing.T) {
+	s, _ := newSolver()
+	s.Began(100, 100, 10*ms)
+	s.Began(100, 101, 10*ms)
+	s.Ended(100, 100, 20*ms)
+	s.Ended(100, 101, 30*ms)
+	for i, c := range []struct{ start, want uint64 }{{15 * ms, 100}, {25 * ms, 101}} {
+		id := uint64(i + 1)
+		s.Evidence(evidence(sameThread, id, 100))
+		require.Equal(t, c.want, decide(s, Call{ID: id, Start: c.start, End: c.start}).Request)
+	}
+	s.Evidence(evidence(sameThread, 9, 100))
+	require.Equal(t, Late, decide(s, Call{ID: 9, Start: 31 * ms, End: 40 * ms}).Outcome)
+}
+
+// A goroutine that has written calls of two requests was created in one of them by chance.
+func TestSharedWriterLosesInheritedEvidence(t *testing.T) {
+	s, _ := newSolver()
+	writer := Writer{Tgid: 1, Goid: 7}
+	for i := uint64(1); i <= 3; i++ {
+		s.Began(i*100, i*100, 10*ms)
+	}
+	for i := uint64(1); i <= 2; i++ {
+		s.Evidence(evidence(channelBack, i, i*100))
+		require.Equal(t, Linked, decide(s, Call{ID: i, Writer: writer, Start: 11 * ms, End: 12 * ms}).Outcome)
+	}
+	s.Evidence(evidence(goCreated, 3, 300))
+	writer.Tid = 99
+	require.Equal(t, Untrusted, decide(s, Call{ID: 3, Writer: writer, Start: 11 * ms, End: 12 * ms}).Outcome)
+}
+
+func TestHeldUntilTheRequestEnds(t *testing.T) {
+	s, _ := newSolver()
+	s.Began(100, 100, 10*ms)
+	s.Evidence(evidence(channel, 1, 100))
+	var got *Answer
+	s.Hold(Call{ID: 1, Start: 11 * ms, End: 12 * ms}, func(a Answer) { got = &a })
+	s.Tick(500 * ms)
+	require.Nil(t, got, "the request is open")
+	s.Ended(100, 100, 600*ms)
+	s.Tick(700 * ms)
+	require.Nil(t, got, "the grace is not over")
+	s.Evidence(evidence(channelBack, 1, 100))
+	s.Tick(801 * ms)
+	require.NotNil(t, got)
+	require.Equal(t, []string{"channel", "channel_back"}, got.Hints)
+}
+
+func TestHoldIsBounded(t *testing.T) {
+	s, counts := newSolver()
+	s.Began(100, 100, 10*ms)
+	s.Evidence(evidence(sameThread, 1, 100))
+	answered := 0
+	for i := range 101 {
+		s.Hold(Call{ID: uint64(i + 1), Start: 11 * ms, End: 12 * ms}, func(Answer) { answered++ })
+	}
+	require.Equal(t, 1, answered)
+	require.EqualValues(t, 1, counts.Hurried.Load())
+	s.Tick(12*ms + uint64(5*time.Second) + 1)
+	require.Equal(t, 101, answered)
+	require.Zero(t, s.Waiting())
+}
+
+func TestTurnsAreForgotten(t *testing.T) {
+	s, _ := newSolver()
+	for i := uint64(1); i <= 1000; i++ {
+		s.Began(i, i, i*ms)
+		s.Ended(i, i, i*ms+1)
+	}
+	s.Tick(uint64(time.Hour))
+	require.Empty(t, s.turns)
+}
+
+// Shuffling evidence changes no answer; dropping some makes no wrong link.
+func TestOrderAndLoss(t *testing.T) {
+	type truth struct{ call, epoch uint64 }
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		var all []*event.Evidence
+		var calls []truth
+		for c := uint64(1); c <= 20; c++ {
+			epoch := 100 + rng.Uint64N(5)
+			calls = append(calls, truth{c, epoch})
+			for _, k := range []uint8{sameThread, channel, channelBack} {
+				if rng.IntN(2) == 0 {
+					all = append(all, evidence(k, c, epoch))
+				}
+			}
+			if rng.IntN(3) == 0 {
+				all = append(all, evidence(goCreated, c, 100+rng.Uint64N(5)))
+			}
+		}
+		answers := func(edges []*event.Evidence) map[uint64]Answer {
+			s, _ := newSolver()
+			for e := uint64(100); e < 105; e++ {
+				s.Began(e, e, 1*ms)
+			}
+			for _, e := range edges {
+				s.Evidence(e)
+			}
+			out := map[uint64]Answer{}
+			for _, c := range calls {
+				// each call has a writer of its own: what is remembered of writers is not at test here
+				out[c.call] = decide(s, Call{ID: c.call, Writer: Writer{Goid: c.call}, Start: 20 * ms, End: 21 * ms})
+			}
+			return out
+		}
+		whole := answers(all)
+		shuffled := append([]*event.Evidence(nil), all...)
+		rng.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		for call, a := range answers(shuffled) {
+			require.Equal(t, whole[call].Request, a.Request)
+			require.ElementsMatch(t, whole[call].Hints, a.Hints)
+		}
+		strong := make([]*event.Evidence, 0, len(all))
+		for _, e := range all {
+			if e.What != goCreated && rng.IntN(10) != 0 {
+				strong = append(strong, e)
+			}
+		}
+		for call, a := range answers(strong) {
+			if a.Outcome == Linked {
+				require.Equal(t, calls[call-1].epoch, a.Request)
+			}
+		}
+	}
+}
+
+func BenchmarkSolve(b *testing.B) {
+	s, _ := newSolver()
+	s.Began(100, 100, 1)
+	forward, back := evidence(channel, 1, 100), evidence(channelBack, 1, 100)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		id := uint64(i)
+		forward.Call, back.Call = id, id
+		s.Evidence(forward)
+		s.Evidence(back)
+		s.Hold(Call{ID: id, Start: 2, End: 3}, func(Answer) {})
+		s.Flush()
+	}
+}

@@ -1,0 +1,321 @@
+package exchange
+
+import (
+	"net/netip"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/protocol"
+)
+
+// Limits of one connection.
+const (
+	maxParked      = 128       // records out of order
+	maxParkedBytes = 512 << 10 // their payload
+	maxHeld        = 16        // records before the protocol is known
+	maxAttempts    = 64        // records that begin no known message, on a connection found mid-stream
+	maxOpen        = 1024      // requests that await a response
+)
+
+// piece is a record that is being used, or kept for later.
+type piece struct {
+	bpf     meta
+	payload []byte
+	n       int // bytes on the wire
+}
+
+// meta is what later steps need of a record.
+type meta struct {
+	ts               uint64
+	turn             uint64
+	goid, parentGoid uint64
+	seq, otherSeq    uint32
+	tid              uint32
+	dir              protocol.Direction
+	in               bool
+}
+
+// stream is one direction.
+type stream struct {
+	started bool
+	next    uint32 // sequence number that continues it
+	origin  uint32 // sequence number of offset 0 of the session
+}
+
+// half is a message that is under way.
+type half struct {
+	msg   *protocol.Message
+	first meta // of the record with its first byte
+	head  meta // of the record with the last byte of its head
+	seq   uint32
+}
+
+// request awaits its response.
+type request struct {
+	half
+	epoch     uint64
+	announced bool
+}
+
+type conn struct {
+	table       *Table
+	id          uint64
+	tgid        uint32
+	server      bool
+	midStream   bool
+	local, peer netip.AddrPort
+
+	streams [2]stream // by protocol.Direction
+	parked  []piece
+	bytes   int // payload in parked
+	since   uint64
+
+	proto    *protocol.Protocol
+	session  protocol.Session
+	held     []piece
+	attempts int
+	ignored  bool // speaks something else, or TLS
+
+	now      meta // the record being fed
+	req      *half
+	resp     *half
+	answered *request // the request that resp answers
+	open     []*request
+	oneWay   bool // req gets no response
+	lastTurn uint64
+	inTurn   uint64 // requests whose heads ended in lastTurn
+	last     uint64 // ts of the last record
+	idled    bool
+}
+
+// add takes the next record of the connection, in whatever order.
+func (c *conn) add(d *event.Data) {
+	p := piece{
+		bpf: meta{
+			ts: d.Ts, turn: d.Turn, goid: d.Goid, parentGoid: d.ParentGoid, seq: d.Seq,
+			otherSeq: d.OtherSeq, tid: d.Tid, in: d.Dir == event.In,
+			dir: protocol.Response,
+		},
+		payload: d.Payload, n: int(d.Len),
+	}
+	if p.bpf.in == c.server {
+		p.bpf.dir = protocol.Request
+	}
+	c.last, c.idled = max(c.last, d.Ts), false
+	if c.ignored {
+		return
+	}
+	if !c.ready(&p) {
+		c.park(p)
+		return
+	}
+	c.take(p)
+	c.retry()
+}
+
+// ready tells whether p continues its stream, and whether what the process had sent before it read p
+// is known. A write is recorded when its system call ends, which may be after the answer was read.
+func (c *conn) ready(p *piece) bool {
+	s := &c.streams[p.bpf.dir]
+	if s.started && int32(p.bpf.seq-s.next) > 0 {
+		return false
+	}
+	if p.bpf.in && !c.server {
+		out := &c.streams[protocol.Request]
+		return !out.started || int32(p.bpf.otherSeq-out.next) <= 0
+	}
+	return true
+}
+
+func (c *conn) park(p piece) {
+	if len(c.parked) == 0 {
+		c.since = p.bpf.ts
+	}
+	if len(c.parked) >= maxParked || c.bytes+len(p.payload) > maxParkedBytes {
+		c.table.counts.ParkedFull.Add(1)
+		c.unpark()
+		c.take(p)
+		return
+	}
+	p.payload = append([]byte(nil), p.payload...)
+	c.bytes += len(p.payload)
+	c.parked = append(c.parked, p)
+	c.table.waiting[c.id] = c
+}
+
+// retry takes parked records for as long as one fits.
+func (c *conn) retry() {
+	for again := true; again && len(c.parked) > 0; {
+		again = false
+		for i := range c.parked {
+			if p := c.parked[i]; c.ready(&p) {
+				c.parked = append(c.parked[:i], c.parked[i+1:]...)
+				c.bytes -= len(p.payload)
+				c.take(p)
+				again = true
+				break
+			}
+		}
+	}
+	if len(c.parked) == 0 {
+		delete(c.table.waiting, c.id)
+	}
+}
+
+// unpark gives up waiting: the earliest parked record is taken with the gap before it.
+func (c *conn) unpark() {
+	for len(c.parked) > 0 {
+		first := 0
+		for i := range c.parked {
+			if c.parked[i].bpf.ts < c.parked[first].bpf.ts {
+				first = i
+			}
+		}
+		p := c.parked[first]
+		c.parked = append(c.parked[:first], c.parked[first+1:]...)
+		c.bytes -= len(p.payload)
+		c.take(p)
+		c.retry()
+	}
+	delete(c.table.waiting, c.id)
+}
+
+// take feeds p, which continues its stream but for a gap that will not be filled any more.
+func (c *conn) take(p piece) {
+	s := &c.streams[p.bpf.dir]
+	if !s.started {
+		s.started, s.next, s.origin = true, p.bpf.seq, p.bpf.seq
+	}
+	switch ahead := int32(p.bpf.seq - s.next); {
+	case ahead > 0:
+		c.table.counts.GapBytes.Add(uint64(ahead))
+		gap := piece{bpf: p.bpf, n: int(ahead)}
+		gap.bpf.seq = s.next
+		c.feed(gap)
+		s.next += uint32(ahead)
+	case ahead < 0:
+		c.table.counts.Duplicates.Add(1)
+		if int(-ahead) >= p.n {
+			return
+		}
+		p.n += int(ahead)
+		p.payload = p.payload[min(len(p.payload), int(-ahead)):]
+		p.bpf.seq = s.next
+	}
+	c.feed(p)
+	s.next += uint32(p.n)
+}
+
+func (c *conn) feed(p piece) {
+	if c.ignored {
+		return
+	}
+	if c.session == nil {
+		c.detect(p)
+		return
+	}
+	c.now = p.bpf
+	c.session.Feed(p.bpf.dir, protocol.Chunk{Data: p.payload, Len: p.n})
+}
+
+// detect looks for the first request whose beginning is the beginning of a record.
+func (c *conn) detect(p piece) {
+	if p.bpf.dir != protocol.Request || len(p.payload) == 0 {
+		c.table.counts.MidStreamBytes.Add(uint64(p.n))
+		c.drop()
+		return
+	}
+	p.payload = append([]byte(nil), p.payload...)
+	c.held = append(c.held, p)
+	for len(c.held) > 0 {
+		proto, verdict := c.ask()
+		switch {
+		case verdict == protocol.Yes:
+			c.begin(proto)
+			return
+		case verdict == protocol.More && len(c.held) < maxHeld:
+			return
+		}
+		first := c.held[0]
+		c.held = c.held[1:]
+		c.table.counts.MidStreamBytes.Add(uint64(first.n))
+		c.attempts++
+		if tls(first.payload) {
+			c.ignore(&c.table.counts.TLSConns)
+			return
+		}
+		if c.attempts >= maxAttempts || !c.midStream && c.attempts >= 4 {
+			c.ignore(&c.table.counts.UnknownConns)
+			return
+		}
+	}
+}
+
+// ask puts the held bytes to every protocol.
+func (c *conn) ask() (*protocol.Protocol, protocol.Verdict) {
+	data := c.held[0].payload
+	if len(c.held) > 1 {
+		data = nil
+		for _, h := range c.held {
+			data = append(data, h.payload...)
+			if len(h.payload) < h.n {
+				break
+			}
+		}
+	}
+	verdict := protocol.No
+	for i := range c.table.protocols {
+		switch p := &c.table.protocols[i]; p.Detect(protocol.Request, data) {
+		case protocol.Yes:
+			return p, protocol.Yes
+		case protocol.More:
+			verdict = protocol.More
+		}
+	}
+	return nil, verdict
+}
+
+func (c *conn) begin(p *protocol.Protocol) {
+	c.proto = p
+	c.session = p.New(c.table.options.Protocol, c)
+	held := c.held
+	c.held = nil
+	c.streams[protocol.Request].origin = held[0].bpf.seq
+	if s := &c.streams[protocol.Response]; s.started {
+		s.origin = s.next
+	}
+	for _, h := range held {
+		c.feed(h)
+	}
+}
+
+// drop forgets held records: a gap or the other direction came between.
+func (c *conn) drop() {
+	for _, h := range c.held {
+		c.table.counts.MidStreamBytes.Add(uint64(h.n))
+	}
+	c.held = nil
+}
+
+func (c *conn) ignore(count interface{ Add(uint64) uint64 }) {
+	count.Add(1)
+	c.ignored, c.held, c.parked, c.bytes = true, nil, nil, 0
+	delete(c.table.waiting, c.id)
+}
+
+// tls recognises a TLS handshake record (RFC 8446 section 5.1).
+func tls(b []byte) bool { return len(b) >= 3 && b[0] == 0x16 && b[1] == 3 && b[2] <= 4 }
+
+// finish is the end of the connection.
+func (c *conn) finish(ts uint64) {
+	c.unpark()
+	if c.session != nil {
+		c.now = meta{ts: ts, dir: protocol.Response}
+		c.session.Close(protocol.Response)
+		c.now.dir = protocol.Request
+		c.session.Close(protocol.Request)
+	}
+	for _, r := range c.open {
+		c.emit(r, nil, Broken, ts)
+	}
+	c.open = nil
+}

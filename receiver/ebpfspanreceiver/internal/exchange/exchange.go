@@ -1,0 +1,64 @@
+// Package exchange follows connections: it puts the records of each direction into the order of
+// their TCP sequence numbers, finds out which protocol is spoken, and pairs requests with responses.
+package exchange
+
+import (
+	"net/netip"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/protocol"
+)
+
+// Exchange is a request with its response, seen at one end of a connection.
+type Exchange struct {
+	// Server is set at the end that answers.
+	Server   bool
+	Protocol *protocol.Protocol
+	Request  *protocol.Message
+	// Response is nil when there was none (see Outcome), or when none is owed.
+	Response *protocol.Message
+	Outcome  Outcome
+
+	Conn        uint64
+	Local, Peer netip.AddrPort
+	Tgid        uint32
+
+	// Epoch is, at the server end, the identity of this request: the systrace id.
+	Epoch uint64
+	// Turn is the kernel's epoch (server) or call (client) in which the request's head ended. It
+	// differs from Epoch where several requests arrived at once.
+	Turn uint64
+
+	// Who read the request (server) or wrote it (client).
+	Tid              uint32
+	Goid, ParentGoid uint64
+
+	// ReqSeq and RespSeq are the sequence numbers of the first bytes; RespSeq is 0 without one.
+	ReqSeq, RespSeq uint32
+	// Start is when the request's first byte was read or written, End when the response's last
+	// byte was. Kernel nanoseconds.
+	Start, End uint64
+	// Pending: the exchange is still open; another Exchange with the same ReqSeq will follow.
+	Pending bool
+}
+
+// Outcome says how an exchange ended.
+type Outcome uint8
+
+const (
+	// Answered: there is a response.
+	Answered Outcome = iota
+	// NotOwed: this request gets no response.
+	NotOwed
+	// Broken: the connection ended first.
+	Broken
+	// Lost: bytes that would have told were not captured.
+	Lost
+)
+
+// Sink receives what a [Table] finds.
+type Sink interface {
+	// Began: the head of a request was read at the server end. x holds all but the response.
+	Began(x *Exchange)
+	// Done: the exchange is over, or Pending. x is the sink's to keep.
+	Done(x *Exchange)
+}

@@ -1,0 +1,171 @@
+package exchange
+
+import (
+	"math/bits"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/protocol"
+)
+
+// The methods of protocol.Sink: a session calls them while c.now is the record being fed.
+
+// Begin implements protocol.Sink.
+func (c *conn) Begin(dir protocol.Direction, off uint64) {
+	h := &half{first: c.now, seq: c.streams[dir].origin + uint32(off)}
+	if dir == protocol.Request {
+		c.req = h
+		return
+	}
+	c.resp, c.answered = h, nil
+}
+
+// Head implements protocol.Sink.
+func (c *conn) Head(dir protocol.Direction, _ uint64, m *protocol.Message) {
+	if dir == protocol.Request {
+		c.requestHead(m)
+		return
+	}
+	if c.resp == nil || m.OneWay {
+		c.resp = nil
+		return
+	}
+	c.resp.msg = m
+	c.answered = c.match(m)
+	if c.answered == nil {
+		c.table.counts.Unpaired.Add(1)
+	}
+}
+
+func (c *conn) requestHead(m *protocol.Message) {
+	if c.req == nil {
+		return
+	}
+	c.req.msg, c.req.head = m, c.now
+	r := &request{half: *c.req}
+	if c.server {
+		r.epoch = c.epochOf(r)
+		x := c.exchange(r)
+		c.table.sink.Began(x)
+	}
+	if m.OneWay {
+		c.emit(r, nil, NotOwed, c.now.ts)
+		return
+	}
+	if len(c.open) >= maxOpen {
+		c.table.counts.Unpaired.Add(uint64(len(c.open)))
+		c.open = c.open[:0]
+	}
+	c.open = append(c.open, r)
+}
+
+// epochOf names a request. The kernel's epoch is that of the turn in which the head was complete;
+// where several heads were in one turn (pipelining), the later ones get a number made from it.
+func (c *conn) epochOf(r *request) uint64 {
+	turn := r.head.turn
+	if turn != c.lastTurn {
+		c.lastTurn, c.inTurn = turn, 0
+	}
+	c.inTurn++
+	if c.inTurn == 1 || turn == 0 {
+		return turn
+	}
+	return mix(turn ^ c.inTurn<<48)
+}
+
+// mix is the finaliser of a 64-bit hash (a bijection): distinct numbers stay distinct.
+func mix(x uint64) uint64 {
+	x ^= bits.RotateLeft64(x, 25) ^ bits.RotateLeft64(x, 50)
+	x *= 0xa24baed4963ee407
+	x ^= bits.RotateLeft64(x, 24) ^ bits.RotateLeft64(x, 49)
+	x *= 0x9fb21c651e98df25
+	return x ^ x>>28
+}
+
+// match finds the request that a response answers: by correlation where the protocol has one, else
+// the oldest. A response cannot answer a request that was not there when it began.
+func (c *conn) match(m *protocol.Message) *request {
+	for i, r := range c.open {
+		if r.msg.Correlation != m.Correlation {
+			continue
+		}
+		if int32(c.resp.first.otherSeq-r.seq) <= 0 {
+			return nil
+		}
+		c.open = append(c.open[:i], c.open[i+1:]...)
+		return r
+	}
+	return nil
+}
+
+// End implements protocol.Sink.
+func (c *conn) End(dir protocol.Direction, _ uint64, how protocol.Completion) {
+	if dir == protocol.Request {
+		c.req = nil
+		return
+	}
+	resp, r := c.resp, c.answered
+	c.resp, c.answered = nil, nil
+	if resp == nil || r == nil {
+		return
+	}
+	outcome := Answered
+	if how == protocol.Cut {
+		outcome = Broken
+	}
+	c.emit(r, resp, outcome, c.now.ts)
+}
+
+// Skip implements protocol.Sink.
+func (c *conn) Skip(dir protocol.Direction, n int, why protocol.Reason) {
+	c.table.counts.Skipped[why].Add(uint64(n))
+	switch why {
+	case protocol.Tunnel, protocol.Unsolicited:
+		return
+	}
+	// What pairs by order has lost count: the open requests keep their facts, not their answers.
+	if dir == protocol.Request {
+		c.req = nil
+	}
+	c.resp = nil
+	if r := c.answered; r != nil {
+		c.answered = nil
+		c.emit(r, nil, Lost, c.now.ts)
+	}
+	for _, r := range c.open {
+		c.table.counts.Unpaired.Add(1)
+		c.emit(r, nil, Lost, c.now.ts)
+	}
+	c.open = c.open[:0]
+}
+
+func (c *conn) exchange(r *request) *Exchange {
+	who := r.first
+	if c.server {
+		who = r.head // Go reads the first byte of a request in another goroutine
+	}
+	return &Exchange{
+		Server: c.server, Protocol: c.proto, Request: r.msg, Conn: c.id, Local: c.local, Peer: c.peer,
+		Tgid: c.tgid, Epoch: r.epoch, Turn: who.turn, Tid: who.tid, Goid: who.goid,
+		ParentGoid: who.parentGoid, ReqSeq: r.seq, Start: r.first.ts,
+	}
+}
+
+func (c *conn) emit(r *request, resp *half, outcome Outcome, end uint64) {
+	x := c.exchange(r)
+	x.Outcome, x.End = outcome, max(end, x.Start)
+	if resp != nil {
+		x.Response, x.RespSeq = resp.msg, resp.seq
+	}
+	c.table.sink.Done(x)
+}
+
+// announce emits the exchanges that have been open for long as pending, once each.
+func (c *conn) announce(before, now uint64) {
+	for _, r := range c.open {
+		if !r.announced && r.first.ts < before {
+			r.announced = true
+			x := c.exchange(r)
+			x.Pending, x.End = true, now
+			c.table.sink.Done(x)
+		}
+	}
+}
