@@ -66,10 +66,10 @@ func ReadLink(s ptrace.Span) (l Link, malformed int) {
 		case AttrLinkHint:
 			l.Hints = readStrings(v, bad)
 		case AttrLinkConfidence:
-			switch v.Type() {
-			case pcommon.ValueTypeDouble:
-				l.HintConfidence = v.Double()
-			default:
+			// A NaN fails both comparisons.
+			if c := v.Double(); v.Type() == pcommon.ValueTypeDouble && c > 0 && c <= 1 {
+				l.HintConfidence = c
+			} else {
 				bad()
 			}
 		case AttrLocalAddress:
@@ -81,6 +81,10 @@ func ReadLink(s ptrace.Span) (l Link, malformed int) {
 		case AttrPeerPort:
 			l.Peer = netip.AddrPortFrom(l.Peer.Addr(), readPort(v, bad))
 		case AttrConnection:
+			if v.Type() != pcommon.ValueTypeStr {
+				bad()
+				break
+			}
 			l.Connection = v.Str()
 		case AttrReqRequestID:
 			l.ReqRequestID = readStrings(v, bad)
@@ -97,7 +101,11 @@ func ReadLink(s ptrace.Span) (l Link, malformed int) {
 			}
 			l.AppSampled, l.HasAppSampled = v.Bool(), true
 		case AttrPending:
-			l.Pending = v.Type() == pcommon.ValueTypeBool && v.Bool()
+			if v.Type() != pcommon.ValueTypeBool {
+				bad()
+				break
+			}
+			l.Pending = v.Bool()
 		}
 		return true
 	})
@@ -167,7 +175,14 @@ func readHex(v pcommon.Value, dst []byte, bad func()) {
 	if _, err := hex.Decode(dst, []byte(s)); err != nil {
 		clear(dst)
 		bad()
+		return
 	}
+	for _, b := range dst {
+		if b != 0 {
+			return
+		}
+	}
+	bad()
 }
 
 func readStrings(v pcommon.Value, bad func()) []string {
@@ -177,9 +192,11 @@ func readStrings(v pcommon.Value, bad func()) []string {
 	case pcommon.ValueTypeSlice:
 		out := make([]string, 0, v.Slice().Len())
 		for _, e := range v.Slice().All() {
-			if e.Type() == pcommon.ValueTypeStr {
-				out = append(out, e.Str())
+			if e.Type() != pcommon.ValueTypeStr {
+				bad()
+				continue
 			}
+			out = append(out, e.Str())
 		}
 		return out
 	default:

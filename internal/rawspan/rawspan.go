@@ -43,7 +43,19 @@ const (
 	AttrRule       = "ebpf.link.rule"
 	AttrConfidence = "ebpf.link.confidence"
 	AttrCandidates = "ebpf.link.candidates"
+	AttrExplain    = "ebpf.link.explain"
 )
+
+// IsLinkAttr says whether key is of use for linking only. Addresses and request ids are not: they
+// tell a reader something too.
+func IsLinkAttr(key string) bool {
+	switch key {
+	case AttrReqSeq, AttrRespSeq, AttrSystrace, AttrPseudoThread, AttrLinkHint, AttrLinkConfidence,
+		AttrAppTraceID, AttrAppParentID, AttrAppSampled, AttrPending:
+		return true
+	}
+	return false
+}
 
 // Resource attribute keys that linking reads.
 const (
@@ -74,6 +86,13 @@ type Link struct {
 	AppSampled, HasAppSampled bool
 	// Pending: the exchange is still open. Such a span is for linking and is never forwarded.
 	Pending bool
+}
+
+// Raw says whether l has a fact that only a raw span carries. Addresses and request ids are ordinary
+// semantic conventions, which any SDK span may have.
+func (l *Link) Raw() bool {
+	return l.ReqSeq != 0 || l.RespSeq != 0 || l.Systrace != 0 || l.PseudoThread != 0 ||
+		len(l.Hints) > 0 || l.AppTraceID != [16]byte{} || l.AppParentID != [8]byte{} || l.HasAppSampled || l.Pending
 }
 
 // Host identifies the kernel that saw a span.

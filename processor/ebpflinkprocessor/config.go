@@ -1,0 +1,111 @@
+package ebpflinkprocessor
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
+)
+
+// DefaultDirectory is where batches wait when nothing else is configured.
+const DefaultDirectory = "/var/lib/otelcol-ebpf/link"
+
+// Config of the processor. README.md describes each option.
+type Config struct {
+	Window            time.Duration `mapstructure:"window"`
+	Storage           StorageConfig `mapstructure:"storage"`
+	LinkRetention     time.Duration `mapstructure:"link_retention"`
+	Rules             []string      `mapstructure:"rules"`
+	ClockTolerance    time.Duration `mapstructure:"clock_tolerance"`
+	UseAppTraceID     bool          `mapstructure:"use_app_trace_id"`
+	KeepLinkAttrs     bool          `mapstructure:"keep_link_attributes"`
+	Explain           bool          `mapstructure:"explain"`
+	MaxSpansWaiting   int           `mapstructure:"max_spans_waiting"`
+	MaxLinkFacts      int           `mapstructure:"max_link_facts"`
+	MaxSpansPerExport int           `mapstructure:"max_spans_per_export"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// StorageConfig says where batches wait.
+type StorageConfig struct {
+	// Directory empty keeps batches in memory only.
+	Directory    string        `mapstructure:"directory"`
+	Sync         store.Sync    `mapstructure:"sync"`
+	SyncInterval time.Duration `mapstructure:"sync_interval"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+func defaultConfig() *Config {
+	return &Config{
+		Window: 20 * time.Second,
+		Storage: StorageConfig{
+			Directory:    DefaultDirectory,
+			Sync:         store.Interval,
+			SyncInterval: time.Second,
+		},
+		LinkRetention:     time.Hour,
+		Rules:             link.RuleNames(),
+		ClockTolerance:    500 * time.Millisecond,
+		UseAppTraceID:     true,
+		KeepLinkAttrs:     true,
+		MaxSpansWaiting:   500_000,
+		MaxLinkFacts:      500_000,
+		MaxSpansPerExport: 2000,
+	}
+}
+
+// Validate reports every fault at once.
+func (c *Config) Validate() error {
+	var errs []error
+	between := func(key string, v, low, high time.Duration) {
+		if v < low || v > high {
+			errs = append(errs, fmt.Errorf("%s: %s is out of range: %s to %s", key, v, low, high))
+		}
+	}
+	count := func(key string, v, low, high int) {
+		if v < low || v > high {
+			errs = append(errs, fmt.Errorf("%s: %d is out of range: %d to %d", key, v, low, high))
+		}
+	}
+	between("window", c.Window, time.Millisecond, time.Hour)
+	between("link_retention", c.LinkRetention, 0, 7*24*time.Hour)
+	between("clock_tolerance", c.ClockTolerance, 0, time.Minute)
+	count("max_spans_waiting", c.MaxSpansWaiting, 1, 1_000_000_000)
+	count("max_link_facts", c.MaxLinkFacts, 0, 1_000_000_000)
+	count("max_spans_per_export", c.MaxSpansPerExport, 1, 1_000_000)
+	if c.LinkRetention < c.Window && c.LinkRetention >= 0 {
+		errs = append(errs, fmt.Errorf("link_retention: %s contradicts window: %s; link facts must outlive the window, so make it at least as long", c.LinkRetention, c.Window))
+	}
+	if len(c.Rules) == 0 {
+		errs = append(errs, fmt.Errorf("rules: [] links nothing: name at least one of %s, or remove the processor", strings.Join(link.RuleNames(), ", ")))
+	}
+	for i, r := range c.Rules {
+		if !slices.Contains(link.RuleNames(), r) {
+			errs = append(errs, fmt.Errorf("rules[%d]: %q is unknown: allowed are %s", i, r, strings.Join(link.RuleNames(), ", ")))
+		} else if slices.Index(c.Rules, r) < i {
+			errs = append(errs, fmt.Errorf("rules[%d]: %q is named twice: name each rule once", i, r))
+		}
+	}
+	switch s := c.Storage.Sync; s {
+	case store.Interval:
+		between("storage::sync_interval", c.Storage.SyncInterval, 10*time.Millisecond, time.Minute)
+	case store.Always, store.Never:
+	default:
+		errs = append(errs, fmt.Errorf("storage::sync: %q is unknown: allowed are %s, %s, %s", s, store.Always, store.Interval, store.Never))
+	}
+	if d := c.Storage.Directory; d == "" && c.Storage.Sync == store.Always {
+		errs = append(errs, errors.New(`storage::sync: "always" contradicts storage::directory: "", which keeps nothing on disk: name a directory`))
+	} else if d != "" && !filepath.IsAbs(d) {
+		errs = append(errs, fmt.Errorf("storage::directory: %q is relative: give an absolute path, or \"\" for memory only", d))
+	}
+	return errors.Join(errs...)
+}

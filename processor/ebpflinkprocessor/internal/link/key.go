@@ -1,0 +1,66 @@
+package link
+
+import (
+	"encoding/binary"
+	"math/rand/v2"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Key is a hash of a domain and the fields of a key. A rule compares the fields themselves, so a
+// collision costs time and never makes a link.
+type Key uint64
+
+// seed keeps the hash unpredictable: nobody outside can choose ids that fill one bucket.
+var seed = rand.Uint64()
+
+// domain separates the key spaces of the rules.
+type domain uint64
+
+const (
+	domainSpan domain = iota + 1
+	domainCarried
+	domainSeqPair
+	domainSeqPorts
+	domainSystrace
+	domainPseudo
+)
+
+func (d domain) key(a, b, c uint64) Key {
+	h := mix(seed ^ uint64(d)*0x9e3779b97f4a7c15)
+	h = mix(h ^ a)
+	h = mix(h ^ b)
+	return Key(mix(h ^ c))
+}
+
+// mix is a bijection with good avalanche: two rounds of xor-shift and odd multiplication.
+func mix(x uint64) uint64 {
+	x ^= x >> 31
+	x *= 0x7fb5d329728ea185
+	x ^= x >> 27
+	x *= 0x81dadef4bc2dd44d
+	return x ^ x>>33
+}
+
+func idKey(d domain, t TraceID, s SpanID) Key {
+	return d.key(binary.LittleEndian.Uint64(t[:8]), binary.LittleEndian.Uint64(t[8:]), binary.LittleEndian.Uint64(s[:]))
+}
+
+// HostKey hashes a host.id; an empty one gives 0, unknown.
+func HostKey(id string) uint64 {
+	if id == "" {
+		return 0
+	}
+	if h := xxhash.Sum64String(id); h != 0 {
+		return h
+	}
+	return 1
+}
+
+func endpoint(addr [16]byte, valid bool, port uint16) Endpoint {
+	e := Endpoint{Port: port}
+	if valid {
+		e.Addr = max(1, uint32(xxhash.Sum64(addr[:])))
+	}
+	return e
+}

@@ -1,0 +1,175 @@
+package link
+
+import "sort"
+
+// Outcome says how the search for a parent ended.
+type Outcome uint8
+
+// Outcomes, from best to worst; a child's is the best that any of its rules reached.
+const (
+	// Linked: exactly one best admissible candidate.
+	Linked Outcome = iota
+	// Ambiguous: several equally good.
+	Ambiguous
+	// Inadmissible: candidates, but none that time or connection allows.
+	Inadmissible
+	// NoCandidate: nothing defines what the child refers to.
+	NoCandidate
+	// NoReference: the child refers to nothing.
+	NoReference
+	// Overrun: more candidates than a reference may look at.
+	Overrun
+)
+
+// String is the reason as telemetry spells it.
+func (o Outcome) String() string {
+	return [...]string{"linked", "ambiguous", "inadmissible", "no_candidate", "no_reference", "candidate_limit"}[o]
+}
+
+// Edge is a parent and the evidence for it.
+type Edge struct {
+	Parent  ID
+	Outcome Outcome
+	// Rule made the link, or is the strongest that found an ambiguity.
+	Rule string
+	// Row orders rules by strength, 0 the strongest.
+	Row        uint8
+	Confidence float32
+	// Candidates is how many definitions of the key were looked at.
+	Candidates uint32
+	// Stated: the parent is the child's own statement.
+	Stated bool
+	// Ambiguous has bit n set when row n found several equally good candidates.
+	Ambiguous uint16
+}
+
+// Attempt is one rule's search, for explanations.
+type Attempt struct {
+	Rule       string
+	Outcome    Outcome
+	Candidates uint32
+	// Chosen and Losers are facts; a loser is a candidate of the chosen one's key.
+	Chosen ID
+	Losers []ID
+}
+
+// Resolve finds the parent of child. The result depends on the set of facts alone, not on the
+// order in which they came.
+func (x *Index) Resolve(child ID) Edge {
+	if x.stamp[child] != x.gen {
+		x.edges[child], x.stamp[child] = x.resolve(child, nil), x.gen
+	}
+	return x.edges[child]
+}
+
+// Explain repeats the search and returns what each rule found.
+func (x *Index) Explain(child ID) []Attempt {
+	var out []Attempt
+	x.resolve(child, &out)
+	return out
+}
+
+func (x *Index) resolve(child ID, log *[]Attempt) Edge {
+	c := &x.facts[child]
+	best := Edge{Parent: None, Outcome: NoReference}
+	var ambiguous uint16
+	for i := range x.rows {
+		r := &x.rows[i]
+		k, ok := r.refers(c)
+		if !ok || (r.veto != nil && r.veto(x, c)) {
+			continue
+		}
+		e := x.search(child, c, r, k)
+		e.Row = uint8(i)
+		if log != nil {
+			a := Attempt{Rule: r.rule, Outcome: e.Outcome, Candidates: e.Candidates, Chosen: e.Parent}
+			var one [1]ID
+			for _, id := range x.defs.get(k, &one) {
+				if id != e.Parent && id != child && len(a.Losers) < 8 {
+					a.Losers = append(a.Losers, id)
+				}
+			}
+			*log = append(*log, a)
+		}
+		if e.Outcome == Ambiguous {
+			ambiguous |= 1 << i
+		}
+		if e.Outcome == Linked {
+			e.Ambiguous = ambiguous
+			return e
+		}
+		if e.Outcome == Overrun || best.Outcome == NoReference || (best.Outcome != Overrun && e.Outcome < best.Outcome) {
+			best = e
+		}
+	}
+	best.Ambiguous = ambiguous
+	return best
+}
+
+// AmbiguousRules calls fn with the rule of each bit of e.Ambiguous, each rule once.
+func (x *Index) AmbiguousRules(e Edge, fn func(rule string)) {
+	for i := range x.rows {
+		if e.Ambiguous&(1<<i) == 0 {
+			continue
+		}
+		first := true
+		for j := range i {
+			first = first && (e.Ambiguous&(1<<j) == 0 || x.rows[j].rule != x.rows[i].rule)
+		}
+		if first {
+			fn(x.rows[i].rule)
+		}
+	}
+}
+
+func (x *Index) search(child ID, c *Fact, r *row, k Key) Edge {
+	e := Edge{Parent: None, Outcome: NoCandidate, Rule: r.rule, Stated: r.stated}
+	var one [1]ID
+	list := x.defs.get(k, &one)
+	from := len(list)
+	if !r.stated && from > 16 {
+		// Nothing that starts after the child, give or take the clocks, is admissible.
+		limit := c.Start + max(x.clockTolerance, int64(SameHostTolerance))
+		from = sort.Search(len(list), func(i int) bool { return x.facts[list[i]].Start > limit })
+	}
+	top, ties := unfit, 0
+	for n := from - 1; n >= 0; n-- {
+		if from-n > maxWalk {
+			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: maxWalk}
+		}
+		if list[n] == child {
+			continue
+		}
+		p := &x.facts[list[n]]
+		s := r.fits(x, c, p)
+		if s == unfit {
+			if e.Outcome == NoCandidate {
+				e.Outcome = Inadmissible
+			}
+			continue
+		}
+		e.Candidates++
+		if !r.stated && !x.admissible(c, p) {
+			if e.Outcome == NoCandidate {
+				e.Outcome = Inadmissible
+			}
+			continue
+		}
+		switch {
+		case s > top:
+			top, ties, e.Parent = s, 1, list[n]
+		case s == top:
+			ties++
+		}
+	}
+	switch {
+	case ties == 1:
+		e.Outcome, e.Confidence = Linked, 1
+		if r.confidence != nil {
+			e.Confidence = r.confidence(c)
+		}
+	case ties > 1:
+		e.Parent, e.Outcome = None, Ambiguous
+	}
+	return e
+}

@@ -1,0 +1,91 @@
+// Package window decides when a span has waited long enough. A span leaves when it has waited the
+// whole window; it takes along the members of its trace that have waited at least half of it, so
+// that a trace leaves together and still every span has had time to meet its parent.
+package window
+
+import "time"
+
+// Clock tells the time; tests bring their own.
+type Clock interface{ Now() time.Time }
+
+// System is the machine's clock.
+type System struct{}
+
+// Now is time.Now: comparisons use its monotonic part, so steps of the wall clock do not matter.
+func (System) Now() time.Time { return time.Now() }
+
+// Instant is nanoseconds since the start of a Queue, on the monotonic clock.
+type Instant int64
+
+// Queue holds items in order of arrival. It is not safe for concurrent use.
+type Queue[T any] struct {
+	clock  Clock
+	base   time.Time
+	length time.Duration
+	items  []item[T]
+	head   int
+}
+
+type item[T any] struct {
+	at Instant
+	v  T
+}
+
+// New makes a Queue whose items are due after length.
+func New[T any](clock Clock, length time.Duration) *Queue[T] {
+	return &Queue[T]{clock: clock, base: clock.Now(), length: length}
+}
+
+// Now is the current Instant.
+func (q *Queue[T]) Now() Instant { return Instant(q.clock.Now().Sub(q.base)) }
+
+// Recovered is the Instant of an arrival known by wall time only, in nanoseconds since 1970. It is
+// never in the future and never longer ago than the window: a wall clock that stepped while the
+// process was down neither holds spans for ever nor matters otherwise.
+func (q *Queue[T]) Recovered(wallNano int64) Instant {
+	now := q.clock.Now()
+	age := min(max(time.Duration(now.UnixNano()-wallNano), 0), q.length)
+	return Instant(now.Sub(q.base) - age)
+}
+
+// Push adds v, which arrived at. Arrivals out of order are due no later than their predecessor.
+func (q *Queue[T]) Push(at Instant, v T) { q.items = append(q.items, item[T]{at, v}) }
+
+// Len counts the items that wait.
+func (q *Queue[T]) Len() int { return len(q.items) - q.head }
+
+// Lag is how long the oldest item has been due, 0 when none is.
+func (q *Queue[T]) Lag() time.Duration {
+	if q.Len() == 0 {
+		return 0
+	}
+	return max(0, time.Duration(q.Now()-q.items[q.head].at)-q.length)
+}
+
+// Pop removes and returns the oldest item if it is due at now.
+func (q *Queue[T]) Pop(now Instant) (v T, ok bool) {
+	if q.Len() == 0 || time.Duration(now-q.items[q.head].at) < q.length {
+		return v, false
+	}
+	return q.Oldest()
+}
+
+// Oldest removes and returns the oldest item, due or not.
+func (q *Queue[T]) Oldest() (v T, ok bool) {
+	if q.Len() == 0 {
+		return v, false
+	}
+	v = q.items[q.head].v
+	q.items[q.head] = item[T]{}
+	q.head++
+	// Give the room of popped items back once they are most of the slice.
+	if q.head > 1024 && q.head*2 > len(q.items) {
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
+	}
+	return v, true
+}
+
+// Settled says whether what arrived at has waited long enough to leave with its trace.
+func (q *Queue[T]) Settled(at, now Instant) bool { return time.Duration(now-at) >= q.length/2 }

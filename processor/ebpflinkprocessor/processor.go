@@ -1,0 +1,413 @@
+package ebpflinkprocessor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor"
+	"go.uber.org/zap"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/trace"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/window"
+)
+
+// Reasons for refusing spans.
+const (
+	refusedFull     = "max_spans_waiting"
+	refusedTooLarge = "batch_too_large"
+	refusedStorage  = "storage"
+	refusedStopped  = "not_running"
+)
+
+// linkProcessor takes batches in on the callers' goroutines and lets traces go on one of its own.
+//
+//	ConsumeTraces ─ payloads.append ─┐
+//	                                 mu: index, book, queues ─ loop ─ payloads.load ─ next
+//	Start ─ store.Replay ────────────┘
+type linkProcessor struct {
+	cfg   *Config
+	set   processor.Settings
+	next  consumer.Traces
+	clock window.Clock
+	tel   *telemetry
+
+	// gate is held for reading while a batch is taken in; open is guarded by it.
+	gate     sync.RWMutex
+	open     bool
+	payloads payloads
+	seq      atomic.Uint64
+	// held counts the spans between ConsumeTraces and their departure.
+	held atomic.Int64
+
+	// mu guards what follows.
+	mu       sync.Mutex
+	index    *link.Index
+	book     *trace.Book
+	arrivals *window.Queue[arrival]
+	retained *window.Queue[tenure]
+	known    map[identity]link.ID
+	slots    []slot
+
+	// stopping carries the context of Shutdown to the loop.
+	stopping chan context.Context
+	stopped  chan struct{}
+	cancel   context.CancelFunc
+	shutdown sync.Once
+	shutErr  error
+}
+
+// batch is a stored batch that still has spans. Once published only the loop touches it.
+type batch struct {
+	seq  uint64
+	left int
+	turn uint64
+}
+
+// arrival is a span, or what stands for one, in the window.
+type arrival struct {
+	batch   *batch
+	ordinal uint32
+	// id is link.None for a duplicate, which waits only for its batch to be done with.
+	id      link.ID
+	tenure  uint32
+	pending bool
+}
+
+// slot is where the payload of a fact is.
+type slot struct {
+	batch   *batch
+	ordinal uint32
+	// tenure tells the uses of one link.ID apart.
+	tenure uint32
+	at     window.Instant
+}
+
+// tenure is one use of a link.ID.
+type tenure struct {
+	id link.ID
+	n  uint32
+}
+
+// identity is what a span sent twice has in common with itself. The ids of raw spans are unique on
+// a host, those of SDK spans in their trace; client and server of a Zipkin-style call share one.
+type identity struct {
+	span  link.SpanID
+	trace link.TraceID
+	host  uint64
+	role  link.Role
+}
+
+func identify(f *link.Fact) identity {
+	i := identity{span: f.Span, role: f.Role}
+	if f.Raw {
+		i.host = f.Host
+	} else {
+		i.trace = f.OwnTrace
+	}
+	return i
+}
+
+func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clock window.Clock) (*linkProcessor, error) {
+	tel, err := newTelemetry(set.TelemetrySettings)
+	if err != nil {
+		return nil, err
+	}
+	index := link.New(cfg.Rules, cfg.ClockTolerance)
+	return &linkProcessor{
+		cfg: cfg, set: set, next: next, clock: clock, tel: tel,
+		index:    index,
+		book:     trace.NewBook(index, cfg.UseAppTraceID),
+		arrivals: window.New[arrival](clock, cfg.Window),
+		retained: window.New[tenure](clock, cfg.LinkRetention),
+		known:    map[identity]link.ID{},
+		stopping: make(chan context.Context, 1),
+		stopped:  make(chan struct{}),
+	}, nil
+}
+
+// Capabilities: batches are only read; what goes out is a copy.
+func (p *linkProcessor) Capabilities() consumer.Capabilities {
+	return consumer.Capabilities{MutatesData: false}
+}
+
+// Start opens the storage, reads back what waited in it and begins to release.
+func (p *linkProcessor) Start(ctx context.Context, _ component.Host) error {
+	if err := p.openPayloads(ctx); err != nil {
+		return fmt.Errorf("ebpf_link: %w", err)
+	}
+	err := p.tel.observe(func() (waiting, facts, size int64) {
+		p.mu.Lock()
+		facts = int64(p.index.Len())
+		p.mu.Unlock()
+		return p.held.Load(), facts, p.payloads.size()
+	}, int64(p.cfg.MaxSpansWaiting))
+	if err != nil {
+		return errors.Join(fmt.Errorf("ebpf_link: register gauges: %w", err), p.payloads.close())
+	}
+	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	p.cancel = cancel
+	p.gate.Lock()
+	p.open = true
+	p.gate.Unlock()
+	go p.loop(runCtx)
+	return nil
+}
+
+func (p *linkProcessor) openPayloads(ctx context.Context) error {
+	if p.cfg.Storage.Directory == "" {
+		p.payloads = &inMemory{batches: map[uint64]ptrace.Traces{}}
+		p.set.Logger.Warn("storage::directory is empty: spans that wait are lost when the process ends abnormally")
+		return nil
+	}
+	s, err := store.Open(store.Options{
+		Dir: p.cfg.Storage.Directory, Sync: p.cfg.Storage.Sync, SyncInterval: p.cfg.Storage.SyncInterval,
+		Failed: func(op string, err error) {
+			p.tel.storeError(context.Background(), op)
+			p.set.Logger.Error("storage failed", zap.String("operation", op), zap.Error(err))
+		},
+	})
+	if err != nil {
+		return err
+	}
+	d := &onDisk{Store: s}
+	if err := p.replay(ctx, d); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	p.payloads = d
+	return nil
+}
+
+// replay takes in the stored batches as if they had just come, with their time of arrival.
+func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
+	var done []store.Departure
+	batches, spans := 0, 0
+	err := d.Replay(func(b store.Batch) error {
+		p.seq.Store(b.Seq)
+		td, err := d.dec.UnmarshalTraces(b.Payload)
+		if err != nil {
+			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
+		}
+		fs, _ := facts(td)
+		marks := make(map[uint32]store.Mark, len(b.Marks))
+		for _, m := range b.Marks {
+			marks[m.Ordinal] = m
+		}
+		waiting := len(fs) - len(marks)
+		p.held.Add(int64(waiting))
+		bt := &batch{seq: b.Seq, left: waiting, turn: b.Turns}
+		p.take(bt, fs, p.arrivals.Recovered(b.Arrival), marks)
+		if waiting <= 0 {
+			done = append(done, store.Departure{Seq: b.Seq, Turn: b.Turns, Last: true})
+		}
+		batches, spans = batches+1, spans+waiting
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
+	}
+	if batches > 0 {
+		p.tel.ProcessorEbpfLinkSpansReplayed.Add(ctx, int64(spans))
+		p.set.Logger.Info("read back spans that waited", zap.Int("batches", batches), zap.Int("spans", spans))
+	}
+	return d.Release(done)
+}
+
+// ConsumeTraces returns nil once the batch is stored.
+func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
+	n := td.SpanCount()
+	if n == 0 {
+		return nil
+	}
+	p.gate.RLock()
+	defer p.gate.RUnlock()
+	if !p.open {
+		p.tel.refuse(ctx, n, refusedStopped)
+		return errors.New("ebpf_link is not running: send again when it is")
+	}
+	if err := p.reserve(ctx, n); err != nil {
+		return err
+	}
+	fs, malformed := facts(td)
+	b := &batch{seq: p.seq.Add(1), left: len(fs)}
+	if err := p.payloads.append(b.seq, p.clock.Now().UnixNano(), td); err != nil {
+		p.held.Add(-int64(n))
+		p.tel.storeError(ctx, "append")
+		if errors.Is(err, store.ErrTooLarge) {
+			p.tel.refuse(ctx, n, refusedTooLarge)
+			return consumererror.NewPermanent(fmt.Errorf("ebpf_link: %w", err))
+		}
+		p.tel.refuse(ctx, n, refusedStorage)
+		return fmt.Errorf("ebpf_link: %w", err)
+	}
+	p.mu.Lock()
+	duplicates, pending := p.take(b, fs, p.arrivals.Now(), nil)
+	p.mu.Unlock()
+	p.tel.received(ctx, n, malformed, duplicates, pending)
+	return nil
+}
+
+// reserve makes room for n spans or says why there is none.
+func (p *linkProcessor) reserve(ctx context.Context, n int) error {
+	limit := int64(p.cfg.MaxSpansWaiting)
+	if int64(n) > limit {
+		p.tel.refuse(ctx, n, refusedTooLarge)
+		return consumererror.NewPermanent(fmt.Errorf("ebpf_link: a batch of %d spans is more than max_spans_waiting: %d allows ever: send smaller batches or raise it", n, limit))
+	}
+	if held := p.held.Add(int64(n)); held > limit {
+		p.held.Add(-int64(n))
+		p.tel.refuse(ctx, n, refusedFull)
+		return fmt.Errorf("ebpf_link: %d spans wait already and max_spans_waiting is %d: send again later, raise it, or shorten window", held-int64(n), limit)
+	}
+	return nil
+}
+
+// take adds the facts of a batch; marks are the spans of it that left before a restart.
+func (p *linkProcessor) take(b *batch, fs []link.Fact, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
+	for i := range fs {
+		f := &fs[i]
+		a := arrival{batch: b, ordinal: uint32(i), id: link.None, pending: f.Pending}
+		who := identify(f)
+		mark, left := marks[a.ordinal]
+		id, seen := p.known[who]
+		seen = seen && f.Span != link.SpanID{}
+		switch {
+		case left && mark.Trace == [16]byte{}, left && seen && !p.index.Fact(id).Pending:
+			continue
+		case f.Pending && !seen:
+			pending++
+			a.id = p.add(*f, who)
+		case !seen:
+			a.id = p.add(*f, who)
+		case p.index.Fact(id).Pending && !f.Pending:
+			// What was announced has ended.
+			p.index.Replace(id, *f)
+			a.id = id
+			p.slots[id].tenure++
+		default:
+			duplicates++
+		}
+		if a.id != link.None {
+			s := &p.slots[a.id]
+			s.batch, s.ordinal, s.at = b, a.ordinal, at
+			a.tenure = s.tenure
+		}
+		if left {
+			p.book.Restore(a.id, mark.Trace, mark.Parented, stamp(at))
+			p.retained.Push(p.retained.Now(), tenure{a.id, a.tenure})
+			continue
+		}
+		p.arrivals.Push(at, a)
+	}
+	return duplicates, pending
+}
+
+func (p *linkProcessor) add(f link.Fact, who identity) link.ID {
+	id := p.index.Add(f)
+	p.book.Add(id)
+	if f.Span != (link.SpanID{}) {
+		p.known[who] = id
+	}
+	if n := p.index.Cap(); n > len(p.slots) {
+		p.slots = append(p.slots, make([]slot, n-len(p.slots))...)
+	}
+	p.slots[id].tenure++
+	return id
+}
+
+// stamp is an Instant as a time that is never 0.
+func stamp(at window.Instant) int64 { return int64(at) | 1 }
+
+// forget drops facts whose retention is over, and the oldest above the limit.
+func (p *linkProcessor) forget(ctx context.Context) {
+	p.mu.Lock()
+	var expired, surplus int
+	var gone []link.ID
+	drop := func(t tenure) {
+		if p.slots[t.id].tenure != t.n {
+			return
+		}
+		gone = append(gone, t.id)
+	}
+	now := p.retained.Now()
+	for len(gone) < forgetAtOnce {
+		t, ok := p.retained.Pop(now)
+		if !ok {
+			break
+		}
+		drop(t)
+	}
+	expired = len(gone)
+	for p.retained.Len() > p.cfg.MaxLinkFacts && len(gone) < forgetAtOnce {
+		t, _ := p.retained.Oldest()
+		drop(t)
+	}
+	surplus = len(gone) - expired
+	for _, id := range gone {
+		who := identify(p.index.Fact(id))
+		if p.known[who] == id {
+			delete(p.known, who)
+		}
+		p.slots[id] = slot{tenure: p.slots[id].tenure + 1}
+	}
+	p.index.Remove(gone)
+	overflow := p.index.TakeOverflow()
+	p.mu.Unlock()
+	p.tel.retire(ctx, expired, surplus, overflow)
+}
+
+// forgetAtOnce bounds how long the lock is held.
+const forgetAtOnce = 20_000
+
+// Shutdown stops taking spans in and sends on what waits, until ctx ends. What is left then stays in
+// the storage for the next Start.
+func (p *linkProcessor) Shutdown(ctx context.Context) error {
+	p.shutdown.Do(func() { p.shutErr = p.close(ctx) })
+	return p.shutErr
+}
+
+// grace is how long a next consumer may take to notice that its context ended.
+const grace = time.Second
+
+func (p *linkProcessor) close(ctx context.Context) error {
+	defer p.tel.Shutdown()
+	p.gate.Lock()
+	started := p.open
+	p.open = false
+	p.gate.Unlock()
+	if !started {
+		return nil
+	}
+	defer p.cancel()
+	p.stopping <- ctx
+	select {
+	case <-p.stopped:
+	case <-ctx.Done():
+		p.cancel()
+		t := time.NewTimer(grace)
+		defer t.Stop()
+		select {
+		case <-p.stopped:
+		case <-t.C:
+			return fmt.Errorf("ebpf_link: the next consumer still works on a batch %s after the end of Shutdown's time: the storage stays open", grace)
+		}
+	}
+	if left := p.held.Load(); left > 0 {
+		p.tel.ProcessorEbpfLinkSpansUndelivered.Add(context.WithoutCancel(ctx), left)
+		where := "lost, as storage::directory is empty"
+		if d := p.cfg.Storage.Directory; d != "" {
+			where = "kept in " + d + " for the next start"
+		}
+		p.set.Logger.Warn("shutdown ran out of time before all spans were delivered", zap.Int64("spans", left), zap.String("they are", where))
+	}
+	return p.payloads.close()
+}

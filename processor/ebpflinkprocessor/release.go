@@ -1,0 +1,270 @@
+package ebpflinkprocessor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.opentelemetry.io/collector/consumer/consumererror"
+	"go.uber.org/zap"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/trace"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/window"
+)
+
+// Delays between deliveries that the next consumer refuses.
+const (
+	firstBackoff = 50 * time.Millisecond
+	lastBackoff  = 5 * time.Second
+)
+
+// departure is a span on its way out.
+type departure struct {
+	batch   *batch
+	ordinal uint32
+	tenure  tenure
+	at      window.Instant
+	// silent: a pending span or a duplicate, which leaves the storage and goes nowhere.
+	silent bool
+	// forgotten: nothing of a silent one needs to be known after a restart.
+	forgotten bool
+
+	member trace.Member
+	raw    bool
+	// app is what the application said, for a link where it had to give way.
+	appTrace link.TraceID
+	appSpan  link.SpanID
+	explain  []string
+}
+
+// loop releases what is due until Shutdown, then all.
+func (p *linkProcessor) loop(ctx context.Context) {
+	defer close(p.stopped)
+	tick := time.NewTicker(min(max(p.cfg.Window/100, 5*time.Millisecond), 200*time.Millisecond))
+	defer tick.Stop()
+	for {
+		select {
+		case until := <-p.stopping:
+			p.drain(ctx, until)
+			return
+		case <-tick.C:
+		}
+		for p.round(ctx, false) {
+			if len(p.stopping) > 0 {
+				break
+			}
+		}
+		p.forget(ctx)
+	}
+}
+
+func (p *linkProcessor) drain(ctx, until context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(until, cancel)()
+	for ctx.Err() == nil && p.round(ctx, true) {
+	}
+}
+
+// round sends one delivery and reports whether there may be more to send now.
+func (p *linkProcessor) round(ctx context.Context, all bool) bool {
+	out := p.depart(all)
+	if len(out) == 0 {
+		return false
+	}
+	if err := p.deliver(ctx, out); err != nil {
+		// Only the end of ctx gets here: the spans stay in the storage.
+		return false
+	}
+	p.settle(ctx, out)
+	return true
+}
+
+// depart takes about max_spans_per_export spans out of the window, whole traces at a time.
+func (p *linkProcessor) depart(all bool) []departure {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.arrivals.Now()
+	due := now
+	if all {
+		due += window.Instant(p.cfg.Window)
+	}
+	var out []departure
+	for len(out) < p.cfg.MaxSpansPerExport {
+		a, ok := p.arrivals.Pop(due)
+		if !ok {
+			break
+		}
+		switch {
+		case a.id == link.None:
+			out = append(out, departure{batch: a.batch, ordinal: a.ordinal, silent: true, forgotten: true})
+		case a.pending:
+			d := departure{batch: a.batch, ordinal: a.ordinal, silent: true}
+			if p.slots[a.id].tenure == a.tenure {
+				d.tenure = tenure{a.id, a.tenure}
+			}
+			out = append(out, d)
+		case p.slots[a.id].tenure == a.tenure && p.book.Waits(a.id):
+			out = p.gather(out, a.id, now, all)
+		}
+	}
+	return out
+}
+
+// gather appends the due span and the settled members of its trace.
+func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant, all bool) []departure {
+	members := p.book.Gather(due)
+	for i := range members {
+		m := &members[i]
+		f, s := p.index.Fact(m.ID), &p.slots[m.ID]
+		if f.Pending || (m.ID != due && !all && !p.arrivals.Settled(s.at, now)) {
+			continue
+		}
+		p.book.Leave(m, stamp(now))
+		d := departure{
+			batch: s.batch, ordinal: s.ordinal, tenure: tenure{m.ID, s.tenure}, at: s.at,
+			member: *m, raw: f.Raw,
+		}
+		if f.CtxTrace != m.Trace {
+			d.appTrace, d.appSpan = f.CtxTrace, f.CtxParent
+			if !f.Raw {
+				d.appSpan = f.Span
+			}
+		}
+		if p.cfg.Explain {
+			d.explain = p.explain(m)
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// explain says what each rule found for m.
+func (p *linkProcessor) explain(m *trace.Member) []string {
+	var out []string
+	for _, a := range p.index.Explain(m.ID) {
+		line := fmt.Sprintf("%s: %s, %d candidates", a.Rule, a.Outcome, a.Candidates)
+		if a.Chosen != link.None {
+			line += fmt.Sprintf(", chosen %x", p.index.Fact(a.Chosen).Span)
+		}
+		for _, id := range a.Losers {
+			line += fmt.Sprintf(", not %x", p.index.Fact(id).Span)
+		}
+		out = append(out, line)
+	}
+	if m.Cut {
+		out = append(out, "the link would have closed a cycle")
+	}
+	return out
+}
+
+// deliver sends out, again and again while the next consumer refuses it. It returns an error only
+// when ctx ends; what is refused for good is dropped and counted.
+func (p *linkProcessor) deliver(ctx context.Context, out []departure) error {
+	for wait := firstBackoff; ; wait = min(2*wait, lastBackoff) {
+		err := p.send(ctx, out)
+		var permanent bool
+		reason := ""
+		switch {
+		case err == nil:
+			return nil
+		case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrMissing):
+			permanent, reason = true, "storage"
+		case consumererror.IsPermanent(err):
+			permanent, reason = true, "refused_by_next"
+		}
+		if permanent {
+			n := loud(out)
+			p.tel.drop(ctx, n, reason)
+			p.set.Logger.Error("spans dropped: the error is permanent", zap.Int("spans", n), zap.Error(err))
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		p.tel.ProcessorEbpfLinkSendRetries.Add(ctx, 1)
+		if wait == firstBackoff {
+			p.set.Logger.Warn("delivery failed, trying again until it succeeds", zap.Error(err))
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+}
+
+func (p *linkProcessor) send(ctx context.Context, out []departure) error {
+	n := loud(out)
+	if n == 0 {
+		return nil
+	}
+	td, err := p.assemble(out)
+	if err != nil {
+		p.tel.storeError(ctx, "load")
+		return err
+	}
+	if err := p.next.ConsumeTraces(ctx, td); err != nil {
+		return err
+	}
+	p.tel.departed(ctx, p.index, out, p.arrivals.Now())
+	return nil
+}
+
+func loud(out []departure) int {
+	n := 0
+	for i := range out {
+		if !out[i].silent {
+			n++
+		}
+	}
+	return n
+}
+
+// settle records in the storage and in memory that out has left.
+func (p *linkProcessor) settle(ctx context.Context, out []departure) {
+	byBatch := map[*batch][]store.Mark{}
+	var order []*batch
+	for i := range out {
+		d := &out[i]
+		marks, met := byBatch[d.batch]
+		if !met {
+			order = append(order, d.batch)
+		}
+		d.batch.left--
+		// A pending span is announced again after a restart; all else must not come again.
+		if !d.silent || d.forgotten {
+			marks = append(marks, store.Mark{
+				Ordinal: d.ordinal, Trace: d.member.Trace, Parented: d.member.Parent != link.SpanID{},
+			})
+		}
+		byBatch[d.batch] = marks
+	}
+	deps := make([]store.Departure, 0, len(order))
+	for _, b := range order {
+		d := store.Departure{Seq: b.seq, Turn: b.turn, Marks: byBatch[b], Last: b.left <= 0}
+		if d.Last || len(d.Marks) > 0 {
+			deps = append(deps, d)
+			b.turn++
+		}
+	}
+	if err := p.payloads.release(deps); err != nil {
+		// The spans were delivered; a crash now delivers them again with the same ids.
+		p.tel.storeError(ctx, "release")
+		p.set.Logger.Error("a delivery was not recorded; after a crash its spans are sent again", zap.Error(err))
+	}
+	p.held.Add(-int64(len(out)))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.retained.Now()
+	for i := range out {
+		if t := out[i].tenure; t.n != 0 {
+			p.retained.Push(now, t)
+		}
+	}
+}

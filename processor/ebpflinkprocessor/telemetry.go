@@ -1,0 +1,140 @@
+package ebpflinkprocessor
+
+import (
+	"context"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/metadata"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/window"
+)
+
+// telemetry turns what happened into the metrics of metadata.yaml.
+type telemetry struct{ *metadata.TelemetryBuilder }
+
+func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
+	b, err := metadata.NewTelemetryBuilder(set)
+	if err != nil {
+		return nil, err
+	}
+	return &telemetry{b}, nil
+}
+
+func (t *telemetry) observe(read func() (waiting, facts, size int64), limit int64) error {
+	type callback = func(context.Context, metric.Int64Observer) error
+	gauge := func(get func() int64) callback {
+		return func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(get())
+			return nil
+		}
+	}
+	for _, reg := range []func() error{
+		func() error {
+			return t.RegisterProcessorEbpfLinkSpansWaitingCallback(gauge(func() int64 { w, _, _ := read(); return w }))
+		},
+		func() error {
+			return t.RegisterProcessorEbpfLinkFactsCallback(gauge(func() int64 { _, f, _ := read(); return f }))
+		},
+		func() error {
+			return t.RegisterProcessorEbpfLinkStoreSizeCallback(gauge(func() int64 { _, _, s := read(); return s }))
+		},
+		func() error {
+			return t.RegisterProcessorEbpfLinkSpansWaitingLimitCallback(gauge(func() int64 { return limit }))
+		},
+	} {
+		if err := reg(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func with(key, value string) metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(attribute.String(key, value)))
+}
+
+func (t *telemetry) received(ctx context.Context, n, malformed, duplicates, pending int) {
+	t.ProcessorEbpfLinkSpansReceived.Add(ctx, int64(n))
+	add := func(c metric.Int64Counter, n int) {
+		if n > 0 {
+			c.Add(ctx, int64(n))
+		}
+	}
+	add(t.ProcessorEbpfLinkAttributesMalformed, malformed)
+	add(t.ProcessorEbpfLinkSpansDuplicate, duplicates)
+	add(t.ProcessorEbpfLinkSpansPending, pending)
+}
+
+func (t *telemetry) refuse(ctx context.Context, n int, reason string) {
+	t.ProcessorEbpfLinkSpansRefused.Add(ctx, int64(n), with("reason", reason))
+}
+
+func (t *telemetry) drop(ctx context.Context, n int, reason string) {
+	t.ProcessorEbpfLinkSpansDropped.Add(ctx, int64(n), with("reason", reason))
+}
+
+func (t *telemetry) storeError(ctx context.Context, operation string) {
+	t.ProcessorEbpfLinkStoreErrors.Add(ctx, 1, with("operation", operation))
+}
+
+func (t *telemetry) retire(ctx context.Context, expired, surplus, overflow int) {
+	for _, r := range []struct {
+		n      int
+		reason string
+	}{{expired, "link_retention"}, {surplus, "max_link_facts"}, {overflow, "definitions_per_key"}} {
+		if r.n > 0 {
+			t.ProcessorEbpfLinkFactsRetired.Add(ctx, int64(r.n), with("reason", r.reason))
+		}
+	}
+}
+
+// departed counts what left in one delivery.
+func (t *telemetry) departed(ctx context.Context, ix *link.Index, out []departure, now window.Instant) {
+	linked, unlinked, ambiguous := map[string]int64{}, map[string]int64{}, map[string]int64{}
+	var emitted, late, conflicts int64
+	for i := range out {
+		d := &out[i]
+		if d.silent {
+			continue
+		}
+		emitted++
+		m := &d.member
+		switch {
+		case m.Conflict:
+			conflicts++
+			unlinked["trace_conflict"]++
+		case m.Edge.Parent != link.None:
+			linked[m.Edge.Rule]++
+		case m.Cut:
+			unlinked["cycle"]++
+		case m.Absent && m.Edge.Outcome == link.NoCandidate:
+			unlinked["parent_absent"]++
+		default:
+			unlinked[m.Edge.Outcome.String()]++
+		}
+		ix.AmbiguousRules(m.Edge, func(rule string) { ambiguous[rule]++ })
+		if m.Left != 0 && int64(d.at) > m.Left {
+			late++
+		}
+		t.ProcessorEbpfLinkReleaseLatency.Record(ctx, time.Duration(now-d.at).Seconds())
+	}
+	t.ProcessorEbpfLinkSpansEmitted.Add(ctx, emitted)
+	if late > 0 {
+		t.ProcessorEbpfLinkSpansLate.Add(ctx, late)
+	}
+	if conflicts > 0 {
+		t.ProcessorEbpfLinkTraceConflicts.Add(ctx, conflicts)
+	}
+	addBy := func(c metric.Int64Counter, key string, by map[string]int64) {
+		for v, n := range by {
+			c.Add(ctx, n, with(key, v))
+		}
+	}
+	addBy(t.ProcessorEbpfLinkSpansLinked, "rule", linked)
+	addBy(t.ProcessorEbpfLinkSpansUnlinked, "reason", unlinked)
+	addBy(t.ProcessorEbpfLinkSpansAmbiguous, "rule", ambiguous)
+}
