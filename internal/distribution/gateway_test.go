@@ -350,7 +350,9 @@ func TestGatewayKeepsAcknowledgedSpansOverACrash(t *testing.T) {
 	if err := first.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	<-first.ended
+	if err := <-first.ended; err == nil {
+		t.Error("a killed collector ended with success")
+	}
 	if got := first.written(t); len(got) != 0 {
 		t.Fatalf("exported before the crash, so this shows nothing: %v", got)
 	}
