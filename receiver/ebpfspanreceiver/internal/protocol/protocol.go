@@ -53,6 +53,10 @@ type Options struct {
 	CaptureQuery bool
 	// RawArguments keeps database literals and arguments as they were sent. Off by default.
 	RawArguments bool
+	// Joined says that the session starts in the middle of a connection: requests sent earlier may
+	// still await their response, so nothing is paired before the first quiet moment or turn
+	// (see order.go).
+	Joined bool
 }
 
 // Session follows one connection in both directions. It never panics whatever the bytes are, and
@@ -84,7 +88,11 @@ type Sink interface {
 	// End: the last byte of the message is at off-1.
 	End(dir Direction, off uint64, how Completion)
 	// Skip: n bytes of dir belong to no message, for this reason. A message that was under way
-	// in dir is abandoned.
+	// in dir (Begin without End) is abandoned; n may be 0 when it has no bytes of its own. With an
+	// abandoned response goes the request it would have answered: no other response will come for
+	// it. An abandoned request gets no response either. A Skip with nothing under way changes
+	// nothing but the counters. Every byte that was fed is in exactly one message or in one Skip,
+	// but for interim responses that another Begin replaced.
 	Skip(dir Direction, n int, why Reason)
 }
 

@@ -1,0 +1,578 @@
+package protocol
+
+import "bytes"
+
+// http1 follows one HTTP/1 connection.
+//
+// When bytes of a head were not captured, the head is what was captured, provided that its first
+// line is whole; without that the message is abandoned as not_captured. Such a message, and one
+// with bytes of its chunked framing missing, has an unknown end: it ends as Assumed, when the next
+// message of its direction starts at the start of a chunk, when its own response has ended (a
+// request), when the next request begins at a turn (a response), when a fully captured write ends
+// with a last chunk, when nothing moves (Idle) or at Close.
+type http1 struct {
+	dialogue
+	opts Options
+	side [2]httpSide
+}
+
+// httpSide is one direction.
+type httpSide struct {
+	flow
+	state httpState
+	// sought: the message under way was found by its looks, not by following the one before.
+	sought bool
+	// interim: a 1xx response has been seen, its final response has not.
+	interim bool
+	// expects: the request says Expect: 100-continue, and none of its body has come yet.
+	expects bool
+	// chunkedBody: the body is chunked, which helps to see the end of one with a gap.
+	chunkedBody bool
+	rem         uint64
+	chunked     chunked
+	// buf holds a head that is not complete. scanned bytes of it have been searched for line
+	// ends; line is where its last line starts.
+	buf           []byte
+	scanned, line int
+}
+
+type httpState uint8
+
+const (
+	// httpSeek: not at a known place of the stream.
+	httpSeek httpState = iota
+	// httpBoundary: a message is expected next.
+	httpBoundary
+	httpHead
+	httpBody
+	httpChunked
+	httpUntilClose
+	// httpUnknown: inside a message whose end cannot be known.
+	httpUnknown
+	httpTunnel
+	httpClosed
+)
+
+// What a pending request means for the framing of its response.
+const (
+	kindOther uint8 = iota
+	kindHead
+	kindConnect
+)
+
+func (s *http1) Feed(dir Direction, c Chunk) {
+	side := &s.side[dir&1]
+	gap := max(c.Len-len(c.Data), 0)
+	if dir == Response && len(c.Data)+gap > 0 {
+		s.order.turned = true
+	}
+	data, atStart := c.Data, true
+	for len(data) > 0 {
+		n := s.read(side, data, atStart)
+		data, atStart = data[n:], false
+	}
+	if gap > 0 {
+		s.leap(side, gap)
+	} else if side.state == httpUnknown && side.chunkedBody && endsLikeChunked(c.Data) {
+		s.endMessage(side, Assumed)
+		side.state = httpBoundary
+	}
+	if dir == Request {
+		s.order.turned = false
+	}
+	side.flush()
+}
+
+// endsLikeChunked: data is, or ends with, a last chunk without trailers.
+func endsLikeChunked(data []byte) bool {
+	return string(data) == "0\r\n\r\n" || bytes.HasSuffix(data, []byte("\r\n0\r\n\r\n"))
+}
+
+// read consumes at least one byte of data. atStart: data is the start of a chunk.
+func (s *http1) read(side *httpSide, data []byte, atStart bool) int {
+	if side.expects && (side.state == httpBody || side.state == httpChunked) {
+		if atStart && side.begun && s.order.at(s.current) == nil && detectHTTP1(Request, data) == Yes {
+			// RFC 9110 section 10.1.1: the server answered instead of asking for the body, and
+			// the client did not send it.
+			s.endMessage(side, Assumed)
+			side.state = httpBoundary
+		}
+		side.expects = false
+	}
+	switch side.state {
+	case httpBoundary:
+		// RFC 9112 section 2.2: empty lines before a request line are to be ignored.
+		if c := data[0]; c == '\r' || c == '\n' {
+			if side.begun {
+				side.take(1) // after an interim response
+			} else {
+				side.pass(1, NotProtocol)
+			}
+			return 1
+		}
+		side.sought = false
+		s.startMessage(side)
+		return s.readHead(side, data)
+	case httpSeek:
+		return s.seek(side, data, atStart)
+	case httpHead:
+		if atStart && side.sought && side.line == 0 && detectHTTP1(side.dir, data) == Yes {
+			// What looked like the beginning of a message was not; this is one.
+			s.giveUp(side, 0, NotProtocol)
+			return s.seek(side, data, atStart)
+		}
+		return s.readHead(side, data)
+	case httpBody:
+		n := int(min(side.rem, uint64(len(data))))
+		side.take(n)
+		if side.rem -= uint64(n); side.rem == 0 {
+			s.endMessage(side, Complete)
+			side.state = httpBoundary
+		}
+		return n
+	case httpChunked:
+		n, done, bad := side.chunked.read(data, s.opts.MaxHead)
+		side.take(n)
+		switch {
+		case bad:
+			s.giveUp(side, len(data)-n, Malformed)
+			return len(data)
+		case done:
+			s.endMessage(side, Complete)
+			side.state = httpBoundary
+		}
+		return n
+	case httpUnknown:
+		if atStart && side.dir == Request && detectHTTP1(side.dir, data) == Yes {
+			if !s.order.turned {
+				// The gap may have held more requests than the one that was seen.
+				s.order.lost = true
+			}
+			s.endMessage(side, Assumed)
+			return s.seek(side, data, atStart)
+		}
+		side.take(len(data))
+	case httpUntilClose:
+		side.take(len(data))
+	case httpTunnel:
+		side.pass(len(data), Tunnel)
+	default:
+		side.pass(len(data), NotProtocol)
+	}
+	return len(data)
+}
+
+// seek looks for a message at the start of a chunk.
+func (s *http1) seek(side *httpSide, data []byte, atStart bool) int {
+	if !atStart {
+		s.passStrange(side, len(data))
+		return len(data)
+	}
+	blank := 0
+	for blank < len(data) && (data[blank] == '\r' || data[blank] == '\n') {
+		blank++
+	}
+	if blank > 0 {
+		side.pass(blank, NotProtocol)
+		if data = data[blank:]; len(data) == 0 {
+			return blank
+		}
+	}
+	if detectHTTP1(side.dir, data) == No {
+		s.passStrange(side, len(data))
+		return blank + len(data)
+	}
+	side.sought = true
+	s.startMessage(side)
+	return blank + s.readHead(side, data)
+}
+
+// passStrange passes over bytes that are no HTTP. They may be what a request gets for an answer, or
+// hold requests.
+func (s *http1) passStrange(side *httpSide, n int) {
+	if side.dir == Response && s.order.waiting() > 0 {
+		side.begin()
+		s.giveUp(side, n, NotProtocol)
+		return
+	}
+	side.state = httpSeek
+	s.lostRequest(side)
+	side.pass(n, NotProtocol)
+}
+
+// startMessage opens a message at the next byte.
+func (s *http1) startMessage(side *httpSide) {
+	side.state = httpHead
+	side.buf, side.scanned, side.line = side.buf[:0], 0, 0
+	side.expects, side.chunkedBody = false, false
+	if side.dir == Response {
+		switch {
+		case side.interim && (side.begun || side.muted):
+			if side.begun {
+				side.begin()
+			}
+		case s.order.waiting() > 0:
+			side.begin()
+		case s.order.lost:
+			side.mute(NotCaptured)
+		default:
+			side.mute(Unsolicited)
+		}
+		return
+	}
+	answer := &s.side[Response]
+	if s.order.turned && answer.state == httpUnknown && s.order.waiting() <= 1 {
+		// The client would not ask again before it had its answer.
+		s.endMessage(answer, Assumed)
+		answer.state = httpSeek
+	}
+	ok, why := s.order.admit()
+	if !ok {
+		side.mute(why)
+		return
+	}
+	if s.order.waiting() == 1 && (answer.muted || answer.state == httpSeek) {
+		// Whatever the response direction was in the middle of is over.
+		answer.muted, answer.interim = false, false
+		answer.state = httpSeek
+	}
+	s.current = s.order.next - 1
+	side.begin()
+}
+
+// readHead continues the head under way and, when it is complete, finds the framing of the body.
+func (s *http1) readHead(side *httpSide, data []byte) int {
+	// A head that is all in one chunk is not copied.
+	head, old := data, len(side.buf)
+	if old > 0 {
+		side.buf = append(side.buf, data[:min(len(data), s.opts.MaxHead+1-old)]...)
+		head = side.buf
+	}
+	end := -1
+	for end < 0 {
+		i := bytes.IndexByte(head[side.scanned:], '\n')
+		if i < 0 {
+			side.scanned = len(head)
+			break
+		}
+		i += side.scanned
+		line := bytes.TrimSuffix(head[side.line:i], []byte("\r"))
+		if side.line == 0 && (!validFirstLine(side.dir, line) || side.sought && detectHTTP1(side.dir, head) != Yes) {
+			return s.refuseHead(side, data, head)
+		}
+		side.scanned, side.line = i+1, i+1
+		if len(line) == 0 {
+			end = i + 1
+		}
+	}
+	if side.line == 0 && side.scanned <= 64 && !plausible(side.dir, side.sought, head) {
+		return s.refuseHead(side, data, head)
+	}
+	if end > s.opts.MaxHead || end < 0 && len(head) > s.opts.MaxHead {
+		s.giveUp(side, len(data), TooLarge)
+		return len(data)
+	}
+	if end < 0 {
+		if old == 0 {
+			side.buf = append(side.buf, data...)
+		}
+		side.take(len(data))
+		return len(data)
+	}
+	n := end - old
+	side.take(n)
+	if !s.headComplete(side, head[:end]) {
+		s.giveUp(side, len(data)-n, Malformed)
+		return len(data)
+	}
+	if cap(side.buf) > 8<<10 {
+		side.buf = nil // a rare large head should not stay with an idle connection
+	}
+	side.buf = side.buf[:0]
+	return n
+}
+
+// refuseHead gives up a head that does not begin as one.
+func (s *http1) refuseHead(side *httpSide, data, head []byte) int {
+	why := Malformed
+	if side.sought || detectHTTP1(side.dir, head) == No && side.line == 0 {
+		why = NotProtocol
+	}
+	s.giveUp(side, len(data), why)
+	return len(data)
+}
+
+// plausible judges the first bytes of a line that is not complete.
+func plausible(dir Direction, sought bool, head []byte) bool {
+	if dir == Response || sought {
+		return detectHTTP1(dir, head) != No
+	}
+	method, _, _ := bytes.Cut(head, []byte(" "))
+	return isToken(method)
+}
+
+// headComplete interprets a whole head. It reports false when the head breaks the rules.
+func (s *http1) headComplete(side *httpSide, head []byte) bool {
+	h, ok := parseHead(side.dir, head, s.opts)
+	if !ok {
+		return false
+	}
+	if side.dir == Request {
+		return s.requestComplete(side, &h)
+	}
+	return s.responseComplete(side, &h)
+}
+
+func (s *http1) requestComplete(side *httpSide, h *head) bool {
+	if h.badLength || h.coding == codingOther {
+		return false // RFC 9112 section 6.3: the length cannot be known
+	}
+	if side.begun {
+		s.remember(h)
+	}
+	side.head(h.message)
+	switch {
+	case h.coding == codingChunked:
+		side.state, side.chunked, side.chunkedBody = httpChunked, chunked{}, true
+	case h.length > 0:
+		side.state, side.rem = httpBody, h.length
+	default:
+		s.endMessage(side, Complete)
+		side.state = httpBoundary
+		return true
+	}
+	side.expects = h.expects
+	return true
+}
+
+// remember notes what the response to the request under way will need.
+func (s *http1) remember(h *head) {
+	if p := s.order.at(s.current); p != nil {
+		switch h.method {
+		case "HEAD":
+			p.kind = kindHead
+		case "CONNECT":
+			p.kind = kindConnect
+		}
+	}
+}
+
+func (s *http1) responseComplete(side *httpSide, h *head) bool {
+	if h.status < 200 && h.status != 101 {
+		// Interim (RFC 9110 section 15.2): the final response will replace it.
+		side.interim = true
+		side.state = httpBoundary
+		return true
+	}
+	side.interim = false
+	kind := kindOther
+	if p := s.order.at(s.order.first); p != nil && side.begun {
+		kind = p.kind
+	}
+	// RFC 9112 section 6.3, in its order.
+	switch {
+	case h.status == 101 || kind == kindConnect && h.status < 300:
+		side.head(h.message)
+		s.upgrade(side)
+		return true
+	case kind == kindHead || h.status == 204 || h.status == 304:
+		side.head(h.message)
+		s.endMessage(side, Complete)
+		side.state = httpBoundary
+		return true
+	case h.coding == codingChunked:
+		side.state, side.chunked, side.chunkedBody = httpChunked, chunked{}, true
+	case h.coding == codingOther:
+		side.state = httpUntilClose
+	case h.badLength:
+		return false
+	case h.hasLength && h.length == 0:
+		side.head(h.message)
+		s.endMessage(side, Complete)
+		side.state = httpBoundary
+		return true
+	case h.hasLength:
+		side.state, side.rem = httpBody, h.length
+	default:
+		side.state = httpUntilClose
+	}
+	side.head(h.message)
+	return true
+}
+
+// upgrade hands both directions to another protocol. The response has just had its head.
+func (s *http1) upgrade(answer *httpSide) {
+	ask := &s.side[Request]
+	if ask.begun && ask.headed && s.order.at(s.current) != nil && s.order.waiting() == 1 {
+		ask.end(Upgraded)
+	} else {
+		ask.abandon(Tunnel)
+	}
+	ask.flush()
+	answer.end(Upgraded)
+	s.order = order{}
+	for i := range s.side {
+		s.side[i].state, s.side[i].buf = httpTunnel, nil
+	}
+}
+
+// endMessage ends the message under way at the current position. The caller sets the state.
+func (s *http1) endMessage(side *httpSide, how Completion) {
+	if side.dir == Response && side.begun {
+		ask := &s.side[Request]
+		if ask.state == httpUnknown && ask.begun && s.current == s.order.first {
+			// Its end is not known, but it was before its response ended.
+			ask.end(Assumed)
+			ask.state = httpSeek
+		}
+		s.order.pop()
+	}
+	side.interim = false
+	side.end(how)
+}
+
+// giveUp abandons the message under way together with the rest of the chunk.
+func (s *http1) giveUp(side *httpSide, rest int, why Reason) {
+	side.blame(why)
+	side.take(rest)
+	side.state, side.buf, side.interim = httpSeek, nil, false
+	s.drop(side, why)
+}
+
+// drop abandons the message under way, and what can no longer be paired because of it.
+func (s *http1) drop(side *httpSide, why Reason) {
+	if side.dir == Request {
+		s.dropRequest(why)
+	} else {
+		s.dropResponse(why)
+	}
+}
+
+// lostRequest notes that bytes which may hold requests were passed over.
+func (s *http1) lostRequest(side *httpSide) {
+	if side.dir == Request {
+		s.order.lost = true
+	}
+}
+
+// leap passes over n bytes that were not captured.
+func (s *http1) leap(side *httpSide, n int) {
+	for n > 0 {
+		switch side.state {
+		case httpBody:
+			k := int(min(side.rem, uint64(n)))
+			side.expects = false
+			side.take(k)
+			n -= k
+			if side.rem -= uint64(k); side.rem == 0 {
+				s.endMessage(side, Complete)
+				side.state = httpBoundary
+			}
+		case httpChunked:
+			k := side.chunked.leap(n)
+			side.take(k)
+			if n -= k; n > 0 {
+				s.loseFraming(side)
+			}
+		case httpUntilClose, httpUnknown:
+			side.take(n)
+			return
+		case httpTunnel:
+			side.pass(n, Tunnel)
+			return
+		case httpHead:
+			if side.line > 0 {
+				if h, ok := parseHead(side.dir, side.buf[:side.line], s.opts); ok &&
+					(side.dir == Request || h.status >= 200 || h.status == 101) {
+					if side.dir == Request && side.begun {
+						s.remember(&h)
+					}
+					side.head(h.message)
+					if h.status == 101 {
+						s.upgrade(side)
+						continue
+					}
+					side.chunkedBody = h.coding == codingChunked
+					side.buf = side.buf[:0]
+					s.loseFraming(side)
+					continue
+				}
+			}
+			s.giveUp(side, n, NotCaptured)
+			return
+		default: // between messages
+			if side.dir == Response && s.order.waiting() > 0 {
+				if !side.begun {
+					side.begin()
+				}
+				s.giveUp(side, n, NotCaptured)
+				return
+			}
+			if side.state != httpClosed {
+				side.state = httpSeek
+			}
+			s.lostRequest(side)
+			side.pass(n, NotCaptured)
+			return
+		}
+	}
+}
+
+// loseFraming makes the end of the message under way unknown.
+func (s *http1) loseFraming(side *httpSide) {
+	side.state = httpUnknown
+	if side.dir == Response && side.begun && s.order.waiting() > 1 {
+		// The missing bytes may hold any of the other responses.
+		s.endMessage(side, Assumed)
+		side.state = httpSeek
+		s.loseResponses()
+	}
+}
+
+func (s *http1) Close(dir Direction) {
+	side := &s.side[dir&1]
+	switch side.state {
+	case httpClosed:
+		return
+	case httpHead:
+		h, ok := head{}, false
+		if side.line > 0 {
+			h, ok = parseHead(side.dir, side.buf[:side.line], s.opts)
+		}
+		if ok {
+			side.head(h.message)
+			s.endMessage(side, Cut)
+		} else {
+			side.abandon(Malformed)
+		}
+	case httpBoundary: // an interim response without its final one
+		side.abandon(Malformed)
+	case httpUntilClose:
+		s.endMessage(side, Closed)
+	case httpUnknown:
+		s.endMessage(side, Assumed)
+	case httpBody, httpChunked:
+		s.endMessage(side, Cut)
+	}
+	side.flush()
+	side.state, side.buf, side.muted = httpClosed, nil, false
+	if dir == Response {
+		if ask := &s.side[Request]; ask.state == httpUnknown {
+			s.endMessage(ask, Assumed)
+			ask.flush()
+			ask.state = httpSeek
+		}
+		s.order = order{lost: s.order.lost, multiplexed: s.order.multiplexed}
+	}
+}
+
+func (s *http1) Idle() {
+	for i := range s.side {
+		if side := &s.side[i]; side.state == httpUnknown {
+			s.endMessage(side, Assumed)
+			side.flush()
+			side.state = httpSeek
+		}
+	}
+	s.order.idle()
+}
