@@ -140,6 +140,9 @@ enum target_flags {
 	TARGET_GO = 1,
 	/* user space has not looked at it yet: inherited from its parent by fork */
 	TARGET_INHERITED = 2,
+	/* threads say nothing of requests here, and nothing else is known: a Go program whose
+	 * goroutines cannot be read */
+	TARGET_NO_CONTEXT = 4,
 };
 
 struct target {

@@ -121,27 +121,23 @@ type GoroutineTarget struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	GoroutineMapCalls           = "calls"
-	GoroutineMapConns           = "conns"
-	GoroutineMapEvents          = "events"
-	GoroutineMapExcluded        = "excluded"
-	GoroutineMapGoroutines      = "goroutines"
-	GoroutineMapListenPorts     = "listen_ports"
-	GoroutineMapLosses          = "losses"
-	GoroutineMapNextIds         = "next_ids"
-	GoroutineMapProcesses       = "processes"
-	GoroutineMapScratches       = "scratches"
-	GoroutineMapTargets         = "targets"
-	GoroutineMapThreads         = "threads"
-	GoroutineProgGoNew          = "go_new"
-	GoroutineProgGoRecv         = "go_recv"
-	GoroutineProgGoSend         = "go_send"
-	GoroutineVarIdSeed          = "id_seed"
-	GoroutineVarPayloadSize     = "payload_size"
-	GoroutineVarReportProcesses = "report_processes"
-	GoroutineVarSelectAll       = "select_all"
-	GoroutineVarSelfTgid        = "self_tgid"
-	GoroutineVarWakeupBytes     = "wakeup_bytes"
+	GoroutineMapCalls       = "calls"
+	GoroutineMapConns       = "conns"
+	GoroutineMapEvents      = "events"
+	GoroutineMapGoroutines  = "goroutines"
+	GoroutineMapListenPorts = "listen_ports"
+	GoroutineMapLosses      = "losses"
+	GoroutineMapNextIds     = "next_ids"
+	GoroutineMapProcesses   = "processes"
+	GoroutineMapScratches   = "scratches"
+	GoroutineMapTargets     = "targets"
+	GoroutineMapThreads     = "threads"
+	GoroutineProgGoNew      = "go_new"
+	GoroutineProgGoRecv     = "go_recv"
+	GoroutineProgGoSend     = "go_send"
+	GoroutineVarIdSeed      = "id_seed"
+	GoroutineVarPayloadSize = "payload_size"
+	GoroutineVarWakeupBytes = "wakeup_bytes"
 )
 
 // LoadGoroutine returns the embedded CollectionSpec for Goroutine.
@@ -198,7 +194,6 @@ type GoroutineMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
-	Excluded    *ebpf.MapSpec `ebpf:"excluded"`
 	Goroutines  *ebpf.MapSpec `ebpf:"goroutines"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
@@ -213,12 +208,9 @@ type GoroutineMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GoroutineVariableSpecs struct {
-	IdSeed          *ebpf.VariableSpec `ebpf:"id_seed"`
-	PayloadSize     *ebpf.VariableSpec `ebpf:"payload_size"`
-	ReportProcesses *ebpf.VariableSpec `ebpf:"report_processes"`
-	SelectAll       *ebpf.VariableSpec `ebpf:"select_all"`
-	SelfTgid        *ebpf.VariableSpec `ebpf:"self_tgid"`
-	WakeupBytes     *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
+	IdSeed      *ebpf.VariableSpec `ebpf:"id_seed"`
+	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
+	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
 
 // GoroutineObjects contains all objects after they have been loaded into the kernel.
@@ -244,7 +236,6 @@ type GoroutineMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Events      *ebpf.Map `ebpf:"events"`
-	Excluded    *ebpf.Map `ebpf:"excluded"`
 	Goroutines  *ebpf.Map `ebpf:"goroutines"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
@@ -260,7 +251,6 @@ func (m *GoroutineMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
-		m.Excluded,
 		m.Goroutines,
 		m.ListenPorts,
 		m.Losses,
@@ -276,12 +266,9 @@ func (m *GoroutineMaps) Close() error {
 //
 // It can be passed to LoadGoroutineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GoroutineVariables struct {
-	IdSeed          *ebpf.Variable `ebpf:"id_seed"`
-	PayloadSize     *ebpf.Variable `ebpf:"payload_size"`
-	ReportProcesses *ebpf.Variable `ebpf:"report_processes"`
-	SelectAll       *ebpf.Variable `ebpf:"select_all"`
-	SelfTgid        *ebpf.Variable `ebpf:"self_tgid"`
-	WakeupBytes     *ebpf.Variable `ebpf:"wakeup_bytes"`
+	IdSeed      *ebpf.Variable `ebpf:"id_seed"`
+	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
+	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
 
 // GoroutinePrograms contains all programs after they have been loaded into the kernel.

@@ -10,12 +10,9 @@
 #include "loss.h"
 
 /* Set before load. */
-const volatile __u32 self_tgid;                /* the collector: never traced */
 const volatile __u32 payload_size = 4096;      /* bytes captured of one record, <= MAX_PAYLOAD */
 const volatile __u64 id_seed;                  /* wall clock / 1024 ns at start, see new_id */
 const volatile __u64 wakeup_bytes = 256 << 10; /* the reader is woken when this much waits */
-const volatile bool select_all;                /* every process but the excluded ones */
-const volatile bool report_processes = true;   /* exec, fork, exit and listen go to user space */
 
 /* Bytes, connections and evidence. Sized by the user (ring_buffer_size). */
 struct {
@@ -45,14 +42,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct target);
 } targets SEC(".maps");
-
-/* Excluded processes, consulted only with select_all. Written by user space, removed by exit. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 32768);
-	__type(key, __u32);
-	__type(value, __u8);
-} excluded SEC(".maps");
 
 /* Ports that something listens on: tells the server end of a connection that existed before.
  * Written by user space at start and by LISTEN transitions. LRU: a forgotten port costs the role of

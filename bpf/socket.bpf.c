@@ -25,22 +25,21 @@ static __always_inline bool selected(__u32 tgid, struct target *copy)
 {
 	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
 
-	if (t) {
-		*copy = *t;
-		return true;
-	}
-	if (!select_all || tgid == self_tgid || bpf_map_lookup_elem(&excluded, &tgid))
+	if (!t)
 		return false;
-	__builtin_memset(copy, 0, sizeof(*copy));
+	*copy = *t;
 	return true;
 }
 
-static __always_inline void key_of(struct context_key *key, const struct target *t, __u64 pid_tgid,
-				   __u64 goid)
+/* The execution context of this system call. False where there is none that says anything of
+ * requests: a thread of a Go program runs whatever goroutine is next. */
+static __always_inline bool context_key_of(struct context_key *key, const struct target *t,
+					   __u64 pid_tgid, __u64 goid)
 {
 	key->tgid = pid_tgid >> 32;
-	key->kind = (t->flags & TARGET_GO) && goid ? CONTEXT_GOROUTINE : CONTEXT_THREAD;
-	key->id = key->kind == CONTEXT_GOROUTINE ? goid : (__u32)pid_tgid;
+	key->kind = t->flags & TARGET_GO ? CONTEXT_GOROUTINE : CONTEXT_THREAD;
+	key->id = t->flags & TARGET_GO ? goid : (__u32)pid_tgid;
+	return key->id && !(t->flags & TARGET_NO_CONTEXT);
 }
 
 /* A thread that waits in epoll serves whatever is ready: what it read before says nothing of what it
@@ -52,9 +51,9 @@ static __always_inline int loop_waits(void)
 	struct context *x;
 	struct target t;
 
-	if (!selected(pid_tgid >> 32, &t) || (t.flags & TARGET_GO))
+	if (!selected(pid_tgid >> 32, &t) || (t.flags & TARGET_GO) ||
+	    !context_key_of(&key, &t, pid_tgid, 0))
 		return 0;
-	key_of(&key, &t, pid_tgid, 0);
 	x = context_make(&key);
 	if (!x)
 		return 0;
@@ -97,10 +96,10 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 	if (dir == DIR_OUT) {
 		if (c->role == ROLE_CLIENT) {
 			struct context_key key = {};
+			bool known = context_key_of(&key, &t, pid_tgid, go.id);
 
-			key_of(&key, &t, pid_tgid, go.id);
-			call_written(context_find(&key), c, (key.id << 1) | key.kind, tgid, go.parent,
-				     call.ts);
+			call_written(known ? context_find(&key) : 0, c, (key.id << 1) | key.kind, tgid,
+				     go.parent, call.ts);
 		} else {
 			c->last_dir = DIR_OUT;
 		}
@@ -162,15 +161,17 @@ static __always_inline void emit_data(const struct call *call, const struct conn
 static __always_inline void bytes_read(struct call *call, struct conn *c, __u64 pid_tgid, __u32 len)
 {
 	struct context_key key = {};
+	struct context *x = 0;
 	struct target t;
 
 	if (!selected(pid_tgid >> 32, &t))
 		return;
-	key_of(&key, &t, pid_tgid, call->goid);
+	if (context_key_of(&key, &t, pid_tgid, call->goid))
+		x = context_make(&key);
 	if (c->role == ROLE_SERVER)
-		request_read(context_make(&key), c, call->sk, len);
+		request_read(x, c, call->sk, len);
 	else
-		response_read(context_make(&key), c);
+		response_read(x, c);
 	call->turn = c->turn;
 }
 
@@ -387,8 +388,6 @@ static __always_inline void emit_process(__u8 what, __u32 tgid, __u32 ppid, __u3
 {
 	struct process_event *e;
 
-	if (!report_processes)
-		return;
 	e = bpf_ringbuf_reserve(&processes, sizeof(*e), 0);
 	if (!e) {
 		count_loss(LOSS_PROCESSES_FULL);
@@ -478,7 +477,7 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	__u8 how;
 
 	if (tgid != child_tgid) {
-		if (bpf_map_lookup_elem(&targets, &tgid) && selected(tgid, &t)) {
+		if (selected(tgid, &t)) {
 			t.flags |= TARGET_INHERITED;
 			if (bpf_map_update_elem(&targets, &child_tgid, &t, BPF_ANY))
 				count_loss(LOSS_TARGETS_FULL);
@@ -486,7 +485,7 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 		}
 		return 0;
 	}
-	if (!selected(tgid, &t) || (t.flags & TARGET_GO))
+	if (!selected(tgid, &t) || (t.flags & (TARGET_GO | TARGET_NO_CONTEXT)))
 		return 0; /* a goroutine's requests do not follow the threads that run it */
 	x = context_find(&key);
 	if (!x)
@@ -519,15 +518,12 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	__u32 tgid = BPF_CORE_READ(task, tgid), pid = BPF_CORE_READ(task, pid);
 	struct context_key key = {.tgid = tgid, .id = pid};
 	__u64 pid_tgid = ((__u64)tgid << 32) | pid;
-	bool known;
 
 	bpf_map_delete_elem(&calls, &pid_tgid);
 	bpf_map_delete_elem(&threads, &key);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0; /* other threads live on */
-	known = bpf_map_delete_elem(&targets, &tgid) == 0;
-	known = bpf_map_delete_elem(&excluded, &tgid) == 0 || known;
-	if (known || select_all)
+	if (bpf_map_delete_elem(&targets, &tgid) == 0)
 		emit_process(PROCESS_EXIT, tgid, 0, 0, 0);
 	return 0;
 }

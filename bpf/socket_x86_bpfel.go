@@ -190,7 +190,6 @@ const (
 	SocketMapCalls               = "calls"
 	SocketMapConns               = "conns"
 	SocketMapEvents              = "events"
-	SocketMapExcluded            = "excluded"
 	SocketMapGoroutines          = "goroutines"
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
@@ -234,9 +233,6 @@ const (
 	SocketProgSockState          = "sock_state"
 	SocketVarIdSeed              = "id_seed"
 	SocketVarPayloadSize         = "payload_size"
-	SocketVarReportProcesses     = "report_processes"
-	SocketVarSelectAll           = "select_all"
-	SocketVarSelfTgid            = "self_tgid"
 	SocketVarUnusedConnEvent     = "unused_conn_event"
 	SocketVarUnusedEvidenceEvent = "unused_evidence_event"
 	SocketVarUnusedEvidenceKind  = "unused_evidence_kind"
@@ -329,7 +325,6 @@ type SocketMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
-	Excluded    *ebpf.MapSpec `ebpf:"excluded"`
 	Goroutines  *ebpf.MapSpec `ebpf:"goroutines"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
@@ -346,9 +341,6 @@ type SocketMapSpecs struct {
 type SocketVariableSpecs struct {
 	IdSeed              *ebpf.VariableSpec `ebpf:"id_seed"`
 	PayloadSize         *ebpf.VariableSpec `ebpf:"payload_size"`
-	ReportProcesses     *ebpf.VariableSpec `ebpf:"report_processes"`
-	SelectAll           *ebpf.VariableSpec `ebpf:"select_all"`
-	SelfTgid            *ebpf.VariableSpec `ebpf:"self_tgid"`
 	UnusedConnEvent     *ebpf.VariableSpec `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.VariableSpec `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.VariableSpec `ebpf:"unused_evidence_kind"`
@@ -380,7 +372,6 @@ type SocketMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Events      *ebpf.Map `ebpf:"events"`
-	Excluded    *ebpf.Map `ebpf:"excluded"`
 	Goroutines  *ebpf.Map `ebpf:"goroutines"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
@@ -396,7 +387,6 @@ func (m *SocketMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
-		m.Excluded,
 		m.Goroutines,
 		m.ListenPorts,
 		m.Losses,
@@ -414,9 +404,6 @@ func (m *SocketMaps) Close() error {
 type SocketVariables struct {
 	IdSeed              *ebpf.Variable `ebpf:"id_seed"`
 	PayloadSize         *ebpf.Variable `ebpf:"payload_size"`
-	ReportProcesses     *ebpf.Variable `ebpf:"report_processes"`
-	SelectAll           *ebpf.Variable `ebpf:"select_all"`
-	SelfTgid            *ebpf.Variable `ebpf:"self_tgid"`
 	UnusedConnEvent     *ebpf.Variable `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.Variable `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.Variable `ebpf:"unused_evidence_kind"`

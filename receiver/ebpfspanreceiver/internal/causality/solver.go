@@ -33,6 +33,8 @@ type Call struct {
 	ID uint64
 	// Writer is the context that wrote it.
 	Writer Writer
+	// EndTid is the thread that read the end of its response.
+	EndTid uint32
 	// Start and End in kernel nanoseconds.
 	Start, End uint64
 }
@@ -69,6 +71,8 @@ type edge struct {
 type served struct {
 	request    uint64
 	start, end uint64 // end 0: not answered yet
+	reader     Writer
+	endTid     uint32
 }
 
 type held struct {
@@ -86,8 +90,11 @@ type Solver struct {
 	turns                 map[uint64][]served
 	segments, oldSegments map[uint64]uint64 // task → the request that it came back to
 	writers, oldWriters   map[Writer]writer
-	waiting               []held
-	ended                 []endedTurn
+	// handsOver: processes in which one thread read a request and another answered it, and when
+	// that was last seen.
+	handsOver map[uint32]uint64
+	waiting   []held
+	ended     []endedTurn
 }
 
 type endedTurn struct{ turn, at uint64 }
@@ -102,7 +109,7 @@ type writer struct {
 func NewSolver(o Options, counts *Counts) *Solver {
 	return &Solver{
 		options: o, counts: counts, calls: map[uint64][]edge{}, turns: map[uint64][]served{},
-		segments: map[uint64]uint64{}, writers: map[Writer]writer{},
+		segments: map[uint64]uint64{}, writers: map[Writer]writer{}, handsOver: map[uint32]uint64{},
 	}
 }
 
@@ -138,20 +145,28 @@ func (s *Solver) age(now uint64) {
 	s.oldSegments, s.segments = s.segments, map[uint64]uint64{}
 	s.oldWriters, s.writers = s.writers, map[Writer]writer{}
 	s.turned = now
+	for tgid, seen := range s.handsOver {
+		if now-seen > uint64(keepFor) {
+			delete(s.handsOver, tgid)
+		}
+	}
 }
 
-// Began says that a request was read: turn is the kernel's epoch, request its systrace id.
-func (s *Solver) Began(turn, request, start uint64) {
-	s.turns[turn] = append(s.turns[turn], served{request: request, start: start})
+// Began says that a request was read, by reader: turn is the kernel's epoch, request its systrace id.
+func (s *Solver) Began(turn, request, start uint64, reader Writer) {
+	s.turns[turn] = append(s.turns[turn], served{request: request, start: start, reader: reader})
 }
 
-// Ended says that its response was sent, at end.
-func (s *Solver) Ended(turn, request, end uint64) {
+// Ended says that its response was sent at end, by the thread endTid (0: it was not).
+func (s *Solver) Ended(turn, request, end uint64, endTid uint32) {
 	requests := s.turns[turn]
 	open := false
 	for i := range requests {
 		if requests[i].request == request {
-			requests[i].end = end
+			requests[i].end, requests[i].endTid = end, endTid
+			if r := requests[i].reader; r.Goid == 0 && endTid != 0 && r.Tid != endTid {
+				s.handsOver[r.Tgid] = end
+			}
 		}
 		open = open || requests[i].end == 0
 	}
@@ -328,7 +343,26 @@ func (s *Solver) admit(e *edge, c *Call, shared bool) (*served, Outcome) {
 	if r.end != 0 && c.Start > r.end {
 		return nil, Late
 	}
+	if !s.ownThread(e, c, r) {
+		return nil, Untrusted
+	}
 	return r, Linked
+}
+
+// ownThread: evidence that rests on threads holds where a thread serves a request from end to end:
+// the one that read it answers it, and the one that wrote the call reads its response. Virtual
+// threads, and loops that hide in a thread pool, break that.
+func (s *Solver) ownThread(e *edge, c *Call, r *served) bool {
+	if e.kind != sameThread && e.kind != spawn || c.Writer.Goid != 0 {
+		return true
+	}
+	if c.EndTid != c.Writer.Tid {
+		return false
+	}
+	if r.endTid == 0 { // not answered, or not yet: judged by what else the process did
+		return s.handsOver[c.Writer.Tgid] == 0
+	}
+	return r.endTid == r.reader.Tid
 }
 
 func (s *Solver) segment(id uint64) uint64 {

@@ -57,11 +57,11 @@ func TestSolve(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, counts := newSolver()
-			s.Began(100, 100, 10*ms)
-			s.Began(200, 200, 10*ms)
-			s.Began(300, 300, 10*ms)
-			s.Ended(300, 300, 15*ms)
-			s.Began(400, 400, 25*ms)
+			s.Began(100, 100, 10*ms, Writer{})
+			s.Began(200, 200, 10*ms, Writer{})
+			s.Began(300, 300, 10*ms, Writer{})
+			s.Ended(300, 300, 15*ms, 0)
+			s.Began(400, 400, 25*ms, Writer{})
 			for _, e := range tc.evidence {
 				s.Evidence(e)
 			}
@@ -71,12 +71,32 @@ func TestSolve(t *testing.T) {
 	}
 }
 
+// Where a thread reads a request and another answers it, threads do not follow requests.
+func TestThreadsThatDoNotServeToTheEnd(t *testing.T) {
+	thread := func(tid uint32) Writer { return Writer{Tgid: 1, Tid: tid} }
+	s, _ := newSolver()
+	for id := uint64(1); id <= 5; id++ {
+		s.Evidence(evidence(sameThread, id, 100+id))
+		s.Began(100+id, 100+id, 10*ms, thread(7))
+	}
+	call := func(id uint64, end uint32) Answer {
+		return decide(s, Call{ID: id, Writer: thread(7), EndTid: end, Start: 11 * ms, End: 12 * ms})
+	}
+	require.Equal(t, Linked, call(1, 7).Outcome, "open, and nothing speaks against it")
+	require.Equal(t, Untrusted, call(2, 8).Outcome, "another thread read the call's response")
+	s.Ended(103, 103, 20*ms, 8)
+	require.Equal(t, Untrusted, call(3, 7).Outcome, "another thread answered the request")
+	require.Equal(t, Untrusted, call(4, 7).Outcome, "open, in a process that hands over")
+	s.Ended(105, 105, 20*ms, 7)
+	require.Equal(t, Linked, call(5, 7).Outcome, "served from end to end")
+}
+
 func TestPipelinedRequestsShareATurn(t *testing.T) {
 	s, _ := newSolver()
-	s.Began(100, 100, 10*ms)
-	s.Began(100, 101, 10*ms)
-	s.Ended(100, 100, 20*ms)
-	s.Ended(100, 101, 30*ms)
+	s.Began(100, 100, 10*ms, Writer{})
+	s.Began(100, 101, 10*ms, Writer{})
+	s.Ended(100, 100, 20*ms, 0)
+	s.Ended(100, 101, 30*ms, 0)
 	for i, c := range []struct{ start, want uint64 }{{15 * ms, 100}, {25 * ms, 101}} {
 		id := uint64(i + 1)
 		s.Evidence(evidence(sameThread, id, 100))
@@ -91,7 +111,7 @@ func TestSharedWriterLosesInheritedEvidence(t *testing.T) {
 	s, _ := newSolver()
 	writer := Writer{Tgid: 1, Goid: 7}
 	for i := uint64(1); i <= 3; i++ {
-		s.Began(i*100, i*100, 10*ms)
+		s.Began(i*100, i*100, 10*ms, Writer{})
 	}
 	for i := uint64(1); i <= 2; i++ {
 		s.Evidence(evidence(channelBack, i, i*100))
@@ -104,13 +124,13 @@ func TestSharedWriterLosesInheritedEvidence(t *testing.T) {
 
 func TestHeldUntilTheRequestEnds(t *testing.T) {
 	s, _ := newSolver()
-	s.Began(100, 100, 10*ms)
+	s.Began(100, 100, 10*ms, Writer{})
 	s.Evidence(evidence(channel, 1, 100))
 	var got *Answer
 	s.Hold(Call{ID: 1, Start: 11 * ms, End: 12 * ms}, func(a Answer) { got = &a })
 	s.Tick(500 * ms)
 	require.Nil(t, got, "the request is open")
-	s.Ended(100, 100, 600*ms)
+	s.Ended(100, 100, 600*ms, 0)
 	s.Tick(700 * ms)
 	require.Nil(t, got, "the grace is not over")
 	s.Evidence(evidence(channelBack, 1, 100))
@@ -121,7 +141,7 @@ func TestHeldUntilTheRequestEnds(t *testing.T) {
 
 func TestHoldIsBounded(t *testing.T) {
 	s, counts := newSolver()
-	s.Began(100, 100, 10*ms)
+	s.Began(100, 100, 10*ms, Writer{})
 	s.Evidence(evidence(sameThread, 1, 100))
 	answered := 0
 	for i := range 101 {
@@ -137,8 +157,8 @@ func TestHoldIsBounded(t *testing.T) {
 func TestTurnsAreForgotten(t *testing.T) {
 	s, _ := newSolver()
 	for i := uint64(1); i <= 1000; i++ {
-		s.Began(i, i, i*ms)
-		s.Ended(i, i, i*ms+1)
+		s.Began(i, i, i*ms, Writer{})
+		s.Ended(i, i, i*ms+1, 0)
 	}
 	s.Tick(uint64(time.Hour))
 	require.Empty(t, s.turns)
@@ -166,7 +186,7 @@ func TestOrderAndLoss(t *testing.T) {
 		answers := func(edges []*event.Evidence) map[uint64]Answer {
 			s, _ := newSolver()
 			for e := uint64(100); e < 105; e++ {
-				s.Began(e, e, 1*ms)
+				s.Began(e, e, 1*ms, Writer{})
 			}
 			for _, e := range edges {
 				s.Evidence(e)
@@ -201,7 +221,7 @@ func TestOrderAndLoss(t *testing.T) {
 
 func BenchmarkSolve(b *testing.B) {
 	s, _ := newSolver()
-	s.Began(100, 100, 1)
+	s.Began(100, 100, 1, Writer{})
 	forward, back := evidence(channel, 1, 100), evidence(channelBack, 1, 100)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {

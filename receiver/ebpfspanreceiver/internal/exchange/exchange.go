@@ -31,6 +31,8 @@ type Exchange struct {
 	// Who read the request (server) or wrote it (client).
 	Tid              uint32
 	Goid, ParentGoid uint64
+	// EndTid is the thread that wrote (server) or read (client) the end of the response.
+	EndTid uint32
 
 	// ReqSeq and RespSeq are the sequence numbers of the first bytes; RespSeq is 0 without one.
 	ReqSeq, RespSeq uint32

@@ -151,7 +151,7 @@ func (c *conn) exchange(r *request) *Exchange {
 
 func (c *conn) emit(r *request, resp *half, outcome Outcome, end uint64) {
 	x := c.exchange(r)
-	x.Outcome, x.End = outcome, max(end, x.Start)
+	x.Outcome, x.End, x.EndTid = outcome, max(end, x.Start), c.now.tid
 	if resp != nil {
 		x.Response, x.RespSeq = resp.msg, resp.seq
 	}

@@ -73,7 +73,7 @@ func (t *Table) Conn(e *event.Conn) {
 		// the socket ends its streams.
 		return
 	}
-	c.finish(e.Ts)
+	c.finish(max(e.Ts, c.last))
 	delete(t.conns, e.Conn)
 	delete(t.waiting, e.Conn)
 }
@@ -89,7 +89,7 @@ func (t *Table) Tick(now uint64) {
 		return
 	}
 	t.swept = now
-	for id, c := range t.conns {
+	for _, c := range t.conns {
 		quiet := int64(now - c.last)
 		if quiet > int64(idleAfter) && !c.idled && c.session != nil {
 			c.idled = true
@@ -100,21 +100,9 @@ func (t *Table) Tick(now uint64) {
 			c.announce(now-uint64(pending), now)
 		}
 		if quiet > int64(forgetAfter) && len(c.open) == 0 {
-			t.counts.ForgottenConns.Add(1)
-			delete(t.conns, id)
-			delete(t.waiting, id)
+			t.forget(c)
 		}
 	}
-}
-
-// Flush ends every connection, as if all were closed at now.
-func (t *Table) Flush(now uint64) {
-	for id, c := range t.conns {
-		c.unpark()
-		delete(t.conns, id)
-		delete(t.waiting, id)
-	}
-	_ = now
 }
 
 // forgetOldest makes room for one connection: the one that has been silent for longest among a few.
@@ -132,7 +120,13 @@ func (t *Table) forgetOldest() {
 	if oldest == nil {
 		return
 	}
+	t.forget(oldest)
+}
+
+// forget ends what is open on a connection that is not followed any longer.
+func (t *Table) forget(c *conn) {
 	t.counts.ForgottenConns.Add(1)
-	delete(t.conns, oldest.id)
-	delete(t.waiting, oldest.id)
+	c.finish(c.last)
+	delete(t.conns, c.id)
+	delete(t.waiting, c.id)
 }

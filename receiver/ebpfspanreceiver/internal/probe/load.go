@@ -26,8 +26,6 @@ type Options struct {
 	PayloadSize int
 	// RingBufferSize in bytes; rounded up to a power of two of at least a page. One for all CPUs.
 	RingBufferSize int
-	// SelectAll traces every process that is not excluded.
-	SelectAll bool
 }
 
 // MaxPayload is the largest PayloadSize: MAX_PAYLOAD in bpf/event.h.
@@ -73,12 +71,10 @@ func configure(spec *ebpf.CollectionSpec, o Options) error {
 	size = 1 << bits.Len(uint(size-1))
 	spec.Maps["events"].MaxEntries = uint32(size)
 	for name, value := range map[string]any{
-		"self_tgid":    uint32(os.Getpid()),
 		"payload_size": uint32(min(max(o.PayloadSize, 64), MaxPayload)),
 		// new_id in bpf/maps.bpf.h says why this unit.
 		"id_seed":      uint64(time.Now().UnixNano()) >> 10,
 		"wakeup_bytes": uint64(size / 8),
-		"select_all":   o.SelectAll,
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
@@ -108,7 +104,7 @@ func (t *Tracer) loadGoroutines() {
 	m := &t.objects.SocketMaps
 	objects := &bpf.GoroutineObjects{}
 	err = spec.LoadAndAssign(objects, &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
-		"calls": m.Calls, "conns": m.Conns, "events": m.Events, "excluded": m.Excluded,
+		"calls": m.Calls, "conns": m.Conns, "events": m.Events,
 		"goroutines": m.Goroutines, "listen_ports": m.ListenPorts, "losses": m.Losses,
 		"next_ids": m.NextIds, "processes": m.Processes, "scratches": m.Scratches,
 		"targets": m.Targets, "threads": m.Threads,

@@ -11,8 +11,11 @@ import (
 
 // Target is what the kernel side needs to know of a selected process.
 type Target struct {
-	// Go is nil for a process that is not a Go program, or one whose goroutines cannot be read.
+	// Go is nil for a process that is not a Go program.
 	Go *GoTarget
+	// NoContext: what its threads do says nothing of requests, and nothing else is known of them
+	// (a Go program whose goroutines cannot be read). Its calls are not linked.
+	NoContext bool
 }
 
 // GoTarget says where runtime.g keeps what is read. Offsets are in bytes; ParentGoid 0 means that
@@ -23,7 +26,10 @@ type GoTarget struct {
 }
 
 // Flags of struct target, bpf/event.h.
-const targetGo = 1
+const (
+	targetGo        = 1
+	targetNoContext = 4
+)
 
 // Select begins to trace a process.
 func (t *Tracer) Select(pid uint32, target Target) error {
@@ -32,6 +38,9 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 		v = bpf.SocketTarget{
 			Flags: targetGo, TlsG: g.TLS, Goid: g.Goid, ParentGoid: g.ParentGoid, M: g.M, Curg: g.Curg,
 		}
+	}
+	if target.NoContext {
+		v.Flags |= targetNoContext
 	}
 	if err := t.objects.Targets.Put(pid, v); err != nil {
 		return fmt.Errorf("select process %d: %w", pid, err)
@@ -43,14 +52,6 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 func (t *Tracer) Deselect(pid uint32) error {
 	if err := t.objects.Targets.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
 		return fmt.Errorf("deselect process %d: %w", pid, err)
-	}
-	return nil
-}
-
-// Exclude keeps a process out of SelectAll.
-func (t *Tracer) Exclude(pid uint32) error {
-	if err := t.objects.Excluded.Put(pid, uint8(1)); err != nil {
-		return fmt.Errorf("exclude process %d: %w", pid, err)
 	}
 	return nil
 }
