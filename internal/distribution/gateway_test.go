@@ -336,6 +336,27 @@ func TestGatewayLinksWhatItReceives(t *testing.T) {
 	}
 }
 
+// The exporter of the configurations speaks plain text to an http:// address.
+func TestGatewayForwardsInPlainText(t *testing.T) {
+	quick := map[string]string{"OTELCOL_EBPF_WINDOW": "1s", "OTELCOL_EBPF_DECISION_WAIT": "1s"}
+	backend := prepare(t, t.TempDir(), map[string]string{
+		"OTELCOL_EBPF_EXPORTERS":     "[file]",
+		"OTELCOL_EBPF_WINDOW":        quick["OTELCOL_EBPF_WINDOW"],
+		"OTELCOL_EBPF_DECISION_WAIT": quick["OTELCOL_EBPF_DECISION_WAIT"],
+	}, "--config", config("gateway.yaml"))
+	backend.run(t)
+	quick["OTELCOL_EBPF_BACKEND"] = "http://127.0.0.1:" + backend.ports["OTELCOL_EBPF_GRPC_PORT"]
+	front := prepare(t, t.TempDir(), quick, "--config", config("gateway.yaml"))
+	front.run(t)
+	front.send(t, call(time.Now()))
+	backend.await(t, "both spans arrive", func() bool { return len(backend.written(t)) == 2 })
+	if got := backend.written(t); got["GET client"].TraceID != got["GET server"].TraceID {
+		t.Errorf("two traces: %+v", got)
+	}
+	front.stop(t)
+	backend.stop(t)
+}
+
 // A batch that was acknowledged is exported although the collector was killed.
 func TestGatewayKeepsAcknowledgedSpansOverACrash(t *testing.T) {
 	data := t.TempDir()
