@@ -56,6 +56,7 @@ type Process struct {
 	cgroupUnknown bool
 	exec          uint64
 	root          string
+	faults        []error // while it is read: what could not be
 }
 
 // Derived sources of a service name.
@@ -181,8 +182,15 @@ func (r *Reader) facts(d procDir) (*Process, error) {
 		if err != nil {
 			return nil, err
 		}
+		if after.firstEnded() {
+			return nil, ErrGone // what could not be read is no fault then
+		}
 		// After so many the exec events that follow will have the process read again.
 		if after.execID() == p.exec || attempt == attempts {
+			for _, err := range p.faults {
+				_ = r.count(err)
+			}
+			p.faults = nil
 			r.countEnviron(&p.env)
 			return p, nil
 		}
@@ -234,13 +242,13 @@ func (r *Reader) factsOnce(d procDir) (*Process, error) {
 	p.UID = st.uid
 
 	if err := p.readExe(d); err != nil {
-		if fatal := r.survivable(err); fatal != nil {
+		if fatal := p.survivable(err); fatal != nil {
 			return nil, fatal
 		}
 	}
 	b, whole, err := d.read("environ", buf, maxEnviron)
 	if err != nil {
-		if fatal := r.survivable(err); fatal != nil {
+		if fatal := p.survivable(err); fatal != nil {
 			return nil, fatal
 		}
 		p.env.denied = true
@@ -254,7 +262,7 @@ func (r *Reader) factsOnce(d procDir) (*Process, error) {
 		p.CGroups = parseCGroups(b)
 	case errors.Is(err, unix.ENOENT): // a kernel without cgroups
 	default:
-		if fatal := r.survivable(err); fatal != nil {
+		if fatal := p.survivable(err); fatal != nil {
 			return nil, fatal
 		}
 		p.cgroupUnknown = true
@@ -272,8 +280,10 @@ func (r *Reader) factsOnce(d procDir) (*Process, error) {
 	}
 	if ns, err := d.link("ns/net"); err == nil {
 		p.NetNS = nsInode(ns)
-	} else if fatal := r.survivable(err); fatal != nil {
-		return nil, fatal
+	} else if !errors.Is(err, unix.ENOENT) { // ended, or a kernel without network namespaces
+		if fatal := p.survivable(err); fatal != nil {
+			return nil, fatal
+		}
 	}
 	return p, nil
 }
@@ -288,12 +298,12 @@ func hidden(groups []CGroup) bool {
 	return true
 }
 
-// survivable counts an error that leaves one fact unknown, and returns one that ends the reading.
-func (r *Reader) survivable(err error) error {
+// survivable notes an error that leaves one fact unknown, and returns one that ends the reading.
+func (p *Process) survivable(err error) error {
 	if errors.Is(err, ErrGone) {
 		return err
 	}
-	_ = r.count(err)
+	p.faults = append(p.faults, err)
 	return nil
 }
 

@@ -234,6 +234,9 @@ func (r *Reader) sockets(d procDir, f func(inode uint64)) error {
 	buf := (*names)[:cap(*names)]
 	for seen := 0; ; {
 		n, err := retryInt(func() (int, error) { return unix.Getdents(fd, buf) })
+		if errors.Is(err, unix.ENOENT) {
+			return ErrGone // it has given up its files: it is on its way out
+		}
 		if err != nil {
 			return d.fault("fd", err)
 		}

@@ -355,7 +355,11 @@ func (s *Scanner) consider(d procDir, why Why, cache listenCache) {
 	same := old != nil && old.exec == p.exec && why != WhyExec
 	s.restoreEnviron(p, old, same)
 
-	verdict, portsAsked := s.verdict(d, p, same, cache)
+	verdict, portsAsked, err := s.verdict(d, p, same, cache)
+	if err != nil {
+		s.skip(pid, err)
+		return
+	}
 	switch verdict {
 	case selected:
 		delete(s.seen, pid)
@@ -406,17 +410,18 @@ func (s *Scanner) restoreEnviron(p, old *Process, same bool) {
 
 // verdict asks the rules, and for the listening ports only when all else holds. A process that was
 // selected for a port stays selected when it stops listening: it may still be serving.
-func (s *Scanner) verdict(d procDir, p *Process, same bool, cache listenCache) (v verdict, portsAsked bool) {
+func (s *Scanner) verdict(d procDir, p *Process, same bool, cache listenCache) (v verdict, portsAsked bool, err error) {
 	v = s.rules.decide(p, portFacts{})
 	if v == needPorts {
 		facts, err := s.reader.ports(d, p.NetNS, s.rules, cache)
-		if err != nil {
-			_ = s.reader.count(err)
+		if errors.Is(err, ErrGone) {
+			return v, true, err
 		}
+		_ = s.reader.count(err)
 		v, portsAsked = s.rules.decide(p, facts), true
 	}
 	if same && (v == unselected || v == unreadable) {
 		v = selected
 	}
-	return v, portsAsked
+	return v, portsAsked, nil
 }
