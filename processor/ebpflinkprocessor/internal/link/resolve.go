@@ -149,7 +149,7 @@ func (x *Index) search(child ID, c *Fact, r *row, k Key) Edge {
 			continue
 		}
 		e.Candidates++
-		if !r.stated && !x.admissible(c, p) {
+		if (!r.stated && !x.admissible(c, p)) || (r.contains && !x.contained(c, p)) {
 			if e.Outcome == NoCandidate {
 				e.Outcome = Inadmissible
 			}

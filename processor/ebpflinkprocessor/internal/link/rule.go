@@ -36,6 +36,8 @@ type row struct {
 	veto func(x *Index, child *Fact) bool
 	// stated: the parent is the child's own statement, which time cannot contradict.
 	stated bool
+	// contains: the child must also end within the parent.
+	contains bool
 	// confidence of a link, 1 when nil.
 	confidence func(child *Fact) float32
 }
@@ -122,12 +124,13 @@ var rows = []row{
 		defines: func(f *Fact) (Key, bool) {
 			return domainPseudo.key(f.Host, f.Pseudo, 0), f.Raw && f.Role == Server && f.Host != 0 && f.Pseudo != 0
 		},
-		fits: func(x *Index, c, p *Fact) score {
+		contains: true,
+		fits: func(_ *Index, c, p *Fact) score {
 			// Two different known requests cannot be one, whatever the thread.
 			if c.Systrace != 0 && p.Systrace != 0 && c.Systrace != p.Systrace {
 				return unfit
 			}
-			return when(c.Host == p.Host && c.Pseudo == p.Pseudo && x.contained(c, p))
+			return when(c.Host == p.Host && c.Pseudo == p.Pseudo)
 		},
 		confidence: func(c *Fact) float32 {
 			if c.HintConfidence > 0 {
