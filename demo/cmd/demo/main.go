@@ -45,6 +45,7 @@ func main() {
 		cancel()
 		<-signals
 		d.group.Kill()
+		d.group.RemoveDir()
 		os.Exit(130)
 	}()
 	err = d.run(ctx)

@@ -58,8 +58,8 @@ func look(names []string) string {
 }
 
 // policyFile is asked by Debian's package scripts whether they may start a service; exit code 101
-// forbids it (invoke-rc.d(8)).
-const policyFile = "/usr/sbin/policy-rc.d"
+// forbids it (invoke-rc.d(8)). Tests put it elsewhere.
+var policyFile = "/usr/sbin/policy-rc.d"
 
 func install(ctx context.Context, apt, pkg string) error {
 	f, err := os.OpenFile(policyFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)

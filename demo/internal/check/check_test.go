@@ -73,6 +73,21 @@ func TestPerfect(t *testing.T) {
 	require.Equal(t, want-4, r.Rules["tcp_seq"]+r.Rules["systrace"]-4, "the links of background calls count too")
 }
 
+func TestWeakestLinkOfEachRule(t *testing.T) {
+	w, load := perfect()
+	w.at(t, "tax", "SERVER", "/tax/a1/taxed").Confidence = 0.7
+	w.at(t, "tax", "SERVER", "/tax/b2/taxed").Confidence = 0.8
+	r := Run(load, w.Spans)
+	require.Equal(t, map[string]float64{"tcp_seq": 0.7, "systrace": 1}, r.Weakest)
+}
+
+// A linked background call is not counted among the good ones.
+func TestBackgroundCount(t *testing.T) {
+	w, load := perfect()
+	w.at(t, "catalog", "CLIENT", "/background/catalog-2").Parent = w.at(t, "catalog", "SERVER", "/item/a1/details").ID
+	require.Equal(t, 3, Run(load, w.Spans).Background)
+}
+
 func TestNothingTracedIsNotOK(t *testing.T) {
 	_, load := perfect()
 	require.False(t, Run(load, nil).OK())
@@ -299,6 +314,81 @@ func TestFaults(t *testing.T) {
 			harm: func(t *testing.T, w *world) {
 				s := *w.at(t, "tax", "SERVER", "/tax/a1/taxed")
 				s.ID, s.Path = pcommon.SpanID{1: 1}, "/tax/a1/again"
+				w.Spans = append(w.Spans, s)
+			},
+			want: map[string]int{Unexpected: 1},
+		},
+		"span without ids": {
+			harm: func(t *testing.T, w *world) { w.at(t, "tax", "SERVER", "/tax/a1/taxed").ID = pcommon.SpanID{} },
+			want: map[string]int{Unexpected: 1, Missing: 1},
+		},
+		"span without trace id": {
+			harm: func(t *testing.T, w *world) { w.at(t, "tax", "SERVER", "/tax/a1/taxed").Trace = pcommon.TraceID{} },
+			want: map[string]int{Unexpected: 1, Missing: 1},
+		},
+		"one command has two SERVER spans": {
+			harm: func(t *testing.T, w *world) {
+				c := w.redisOf(t, "a1", 3)
+				for _, s := range w.Spans {
+					if s.Parent == c.ID {
+						s.ID = pcommon.SpanID{1: 1}
+						w.Spans = append(w.Spans, s)
+						break
+					}
+				}
+			},
+			want: map[string]int{Duplicate: 1},
+		},
+		"the SERVER span of a command is of another service": {
+			harm: func(t *testing.T, w *world) {
+				c := w.redisOf(t, "a1", 3)
+				for i := range w.Spans {
+					if w.Spans[i].Parent == c.ID {
+						w.Spans[i].Service = "tax"
+					}
+				}
+			},
+			want: map[string]int{WrongParent: 1, Missing: 1},
+		},
+		"background call twice": {
+			harm: func(t *testing.T, w *world) {
+				s := *w.at(t, "catalog", "CLIENT", "/background/catalog-2")
+				s.ID = pcommon.SpanID{1: 1}
+				w.Spans = append(w.Spans, s)
+			},
+			want: map[string]int{Duplicate: 1},
+		},
+		"background call of a service that makes none": {
+			harm: func(t *testing.T, w *world) {
+				w.at(t, "catalog", "CLIENT", "/background/catalog-2").Service = "tax"
+			},
+			want: map[string]int{Unexpected: 1},
+		},
+		"background call between others lost its SERVER end": {
+			harm: func(t *testing.T, w *world) { w.remove(w.at(t, "pricing", "SERVER", "/background/catalog-3")) },
+			want: map[string]int{Missing: 1},
+		},
+		"redis command whose parent did not come": {
+			harm: func(t *testing.T, w *world) { w.redisOf(t, "a1", 3).Parent = pcommon.SpanID{1: 1} },
+			want: map[string]int{Orphan: 1, Missing: 1},
+		},
+		"redis command below a call": {
+			harm: func(t *testing.T, w *world) {
+				w.redisOf(t, "a1", 3).Parent = w.at(t, "pricing", "CLIENT", "/tax/a1/taxed").ID
+			},
+			want: map[string]int{WrongParent: 1, Missing: 1},
+		},
+		"redis SERVER span below an HTTP span": {
+			harm: func(t *testing.T, w *world) {
+				w.at(t, "redis", "SERVER", w.redisOf(t, "a1", 3).Redis).Parent = w.at(t, "pricing", "SERVER", "/price/a1/cached").ID
+			},
+			want: map[string]int{WrongParent: 1, Missing: 1},
+		},
+		"a path that no service has": {
+			harm: func(t *testing.T, w *world) {
+				s := *w.at(t, "tax", "SERVER", "/tax/a1/taxed")
+				s.ID, s.Path, s.Trace = pcommon.SpanID{1: 1}, "/health", pcommon.TraceID{15: 9}
+				s.Parent = pcommon.SpanID{}
 				w.Spans = append(w.Spans, s)
 			},
 			want: map[string]int{Unexpected: 1},

@@ -57,10 +57,10 @@ func (c *Child) Exited() (bool, error) {
 
 // Group starts and stops processes. Its methods may be called from any goroutine.
 type Group struct {
-	dir  string
 	work chan func()
 
-	mu       sync.Mutex // guards children
+	mu       sync.Mutex // guards the fields below
+	dir      string
 	children []*Child
 }
 
@@ -79,17 +79,35 @@ func NewGroup() *Group {
 }
 
 // SetDir says where children run and their logs are written.
-func (g *Group) SetDir(dir string) { g.dir = dir }
+func (g *Group) SetDir(dir string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.dir = dir
+}
+
+// RemoveDir removes that directory and what is in it.
+func (g *Group) RemoveDir() {
+	if dir := g.workDir(); dir != "" {
+		_ = os.RemoveAll(dir)
+	}
+}
+
+func (g *Group) workDir() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.dir
+}
 
 // Start starts one process and, if it announces its address, waits for that.
 func (g *Group) Start(ctx context.Context, spec Spec) (*Child, error) {
-	c := &Child{Name: spec.Name, Log: filepath.Join(g.dir, spec.Name+".log"), done: make(chan struct{})}
+	dir := g.workDir()
+	c := &Child{Name: spec.Name, Log: filepath.Join(dir, spec.Name+".log"), done: make(chan struct{})}
 	log, err := os.Create(c.Log)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", spec.Name, err)
 	}
 	c.cmd = exec.Command(spec.Path, spec.Args...)
-	c.cmd.Env, c.cmd.Dir, c.cmd.Stderr = spec.Env, g.dir, log
+	c.cmd.Env, c.cmd.Dir, c.cmd.Stderr = spec.Env, dir, log
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	var out io.ReadCloser
 	if spec.Listening {
