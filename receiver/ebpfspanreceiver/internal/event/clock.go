@@ -42,3 +42,9 @@ func readClocks() (mono, wall int64) {
 	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
 	return ts.Nano(), time.Now().UnixNano()
 }
+
+// Now is CLOCK_MONOTONIC, the time of the kernel side.
+func (c *Clock) Now() uint64 {
+	mono, _ := c.read()
+	return uint64(mono)
+}

@@ -1,0 +1,71 @@
+package ebpfspanreceiver
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
+)
+
+// Config of the receiver. README.md describes each option.
+type Config struct {
+	Discovery process.Rules `mapstructure:"discovery"`
+
+	PayloadSize    int           `mapstructure:"payload_size"`
+	RingBufferSize int           `mapstructure:"ring_buffer_size"`
+	MaxConnections int           `mapstructure:"max_connections"`
+	Hold           time.Duration `mapstructure:"hold"`
+	PendingAfter   time.Duration `mapstructure:"pending_after"`
+	RescanInterval time.Duration `mapstructure:"rescan_interval"`
+	CaptureQuery   bool          `mapstructure:"capture_query"`
+	RawArguments   bool          `mapstructure:"raw_arguments"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+func defaultConfig() *Config {
+	return &Config{
+		PayloadSize:    4096,
+		RingBufferSize: 16 << 20,
+		MaxConnections: 65536,
+		Hold:           5 * time.Second,
+		PendingAfter:   10 * time.Second,
+		RescanInterval: time.Minute,
+	}
+}
+
+// Validate reports every fault at once. It looks at the configuration only, never at the machine.
+func (c *Config) Validate() error {
+	var errs []error
+	count := func(key string, v, low, high int) {
+		if v < low || v > high {
+			errs = append(errs, fmt.Errorf("%s: %d is out of range: %d to %d", key, v, low, high))
+		}
+	}
+	between := func(key string, v, low, high time.Duration) {
+		if v < low || v > high {
+			errs = append(errs, fmt.Errorf("%s: %s is out of range: %s to %s", key, v, low, high))
+		}
+	}
+	count("payload_size", c.PayloadSize, 256, 8192)
+	count("ring_buffer_size", c.RingBufferSize, 256<<10, 1<<30)
+	count("max_connections", c.MaxConnections, 16, 1<<20)
+	between("hold", c.Hold, 100*time.Millisecond, time.Minute)
+	between("rescan_interval", c.RescanInterval, time.Second, 24*time.Hour)
+	if c.PendingAfter != 0 {
+		between("pending_after", c.PendingAfter, time.Second, time.Hour)
+	}
+	rules := c.rules()
+	return errors.Join(append(errs, rules.Validate())...)
+}
+
+// rules are the configured ones, or the default: processes that name themselves a service.
+func (c *Config) rules() process.Rules {
+	rules := c.Discovery
+	if len(rules.Include) == 0 && !rules.All {
+		rules.Include = process.DefaultRules().Include
+	}
+	return rules
+}

@@ -1,0 +1,148 @@
+package ebpfspanreceiver
+
+import (
+	"errors"
+	"io"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/goruntime"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
+)
+
+// goPrograms knows which BPF program sits on which kind of site.
+var goPrograms = map[goruntime.Kind]string{
+	goruntime.ChanSend: "go_send", goruntime.ChanRecv: "go_recv", goruntime.NewGoroutine: "go_new",
+}
+
+// golang attaches the goroutine probes of Go executables, once for each file, for as long as a
+// process that runs it is selected.
+type golang struct {
+	tracer *probe.Tracer
+	log    *zap.Logger
+	counts *goCounts
+
+	mu    sync.Mutex
+	files map[process.FileKey]*goFile
+	users map[int]process.FileKey // by pid
+}
+
+// goFile is one executable. target is nil when its goroutines cannot be read.
+type goFile struct {
+	target *probe.GoTarget
+	probes io.Closer
+	users  int
+}
+
+func newGolang(t *probe.Tracer, log *zap.Logger, counts *goCounts) *golang {
+	return &golang{
+		tracer: t, log: log, counts: counts,
+		files: map[process.FileKey]*goFile{}, users: map[int]process.FileKey{},
+	}
+}
+
+// use says what the kernel side needs to know of p, and attaches the probes of its executable.
+func (g *golang) use(p *process.Process) probe.Target {
+	if p.Runtime != process.RuntimeGo && !goruntime.IsGo(p.ExeFile()) {
+		return probe.Target{}
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.leave(p.PID)
+	f := g.files[p.ExeKey]
+	if f == nil {
+		f = g.inspect(p)
+		if p.ExeKey != (process.FileKey{}) {
+			g.files[p.ExeKey] = f
+		}
+	}
+	f.users++
+	g.users[p.PID] = p.ExeKey
+	if f.target == nil {
+		return probe.Target{NoContext: true}
+	}
+	return probe.Target{Go: f.target}
+}
+
+func (g *golang) inspect(p *process.Process) *goFile {
+	f := &goFile{}
+	log := g.log.With(zap.String("executable", p.Exe), zap.Int("pid", p.PID))
+	info, err := goruntime.Inspect(p.ExeFile())
+	if err == nil && !info.TLSKnown {
+		err = errors.New(info.TLSReason)
+	}
+	if err != nil {
+		g.counts.Unreadable.Add(1)
+		log.Warn("Goroutines of this executable cannot be read: its spans are made, its calls are not linked to its requests",
+			zap.Error(err))
+		return f
+	}
+	f.target = &probe.GoTarget{
+		TLS: int32(info.TLSOffset), Goid: uint16(info.Goid), M: uint16(info.M), Curg: uint16(info.Curg),
+	}
+	if info.HasParentGoid {
+		f.target.ParentGoid = uint16(info.ParentGoid)
+	}
+	var sites []probe.GoSite
+	for _, s := range info.Sites {
+		sites = append(sites, probe.GoSite{Program: goPrograms[s.Kind], Offset: s.Offset})
+	}
+	for _, m := range info.Missing {
+		g.counts.Missing.Add(1)
+		log.Warn("A Go probe site is missing: calls that goroutines hand over may stay unlinked",
+			zap.Stringer("site", m.Kind), zap.String("reason", m.Reason))
+	}
+	if f.probes, err = g.tracer.AttachGo(p.ExeFile(), sites); err != nil {
+		g.counts.Failed.Add(1)
+		log.Warn("Go probes cannot be attached: calls that goroutines hand over stay unlinked", zap.Error(err))
+		return f
+	}
+	g.counts.Attached.Add(1)
+	return f
+}
+
+// drop says that a process is not selected any more.
+func (g *golang) drop(pid int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.leave(pid)
+}
+
+func (g *golang) leave(pid int) {
+	key, ok := g.users[pid]
+	if !ok {
+		return
+	}
+	delete(g.users, pid)
+	f := g.files[key]
+	if f == nil {
+		return
+	}
+	if f.users--; f.users == 0 {
+		delete(g.files, key)
+		g.detach(f)
+	}
+}
+
+func (g *golang) detach(f *goFile) {
+	if f.probes == nil {
+		return
+	}
+	g.counts.Attached.Add(-1)
+	if err := f.probes.Close(); err != nil {
+		g.log.Warn("Detaching Go probes failed", zap.Error(err))
+	}
+}
+
+// close detaches everything.
+func (g *golang) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, f := range g.files {
+		g.detach(f)
+	}
+	clear(g.files)
+	clear(g.users)
+}

@@ -1,0 +1,409 @@
+package ebpfspanreceiver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/receiver"
+	"go.opentelemetry.io/collector/receiver/receiverhelper"
+	"go.uber.org/zap"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/exchange"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/metadata"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/protocol"
+)
+
+const (
+	// grace is how long after the end of a request its calls still wait for evidence.
+	grace = 200 * time.Millisecond
+	// maxHeld bounds the calls that wait for their request to end.
+	maxHeld = 1 << 17
+	// flushAfter bounds how long a span waits for others to share its batch.
+	flushAfter = 200 * time.Millisecond
+	// adjustAfter is how often the two clocks are compared.
+	adjustAfter = 10 * time.Second
+	// rememberFor is how long the description of a process outlives it: its last spans come after.
+	rememberFor = 2 * time.Minute
+)
+
+// ebpfReceiver wires the steps: probe → event → exchange and causality → raw spans → next consumer.
+type ebpfReceiver struct {
+	config    *Config
+	set       receiver.Settings
+	log       *zap.Logger
+	telemetry *metadata.TelemetryBuilder
+	counts    *counts
+
+	host    process.Host
+	tracer  *probe.Tracer
+	golang  *golang
+	scanner *process.Scanner
+	watch   *process.Watch
+	sender  *sender
+	cancel  context.CancelFunc
+	readers sync.WaitGroup
+
+	// Below: used by the goroutine that reads events only.
+	events event.Event
+	table  *exchange.Table
+	solver *causality.Solver
+	writer spanWriter
+	batch  *batch
+	adjust time.Time
+
+	mu        sync.Mutex // guards processes
+	processes map[uint32]*described
+	sweep     time.Time
+}
+
+// described is a selected process, or one that was until gone.
+type described struct {
+	*process.Process
+	gone time.Time
+	// serving counts the open requests of each goroutine. Used by the reading goroutine only.
+	serving map[uint64]int
+}
+
+func newReceiver(set receiver.Settings, c *Config, next consumer.Traces) (*ebpfReceiver, error) {
+	obs, err := receiverhelper.NewObsReport(receiverhelper.ObsReportSettings{
+		ReceiverID: set.ID, Transport: "bpf", ReceiverCreateSettings: set,
+	})
+	if err != nil {
+		return nil, err
+	}
+	telemetry, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
+	if err != nil {
+		return nil, err
+	}
+	r := &ebpfReceiver{
+		config: c, set: set, log: set.Logger, telemetry: telemetry, counts: &counts{},
+		processes: map[uint32]*described{},
+	}
+	r.sender = newSender(next, obs, &r.counts.send, set.Logger)
+	return r, nil
+}
+
+// Start loads and attaches the programs, selects processes, and begins to read. On an error nothing
+// is left behind.
+func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("ebpf_span: %w", err), r.release())
+		}
+	}()
+	if r.host, err = process.ReadHost("/proc", "/"); err != nil {
+		return fmt.Errorf("identify the host: %w", err)
+	}
+	if shared, err := process.InitPIDNamespace("/proc"); err == nil && !shared {
+		return errors.New("the collector runs in a pid namespace of its own, where process ids are not those " +
+			"that the kernel reports: start the container with the host's (hostPID: true, --pid=host)")
+	}
+	if r.tracer, err = probe.Load(probe.Options{
+		PayloadSize: r.config.PayloadSize, RingBufferSize: r.config.RingBufferSize,
+	}); err != nil {
+		return err
+	}
+	r.golang = newGolang(r.tracer, r.log, &r.counts.golang)
+	if r.scanner, err = process.NewScanner(process.Options{
+		Rules: r.config.rules(), Host: r.host, Selected: r.selected, Deselected: r.deselected,
+	}); err != nil {
+		return err
+	}
+	if err = r.tracer.Open(); err != nil {
+		return err
+	}
+	if err = r.tracer.Attach(); err != nil {
+		return err
+	}
+	r.report()
+
+	r.writer = spanWriter{
+		host: rawspan.Host{ID: r.host.ID, Boot: r.host.BootID}, clock: event.NewClock(),
+	}
+	r.solver = causality.NewSolver(causality.Options{Hold: r.config.Hold, Grace: grace, MaxHeld: maxHeld}, &r.counts.causality)
+	r.table = exchange.NewTable(exchange.Options{
+		MaxConns: r.config.MaxConnections, PendingAfter: r.config.PendingAfter,
+		Protocol: protocol.Options{CaptureQuery: r.config.CaptureQuery, RawArguments: r.config.RawArguments},
+	}, protocol.Table, r, &r.counts.exchange)
+	r.batch = newBatch(r.set.BuildInfo.Version)
+	if err = r.observe(); err != nil {
+		return fmt.Errorf("register telemetry: %w", err)
+	}
+
+	var ctx context.Context
+	ctx, r.cancel = context.WithCancel(context.Background())
+	go r.sender.run(ctx)
+	r.watch = process.NewWatch(r.scanner, r.config.RescanInterval, func(err error) {
+		r.log.Warn("Processes cannot be listed; those that are already selected go on", zap.Error(err))
+	})
+	r.readers.Add(2)
+	go r.readEvents()
+	go r.readProcesses()
+	return r.watch.Start(ctx)
+}
+
+// report says once what did not attach. Telemetry has it too.
+func (r *ebpfReceiver) report() {
+	attached := 0
+	for _, s := range r.tracer.Status() {
+		if s.State == probe.Attached {
+			attached++
+			continue
+		}
+		r.log.Warn("An optional hook is not there", zap.String("program", s.Program), zap.String("hook", s.Hook),
+			zap.Stringer("state", s.State), zap.Error(s.Err))
+	}
+	r.log.Info("Tracing", zap.String("backend", "tracepoint"), zap.Int("hooks", attached), zap.String("host.id", r.host.ID))
+}
+
+// Shutdown stops reading, decides what can be decided, delivers what is there until ctx ends, and
+// detaches everything.
+func (r *ebpfReceiver) Shutdown(ctx context.Context) error {
+	if r.tracer == nil { // never started, or stopped before
+		r.telemetry.Shutdown()
+		return nil
+	}
+	if r.watch != nil {
+		r.watch.Close()
+	}
+	err := r.tracer.Interrupt()
+	r.readers.Wait()
+	r.sender.close()
+	select {
+	case <-r.sender.done:
+	case <-ctx.Done():
+		r.cancel()
+		<-r.sender.done
+		if n := r.counts.send.Shutdown.Load(); n > 0 {
+			err = errors.Join(err, fmt.Errorf("%d spans were not delivered before the deadline: %w", n, ctx.Err()))
+		}
+	}
+	return errors.Join(err, r.release())
+}
+
+// release frees what Start took, last first.
+func (r *ebpfReceiver) release() error {
+	if r.cancel != nil {
+		r.cancel()
+	}
+	if r.scanner != nil {
+		r.scanner.Close()
+	}
+	if r.golang != nil {
+		r.golang.close()
+	}
+	r.telemetry.Shutdown()
+	var err error
+	if r.tracer != nil {
+		err = r.tracer.Close()
+		r.tracer = nil
+	}
+	return err
+}
+
+// selected is called by the scanner when a process is to be traced.
+func (r *ebpfReceiver) selected(p *process.Process) {
+	r.mu.Lock()
+	r.processes[uint32(p.PID)] = &described{Process: p, serving: map[uint64]int{}}
+	r.mu.Unlock()
+	r.listening(p)
+	if err := r.tracer.Select(uint32(p.PID), r.golang.use(p)); err != nil {
+		r.log.Error("A process cannot be traced", zap.Int("pid", p.PID), zap.Error(err))
+		return
+	}
+	r.log.Info("Tracing process", zap.Int("pid", p.PID), zap.String("service.name", p.ServiceName),
+		zap.String("executable", p.Exe))
+}
+
+// listening tells the kernel side which ports are server ports where p lives, so that connections
+// which are already open get their role.
+func (r *ebpfReceiver) listening(p *process.Process) {
+	if p.NetNS == 0 {
+		return
+	}
+	ports, err := r.scanner.Reader().Listening(p.PID)
+	if err != nil {
+		r.log.Debug("Listening ports cannot be read", zap.Int("pid", p.PID), zap.Error(err))
+		return
+	}
+	for _, port := range ports {
+		if err := r.tracer.Listening(uint32(p.NetNS), port.Addr.Port()); err != nil {
+			r.log.Warn("A listening port cannot be noted", zap.Error(err))
+			return
+		}
+	}
+}
+
+// deselected is called by the scanner when a process has ended, or is not to be traced any more.
+func (r *ebpfReceiver) deselected(pid int, why process.Why) {
+	if err := r.tracer.Deselect(uint32(pid)); err != nil {
+		r.log.Warn("A process cannot be deselected", zap.Int("pid", pid), zap.Error(err))
+	}
+	r.golang.drop(pid)
+	r.mu.Lock()
+	if d := r.processes[uint32(pid)]; d != nil {
+		d.gone = time.Now()
+	}
+	r.mu.Unlock()
+	r.log.Debug("No longer tracing process", zap.Int("pid", pid), zap.Stringer("why", why))
+}
+
+// process finds the description of a process that is or was selected.
+func (r *ebpfReceiver) process(tgid uint32) *described {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.processes[tgid]
+}
+
+func (r *ebpfReceiver) forgetProcesses(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for pid, d := range r.processes {
+		if !d.gone.IsZero() && now.Sub(d.gone) > rememberFor {
+			delete(r.processes, pid)
+		}
+	}
+}
+
+func (r *ebpfReceiver) readProcesses() {
+	defer r.readers.Done()
+	why := map[uint8]process.Why{
+		event.Exec: process.WhyExec, event.Fork: process.WhyFork,
+		event.Listen: process.WhyListen, event.Exit: process.WhyExit,
+	}
+	var e event.Event
+	err := r.tracer.ReadProcesses(func(raw []byte) {
+		if err := event.Decode(raw, &e); err != nil || e.Kind != event.KindProcess {
+			r.counts.undecodable.Add(1)
+			return
+		}
+		if w, ok := why[e.Process.What]; ok {
+			r.watch.Notify(int(e.Process.Tgid), w)
+		}
+	}, func() {})
+	if err != nil {
+		r.log.Error("Reading process events ended", zap.Error(err))
+	}
+}
+
+func (r *ebpfReceiver) readEvents() {
+	defer r.readers.Done()
+	if err := r.tracer.ReadEvents(r.event, r.tick); err != nil {
+		r.log.Error("Reading events ended", zap.Error(err))
+	}
+	r.solver.Flush()
+	r.flush()
+}
+
+// event takes one record of the kernel side.
+func (r *ebpfReceiver) event(raw []byte) {
+	if err := event.Decode(raw, &r.events); err != nil {
+		r.counts.undecodable.Add(1)
+		return
+	}
+	switch r.events.Kind {
+	case event.KindData:
+		r.table.Data(&r.events.Data)
+	case event.KindConn:
+		r.table.Conn(&r.events.Conn)
+	case event.KindEvidence:
+		r.solver.Evidence(&r.events.Evidence)
+	default:
+		r.counts.undecodable.Add(1)
+	}
+}
+
+// tick lets time pass for every step.
+func (r *ebpfReceiver) tick() {
+	wall := time.Now()
+	if wall.Sub(r.adjust) > adjustAfter {
+		r.adjust = wall
+		r.writer.clock.Adjust()
+		r.forgetProcesses(wall)
+	}
+	now := r.writer.clock.Now()
+	r.table.Tick(now)
+	r.solver.Tick(now)
+	r.counts.conns.Store(int64(r.table.Len()))
+	r.counts.held.Store(int64(r.solver.Waiting()))
+	if r.batch.due(wall) {
+		r.flush()
+	}
+}
+
+func (r *ebpfReceiver) flush() {
+	if td, ok := r.batch.take(); ok {
+		r.sender.offer(td)
+	}
+}
+
+// Began implements exchange.Sink.
+func (r *ebpfReceiver) Began(x *exchange.Exchange) {
+	r.solver.Began(x.Turn, x.Epoch, x.Start, writerOf(x))
+	if p := r.process(x.Tgid); p != nil && x.Goid != 0 {
+		p.serving[x.Goid]++
+	}
+}
+
+// Done implements exchange.Sink.
+func (r *ebpfReceiver) Done(x *exchange.Exchange) {
+	if x.Server {
+		if !x.Pending {
+			r.solver.Ended(x.Turn, x.Epoch, x.End, x.EndTid)
+		}
+		r.emit(x, nil)
+		return
+	}
+	if x.Pending { // only what can be a parent of others needs to be known before it ends
+		return
+	}
+	r.solver.Hold(causality.Call{
+		ID: x.Turn, Writer: writerOf(x), EndTid: x.EndTid, Start: x.Start, End: x.End,
+	}, func(a causality.Answer) { r.emit(x, &a) })
+}
+
+func writerOf(x *exchange.Exchange) causality.Writer {
+	return causality.Writer{Tgid: x.Tgid, Tid: x.Tid, Goid: x.Goid}
+}
+
+func (r *ebpfReceiver) emit(x *exchange.Exchange, owner *causality.Answer) {
+	p := r.process(x.Tgid)
+	if p == nil {
+		r.counts.ownerless.Add(1)
+		return
+	}
+	r.writer.write(r.batch.of(p.Process), x, owner, p.lineage(x))
+	if r.batch.spans >= batchSpans {
+		r.flush()
+	}
+}
+
+// lineage is the goroutine that serves: the one that read the request; for a call the one that wrote
+// it if it serves a request itself, else the one that created it.
+func (p *described) lineage(x *exchange.Exchange) uint64 {
+	if x.Goid == 0 {
+		return 0
+	}
+	if x.Server {
+		if !x.Pending {
+			if p.serving[x.Goid]--; p.serving[x.Goid] <= 0 {
+				delete(p.serving, x.Goid)
+			}
+		}
+		return lineageID(p.Process, x.Goid)
+	}
+	if p.serving[x.Goid] > 0 || x.ParentGoid == 0 {
+		return lineageID(p.Process, x.Goid)
+	}
+	return lineageID(p.Process, x.ParentGoid)
+}
