@@ -1,0 +1,209 @@
+package ebpfspanreceiver
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/metadata"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
+)
+
+// needBPF skips for ordinary users and fails where REQUIRE_BPF=1 promises that BPF works.
+func needBPF(t *testing.T) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if os.Getenv("REQUIRE_BPF") == "1" {
+		t.Fatal("REQUIRE_BPF=1 but the test does not run as root")
+	}
+	t.Skip("needs root to load BPF programs")
+}
+
+// children are programs that this test binary can be instead, so that a guest kernel needs no other.
+var children = map[string]func(){"go-http": goHTTPChild}
+
+const childEnv = "EBPFSPAN_TEST_CHILD"
+
+func init() {
+	if run := children[os.Getenv(childEnv)]; run != nil {
+		run()
+		os.Exit(0)
+	}
+}
+
+// goHTTPChild serves /leaf/<id>, and /root/<id>, which calls /leaf/<id>-a itself and -b and -c in
+// goroutines. It prints its address, and ends with its standard input.
+func goHTTPChild() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	base := "http://" + l.Addr().String()
+	get := func(path string) {
+		resp, err := http.Get(base + path)
+		if err != nil {
+			panic(err)
+		}
+		resp.Body.Close()
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/leaf/{id}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "leaf") })
+	mux.HandleFunc("/root/{id}", func(w http.ResponseWriter, r *http.Request) {
+		id := r.PathValue("id")
+		get("/leaf/" + id + "-a")
+		var wg sync.WaitGroup
+		for _, s := range []string{"-b", "-c"} {
+			wg.Add(1)
+			go func() { defer wg.Done(); get("/leaf/" + id + s) }()
+		}
+		wg.Wait()
+		fmt.Fprintln(w, "root")
+	})
+	go func() { panic(http.Serve(l, mux)) }()
+	fmt.Println(base)
+	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+}
+
+func startChild(t *testing.T, kind string) (base string, pid int) {
+	t.Helper()
+	exe, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(exe)
+	cmd.Env = append(os.Environ(), childEnv+"="+kind)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
+	line, err := bufio.NewReader(out).ReadString('\n')
+	require.NoError(t, err)
+	return strings.TrimSpace(line), cmd.Process.Pid
+}
+
+func startReceiver(t *testing.T, mutate func(*Config)) *consumertest.TracesSink {
+	t.Helper()
+	needBPF(t)
+	cfg := defaultConfig()
+	mutate(cfg)
+	require.NoError(t, cfg.Validate())
+	sink := &consumertest.TracesSink{}
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.Logger = zaptest.NewLogger(t)
+	r, err := NewFactory().CreateTraces(context.Background(), set, cfg, sink)
+	require.NoError(t, err)
+	require.NoError(t, r.Start(context.Background(), componenttest.NewNopHost()))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		require.NoError(t, r.Shutdown(ctx))
+	})
+	return sink
+}
+
+type seen struct {
+	ptrace.Span
+	link rawspan.Link
+	path string
+}
+
+func spansOf(sink *consumertest.TracesSink) []seen {
+	var out []seen
+	for _, td := range sink.AllTraces() {
+		for _, rs := range td.ResourceSpans().All() {
+			for _, ss := range rs.ScopeSpans().All() {
+				for _, s := range ss.Spans().All() {
+					l, _ := rawspan.ReadLink(s)
+					p, _ := s.Attributes().Get("url.path")
+					out = append(out, seen{s, l, p.Str()})
+				}
+			}
+		}
+	}
+	return out
+}
+
+// TestKernelGoHTTP: a Go program with net/http on both sides, found with open keep-alive connections,
+// makes raw spans whose calls carry the systrace id of the right request.
+func TestKernelGoHTTP(t *testing.T) {
+	needBPF(t)
+	base, pid := startChild(t, "go-http")
+	client := &http.Client{}
+	get := func(id string) {
+		resp, err := client.Get(base + "/root/" + id)
+		require.NoError(t, err)
+		resp.Body.Close()
+	}
+	get("before") // connections that are older than the receiver
+	sink := startReceiver(t, func(c *Config) {
+		c.Discovery.Include = []process.Selector{{PIDs: []int{pid}}}
+		c.Hold = time.Second
+	})
+	const requests = 20
+	var wg sync.WaitGroup
+	for w := range 4 {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range requests / 4 {
+				get(fmt.Sprintf("r%d", w*100+i))
+			}
+		}()
+	}
+	wg.Wait()
+	require.Eventually(t, func() bool { return len(spansOf(sink)) >= requests*7 }, 10*time.Second, 50*time.Millisecond)
+
+	spans := spansOf(sink)
+	servers := map[string]seen{}
+	clients := map[uint32]seen{}
+	for _, s := range spans {
+		require.NotContains(t, s.path, "before")
+		if s.Kind() == ptrace.SpanKindServer {
+			require.NotZero(t, s.link.Systrace)
+			require.NotContains(t, servers, s.path)
+			servers[s.path] = s
+		} else {
+			clients[s.link.ReqSeq] = s
+		}
+	}
+	require.Len(t, servers, requests*4)
+	linked := 0
+	for path, s := range servers {
+		if !strings.HasPrefix(path, "/leaf/") {
+			continue
+		}
+		c, ok := clients[s.link.ReqSeq]
+		require.True(t, ok, "no CLIENT span with the sequence number of %s", path)
+		require.Equal(t, path, c.path)
+		require.Equal(t, c.link.RespSeq, s.link.RespSeq)
+		require.LessOrEqual(t, c.StartTimestamp(), s.StartTimestamp())
+		root := "/root/" + path[len("/leaf/"):len(path)-2]
+		if c.link.Systrace != 0 {
+			linked++
+			require.Equal(t, servers[root].link.Systrace, c.link.Systrace, "%s belongs to %s: %v", path, root, c.link.Hints)
+			require.NotEmpty(t, c.link.Hints)
+		} else {
+			t.Logf("%s is not linked: %v", path, c.Attributes().AsRaw())
+		}
+	}
+	require.Equal(t, requests*3, linked)
+}
