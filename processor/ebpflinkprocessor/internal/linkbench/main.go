@@ -1,0 +1,296 @@
+// Command linkbench measures the processor in process: spans of ten attributes, 500 a batch, four
+// spans a trace, from memory through ebpf_link to a counting consumer. It prints the join alone, the
+// processor without and with storage, checks every link against the known parent, and exits with 1
+// when one is wrong or missing.
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor/processortest"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/trace"
+)
+
+const (
+	batchSpans = 500
+	traceSpans = 4
+)
+
+func main() {
+	spans := flag.Int("spans", 200_000, "number of spans, a multiple of 500")
+	dir := flag.String("dir", "", "storage directory; default: a temporary one")
+	flag.Parse()
+	if err := run(*spans, *dir); err != nil {
+		fmt.Fprintln(os.Stderr, "linkbench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(spans int, dir string) error {
+	if spans <= 0 || spans%batchSpans != 0 {
+		return fmt.Errorf("-spans %d: give a positive multiple of %d", spans, batchSpans)
+	}
+	if dir == "" {
+		tmp, err := os.MkdirTemp("", "linkbench-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(tmp)
+		dir = tmp
+	}
+	fmt.Printf("%d spans of 10 attributes, %d a batch, %d a trace, GOMAXPROCS %d, %s\n", spans, batchSpans, traceSpans, runtime.GOMAXPROCS(0), runtime.Version())
+	joined, err := join(spans)
+	if err != nil {
+		return err
+	}
+	memory, err := through(spans, "")
+	if err != nil {
+		return err
+	}
+	disk, err := through(spans, dir)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("%-28s %12s %14s %12s\n", "", "spans/s", "allocs/span", "bytes/span")
+	for _, r := range []result{joined, memory, disk} {
+		fmt.Printf("%-28s %12.0f %14.2f %12.0f\n", r.name, r.perSecond, r.allocs, r.bytes)
+	}
+	wrong := joined.wrong + memory.wrong + disk.wrong
+	fmt.Printf("link: spans_per_second=%.0f spans_per_second_badger=%.0f allocs_per_span=%.1f wrong_links=%d\n",
+		memory.perSecond, disk.perSecond, disk.allocs, wrong)
+	if wrong > 0 {
+		return fmt.Errorf("%d links are wrong or missing", wrong)
+	}
+	return nil
+}
+
+type result struct {
+	name                     string
+	perSecond, allocs, bytes float64
+	wrong                    int64
+}
+
+// measure runs fn over n spans.
+func measure(name string, n int, fn func() (int64, error)) (result, error) {
+	runtime.GC()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	begin := time.Now()
+	wrong, err := fn()
+	took := time.Since(begin)
+	runtime.ReadMemStats(&after)
+	return result{
+		name: name, perSecond: float64(n) / took.Seconds(), wrong: wrong,
+		allocs: float64(after.Mallocs-before.Mallocs) / float64(n),
+		bytes:  float64(after.TotalAlloc-before.TotalAlloc) / float64(n),
+	}, err
+}
+
+// ids of trace n: CLIENT 1 → SERVER 2 → CLIENT 3 → SERVER 4.
+func spanID(n, i int) (id [8]byte) {
+	binary.BigEndian.PutUint64(id[:], uint64(n*traceSpans+i+1))
+	return id
+}
+
+// wrongParent says whether parent is not the one of span id.
+func wrongParent(id, parent [8]byte) bool {
+	n := binary.BigEndian.Uint64(id[:]) - 1
+	if n%traceSpans == 0 {
+		return parent != [8]byte{}
+	}
+	return binary.BigEndian.Uint64(parent[:]) != n
+}
+
+func join(spans int) (result, error) {
+	facts := make([]link.Fact, spans)
+	for i := range facts {
+		facts[i] = fact(i/traceSpans, i%traceSpans)
+	}
+	return measure("join alone", spans, func() (wrong int64, err error) {
+		x := link.New(link.RuleNames(), 500*time.Millisecond)
+		b := trace.NewBook(x, true)
+		ids := make([]link.ID, spans)
+		for i := range facts {
+			ids[i] = x.Add(facts[i])
+			b.Add(ids[i])
+		}
+		left := 0
+		for _, id := range ids {
+			if !b.Waits(id) {
+				continue
+			}
+			members := b.Gather(id)
+			for i := range members {
+				m := &members[i]
+				b.Leave(m, 1)
+				left++
+				if wrongParent(x.Fact(m.ID).Span, m.Parent) || m.Trace != members[0].Trace {
+					wrong++
+				}
+			}
+		}
+		if left != spans {
+			err = fmt.Errorf("%d of %d spans left the join", left, spans)
+		}
+		return wrong, err
+	})
+}
+
+var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+
+// seqs are the sequence numbers of the connection of span i in trace n.
+func seqs(n, i int) (req, resp uint32) {
+	s := uint32(n*4+i/2*2)*2654435761 | 1
+	return s, s ^ 0x5bd1e994
+}
+
+func systrace(n, i int) uint64 {
+	if i == 0 {
+		return 0
+	}
+	return uint64(n*2+(i+1)/2+1) | 1<<60
+}
+
+func fact(n, i int) link.Fact {
+	req, resp := seqs(n, i)
+	f := link.Fact{
+		Span: spanID(n, i), Raw: true, Host: uint64((i+1)/2 + 1), ReqSeq: req, RespSeq: resp, Systrace: systrace(n, i),
+		Start: epoch.UnixNano() + int64(n*1000+i), End: epoch.UnixNano() + int64(n*1000+1_000_000-i),
+		Role: link.Client,
+	}
+	if i%2 == 1 {
+		f.Role = link.Server
+	}
+	return f
+}
+
+// batch builds batch k: spans of one hop of many traces, as agents send them.
+func batch(k int) ptrace.Traces {
+	td := ptrace.NewTraces()
+	perHost := [3]ptrace.SpanSlice{}
+	for h := range perHost {
+		rs := td.ResourceSpans().AppendEmpty()
+		a := rs.Resource().Attributes()
+		a.PutStr(rawspan.ResHostID, fmt.Sprintf("host-%d", h))
+		a.PutStr(rawspan.ResHostName, fmt.Sprintf("node-%d.example", h))
+		a.PutStr("service.name", "service")
+		a.PutInt(rawspan.ResPID, int64(1000+h))
+		rs.SetSchemaUrl(rawspan.SchemaURL)
+		ss := rs.ScopeSpans().AppendEmpty()
+		ss.Scope().SetName(rawspan.ScopeName)
+		perHost[h] = ss.Spans()
+	}
+	for s := k * batchSpans; s < (k+1)*batchSpans; s++ {
+		n, i := s/traceSpans, s%traceSpans
+		sp := perHost[(i+1)/2].AppendEmpty()
+		f := fact(n, i)
+		sp.SetSpanID(pcommon.SpanID(f.Span))
+		sp.SetTraceID(rawspan.RawTraceID(f.ReqSeq, f.RespSeq, f.Span))
+		sp.SetName("GET /api/items")
+		sp.SetKind(ptrace.SpanKindClient)
+		if f.Role == link.Server {
+			sp.SetKind(ptrace.SpanKindServer)
+		}
+		sp.SetStartTimestamp(pcommon.Timestamp(f.Start))
+		sp.SetEndTimestamp(pcommon.Timestamp(f.End))
+		l := rawspan.Link{
+			ReqSeq: f.ReqSeq, RespSeq: f.RespSeq, Systrace: f.Systrace,
+			Local: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(n >> 8), byte(i)}), uint16(n)|1),
+		}
+		l.Put(sp.Attributes()) // 4 or 5 attributes
+		sp.Attributes().PutStr("http.request.method", "GET")
+		sp.Attributes().PutStr("url.path", "/api/items/12345")
+		sp.Attributes().PutInt("http.response.status_code", 200)
+		sp.Attributes().PutStr("server.address", "items.shop.svc.cluster.local")
+		sp.Attributes().PutInt("server.port", 8080)
+	}
+	return td
+}
+
+// counter checks what comes out.
+type counter struct {
+	spans, wrong atomic.Int64
+	all          chan struct{}
+	want         int64
+}
+
+func (*counter) Capabilities() consumer.Capabilities { return consumer.Capabilities{} }
+
+func (c *counter) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
+	wrong := int64(0)
+	for _, rs := range td.ResourceSpans().All() {
+		for _, ss := range rs.ScopeSpans().All() {
+			for _, sp := range ss.Spans().All() {
+				if wrongParent(sp.SpanID(), sp.ParentSpanID()) {
+					wrong++
+				}
+			}
+		}
+	}
+	c.wrong.Add(wrong)
+	if c.spans.Add(int64(td.SpanCount())) >= c.want {
+		select {
+		case c.all <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
+
+// through sends the spans through the processor. The window is as short as may be, so that what is
+// measured is work and not waiting: batches come faster than it ends.
+func through(spans int, dir string) (result, error) {
+	batches := make([]ptrace.Traces, spans/batchSpans)
+	for k := range batches {
+		batches[k] = batch(k)
+	}
+	factory := ebpflinkprocessor.NewFactory()
+	cfg := factory.CreateDefaultConfig().(*ebpflinkprocessor.Config)
+	cfg.Window, cfg.Storage.Directory, cfg.MaxSpansWaiting = 100*time.Millisecond, dir, spans
+	out := &counter{all: make(chan struct{}, 1), want: int64(spans)}
+	ctx := context.Background()
+	p, err := factory.CreateTraces(ctx, processortest.NewNopSettings(factory.Type()), cfg, out)
+	if err != nil {
+		return result{}, err
+	}
+	if err := p.Start(ctx, componenttest.NewNopHost()); err != nil {
+		return result{}, err
+	}
+	name := "processor, memory only"
+	if dir != "" {
+		name = "processor, storage"
+	}
+	r, err := measure(name, spans, func() (int64, error) {
+		for _, td := range batches {
+			if err := p.ConsumeTraces(ctx, td); err != nil {
+				return 0, err
+			}
+		}
+		select {
+		case <-out.all:
+		case <-time.After(5 * time.Minute):
+			return 0, fmt.Errorf("%d of %d spans came out in 5 minutes", out.spans.Load(), spans)
+		}
+		return out.wrong.Load(), nil
+	})
+	if serr := p.Shutdown(ctx); err == nil {
+		err = serr
+	}
+	return r, err
+}
