@@ -116,7 +116,7 @@ func (s *http1) read(side *httpSide, data []byte, atStart bool) int {
 	case httpSeek:
 		return s.seek(side, data, atStart)
 	case httpHead:
-		if atStart && side.sought && side.line == 0 && detectHTTP1(side.dir, data) == Yes {
+		if atStart && side.sought && side.line == 0 && detectHTTP1(side.dir, data) == Yes && !s.continues(side, data) {
 			// What looked like the beginning of a message was not; this is one.
 			s.giveUp(side, 0, NotProtocol)
 			return s.seek(side, data, atStart)
@@ -144,7 +144,7 @@ func (s *http1) read(side *httpSide, data []byte, atStart bool) int {
 		return n
 	case httpUnknown:
 		if atStart && side.dir == Request && detectHTTP1(side.dir, data) == Yes {
-			if !s.order.turned {
+			if !s.order.turned || s.order.multiplexed {
 				// The gap may have held more requests than the one that was seen.
 				s.order.lost = true
 			}
@@ -185,6 +185,24 @@ func (s *http1) seek(side *httpSide, data []byte, atStart bool) int {
 	side.sought = true
 	s.startMessage(side)
 	return blank + s.readHead(side, data)
+}
+
+// continues tells whether data, which could begin a message, completes the first line under way
+// instead: P and OST / HTTP/1.1. Then both readings are well formed, and a registered method wins.
+func (s *http1) continues(side *httpSide, data []byte) bool {
+	line, _, _ := bytes.Cut(data, []byte("\n"))
+	joined := append(append(side.buf[:len(side.buf):len(side.buf)], line...), '\n')
+	if detectHTTP1(side.dir, joined) != Yes {
+		return false
+	}
+	_, known := methods[string(firstWord(joined))]
+	_, alone := methods[string(firstWord(data))]
+	return known || !alone
+}
+
+func firstWord(b []byte) []byte {
+	word, _ := cutByte(b, ' ')
+	return word
 }
 
 // passStrange passes over bytes that are no HTTP. They may be what a request gets for an answer, or
@@ -521,6 +539,9 @@ func (s *http1) leap(side *httpSide, n int) {
 // loseFraming makes the end of the message under way unknown.
 func (s *http1) loseFraming(side *httpSide) {
 	side.state = httpUnknown
+	if side.dir == Request && s.order.multiplexed {
+		s.order.lost = true // more requests may follow unseen, and a turn would tell nothing
+	}
 	if side.dir == Response && side.begun && s.order.waiting() > 1 {
 		// The missing bytes may hold any of the other responses.
 		s.endMessage(side, Assumed)

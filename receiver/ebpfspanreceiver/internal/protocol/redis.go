@@ -38,11 +38,14 @@ func detectCommand(data []byte) Verdict {
 	if v != Yes {
 		return v
 	}
+	if count == 0 {
+		return No
+	}
 	size, rest, v := detectNumber(rest, '$', maxWord)
 	if v != Yes {
 		return v
 	}
-	if count == 0 || size == 0 {
+	if size == 0 {
 		return No
 	}
 	for i := range int(size) {
@@ -101,6 +104,9 @@ var replyErrors = []string{
 	"-CROSSSLOT ", "-TRYAGAIN ", "-MASTERDOWN ", "-ERR unknown command", "-ERR wrong number of arguments",
 }
 
+// detectLimit is where a value that is still undecided is taken for none.
+const detectLimit = 256
+
 // detectReply wants a whole value that other protocols do not send. +OK is POP3's and NATS's too,
 // and -ERR likewise, so these alone decide nothing.
 func detectReply(data []byte) Verdict {
@@ -140,17 +146,19 @@ func detectReply(data []byte) Verdict {
 		}
 		return No
 	case ':', '$', '*', '%', '~', '>', '|', '_', '#', ',', '(', '!', '=':
+		// Byte by byte: what comes after the place that decides has no say.
 		var r reply
-		n, done, bad := r.read(data)
-		switch {
-		case bad:
+		for i := range min(len(data), detectLimit) {
+			_, done, bad := r.read(data[i:i+1], false)
+			switch {
+			case bad:
+				return No
+			case done, r.depth > 0 && r.lines > 1, r.typ == '$' && r.seen >= 16:
+				return Yes
+			}
+		}
+		if len(data) >= detectLimit {
 			return No
-		case done:
-			return Yes
-		case n > 512, r.depth > 0 && r.lines > 1:
-			return Yes // a header, and a well-formed element after it
-		case r.state == replyBulk && r.seen >= 16:
-			return Yes
 		}
 		return More
 	}

@@ -6,7 +6,7 @@ import "bytes"
 // size, and keeps of it only the first line and the first element's text.
 type reply struct {
 	state replyState
-	// top is the type byte of the value; attributes before it do not count.
+	// top is the type byte of the value once its line is whole; attributes do not count.
 	top byte
 	// typ is the type byte of the line or bulk string being read.
 	typ byte
@@ -58,7 +58,9 @@ const (
 )
 
 // read consumes bytes of data. done: the last byte consumed ends the value. bad: they are no RESP.
-func (r *reply) read(data []byte) (n int, done, bad bool) {
+// With step it returns after each line and each bulk string, so that what is learnt from it does
+// not depend on how the stream is cut.
+func (r *reply) read(data []byte, step bool) (n int, done, bad bool) {
 	for n < len(data) && !done {
 		switch r.state {
 		case replyType:
@@ -101,6 +103,9 @@ func (r *reply) read(data []byte) (n int, done, bad bool) {
 			if done, bad = r.lineDone(); bad {
 				return n, false, true
 			}
+			if step {
+				return n, done, false
+			}
 		case replyBulk:
 			k := int(min(r.rem, uint64(len(data)-n)))
 			if !r.hasFirst && r.seen < replyKeep {
@@ -122,13 +127,15 @@ func (r *reply) read(data []byte) (n int, done, bad bool) {
 				return n, false, true
 			}
 			n++
-			done = r.bulkDone()
+			if done = r.bulkDone(); step {
+				return n, done, false
+			}
 		}
 	}
 	return n, done, false
 }
 
-// validType judges the type byte of the next element and notes the top one.
+// validType judges the type byte of the next element.
 func (r *reply) validType() bool {
 	if r.depth > 0 && r.level[r.depth-1].chunks {
 		return r.typ == ';'
@@ -143,9 +150,6 @@ func (r *reply) validType() bool {
 		return r.depth > 0 && r.level[r.depth-1].left < 0
 	default:
 		return false
-	}
-	if r.depth == 0 && r.typ != '|' {
-		r.top = r.typ
 	}
 	return true
 }
@@ -162,15 +166,19 @@ func (r *reply) textLine() bool {
 // lineDone interprets a whole line.
 func (r *reply) lineDone() (done, bad bool) {
 	line := r.keep[:r.kept]
+	if r.depth == 0 && r.typ != '|' {
+		r.top = r.typ
+	}
 	switch r.typ {
-	case '+', '-', ',':
-		if len(line) == 0 && r.typ == ',' {
-			return false, true
-		}
+	case '+', '-':
 		r.text(line)
 		return r.elementDone(), false
-	case '(':
-		if len(line) == 0 {
+	case '(', ',':
+		allowed := "0123456789+-"
+		if r.typ == ',' {
+			allowed = "0123456789+-.eEinfa" // inf and nan too
+		}
+		if len(line) == 0 || len(bytes.Trim(line, allowed)) > 0 {
 			return false, true
 		}
 		r.other()

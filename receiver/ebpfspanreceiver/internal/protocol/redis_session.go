@@ -63,6 +63,8 @@ const (
 	redisReset
 	// redisSync: the connection becomes a replication stream.
 	redisSync
+	// redisSelect: whether the database has changed.
+	redisSelect
 	// redisVoid: the command's name was not captured, so its reply is passed over too.
 	redisVoid
 )
@@ -102,7 +104,7 @@ func (s *redis) readCommand(data []byte, atStart bool) int {
 			a.take(len(data))
 			return len(data)
 		}
-		if !s.order.turned {
+		if !s.order.turned || s.order.multiplexed {
 			// The gap may have held more commands than the one that was seen.
 			s.order.lost = true
 		}
@@ -229,6 +231,7 @@ func (s *redis) announce() bool {
 	s.skipNext = false
 	switch name {
 	case "SELECT":
+		p.kind = redisSelect
 		if n, ok := parseDecimal(a.command.text(1)); ok && n < 1<<20 {
 			s.namespace, s.namespaceKnown = int(n), true
 			namespace = s.namespace
@@ -307,6 +310,8 @@ func (s *redis) leapCommand(n int) {
 				s.commandComplete()
 			case n > 0 && a.command.index > 0 && a.command.state == commandSize && s.announce():
 				a.state = redisUnknown
+				// More commands may follow unseen; a turn will tell, if turns tell anything.
+				s.order.lost = s.order.lost || s.order.multiplexed
 			case n > 0:
 				s.giveUpCommand(n, NotCaptured)
 				return
@@ -352,7 +357,7 @@ func (s *redis) readReply(data []byte) int {
 		}
 		s.startReply(data[0])
 	}
-	n, done, bad := r.reply.read(data)
+	n, done, bad := r.reply.read(data, r.begun && !r.headed)
 	if bad {
 		why := Malformed
 		if r.reply.lines == 0 && r.reply.state == replyType {
@@ -471,6 +476,9 @@ func (s *redis) classify(done bool) {
 	switch p.kind {
 	case redisMonitor:
 		s.monitoring = s.monitoring || m.Fault == NoFault
+	case redisSelect:
+		// Commands sent behind it have been told the wrong database, if any was sent already.
+		s.namespaceKnown = s.namespaceKnown && m.Fault == NoFault
 	case redisHello3:
 		s.resp3 = s.resp3 || m.Fault == NoFault
 	case redisReset:
