@@ -32,6 +32,7 @@ type sample struct {
 	loadResult
 	serverCPU time.Duration
 	tracerCPU time.Duration
+	others    float64        // share of the machine that other processes used
 	programs  []programStats // only with stats
 	report    message        // only of the receiver
 }
@@ -117,8 +118,25 @@ func (b *bench) measure(ctx context.Context, t *target, v variant, stats bool) (
 	if err != nil {
 		return s, err
 	}
+	all, busy, err := machineTime()
+	if err != nil {
+		return s, err
+	}
 	if s.loadResult, err = load(ctx, b.opts, b.opts.time, t.url); err != nil {
 		return s, err
+	}
+	// The load is the tracer's main work: what it does after that is not in this share.
+	serverNow, tracerNow, err := cpu()
+	if err != nil {
+		return s, err
+	}
+	allEnd, busyEnd, err := machineTime()
+	if err != nil {
+		return s, err
+	}
+	if allEnd > all {
+		ours := serverNow - server + tracerNow - tracer + s.cpu
+		s.others = max(0, float64(busyEnd-busy-ours)/float64(allEnd-all))
 	}
 	if v == full {
 		// What was captured last still has to pass through the receiver.

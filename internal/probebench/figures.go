@@ -51,7 +51,7 @@ var described = map[variant]string{plain: "no tracing", empty: "empty programs",
 func (f figures) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s, %d rounds, each value min/median/max\n", f.server, len(f.runs[plain]))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "\trequests/s\tratio to A\tp99 ms\tserver CPU us/request\ttracer CPU us/request")
+	fmt.Fprintln(t, "\trequests/s\tratio to A\tp99 ms\tserver CPU us/request\tratio to A\ttracer CPU us/request")
 	for _, v := range []variant{plain, empty, full} {
 		if len(f.runs[v]) == 0 {
 			continue
@@ -60,15 +60,21 @@ func (f figures) print(w io.Writer) {
 			return f.spread(v, func(_ int, s sample) float64 { return d(s) * 1e6 / float64(s.requests) })
 		}
 		server := micros(func(s sample) float64 { return s.serverCPU.Seconds() })
+		cpu := f.spread(v, func(round int, s sample) float64 { return s.cpuPerRequest() / f.runs[plain][round].cpuPerRequest() })
 		tracer := micros(func(s sample) float64 { return s.tracerCPU.Seconds() })
 		rate := f.spread(v, func(_ int, s sample) float64 { return s.perSecond })
 		p99 := f.spread(v, func(_ int, s sample) float64 { return s.p99.Seconds() * 1e3 })
 		r := f.ratio(v)
-		fmt.Fprintf(t, "%s %s\t%.0f/%.0f/%.0f\t%.3f/%.3f/%.3f\t%.2f/%.2f/%.2f\t%.2f/%.2f/%.2f\t%.2f/%.2f/%.2f\n",
+		fmt.Fprintf(t, "%s %s\t%.0f/%.0f/%.0f\t%.3f/%.3f/%.3f\t%.2f/%.2f/%.2f\t%.2f/%.2f/%.2f\t%.3f/%.3f/%.3f\t%.2f/%.2f/%.2f\n",
 			v, described[v], rate.min, rate.median, rate.max, r.min, r.median, r.max,
-			p99.min, p99.median, p99.max, server.min, server.median, server.max, tracer.min, tracer.median, tracer.max)
+			p99.min, p99.median, p99.max, server.min, server.median, server.max,
+			cpu.min, cpu.median, cpu.max, tracer.min, tracer.median, tracer.max)
 	}
 	t.Flush()
+	if o := f.others(); o.max > quietShare {
+		fmt.Fprintf(w, "other processes used %.0f/%.0f/%.0f%% of the machine meanwhile: ratios of a busy machine mean little, run it again alone\n",
+			100*o.min, 100*o.median, 100*o.max)
+	}
 	for _, v := range []variant{empty, full} {
 		if s, ok := f.stats[v]; ok {
 			printPrograms(w, fmt.Sprintf("%s %s (%s)", v, described[v], f.server), s)
@@ -94,11 +100,29 @@ func (f figures) print(w io.Writer) {
 	}
 }
 
-// without names the programs of a that b has not. The kernel cuts names to 15 bytes for both.
+// quietShare is how much of the machine others may use before the figures are doubted.
+const quietShare = 0.05
+
+// others is the share of the machine's CPU time that went to processes which are no part of this.
+func (f figures) others() spread {
+	var all []float64
+	for _, runs := range f.runs {
+		for _, s := range runs {
+			all = append(all, s.others)
+		}
+	}
+	return spreadOf(all)
+}
+
+func (s sample) cpuPerRequest() float64 { return s.serverCPU.Seconds() / float64(s.requests) }
+
+// without names the programs of a that b has not. Only 15 bytes of a name are certain: the kernel
+// keeps no more of a program without BTF, which those of B are.
 func without(a, b []programStats) []string {
+	short := func(name string) string { return name[:min(len(name), 15)] }
 	var names []string
 	for _, p := range a {
-		if !slices.ContainsFunc(b, func(q programStats) bool { return q.name == p.name }) {
+		if !slices.ContainsFunc(b, func(q programStats) bool { return short(q.name) == short(p.name) }) {
 			names = append(names, p.name)
 		}
 	}

@@ -94,6 +94,24 @@ func TestSince(t *testing.T) {
 	require.InDelta(t, 20.0, since(before, after)[1].perRun(), 1e-9)
 }
 
+func TestWithout(t *testing.T) {
+	a := []programStats{{name: "enter_epoll_pwait"}, {name: "go_send"}}
+	require.Equal(t, []string{"go_send"}, without(a, []programStats{{name: "enter_epoll_pwa"}}))
+}
+
+func TestMachineTime(t *testing.T) {
+	all, busy, err := machineTime()
+	require.NoError(t, err)
+	require.Greater(t, busy, time.Duration(0))
+	require.Greater(t, all, busy)
+	require.Eventually(t, func() bool {
+		later, laterBusy, err := machineTime()
+		require.NoError(t, err)
+		require.LessOrEqual(t, laterBusy-busy, later-all)
+		return later > all
+	}, 5*time.Second, 20*time.Millisecond)
+}
+
 // A process that burns CPU must be seen to; one that sleeps must not.
 func TestCPUTime(t *testing.T) {
 	cmd := exec.Command("sh", "-c", "while :; do :; done")

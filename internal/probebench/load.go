@@ -16,6 +16,7 @@ type loadResult struct {
 	requests  uint64
 	perSecond float64
 	p99       time.Duration
+	cpu       time.Duration // wrk's own
 }
 
 func load(ctx context.Context, o options, d time.Duration, url string) (loadResult, error) {
@@ -26,7 +27,9 @@ func load(ctx context.Context, o options, d time.Duration, url string) (loadResu
 	if err != nil {
 		return loadResult{}, fmt.Errorf("wrk: %w\n%s", err, out)
 	}
-	return parseWrk(string(out))
+	r, err := parseWrk(string(out))
+	r.cpu = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	return r, err
 }
 
 var (

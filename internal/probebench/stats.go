@@ -105,9 +105,11 @@ func since(before, after []programStats) []programStats {
 	return diff
 }
 
+// perSecond is USER_HZ, fixed in the kernel's interface on all our architectures.
+const perSecond = 100
+
 // cpuTime reads user and system time of whole processes, proc_pid_stat(5), in steps of 10 ms.
 func cpuTime(pids ...int) (time.Duration, error) {
-	const perSecond = 100 // USER_HZ, fixed in the kernel's interface on all our architectures
 	var total time.Duration
 	for _, pid := range pids {
 		data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -129,4 +131,30 @@ func cpuTime(pids ...int) (time.Duration, error) {
 		}
 	}
 	return total, nil
+}
+
+// machineTime reads the first line of /proc/stat, proc_stat(5): CPU time of all processors, in all
+// and not idle. Time that the hypervisor gave to others (steal) counts as not idle.
+func machineTime() (all, busy time.Duration, err error) {
+	data, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		return 0, 0, err
+	}
+	line, _, _ := strings.Cut(string(data), "\n")
+	f := strings.Fields(line)
+	if len(f) < 9 || f[0] != "cpu" {
+		return 0, 0, fmt.Errorf("/proc/stat begins with %q, not as proc_stat(5) says", line)
+	}
+	for i, s := range f[1:9] { // user nice system idle iowait irq softirq steal; guests are in user
+		ticks, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return 0, 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		d := time.Duration(ticks) * time.Second / perSecond
+		all += d
+		if i != 3 && i != 4 {
+			busy += d
+		}
+	}
+	return all, busy, nil
 }
