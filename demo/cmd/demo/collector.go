@@ -90,8 +90,10 @@ func (d *demo) startCollector(ctx context.Context) (*collector, error) {
 	if err := os.MkdirAll(filepath.Join(d.dir, "data"), 0o700); err != nil {
 		return nil, err
 	}
-	child, err := d.group.Start(ctx, launch.Spec{Name: "collector", Path: d.binary,
-		Args: []string{"--config", config, "--config", selection}, Env: env})
+	child, err := d.group.Start(ctx, launch.Spec{
+		Name: "collector", Path: d.binary,
+		Args: []string{"--config", config, "--config", selection}, Env: env,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -129,16 +131,21 @@ func (c *collector) healthy(ctx context.Context, url string, limit time.Duration
 
 var errCleanExit = errors.New("exit code 0")
 
+// ended is how a process ended, never nil.
+func ended(err error) error {
+	if err == nil {
+		return errCleanExit
+	}
+	return err
+}
+
 // alive is an error once the collector has ended.
 func (c *collector) alive() error {
 	gone, err := c.child.Exited()
 	if !gone {
 		return nil
 	}
-	if err == nil {
-		err = errCleanExit
-	}
-	return fmt.Errorf("the collector ended (%w); its output:\n%s", err, c.child.Tail(30))
+	return fmt.Errorf("the collector ended (%w); its output:\n%s", ended(err), c.child.Tail(30))
 }
 
 func (c *collector) read(ctx context.Context) (selfmetrics.Metrics, error) {

@@ -22,7 +22,8 @@ type loader struct {
 func newLoader() *loader {
 	return &loader{
 		client: &http.Client{Timeout: 20 * time.Second, Transport: &http.Transport{
-			MaxIdleConnsPerHost: 256, IdleConnTimeout: 10 * time.Minute, DisableCompression: true}},
+			MaxIdleConnsPerHost: 256, IdleConnTimeout: 10 * time.Minute, DisableCompression: true,
+		}},
 		addr: map[string]string{},
 	}
 }

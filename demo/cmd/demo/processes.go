@@ -50,15 +50,19 @@ func (d *demo) startService(ctx context.Context, name string) error {
 	case plan.Tax:
 		spec.Path, spec.Args = d.python, []string{"-u", script, "-role", "tax"}
 	case plan.Pricing:
-		spec.Path, spec.Args = d.python, []string{"-u", script, "-role", "pricing",
-			"-tax", d.load.addr[plan.Tax], "-redis", d.load.addr[plan.Redis]}
+		spec.Path, spec.Args = d.python, []string{
+			"-u", script, "-role", "pricing",
+			"-tax", d.load.addr[plan.Tax], "-redis", d.load.addr[plan.Redis],
+		}
 	case plan.Inventory:
 		spec.Path, spec.Args = filepath.Join(d.dir, name), []string{"-redis", d.load.addr[plan.Redis]}
 	case plan.Catalog:
 		spec.Path, spec.Args = filepath.Join(d.dir, name), []string{"-pricing", d.load.addr[plan.Pricing]}
 	case plan.Frontend:
-		spec.Path, spec.Args = filepath.Join(d.dir, name), []string{"-pricing", d.load.addr[plan.Pricing],
-			"-catalog", d.load.addr[plan.Catalog], "-inventory", d.load.addr[plan.Inventory]}
+		spec.Path, spec.Args = filepath.Join(d.dir, name), []string{
+			"-pricing", d.load.addr[plan.Pricing],
+			"-catalog", d.load.addr[plan.Catalog], "-inventory", d.load.addr[plan.Inventory],
+		}
 	}
 	c, err := d.group.Start(ctx, spec)
 	if err != nil {
@@ -79,8 +83,10 @@ func (d *demo) startRedis(ctx context.Context, spec launch.Spec) error {
 			return err
 		}
 		// set-proc-title would write over the environment that the collector selects by.
-		spec.Args = []string{"--bind", "127.0.0.1", "--port", fmt.Sprint(port), "--save", "", "--appendonly", "no",
-			"--dir", d.dir, "--daemonize", "no", "--set-proc-title", "no"}
+		spec.Args = []string{
+			"--bind", "127.0.0.1", "--port", fmt.Sprint(port), "--save", "", "--appendonly", "no",
+			"--dir", d.dir, "--daemonize", "no", "--set-proc-title", "no",
+		}
 		c, err := d.group.Start(ctx, spec)
 		if err != nil {
 			return err
@@ -102,7 +108,7 @@ func connectable(ctx context.Context, c *launch.Child, addr string, limit time.D
 	for {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
 		if gone, end := c.Exited(); gone {
-			return fmt.Errorf("%s ended while starting (%v); its output:\n%s", c.Name, end, c.Tail(20))
+			return fmt.Errorf("%s ended while starting (%w); its output:\n%s", c.Name, ended(end), c.Tail(20))
 		}
 		if err == nil {
 			return conn.Close()

@@ -171,8 +171,10 @@ func (c *checker) request(r plan.Request) {
 			ids = append(ids, t.String())
 		}
 		sort.Strings(ids)
-		c.report.Findings = append(c.report.Findings, Finding{Problem: Split, Request: r.ID,
-			Text: fmt.Sprintf("request %s is in %d traces: %s", r.ID, len(ids), strings.Join(ids, " "))})
+		c.report.Findings = append(c.report.Findings, Finding{
+			Problem: Split, Request: r.ID,
+			Text: fmt.Sprintf("request %s is in %d traces: %s", r.ID, len(ids), strings.Join(ids, " ")),
+		})
 	}
 	if len(c.report.Findings) == before {
 		c.report.Whole++
@@ -494,8 +496,10 @@ func (c *checker) merged() {
 			names = append(names, o)
 		}
 		sort.Strings(names)
-		c.report.Findings = append(c.report.Findings, Finding{Problem: Merged, Request: names[0], Trace: t,
-			Text: fmt.Sprintf("trace %s holds %d unrelated requests: %s", t, len(names), strings.Join(names[:min(4, len(names))], ", "))})
+		c.report.Findings = append(c.report.Findings, Finding{
+			Problem: Merged, Request: names[0], Trace: t,
+			Text: fmt.Sprintf("trace %s holds %d unrelated requests: %s", t, len(names), strings.Join(names[:min(4, len(names))], ", ")),
+		})
 	}
 }
 

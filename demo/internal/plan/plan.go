@@ -130,8 +130,10 @@ func call(from *Node, service, path string) *Node {
 }
 
 func redis(from *Node, op string) {
-	from.Children = append(from.Children, &Node{Service: from.Service, Kind: Client, Op: op,
-		Children: []*Node{{Service: Redis, Kind: Server, Op: op}}})
+	from.Children = append(from.Children, &Node{
+		Service: from.Service, Kind: Client, Op: op,
+		Children: []*Node{{Service: Redis, Kind: Server, Op: op}},
+	})
 }
 
 // Count is the number of spans below and including n.

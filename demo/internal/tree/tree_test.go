@@ -22,8 +22,10 @@ func sample() []span.Span {
 	t := pcommon.TraceID{15: 1}
 	const ms = int64(1e6)
 	s := func(n, parent byte, service, kind, path, redis, rule string, conf float64, start, end int64, hints ...string) span.Span {
-		sp := span.Span{Trace: t, ID: id(n), Service: service, Kind: kind, Path: path, Redis: redis, Rule: rule,
-			Confidence: conf, HasConfidence: rule != "", Start: start * ms, End: end * ms, Hints: hints}
+		sp := span.Span{
+			Trace: t, ID: id(n), Service: service, Kind: kind, Path: path, Redis: redis, Rule: rule,
+			Confidence: conf, HasConfidence: rule != "", Start: start * ms, End: end * ms, Hints: hints,
+		}
 		if path != "" {
 			sp.Method, sp.Status = "GET", "200"
 		}

@@ -31,8 +31,10 @@ func (w *World) Request(r plan.Request, start int64) {
 // Background adds both ends of the call /background/catalog-<n>, which lasts 5 ms.
 func (w *World) Background(n string, start int64) {
 	path := plan.BackgroundPrefix + plan.Catalog + "-" + n
-	w.add(&plan.Node{Service: plan.Catalog, Kind: plan.Client, Path: path,
-		Children: []*plan.Node{{Service: plan.Pricing, Kind: plan.Server, Path: path}}},
+	w.add(&plan.Node{
+		Service: plan.Catalog, Kind: plan.Client, Path: path,
+		Children: []*plan.Node{{Service: plan.Pricing, Kind: plan.Server, Path: path}},
+	},
 		nil, w.trace(), start, start+int64(5*time.Millisecond))
 }
 
