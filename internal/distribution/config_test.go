@@ -105,7 +105,7 @@ func TestConfigFaultsAreRefusedByName(t *testing.T) {
 		want                   []string
 	}{
 		{"unknown key of ebpf_link", "gateway.yaml", "processors::ebpf_link::windw: 1s", nil, []string{"ebpf_link", "windw"}},
-		{"wrong type", "gateway.yaml", "processors::ebpf_link::window: soon", nil, []string{"ebpf_link", "window", "soon"}},
+		{"wrong type", "gateway.yaml", "processors::ebpf_link::window: soon", nil, []string{"ebpf_link", "window", "duration"}},
 		{"window below zero", "gateway.yaml", "", map[string]string{"OTELCOL_EBPF_WINDOW": "-1s"}, []string{"ebpf_link", "window", "-1s"}},
 		{"relative directory", "gateway.yaml", "processors::ebpf_link::storage::directory: link", nil, []string{"ebpf_link", "directory", "relative"}},
 		{"unknown key of ebpf_span", "agent.yaml", "receivers::ebpf_span::discover::all: true", nil, []string{"ebpf_span", "discover"}},
