@@ -1,10 +1,26 @@
+//go:build linux
+
 package process
 
 import (
 	"context"
 	"os"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
+
+// cpu returns a function that reports the processor time spent since, kernel included: on a shared
+// machine wall time says little.
+func cpu(b *testing.B) func() {
+	used := func() int64 {
+		var u unix.Rusage
+		_ = unix.Getrusage(unix.RUSAGE_SELF, &u)
+		return u.Utime.Nano() + u.Stime.Nano()
+	}
+	start := used()
+	return func() { b.ReportMetric(float64(used()-start)/float64(b.N), "cpu-ns/op") }
+}
 
 // The benchmarks read this machine's processes and select none but in memory.
 
@@ -15,6 +31,7 @@ func benchScan(b *testing.B, rules Rules) {
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
+	defer cpu(b)()
 	for range b.N {
 		s, err := NewScanner(Options{Rules: rules, Host: testHost})
 		if err != nil {
@@ -41,6 +58,7 @@ func benchRescan(b *testing.B, rules Rules) {
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
+	defer cpu(b)()
 	for range b.N {
 		if err := s.Scan(context.Background()); err != nil {
 			b.Fatal(err)
@@ -59,6 +77,7 @@ func BenchmarkConsiderUnselected(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
+	defer cpu(b)()
 	for range b.N {
 		s.Consider(os.Getpid(), WhyExec)
 	}
@@ -67,6 +86,7 @@ func BenchmarkConsiderUnselected(b *testing.B) {
 func BenchmarkDescribe(b *testing.B) {
 	r := NewReader("/proc", testHost)
 	b.ReportAllocs()
+	defer cpu(b)()
 	for range b.N {
 		if _, err := r.Describe(os.Getpid()); err != nil {
 			b.Fatal(err)
@@ -84,6 +104,7 @@ func BenchmarkLookup(b *testing.B) {
 		b.Fatal("not selected")
 	}
 	b.ReportAllocs()
+	defer cpu(b)()
 	for range b.N {
 		_ = s.Lookup(os.Getpid())
 	}

@@ -1,10 +1,10 @@
+//go:build linux
+
 package process
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"path"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -12,80 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// FileKey names the content of an executable: while it is the same, what was learnt from the file
-// holds. The zero value means unknown.
-type FileKey struct {
-	Dev, Ino    uint64
-	Size        int64
-	MtimeUnixNs int64
-}
-
-// Process is what is known of one process between one exec and the next. It is not changed after
-// it was handed out.
-type Process struct {
-	// PID is the id of the process (the kernel's tgid) as procfs shows it; PPID its parent's.
-	PID, PPID int
-	// Start is when the process was made, in ticks of 1/100 s since boot. With PID it is unique
-	// until the machine restarts.
-	Start uint64
-	// Started is Start on the wall clock, exact to a tick.
-	Started time.Time
-	// UID is the real user id.
-	UID uint32
-	// Comm is the name of the first thread.
-	Comm string
-	// Exe is the path of the executable as the process sees it, which in a container is not where
-	// the collector finds it: open ExeFile instead. Empty when it may not be read.
-	Exe string
-	// ExeDeleted: the file was removed or replaced since it was started.
-	ExeDeleted bool
-	ExeKey     FileKey
-	CGroups    []CGroup
-	// ContainerID and PodUID are empty outside containers and pods.
-	ContainerID, PodUID string
-	// NetNS is the inode of the network namespace, 0 when it may not be read.
-	NetNS   uint64
-	Runtime Runtime
-	// ServiceName is never empty; ServiceNameFrom is the variable that gave it, or "command line"
-	// or "executable" when it was derived and a better source may replace it.
-	ServiceName, ServiceNameFrom string
-
-	attrs         []Attr
-	env           environ
-	cgroupUnknown bool
-	exec          uint64
-	root          string
-	faults        []error // while it is read: what could not be
-}
-
-// Derived sources of a service name.
-const (
-	FromCommandLine = "command line"
-	FromExecutable  = "executable"
-)
-
-// ExeFile is a path by which the collector can open the executable, deleted or not, in whatever
-// mount namespace it is.
-func (p *Process) ExeFile() string {
-	return filepath.Join(p.root, strconv.Itoa(p.PID), "exe")
-}
-
-// HostPath is where the collector finds the file that the process knows as name.
-func (p *Process) HostPath(name string) string {
-	return filepath.Join(p.root, strconv.Itoa(p.PID), "root", name)
-}
-
-// Attributes are the resource attributes, in a fixed order, each key once. Do not change them.
-func (p *Process) Attributes() []Attr { return p.attrs }
-
-// String leaves out everything that may hold a secret: Process formats as this with every verb.
-func (p Process) String() string {
-	return fmt.Sprintf("pid %d (%s), service %q", p.PID, p.Comm, p.ServiceName)
-}
-
-// GoString is String.
-func (p Process) GoString() string { return p.String() }
 
 // Reader reads processes from one procfs. It may be used by several goroutines.
 type Reader struct {
@@ -97,6 +23,8 @@ type Reader struct {
 	names map[string]struct{}
 	boot  time.Time // the wall clock at boot
 	goELF goCache
+
+	ownMounts, ownContainer string // the collector's mount namespace and what its mounts say
 }
 
 // NewReader reads below root, usually "/proc". Besides the variables that describe a service, those
@@ -106,7 +34,18 @@ func NewReader(root string, host Host, names ...string) *Reader {
 	for _, n := range append(names, describingNames...) {
 		wanted[n] = struct{}{}
 	}
-	return &Reader{Counters: &Counters{}, root: root, host: host, names: wanted, boot: bootTime()}
+	r := &Reader{Counters: &Counters{}, root: root, host: host, names: wanted, boot: bootTime()}
+	if d, err := openProc(root, ownPID(root)); err == nil {
+		defer d.close()
+		buf := borrow()
+		defer release(buf)
+		if ns, err := d.link("ns/mnt"); err == nil {
+			if r.ownContainer, err = r.mountedContainer(d, buf); err == nil {
+				r.ownMounts = ns
+			}
+		}
+	}
+	return r
 }
 
 func bootTime() time.Time {
@@ -255,6 +194,7 @@ func (r *Reader) factsOnce(d procDir) (*Process, error) {
 	} else {
 		p.env = parseEnviron(b, r.names)
 		p.env.truncated = !whole
+		clear(b)
 	}
 	b, _, err = d.read("cgroup", buf, maxCgroup)
 	switch {
@@ -270,11 +210,7 @@ func (r *Reader) factsOnce(d procDir) (*Process, error) {
 	c := containerOf(p.CGroups)
 	p.ContainerID, p.PodUID = c.id, c.podUID
 	if p.ContainerID == "" && hidden(p.CGroups) {
-		// Most processes outside containers on a machine without systemd come this way too.
-		b, _, err := d.read("mountinfo", buf, maxMountinfo)
-		if err == nil {
-			p.ContainerID = containerOfMounts(b)
-		} else if errors.Is(err, ErrGone) {
+		if p.ContainerID, err = r.mountedContainer(d, buf); err != nil {
 			return nil, err
 		}
 	}
@@ -286,6 +222,21 @@ func (r *Reader) factsOnce(d procDir) (*Process, error) {
 		}
 	}
 	return p, nil
+}
+
+// mountedContainer looks for the container id in the mounts. They are the same for all processes of
+// a mount namespace, so those of the collector's own are read once.
+func (r *Reader) mountedContainer(d procDir, buf *[]byte) (string, error) {
+	if r.ownMounts != "" {
+		if ns, err := d.link("ns/mnt"); err == nil && ns == r.ownMounts {
+			return r.ownContainer, nil
+		}
+	}
+	b, _, err := d.read("mountinfo", buf, maxMountinfo)
+	if errors.Is(err, ErrGone) {
+		return "", err
+	}
+	return containerOfMounts(b), nil // unreadable is no fault: most processes are in no container
 }
 
 // hidden: no cgroup has a path, so a cgroup namespace may hide one.
@@ -397,6 +348,7 @@ func (r *Reader) commandName(d procDir, rt Runtime) string {
 	}
 	const maxArgs = 1024
 	args := strings.SplitN(strings.TrimSuffix(string(b), "\x00"), "\x00", maxArgs)
+	clear(b)
 	return programName(rt, args, func() string {
 		cwd, err := d.link("cwd")
 		if err != nil {
@@ -404,40 +356,6 @@ func (r *Reader) commandName(d procDir, rt Runtime) string {
 		}
 		return strings.TrimSuffix(cwd, deletedSuffix)
 	})
-}
-
-// nameService applies the precedence: OTEL_SERVICE_NAME, OTEL_RESOURCE_ATTRIBUTES, DD_SERVICE,
-// DK_BPFTRACE_SERVICE, the program that an interpreter runs, the executable.
-func (p *Process) nameService(declared []Attr, command func() string) {
-	for _, source := range []string{envServiceName, envAttributes, envDDService, envDatakit} {
-		value, _ := p.env.get(source)
-		if source == envAttributes {
-			value = find(declared, "service.name")
-		}
-		if value = validText(value, 255); value != "" {
-			p.ServiceName, p.ServiceNameFrom = value, source
-			return
-		}
-	}
-	if name := command(); name != "" {
-		p.ServiceName, p.ServiceNameFrom = name, FromCommandLine
-		return
-	}
-	p.ServiceName, p.ServiceNameFrom = p.executableName(), FromExecutable
-}
-
-func (p *Process) executableName() string {
-	name := ""
-	if p.Exe != "" {
-		name = validText(path.Base(p.Exe), 255)
-	}
-	if name == "" {
-		name = p.Comm
-	}
-	if name == "" {
-		name = "unknown_service" // semantic conventions, service.name
-	}
-	return name
 }
 
 // ownPID is the collector's id in the procfs at root, which in a container may be another than

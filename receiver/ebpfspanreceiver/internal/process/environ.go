@@ -17,6 +17,7 @@ const (
 	maxEnvValue      = 16 << 10
 	maxAttributes    = 128
 	maxAttributeText = 1 << 10
+	maxPathText      = 4 << 10 // PATH_MAX
 )
 
 var describingNames = []string{

@@ -1,8 +1,8 @@
+//go:build linux
+
 package process
 
 import (
-	"crypto/sha1" //nolint:gosec // UUID version 5 is defined with SHA-1, RFC 9562 section 5.5
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -11,20 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// Host names the machine, or rather its running kernel.
-type Host struct {
-	// ID is host.id, from the first of these that is usable: /etc/machine-id of process 1's root
-	// (the machine's own when the collector's container shares the host's processes), /etc/machine-id,
-	// /var/lib/dbus/machine-id, the DMI product UUID, and last the boot id, which changes at reboot.
-	ID string
-	// IDSource is the file that ID came from.
-	IDSource string
-	// Name is host.name, the kernel's host name in the collector's UTS namespace.
-	Name string
-	// BootID is new at each boot.
-	BootID string
-}
 
 // ReadHost reads the identity of the machine. proc is where procfs is mounted ("/proc") and root
 // the file system that /etc, /var and /sys are below ("/").
@@ -126,24 +112,4 @@ func productUUID(s string) (string, bool) {
 	bare := strings.ReplaceAll(s, "-", "")
 	return s, len(s) == 36 && len(bare) == 32 && isHex(bare) &&
 		strings.Trim(bare, "0") != "" && strings.Trim(bare, "f") != ""
-}
-
-// instanceNamespace is the UUID that the semantic conventions ask service.instance.id to be made
-// with.
-var instanceNamespace = [16]byte{
-	0x4d, 0x63, 0x00, 0x9a, 0x8d, 0x0f, 0x11, 0xee, 0xaa, 0xd7, 0x4c, 0x79, 0x6e, 0xd8, 0xe3, 0x20,
-}
-
-// instanceID is service.instance.id: a version 5 UUID (RFC 9562 section 5.5) of what makes a
-// process unique, so a restarted collector finds the same one.
-func instanceID(h *Host, pid int, start uint64) string {
-	hash := sha1.New() //nolint:gosec // see the import
-	hash.Write(instanceNamespace[:])
-	fmt.Fprintf(hash, "%s/%s/%d/%d", h.ID, h.BootID, pid, start)
-	var u [16]byte
-	copy(u[:], hash.Sum(nil))
-	u[6] = u[6]&0x0f | 0x50
-	u[8] = u[8]&0x3f | 0x80
-	s := hex.EncodeToString(u[:])
-	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package process
 
 import (
@@ -291,27 +293,35 @@ func socketInode(target []byte) (uint64, bool) {
 // rules name: inode to port.
 type listenCache map[uint64]map[uint64]uint16
 
-// ports finds what d listens on, of the ports that the rules name.
+// ports finds what d listens on, of the ports that the rules name. Most processes hold no socket;
+// for them the socket tables, which may take milliseconds, are not read.
 func (r *Reader) ports(d procDir, netns uint64, rules *compiledRules, cache listenCache) (portFacts, error) {
-	if _, ok := cache[netns]; !ok || netns == 0 {
+	wanted, known := cache[netns]
+	known = known && netns != 0
+	facts := portFacts{state: portsKnown}
+	if known && len(wanted) == 0 {
+		return facts, nil // nobody listens there, so no descriptor needs reading
+	}
+	var held []uint64
+	unread := r.sockets(d, func(inode uint64) { held = append(held, inode) })
+	if errors.Is(unread, ErrGone) || (unread == nil && len(held) == 0) {
+		return facts, unread
+	}
+	if !known {
 		if err := r.fillListeners(d, netns, rules, cache); err != nil {
 			return portFacts{state: portsUnreadable}, err
 		}
+		wanted = cache[netns]
 	}
-	wanted := cache[netns]
-	facts := portFacts{state: portsKnown}
-	if len(wanted) == 0 {
-		return facts, nil // nobody listens there, so no descriptor needs reading
+	if unread != nil && len(wanted) > 0 {
+		return portFacts{state: portsUnreadable}, unread
 	}
-	err := r.sockets(d, func(inode uint64) {
+	for _, inode := range held {
 		if port, ok := wanted[inode]; ok {
 			facts.list = append(facts.list, port)
 		}
-	})
-	if err != nil {
-		facts.state = portsUnreadable
 	}
-	return facts, err
+	return facts, unread // with nobody listening the descriptors do not matter
 }
 
 // fillListeners files the listeners of d's network namespace, on ports that the rules name.

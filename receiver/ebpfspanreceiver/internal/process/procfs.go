@@ -1,3 +1,5 @@
+//go:build linux
+
 package process
 
 import (
@@ -75,12 +77,11 @@ func (d procDir) fault(name string, err error) error {
 // buffers lend the space for one file; the largest file read decides their size.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 16<<10); return &b }}
 
-// borrow lends an empty buffer; give it back with release. What it held is wiped, because
-// environments and command lines hold secrets.
+// borrow lends an empty buffer; give it back with release. Whoever read secrets into it (environment,
+// command line) clears them first.
 func borrow() *[]byte { return buffers.Get().(*[]byte) }
 
 func release(b *[]byte) {
-	clear((*b)[:cap(*b)])
 	*b = (*b)[:0]
 	buffers.Put(b)
 }
@@ -174,14 +175,6 @@ func pids(root string) ([]int, error) {
 		}
 	}
 	return out, err
-}
-
-func parsePID(s string) (int, bool) {
-	if s == "" || len(s) > 10 || s[0] < '1' || s[0] > '9' {
-		return 0, false
-	}
-	n, err := strconv.ParseInt(s, 10, 32)
-	return int(n), err == nil
 }
 
 func denied(err error) bool { return errors.Is(err, fs.ErrPermission) }

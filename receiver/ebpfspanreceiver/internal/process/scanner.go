@@ -1,3 +1,5 @@
+//go:build linux
+
 package process
 
 import (
@@ -7,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Why says what made a process worth another look, or why one is no longer selected.
@@ -71,6 +74,9 @@ type Scanner struct {
 	closed bool
 	// listeners is the state of each network namespace at the last scan.
 	listeners map[uint64]uint64
+	// recent is what fork and exec events share until a socket begins to listen.
+	recent   listenCache
+	recentAt time.Time
 
 	scan sync.Mutex // one scan at a time; taken before turn
 
@@ -269,7 +275,19 @@ func (s *Scanner) Consider(pid int, why Why) {
 		return
 	}
 	defer d.close()
-	s.consider(d, why, listenCache{})
+	s.consider(d, why, s.listenersFor(why))
+}
+
+// listenerAge bounds how old the socket tables may be that a new process is compared with. A kernel
+// walks its whole table of connections to print them, and a build makes hundreds of processes a
+// second.
+const listenerAge = time.Second
+
+func (s *Scanner) listenersFor(why Why) listenCache {
+	if now := time.Now(); s.recent == nil || why == WhyListen || now.Sub(s.recentAt) > listenerAge {
+		s.recent, s.recentAt = listenCache{}, now
+	}
+	return s.recent
 }
 
 // Exit says that the last thread of a process has ended. Where procfs shows a living process under
@@ -285,7 +303,7 @@ func (s *Scanner) Exit(pid int) {
 		defer d.close()
 		st, err := s.reader.readStat(d)
 		if err == nil && !st.firstEnded() {
-			s.consider(d, WhyScan, listenCache{})
+			s.consider(d, WhyScan, s.listenersFor(WhyFork))
 			return
 		}
 	}

@@ -1,3 +1,5 @@
+//go:build linux
+
 package process
 
 import (
@@ -312,7 +314,9 @@ func awaitExec(t testing.TB, pid int, exe string) {
 	}, 5*time.Second, time.Millisecond)
 }
 
-func tag(t testing.TB) string { return fmt.Sprintf("EBPF_PROCESS_TEST_TAG=%d-%s", os.Getpid(), t.Name()) }
+func tag(t testing.TB) string {
+	return fmt.Sprintf("EBPF_PROCESS_TEST_TAG=%d-%s", os.Getpid(), t.Name())
+}
 
 func TestRealProcesses(t *testing.T) {
 	env := tag(t)

@@ -120,6 +120,14 @@ func fnvWord(h, v uint64) uint64 {
 	return h
 }
 
+func parsePID(s string) (int, bool) {
+	if s == "" || len(s) > 10 || s[0] < '1' || s[0] > '9' {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(s, 10, 32)
+	return int(n), err == nil
+}
+
 // status is what is used of /proc/<pid>/status.
 type status struct {
 	tgid int
