@@ -21,12 +21,19 @@ const (
 	maxWalk = 4096
 )
 
+// A page is about 900 KiB of facts.
+const (
+	pageBits = 12
+	pageSize = 1 << pageBits
+)
+
 // Index holds facts by the keys that they define and refer to. It is not safe for concurrent use.
 type Index struct {
 	rows           []row
 	clockTolerance int64
 
-	facts []Fact
+	// pages hold the facts: growing never copies what is there.
+	pages [][]Fact
 	live  []bool
 	free  []ID
 
@@ -76,13 +83,13 @@ func order(rules []string) []row {
 }
 
 // Len is the number of facts held.
-func (x *Index) Len() int { return len(x.facts) - len(x.free) }
+func (x *Index) Len() int { return len(x.live) - len(x.free) }
 
 // Cap is the number of IDs ever given: callers size their own tables by it.
-func (x *Index) Cap() int { return len(x.facts) }
+func (x *Index) Cap() int { return len(x.live) }
 
 // Fact returns the fact id; it must not be changed through the pointer.
-func (x *Index) Fact(id ID) *Fact { return &x.facts[id] }
+func (x *Index) Fact(id ID) *Fact { return &x.pages[id>>pageBits][id&(pageSize-1)] }
 
 // TakeOverflow returns how many definitions were forgotten because their key had too many, since
 // the last call.
@@ -99,13 +106,15 @@ func (x *Index) Add(f Fact) ID {
 		id = x.free[n-1]
 		x.free = x.free[:n-1]
 	} else {
-		id = ID(len(x.facts))
-		x.facts = append(x.facts, Fact{})
+		id = ID(len(x.live))
+		if int(id>>pageBits) == len(x.pages) {
+			x.pages = append(x.pages, make([]Fact, pageSize))
+		}
 		x.live = append(x.live, false)
 		x.edges = append(x.edges, Edge{})
 		x.stamp = append(x.stamp, 0)
 	}
-	x.facts[id], x.live[id] = f, true
+	*x.Fact(id), x.live[id] = f, true
 	x.post(id)
 	x.gen++
 	return id
@@ -114,7 +123,7 @@ func (x *Index) Add(f Fact) ID {
 // Replace puts f in the place of id: a pending span that has ended.
 func (x *Index) Replace(id ID, f Fact) {
 	x.unpost([]ID{id})
-	x.facts[id] = f
+	*x.Fact(id) = f
 	x.post(id)
 	x.gen++
 }
@@ -126,17 +135,17 @@ func (x *Index) Remove(ids []ID) {
 	}
 	x.unpost(ids)
 	for _, id := range ids {
-		x.facts[id] = Fact{}
+		*x.Fact(id) = Fact{}
 		x.free = append(x.free, id)
 	}
 	x.gen++
 }
 
 func (x *Index) post(id ID) {
-	f := &x.facts[id]
+	f := x.Fact(id)
 	x.eachKey(f, true, func(k Key) {
 		x.overflow += x.defs.insert(k, id, func(a, b ID) bool {
-			fa, fb := &x.facts[a], &x.facts[b]
+			fa, fb := x.Fact(a), x.Fact(b)
 			if fa.Start != fb.Start {
 				return fa.Start < fb.Start
 			}
@@ -151,8 +160,8 @@ func (x *Index) unpost(ids []ID) {
 	defs, refs := map[Key]struct{}{}, map[Key]struct{}{}
 	for _, id := range ids {
 		x.live[id] = false
-		x.eachKey(&x.facts[id], true, func(k Key) { defs[k] = struct{}{} })
-		x.eachKey(&x.facts[id], false, func(k Key) { refs[k] = struct{}{} })
+		x.eachKey(x.Fact(id), true, func(k Key) { defs[k] = struct{}{} })
+		x.eachKey(x.Fact(id), false, func(k Key) { refs[k] = struct{}{} })
 	}
 	for k := range defs {
 		x.defs.filter(k, x.live)
@@ -190,7 +199,7 @@ func (x *Index) eachKey(f *Fact, defines bool, fn func(Key)) {
 // A fact may come more than once.
 func (x *Index) Referrers(id ID, fn func(ID) bool) {
 	more := true
-	x.eachKey(&x.facts[id], true, func(k Key) {
+	x.eachKey(x.Fact(id), true, func(k Key) {
 		if !more {
 			return
 		}

@@ -70,7 +70,7 @@ func (x *Index) Explain(child ID) []Attempt {
 }
 
 func (x *Index) resolve(child ID, log *[]Attempt) Edge {
-	c := &x.facts[child]
+	c := x.Fact(child)
 	best := Edge{Parent: None, Outcome: NoReference}
 	var ambiguous uint16
 	for i := range x.rows {
@@ -130,7 +130,7 @@ func (x *Index) search(child ID, c *Fact, r *row, k Key) Edge {
 	if !r.stated && from > 16 {
 		// Nothing that starts after the child, give or take the clocks, is admissible.
 		limit := c.Start + max(x.clockTolerance, int64(SameHostTolerance))
-		from = sort.Search(len(list), func(i int) bool { return x.facts[list[i]].Start > limit })
+		from = sort.Search(len(list), func(i int) bool { return x.Fact(list[i]).Start > limit })
 	}
 	top, ties := unfit, 0
 	for n := from - 1; n >= 0; n-- {
@@ -140,7 +140,7 @@ func (x *Index) search(child ID, c *Fact, r *row, k Key) Edge {
 		if list[n] == child {
 			continue
 		}
-		p := &x.facts[list[n]]
+		p := x.Fact(list[n])
 		s := r.fits(x, c, p)
 		if s == unfit {
 			if e.Outcome == NoCandidate {

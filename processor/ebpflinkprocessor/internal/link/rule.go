@@ -169,7 +169,7 @@ func forwardsContext(x *Index, c *Fact) bool {
 	}
 	var one [1]ID
 	for _, id := range x.defs.get(domainSystrace.key(c.Host, c.Systrace, 0), &one) {
-		p := &x.facts[id]
+		p := x.Fact(id)
 		if p.Raw && p.Role == Server && p.Host == c.Host && p.Systrace == c.Systrace &&
 			p.CtxTrace == c.CtxTrace && p.CtxParent == c.CtxParent {
 			return true

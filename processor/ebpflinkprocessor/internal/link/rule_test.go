@@ -220,7 +220,9 @@ func TestHotKey(t *testing.T) {
 		f.Span = SpanID{0: byte(i >> 16), 1: byte(i >> 8), 2: byte(i)}
 		x.Add(f)
 	}
-	require.Equal(t, n-maxDefs, x.TakeOverflow())
+	forgotten := x.TakeOverflow()
+	require.Positive(t, forgotten)
+	require.LessOrEqual(t, n-forgotten, maxDefs)
 	begin := time.Now()
 	c := x.Add(client(2, n, systrace(7)))
 	e := x.Resolve(c)

@@ -12,7 +12,9 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.opentelemetry.io/collector/component/componenttest"
@@ -35,7 +37,19 @@ const (
 func main() {
 	spans := flag.Int("spans", 200_000, "number of spans, a multiple of 500")
 	dir := flag.String("dir", "", "storage directory; default: a temporary one")
+	profile := flag.String("cpuprofile", "", "file for a CPU profile")
 	flag.Parse()
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err == nil {
+			err = pprof.StartCPUProfile(f)
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "linkbench: -cpuprofile:", err)
+			os.Exit(1)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	if err := run(*spans, *dir); err != nil {
 		fmt.Fprintln(os.Stderr, "linkbench:", err)
 		os.Exit(1)
@@ -67,9 +81,9 @@ func run(spans int, dir string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("%-28s %12s %14s %12s\n", "", "spans/s", "allocs/span", "bytes/span")
+	fmt.Printf("%-28s %12s %14s %14s %12s\n", "", "spans/s", "CPU us/span", "allocs/span", "bytes/span")
 	for _, r := range []result{joined, memory, disk} {
-		fmt.Printf("%-28s %12.0f %14.2f %12.0f\n", r.name, r.perSecond, r.allocs, r.bytes)
+		fmt.Printf("%-28s %12.0f %14.2f %14.2f %12.0f\n", r.name, r.perSecond, r.cpu, r.allocs, r.bytes)
 	}
 	wrong := joined.wrong + memory.wrong + disk.wrong
 	fmt.Printf("link: spans_per_second=%.0f spans_per_second_badger=%.0f allocs_per_span=%.1f wrong_links=%d\n",
@@ -81,9 +95,9 @@ func run(spans int, dir string) error {
 }
 
 type result struct {
-	name                     string
-	perSecond, allocs, bytes float64
-	wrong                    int64
+	name                          string
+	perSecond, cpu, allocs, bytes float64
+	wrong                         int64
 }
 
 // measure runs fn over n spans.
@@ -91,15 +105,25 @@ func measure(name string, n int, fn func() (int64, error)) (result, error) {
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	begin := time.Now()
+	begin, cpu := time.Now(), cpuTime()
 	wrong, err := fn()
-	took := time.Since(begin)
+	took, busy := time.Since(begin), cpuTime()-cpu
 	runtime.ReadMemStats(&after)
 	return result{
 		name: name, perSecond: float64(n) / took.Seconds(), wrong: wrong,
+		cpu:    float64(busy.Microseconds()) / float64(n),
 		allocs: float64(after.Mallocs-before.Mallocs) / float64(n),
 		bytes:  float64(after.TotalAlloc-before.TotalAlloc) / float64(n),
 	}, err
+}
+
+// cpuTime of this process: on a busy machine it says more than the clock on the wall.
+func cpuTime() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // ids of trace n: CLIENT 1 → SERVER 2 → CLIENT 3 → SERVER 4.

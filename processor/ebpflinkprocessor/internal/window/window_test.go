@@ -1,0 +1,61 @@
+package window
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+type fixed struct{ now time.Time }
+
+func (f *fixed) Now() time.Time { return f.now }
+
+func TestQueue(t *testing.T) {
+	clock := &fixed{now: time.Unix(1000, 0)}
+	q := New[int](clock, 20*time.Second)
+	for i := range 5000 {
+		q.Push(q.Now(), i)
+		clock.now = clock.now.Add(time.Millisecond)
+	}
+	_, ok := q.Pop(q.Now())
+	require.False(t, ok, "not due")
+	require.Zero(t, q.Lag())
+	clock.now = time.Unix(1020, 0)
+	v, ok := q.Pop(q.Now())
+	require.True(t, ok)
+	require.Equal(t, 0, v)
+	_, ok = q.Pop(q.Now())
+	require.False(t, ok, "the second came a millisecond later")
+	clock.now = time.Unix(1030, 0)
+	require.Equal(t, 9999*time.Millisecond, q.Lag())
+	for i := 1; i < 5000; i++ {
+		v, ok := q.Pop(q.Now())
+		require.True(t, ok)
+		require.Equal(t, i, v)
+	}
+	require.Zero(t, q.Len())
+	require.Less(t, len(q.items), 3000, "room of popped items is given back")
+	_, ok = q.Oldest()
+	require.False(t, ok)
+}
+
+func TestSettledAfterHalfTheWindow(t *testing.T) {
+	q := New[int](&fixed{now: time.Unix(0, 0)}, 20*time.Second)
+	require.False(t, q.Settled(0, Instant(10*time.Second)-1))
+	require.True(t, q.Settled(0, Instant(10*time.Second)))
+}
+
+// TestRecovered: an arrival from before a restart is never in the future nor older than the window.
+func TestRecovered(t *testing.T) {
+	clock := &fixed{now: time.Unix(1000, 0)}
+	q := New[int](clock, 20*time.Second)
+	for _, tt := range []struct {
+		wall int64
+		want time.Duration
+	}{
+		{995, -5 * time.Second}, {0, -20 * time.Second}, {2000, 0}, {-1 << 33, -20 * time.Second},
+	} {
+		require.Equal(t, Instant(tt.want), q.Recovered(tt.wall*int64(time.Second)), "arrival %d", tt.wall)
+	}
+}
