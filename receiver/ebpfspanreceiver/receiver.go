@@ -72,6 +72,8 @@ type described struct {
 	gone time.Time
 	// serving counts the open requests of each goroutine. Used by the reading goroutine only.
 	serving map[uint64]int
+	// since is when the kernel side began to trace it; 0 before.
+	since uint64
 }
 
 func newReceiver(set receiver.Settings, c *Config, next consumer.Traces) (*ebpfReceiver, error) {
@@ -132,7 +134,7 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 	}
 	r.solver = causality.NewSolver(causality.Options{Hold: r.config.Hold, Grace: grace, MaxHeld: maxHeld}, &r.counts.causality)
 	r.table = exchange.NewTable(exchange.Options{
-		MaxConns: r.config.MaxConnections, PendingAfter: r.config.PendingAfter,
+		MaxConns: r.config.MaxConnections, PendingAfter: r.config.PendingAfter, WatchedSince: r.watchedSince,
 		Protocol: protocol.Options{CaptureQuery: r.config.CaptureQuery, RawArguments: r.config.RawArguments},
 	}, protocol.Table, r, &r.counts.exchange)
 	r.batch = newBatch(r.set.BuildInfo.Version)
@@ -221,6 +223,11 @@ func (r *ebpfReceiver) selected(p *process.Process) {
 		r.log.Error("A process cannot be traced", zap.Int("pid", p.PID), zap.Error(err))
 		return
 	}
+	r.mu.Lock()
+	if d := r.processes[uint32(p.PID)]; d != nil && d.since == 0 {
+		d.since = r.writer.clock.Now()
+	}
+	r.mu.Unlock()
 	r.log.Info("Tracing process", zap.Int("pid", p.PID), zap.String("service.name", p.ServiceName),
 		zap.String("executable", p.Exe))
 }
@@ -263,6 +270,16 @@ func (r *ebpfReceiver) process(tgid uint32) *described {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.processes[tgid]
+}
+
+// watchedSince is since when every record of a process is here.
+func (r *ebpfReceiver) watchedSince(tgid uint32) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if d := r.processes[tgid]; d != nil {
+		return d.since
+	}
+	return 0
 }
 
 func (r *ebpfReceiver) forgetProcesses(now time.Time) {

@@ -62,6 +62,7 @@ type conn struct {
 	tgid        uint32
 	server      bool
 	midStream   bool
+	quiet       bool // nothing had moved for a while when it was found
 	local, peer netip.AddrPort
 
 	streams [2]stream // by protocol.Direction
@@ -112,18 +113,30 @@ func (c *conn) add(d *event.Data) {
 	c.retry()
 }
 
-// ready tells whether p continues its stream, and whether what the process had sent before it read p
-// is known. A write is recorded when its system call ends, which may be after the answer was read.
+// ready tells whether p is next: it continues its stream, and what had moved the other way before it
+// is known. A write is recorded when its system call ends, which may be after its answer was read.
+//
+// What a write says of the other direction was true before its bytes left. What a read says was
+// measured after its bytes came, so writes that were under way meanwhile are in it: where each waits
+// for the other, the read was first.
 func (c *conn) ready(p *piece) bool {
-	s := &c.streams[p.bpf.dir]
+	s, other := &c.streams[p.bpf.dir], &c.streams[1-p.bpf.dir]
 	if s.started && int32(p.bpf.seq-s.next) > 0 {
 		return false
 	}
-	if p.bpf.in && !c.server {
-		out := &c.streams[protocol.Request]
-		return !out.started || int32(p.bpf.otherSeq-out.next) <= 0
+	if !other.started || int32(p.bpf.otherSeq-other.next) <= 0 {
+		return true
 	}
-	return true
+	if !p.bpf.in {
+		return false
+	}
+	for i := range c.parked {
+		q := &c.parked[i]
+		if !q.bpf.in && q.bpf.seq == other.next && s.started && int32(q.bpf.otherSeq-s.next) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 func (c *conn) park(p piece) {
@@ -179,30 +192,60 @@ func (c *conn) unpark() {
 	delete(c.table.waiting, c.id)
 }
 
-// take feeds p, which continues its stream but for a gap that will not be filled any more.
+// take feeds p, and before it what passed unseen: bytes of either direction that came before it and
+// whose record will not come any more.
 func (c *conn) take(p piece) {
-	s := &c.streams[p.bpf.dir]
+	s, other := &c.streams[p.bpf.dir], &c.streams[1-p.bpf.dir]
 	if !s.started {
-		s.started, s.next, s.origin = true, p.bpf.seq, p.bpf.seq
+		s.start(p.bpf.seq)
 	}
-	switch ahead := int32(p.bpf.seq - s.next); {
-	case ahead > 0:
-		c.table.counts.GapBytes.Add(uint64(ahead))
-		gap := piece{bpf: p.bpf, n: int(ahead)}
-		gap.bpf.seq = s.next
-		c.feed(gap)
-		s.next += uint32(ahead)
-	case ahead < 0:
+	if !other.started && (!p.bpf.in || c.server) {
+		// A server has written nothing before its first request; a client's first answer may be
+		// recorded before the request that it answers.
+		other.start(p.bpf.otherSeq)
+	}
+	if other.started && !c.overtakes(&p) {
+		c.gap(other, 1-p.bpf.dir, p.bpf, p.bpf.otherSeq)
+	}
+	c.gap(s, p.bpf.dir, p.bpf, p.bpf.seq)
+	if behind := s.next - p.bpf.seq; behind > 0 {
 		c.table.counts.Duplicates.Add(1)
-		if int(-ahead) >= p.n {
+		if int(behind) >= p.n {
 			return
 		}
-		p.n += int(ahead)
-		p.payload = p.payload[min(len(p.payload), int(-ahead)):]
+		p.n -= int(behind)
+		p.payload = p.payload[min(len(p.payload), int(behind)):]
 		p.bpf.seq = s.next
 	}
 	c.feed(p)
 	s.next += uint32(p.n)
+}
+
+func (s *stream) start(seq uint32) { s.started, s.next, s.origin = true, seq, seq }
+
+// overtakes: p was read while writes were under way whose records are there, and come after it.
+func (c *conn) overtakes(p *piece) bool {
+	if !p.bpf.in {
+		return false
+	}
+	for i := range c.parked {
+		if q := &c.parked[i].bpf; !q.in && int32(q.seq-p.bpf.otherSeq) < 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// gap feeds the bytes of s up to seq as bytes that were not captured.
+func (c *conn) gap(s *stream, dir protocol.Direction, at meta, seq uint32) {
+	ahead := int32(seq - s.next)
+	if ahead <= 0 {
+		return
+	}
+	c.table.counts.GapBytes.Add(uint64(ahead))
+	at.dir, at.seq = dir, s.next
+	c.feed(piece{bpf: at, n: int(ahead)})
+	s.next = seq
 }
 
 func (c *conn) feed(p piece) {
@@ -221,7 +264,7 @@ func (c *conn) feed(p piece) {
 func (c *conn) detect(p piece) {
 	if p.bpf.dir != protocol.Request || len(p.payload) == 0 {
 		c.table.counts.MidStreamBytes.Add(uint64(p.n))
-		c.drop()
+		c.dropHeld()
 		return
 	}
 	p.payload = append([]byte(nil), p.payload...)
@@ -276,7 +319,9 @@ func (c *conn) ask() (*protocol.Protocol, protocol.Verdict) {
 
 func (c *conn) begin(p *protocol.Protocol) {
 	c.proto = p
-	c.session = p.New(c.table.options.Protocol, c)
+	options := c.table.options.Protocol
+	options.Joined = c.midStream && !c.quiet
+	c.session = p.New(options, c)
 	held := c.held
 	c.held = nil
 	c.streams[protocol.Request].origin = held[0].bpf.seq
@@ -288,8 +333,8 @@ func (c *conn) begin(p *protocol.Protocol) {
 	}
 }
 
-// drop forgets held records: a gap or the other direction came between.
-func (c *conn) drop() {
+// dropHeld forgets held records: a gap or the other direction came between.
+func (c *conn) dropHeld() {
 	for _, h := range c.held {
 		c.table.counts.MidStreamBytes.Add(uint64(h.n))
 	}

@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"math/bits"
+	"slices"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/protocol"
 )
@@ -90,7 +91,7 @@ func (c *conn) match(m *protocol.Message) *request {
 		if int32(c.resp.first.otherSeq-r.seq) <= 0 {
 			return nil
 		}
-		c.open = append(c.open[:i], c.open[i+1:]...)
+		c.open = slices.Delete(c.open, i, i+1)
 		return r
 	}
 	return nil
@@ -114,27 +115,44 @@ func (c *conn) End(dir protocol.Direction, _ uint64, how protocol.Completion) {
 	c.emit(r, resp, outcome, c.now.ts)
 }
 
-// Skip implements protocol.Sink.
+// Skip implements protocol.Sink. A message that was under way is abandoned, and what belongs to it
+// in the other direction with it: a request keeps its facts and loses its answer.
 func (c *conn) Skip(dir protocol.Direction, n int, why protocol.Reason) {
 	c.table.counts.Skipped[why].Add(uint64(n))
-	switch why {
-	case protocol.Tunnel, protocol.Unsolicited:
+	var gone *request
+	switch {
+	case dir == protocol.Request && c.req != nil:
+		gone = c.waiting(c.req.seq)
+		c.req = nil
+	case dir == protocol.Response && c.resp != nil:
+		if gone = c.answered; gone == nil && len(c.open) > 0 {
+			gone = c.open[0]
+		}
+		c.resp, c.answered = nil, nil
+	}
+	if gone == nil {
 		return
 	}
-	// What pairs by order has lost count: the open requests keep their facts, not their answers.
-	if dir == protocol.Request {
-		c.req = nil
-	}
-	c.resp = nil
-	if r := c.answered; r != nil {
-		c.answered = nil
-		c.emit(r, nil, Lost, c.now.ts)
-	}
+	c.drop(gone)
+	c.table.counts.Unpaired.Add(1)
+	c.emit(gone, nil, Lost, c.now.ts)
+}
+
+// waiting finds the open request that begins at seq.
+func (c *conn) waiting(seq uint32) *request {
 	for _, r := range c.open {
-		c.table.counts.Unpaired.Add(1)
-		c.emit(r, nil, Lost, c.now.ts)
+		if r.seq == seq {
+			return r
+		}
 	}
-	c.open = c.open[:0]
+	return nil
+}
+
+// drop removes r from the open requests, if it is there.
+func (c *conn) drop(r *request) {
+	if i := slices.Index(c.open, r); i >= 0 {
+		c.open = slices.Delete(c.open, i, i+1)
+	}
 }
 
 func (c *conn) exchange(r *request) *Exchange {

@@ -14,6 +14,10 @@ type Options struct {
 	MaxConns int
 	// PendingAfter: an exchange that is open for longer announces itself. 0: never.
 	PendingAfter time.Duration
+	// WatchedSince is since when the records of a process are complete, in kernel nanoseconds; 0
+	// when that is not known. A connection that is older and was silent since then has no request
+	// on its way.
+	WatchedSince func(tgid uint32) uint64
 }
 
 // Times that no user needs to choose.
@@ -25,6 +29,8 @@ const (
 	idleAfter = 2 * time.Second
 	// forgetAfter: a connection of which nothing was heard, not even its end.
 	forgetAfter = 2 * time.Hour
+	// quietAfter: a client that asks again after such a silence does not wait for an answer.
+	quietAfter = 500 * time.Millisecond
 )
 
 // Table holds the connections. It is used by one goroutine.
@@ -58,11 +64,19 @@ func (t *Table) Data(d *event.Data) {
 		}
 		c = &conn{
 			table: t, id: d.Conn, tgid: d.Tgid, server: d.Role == event.Server,
-			midStream: d.Flags&event.MidStream != 0, local: d.Local(), peer: d.Peer(),
+			midStream: d.Flags&event.MidStream != 0, quiet: t.quiet(d), local: d.Local(), peer: d.Peer(),
 		}
 		t.conns[d.Conn] = c
 	}
 	c.add(d)
+}
+
+func (t *Table) quiet(d *event.Data) bool {
+	if t.options.WatchedSince == nil {
+		return false
+	}
+	since := t.options.WatchedSince(d.Tgid)
+	return since != 0 && d.Ts > since+uint64(quietAfter)
 }
 
 // Conn takes a change in the life of a connection.
