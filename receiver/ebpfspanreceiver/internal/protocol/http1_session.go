@@ -560,10 +560,13 @@ func (s *http1) Close(dir Direction) {
 		if side.line > 0 {
 			h, ok = parseHead(side.dir, side.buf[:side.line], s.opts)
 		}
-		if ok {
+		switch {
+		case ok && (dir == Request || h.status >= 200):
 			side.head(h.message)
 			s.endMessage(side, Cut)
-		} else {
+		case dir == Request:
+			s.dropRequest(Malformed)
+		default:
 			side.abandon(Malformed)
 		}
 	case httpBoundary: // an interim response without its final one

@@ -20,6 +20,8 @@ type order struct {
 	first, next uint64
 	// lost: an unknown number of requests or responses came after those in the ring.
 	lost bool
+	// overflow: the loss is of our own making, because too many requests were waiting.
+	overflow bool
 	// multiplexed: a request began between the responses to earlier requests.
 	multiplexed bool
 	// turned: response bytes have been fed since the last request bytes.
@@ -47,14 +49,16 @@ func (o *order) admit() (ok bool, why Reason) {
 		o.multiplexed = true
 	}
 	if o.lost && n == 0 && o.turned && !o.multiplexed {
-		o.lost = false
-	}
-	if o.lost {
-		return false, NotCaptured
+		o.lost, o.overflow = false, false
 	}
 	if n >= maxOutstanding {
-		o.lost = true
+		o.lost, o.overflow = true, true
+	}
+	switch {
+	case o.overflow:
 		return false, Overflow
+	case o.lost:
+		return false, NotCaptured
 	}
 	if n == len(o.ring) {
 		o.grow()
@@ -97,6 +101,6 @@ func (o *order) cancel(i uint64) {
 // idle says that nothing has moved for a while, so that nothing is on its way.
 func (o *order) idle() {
 	if o.waiting() == 0 {
-		o.lost = false
+		o.lost, o.overflow = false, false
 	}
 }

@@ -3,6 +3,19 @@
 // It knows nothing of sockets, processes or spans. Its input is the byte stream of each direction
 // in order, with the bytes that were not captured named as such; its output is where each message
 // begins, what its head says, and where it ends. A protocol is one file and one row of [Table].
+//
+// What is here, from the bytes up:
+//
+//   - flow: one direction of a session, its position, and what the sink has been told;
+//   - order and dialogue: which response belongs to which request where responses come in order,
+//     and when to stop guessing after bytes were lost;
+//   - chunked, reply, command: framing, as state machines that take any cut of the stream;
+//   - http1 and redis: the sessions;
+//   - propagation: the trace context that an application passes on by itself.
+//
+// Privacy: no payload is kept. Of an HTTP head the method, the path, the host, the user agent, the
+// x-request-id and the trace context are kept; the query only if asked for, and then redacted. Of a
+// Redis command the name is kept, of an error its prefix.
 package protocol
 
 // Direction says which way bytes flow, in the protocol's own terms: the side that asks sends
