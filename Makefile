@@ -51,14 +51,11 @@ check-generated: ## fail if a committed generated file differs from what its sou
 	@$(APT) clang-19 llvm-19 libbpf-dev
 	@GO='$(GO)' ./internal/tools/check-generated
 
-demo: ## start the collector and a few services, send requests, print each trace as a tree (root)
-	@$(APT) redis-server python3
-	@$(MAKE) --no-print-directory build
+# The demo builds the collector and installs what it traces: redis-server and python3.
+demo: ## build, start a few services, send requests, print each trace as a tree (root)
 	@$(GO) run ./demo/cmd/demo
 
 demo-check: ## the same without a terminal, every parent checked (root)
-	@$(APT) redis-server python3
-	@$(MAKE) --no-print-directory build
 	@$(GO) run ./demo/cmd/demo -check
 
 kernel-test: ## load, attach and capture on kernels 5.10, 6.1 and 6.12 under QEMU
@@ -70,7 +67,7 @@ bench-probe: ## what tracing costs nginx and a Go server: throughput, ns per hoo
 	@$(GO) run ./internal/probebench
 
 bench-link: ## what linking costs: spans per second and memory of the processor
-	$(GO) test -run '^$$' -bench . -benchmem ./processor/ebpflinkprocessor/...
+	@$(GO) run ./processor/ebpflinkprocessor/internal/linkbench
 
 clean: ## remove what the targets above built; downloaded kernels in .cache stay
 	rm -rf build
