@@ -424,6 +424,9 @@ func (s *http1) upgrade(answer *httpSide) {
 	if ask.begun && ask.headed && s.order.at(s.current) != nil && s.order.waiting() == 1 {
 		ask.end(Upgraded)
 	} else {
+		if ask.begun && s.current == s.order.first {
+			answer.abandon(Tunnel) // it answers a request whose head nobody has seen
+		}
 		ask.abandon(Tunnel)
 	}
 	ask.flush()

@@ -272,7 +272,9 @@ func (s *redis) announce() bool {
 		return true
 	}
 	m := a.command.message(name, sub, namespace)
-	if m.OneWay = silent; silent && s.order.at(s.current) != nil && !(s.current == s.order.first && s.answer.begun) {
+	// A command that has its reply already was not as silent as it seemed.
+	if silent && s.order.at(s.current) != nil && !(s.current == s.order.first && s.answer.begun) {
+		m.OneWay = true
 		s.order.cancel(s.current)
 	}
 	a.head(m)
