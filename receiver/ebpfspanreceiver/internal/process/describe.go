@@ -4,6 +4,7 @@ package process
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -63,12 +64,12 @@ const tick = 10 * time.Millisecond // USER_HZ is 100 on every architecture that 
 func (r *Reader) Describe(pid int) (*Process, error) {
 	d, err := openProc(r.root, pid)
 	if err != nil {
-		return nil, r.count(err)
+		return nil, fmt.Errorf("describe process %d: %w", pid, r.count(err))
 	}
 	defer d.close()
 	p, err := r.facts(d)
 	if err != nil {
-		return nil, r.count(err)
+		return nil, fmt.Errorf("describe process %d: %w", pid, r.count(err))
 	}
 	r.complete(d, p)
 	return p, nil

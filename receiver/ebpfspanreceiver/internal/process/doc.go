@@ -9,11 +9,19 @@
 // on a goroutine of its own, so that the reader of the ring buffer never waits for procfs. A
 // Reader does the reading and can be used alone (Describe, Listening, Owners).
 //
+//	s, err := process.NewScanner(process.Options{Rules: rules, Host: host, Selected: …, Deselected: …})
+//	w := process.NewWatch(s, time.Minute, logError)
+//	… attach the probes that call w.Notify(pid, process.WhyExec) and so on …
+//	err = w.Start(ctx)                    // initial scan; what starts meanwhile is in the queue
+//	p := s.Lookup(pid)                    // for each exchange; nil: not selected
+//	w.Close()
+//
 // # Selection
 //
 // Within a selector every criterion given must hold, of its values any one:
 //
-//	exe         /srv/*/bin/**  on the path; without a slash (python3*) on the base name
+//	exe         /srv/*/bin/**  on the path; without a slash (python3*) on the base name; that of
+//	            a script is its interpreter
 //	env         NAME: set and not empty; NAME=glob: the value matches as a whole
 //	pids        process ids as procfs shows them; children are not included
 //	open_ports  a TCP port that the process listens on: it holds the socket, so workers that

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -40,10 +41,14 @@ const (
 func (r *Reader) Listening(pid int) ([]Port, error) {
 	d, err := openProc(r.root, pid)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listening sockets of process %d: %w", pid, r.count(err))
 	}
 	defer d.close()
-	return r.listening(d)
+	out, err := r.listening(d)
+	if err != nil {
+		return nil, fmt.Errorf("listening sockets of process %d: %w", pid, r.count(err))
+	}
+	return out, nil
 }
 
 func (r *Reader) listening(d procDir) ([]Port, error) {

@@ -67,7 +67,7 @@ func attributes(p *Process, declared []Attr, h *Host) []Attr {
 	out = append(out, Attr{Key: "process.pid", Int: int64(p.PID), IsInt: true})
 	set("process.executable.name", p.executableName())
 	set("process.executable.path", validText(p.Exe, maxPathText))
-	set("process.runtime.name", first(p.Runtime.name(), find(declared, "process.runtime.name")))
+	set("process.runtime.name", first(p.Runtime.name(p.Exe), find(declared, "process.runtime.name")))
 	set("container.id", first(p.ContainerID, find(declared, "container.id")))
 	set("k8s.pod.uid", first(p.PodUID, find(declared, "k8s.pod.uid")))
 	set("host.id", h.ID)

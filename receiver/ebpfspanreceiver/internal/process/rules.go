@@ -374,10 +374,10 @@ func matchContainer(g glob, id string) bool {
 	if id == "" {
 		return false
 	}
-	if g.re == nil && len(g.literal) >= 12 {
+	if g.re == nil && len(g.literal) >= 12 && isHex(strings.ReplaceAll(g.literal, "-", "")) {
 		return strings.HasPrefix(id, g.literal)
 	}
-	return g.match(id)
+	return g.match(id) // LXC's names are whole
 }
 
 // verdict is what the rules say of a process.

@@ -48,6 +48,25 @@ discovery.exclude[1].exe[0]: "x\\" ends with a lone \: allowed is a path or base
 	assert.NoError(t, (&Rules{All: true}).Validate())
 }
 
+func TestContainerSelector(t *testing.T) {
+	id := "5a081c13b1cf4c0b8e1d0c5f3a2b1c0d-1823487543"
+	for pattern, want := range map[string]map[string]bool{
+		"5a081c13b1cf":  {id: true, "5a081c13b1ce": false, "": false},
+		id:              {id: true, id[:40]: false},
+		"5a08*":         {id: true, "5a": false},
+		"web-frontend":  {"web-frontend": true, "web-frontend-2": false},
+		"web-frontend*": {"web-frontend-2": true},
+	} {
+		rules := Rules{Include: []Selector{{Container: []string{pattern}}}}
+		c, err := rules.compile()
+		require.NoError(t, err)
+		for id, ok := range want {
+			got := c.decide(&Process{ContainerID: id}, portFacts{}) == selected
+			assert.Equal(t, ok, got, "%s on %s", pattern, id)
+		}
+	}
+}
+
 func TestPortRangeText(t *testing.T) {
 	for in, want := range map[string]PortRange{
 		"80": {80, 80}, "8000-8999": {8000, 8999}, " 1 - 2 ": {1, 2},

@@ -27,9 +27,9 @@ const (
 	RuntimeShell
 )
 
-// name is process.runtime.name. Java's would be the VM's own property, which the executable does
+// name is process.runtime.name as the language's SDK would give it. Java's would be the VM's own property, which the executable does
 // not show, and a shell is no runtime: both have none.
-func (r Runtime) name() string {
+func (r Runtime) name(exe string) string {
 	switch r {
 	case RuntimeGo:
 		return "go"
@@ -48,11 +48,22 @@ func (r Runtime) name() string {
 	case RuntimePerl:
 		return "perl"
 	case RuntimePHP:
-		return "php"
+		return phpSAPI(exe)
 	case RuntimeDotnet:
-		return "dotnet"
+		return ".NET"
 	}
 	return ""
+}
+
+// phpSAPI is PHP_SAPI, by which PHP's SDK names its runtime.
+func phpSAPI(exe string) string {
+	switch base := path.Base(exe); {
+	case strings.HasPrefix(base, "php-fpm"):
+		return "fpm-fcgi"
+	case strings.HasPrefix(base, "php-cgi"):
+		return "cgi-fcgi"
+	}
+	return "cli"
 }
 
 // runtimeOfName knows interpreters by the base name of their executable, with or without a version

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"sync"
@@ -196,7 +197,8 @@ func (s *Scanner) rescanOne(pid int, cache listenCache) {
 		exec := st.execID()
 		switch {
 		case st.firstEnded(): // consider says what that means
-		case old != nil && old.exec == exec && !s.rules.ports:
+		case old != nil && old.exec == exec &&
+			(!s.rules.ports || !s.moved(d, seenProcess{netns: old.NetNS}, cache)):
 			return
 		case old == nil && known.exec == exec && !known.ports:
 			return
@@ -208,7 +210,7 @@ func (s *Scanner) rescanOne(pid int, cache listenCache) {
 }
 
 // moved: the listeners that the rules care about have changed since the last scan, in the network
-// namespace of a process that lacks only a port.
+// namespace of a process.
 func (s *Scanner) moved(d procDir, known seenProcess, cache listenCache) bool {
 	if known.netns == 0 {
 		return true
@@ -369,9 +371,11 @@ func (s *Scanner) consider(d procDir, why Why, cache listenCache) {
 		s.drop(pid, WhyReused)
 		old = nil
 	}
-	// The same program still, so what it was selected for still holds.
-	same := old != nil && old.exec == p.exec && why != WhyExec
+	// The same program still, so what it was selected for still holds. The event of an exec may come
+	// after a scan has read what it is about; nothing has changed then either.
+	same := old != nil && old.exec == p.exec
 	s.restoreEnviron(p, old, same)
+	same = same && (why != WhyExec || sameProgram(old, p))
 
 	verdict, portsAsked, err := s.verdict(d, p, same, cache)
 	if err != nil {
@@ -410,6 +414,12 @@ func (s *Scanner) remember(d procDir, e seenProcess) {
 		e.exec = st.execID()
 		s.seen[d.pid] = e
 	}
+}
+
+// sameProgram compares what identity by addresses leaves open: they are equal after an exec where
+// their randomisation is switched off, or may not be seen.
+func sameProgram(a, b *Process) bool {
+	return a.Exe == b.Exe && a.ExeKey == b.ExeKey && a.Comm == b.Comm && maps.Equal(a.env.values, b.env.values)
 }
 
 // restoreEnviron fills in an environment that the process has written its title over, from what was read

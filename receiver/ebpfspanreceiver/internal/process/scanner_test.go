@@ -116,6 +116,7 @@ func TestScannerLife(t *testing.T) {
 	require.NoError(t, s.Rescan(ctx))
 	s.Consider(10, WhyFork)
 	s.Consider(10, WhyListen)
+	s.Consider(10, WhyExec)
 	s.Consider(1, WhyExec)
 	assert.Empty(t, r.take(), "nothing has changed")
 
@@ -487,24 +488,22 @@ func TestDenied(t *testing.T) {
 	if os.Getuid() != 0 {
 		t.Skip("needs root to start a process of another user")
 	}
-	if os.Getenv(roleVariable) == "" && os.Getenv("EBPF_PROCESS_TEST_AS_NOBODY") == "" {
-		exe := filepath.Join(t.TempDir(), "process.test")
-		b, err := os.ReadFile("/proc/self/exe")
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(exe, b, 0o755))
-		for d := filepath.Dir(exe); d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
-			require.NoError(t, os.Chmod(d, 0o755))
-		}
-		sleep := start(t, withEnv(exec.Command("sleep", "60"), "OTEL_SERVICE_NAME=hidden"))
-		awaitExec(t, sleep, "sleep")
-		cmd := exec.Command(exe, "-test.run", "TestDeniedAsNobody$", "-test.v")
-		cmd.Env = []string{"EBPF_PROCESS_TEST_AS_NOBODY=" + strconv.Itoa(sleep)}
-		cmd.Dir = "/"
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		out, err := cmd.CombinedOutput()
-		require.NoError(t, err, "%s", out)
-		require.Contains(t, string(out), "PASS: TestDeniedAsNobody")
+	exe := filepath.Join(t.TempDir(), "process.test")
+	b, err := os.ReadFile("/proc/self/exe")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(exe, b, 0o755))
+	for d := filepath.Dir(exe); d != os.TempDir() && d != "/"; d = filepath.Dir(d) {
+		require.NoError(t, os.Chmod(d, 0o755))
 	}
+	sleep := start(t, withEnv(exec.Command("sleep", "60"), "OTEL_SERVICE_NAME=hidden"))
+	awaitExec(t, sleep, "sleep")
+	cmd := exec.Command(exe, "-test.run", "TestDeniedAsNobody$", "-test.v")
+	cmd.Env = []string{"EBPF_PROCESS_TEST_AS_NOBODY=" + strconv.Itoa(sleep)}
+	cmd.Dir = "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	require.Contains(t, string(out), "PASS: TestDeniedAsNobody")
 }
 
 func TestDeniedAsNobody(t *testing.T) {
@@ -571,6 +570,61 @@ func TestRace(t *testing.T) {
 	assert.Zero(t, s.Len())
 	assert.NotZero(t, s.Counters().Get(Gone)+s.Counters().Get(Zombie))
 	assert.Zero(t, s.Counters().Get(Unreadable), "an ending process is not a fault")
+}
+
+// TestConcurrent: whatever runs at once, what is reported of a process alternates, and the set is
+// what was reported.
+func TestConcurrent(t *testing.T) {
+	root := t.TempDir()
+	live := map[int]bool{}
+	var mu sync.Mutex
+	s, err := NewScanner(Options{
+		Proc: root, Rules: includeEnv("SVC"), Self: 1, Host: testHost,
+		Selected: func(p *Process) {
+			mu.Lock()
+			defer mu.Unlock()
+			live[p.PID] = true
+		},
+		Deselected: func(pid int, _ Why) {
+			mu.Lock()
+			defer mu.Unlock()
+			if !live[pid] {
+				t.Errorf("%d deselected, but was not selected", pid)
+			}
+			delete(live, pid)
+		},
+	})
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	for worker := range 4 {
+		wg.Go(func() {
+			for i := range 100 {
+				// Each worker writes processes of its own; all consider those of all.
+				pid := 10 + worker*10 + i%5
+				if i%3 == 0 {
+					_ = os.RemoveAll(filepath.Join(root, strconv.Itoa(pid)))
+				} else {
+					env := []string{"SVC=1"}
+					if i%4 == 0 {
+						env = nil
+					}
+					fakeProc(t, root, pid, process("/bin/a", env, fmt.Sprintf("stack=%d", i), fmt.Sprintf("start=%d", i/7)))
+				}
+				s.Consider(pid, []Why{WhyFork, WhyExec, WhyListen}[i%3])
+				s.Exit(10 + (worker+1)%4*10 + i%5)
+				_ = s.Lookup(pid)
+				if i%10 == 0 {
+					assert.NoError(t, s.Rescan(context.Background()))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	mu.Lock()
+	assert.Len(t, live, s.Len())
+	mu.Unlock()
+	s.Close()
+	assert.Empty(t, live)
 }
 
 func TestWatch(t *testing.T) {

@@ -4,6 +4,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -24,6 +25,7 @@ type Watch struct {
 	order   []int
 	lost    bool // the queue was full since the last scan
 	due     bool // RescanSoon was called
+	closed  bool
 
 	wake   chan struct{} // holds one token
 	cancel context.CancelFunc
@@ -51,8 +53,12 @@ func (w *Watch) Start(ctx context.Context) error {
 	}
 	run, cancel := context.WithCancel(context.Background())
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed || w.cancel != nil {
+		cancel()
+		return errors.New("watch: started twice or after Close")
+	}
 	w.cancel = cancel
-	w.mu.Unlock()
 	go w.run(run)
 	return nil
 }
@@ -108,6 +114,7 @@ func merge(a, b Why) Why {
 func (w *Watch) Close() {
 	w.once.Do(func() {
 		w.mu.Lock()
+		w.closed = true
 		cancel := w.cancel
 		w.mu.Unlock()
 		if cancel != nil {
