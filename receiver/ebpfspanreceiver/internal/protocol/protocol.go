@@ -90,7 +90,9 @@ type Session interface {
 
 // Sink receives what a session finds. Offsets count the bytes fed in that direction since the
 // session began. Every call is made while the chunk that holds the byte it speaks of is being fed,
-// so the caller knows when, and by whom, that byte was moved.
+// so the caller knows when, and by whom, that byte was moved. The exceptions are an End that is
+// Assumed or Cut, which comes when it is known, and the end of an abandoned message: their last
+// byte was moved in the latest chunk of that direction before the one in hand.
 type Sink interface {
 	// Begin: the first byte of a message is at off. A second Begin before End replaces the first
 	// (an interim response turned out to be followed by the final one).

@@ -231,7 +231,9 @@ func (s *redis) announce() bool {
 	s.skipNext = false
 	switch name {
 	case "SELECT":
-		p.kind = redisSelect
+		if p.kind = redisSelect; s.namespaceKnown {
+			p.count = uint32(s.namespace) + 1 // where a refusal leaves it
+		}
 		if n, ok := parseDecimal(a.command.text(1)); ok && n < 1<<20 {
 			s.namespace, s.namespaceKnown = int(n), true
 			namespace = s.namespace
@@ -479,8 +481,10 @@ func (s *redis) classify(done bool) {
 	case redisMonitor:
 		s.monitoring = s.monitoring || m.Fault == NoFault
 	case redisSelect:
-		// Commands sent behind it have been told the wrong database, if any was sent already.
-		s.namespaceKnown = s.namespaceKnown && m.Fault == NoFault
+		if m.Fault != NoFault {
+			// Commands sent behind it have been told the wrong database, if any was sent already.
+			s.namespace, s.namespaceKnown = int(p.count)-1, p.count > 0 && s.order.waiting() == 1
+		}
 	case redisHello3:
 		s.resp3 = s.resp3 || m.Fault == NoFault
 	case redisReset:
