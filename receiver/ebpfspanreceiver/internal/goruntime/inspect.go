@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -34,7 +35,7 @@ type Info struct {
 	// GReg holds g while Go code runs ("r14", "x28").
 	GReg    string
 	Sites   []Site
-	Missing []Missing // sites not found; Sites and Missing together have each Kind
+	Missing []Missing // sites not found; each Kind is in Sites or Missing, a Kind with inlined copies may be in both
 }
 
 // Inspect reads the executable at path. Errors are or wrap ErrNotGo,
@@ -85,7 +86,7 @@ func InspectReader(r io.ReaderAt, size int64) (*Info, error) {
 		return nil, err
 	}
 	wanted := append([]string{fnSend, fnRecv, fnNewproc1, fnRunqput, fnSpawn, fnSystemstack}, tlsFunctions[im.arch]...)
-	if err := t.load(wanted, spawnPrefix); err != nil {
+	if err := t.load(wanted, callers); err != nil {
 		return nil, fmt.Errorf("function table: %w", err)
 	}
 	if len(t.functions[fnNewproc1]) == 0 || len(t.functions[fnSystemstack]) == 0 {
@@ -179,17 +180,24 @@ func (t *funcTable) findSites(base uint64, info *Info) {
 		}
 		info.Missing = append(info.Missing, Missing{kind, reason})
 	}
+	inlined, lost := t.inlinedSites(base)
 	for _, w := range []struct {
 		kind Kind
 		name string
 	}{{ChanSend, fnSend}, {ChanRecv, fnRecv}} {
 		bs := t.bodies(base, w.name)
-		if len(bs) != 1 {
-			add(Site{}, w.kind, false, fmt.Sprintf("%d functions are named %s, not one (inlined everywhere, or an unknown runtime)", len(bs), w.name))
-			continue
+		if len(bs) == 1 {
+			add(argSite(t.im.arch, w.kind, bs[0]), w.kind, true, "")
+		} else if len(bs) > 1 {
+			add(Site{}, w.kind, false, fmt.Sprintf("%d functions are named %s", len(bs), w.name))
+		} else if !slices.ContainsFunc(inlined, func(s Site) bool { return s.Kind == w.kind }) {
+			add(Site{}, w.kind, false, "no function is named "+w.name)
 		}
-		add(argSite(t.im.arch, w.kind, bs[0]), w.kind, true, "")
 	}
+	for _, s := range inlined {
+		add(s, s.Kind, true, "")
+	}
+	info.Missing = append(info.Missing, lost...)
 	s, ok := t.spawn(base)
 	add(s, NewGoroutine, ok, "no runtime.newproc or closure of it calls newproc1 and then runqput")
 }
@@ -253,6 +261,10 @@ var stackCheck = map[Arch][]byte{
 	ARM64: {0x90, 0x0b, 0x40, 0xf9},
 }
 
+// maxBaseTries bounds the work on a hostile file; each try costs a few reads.
+// C code has no Go stack checks, so the first tries normally succeed.
+const maxBaseTries = 1 << 17
+
 // scanBase tries each function-aligned stack check as the start of newproc's closure.
 func (t *funcTable) scanBase(s segment) (uint64, bool) {
 	fs := t.functions[fnSpawn]
@@ -264,7 +276,8 @@ func (t *funcTable) scanBase(s segment) (uint64, bool) {
 		return 0, false
 	}
 	pattern := stackCheck[t.im.arch]
-	for off := uint64(0); off < w.length(); {
+	tries := 0
+	for off := uint64(0); off < w.length() && tries < maxBaseTries; {
 		n := min(windowSize, w.length()-off)
 		b, err := w.read(off, n)
 		if err != nil {
@@ -277,8 +290,10 @@ func (t *funcTable) scanBase(s segment) (uint64, bool) {
 			}
 			i += j
 			addr := s.vaddr + off + uint64(i)
-			if addr%16 == 0 && addr >= fs[0].entry && (addr-fs[0].entry)%16 == 0 && t.baseFits(addr-fs[0].entry) {
-				return addr - fs[0].entry, true
+			if addr%16 == 0 && addr >= fs[0].entry && (addr-fs[0].entry)%16 == 0 {
+				if tries++; t.baseFits(addr - fs[0].entry) {
+					return addr - fs[0].entry, true
+				}
 			}
 			i += len(pattern)
 		}

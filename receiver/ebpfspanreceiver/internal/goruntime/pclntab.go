@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"strings"
 )
 
 // Layouts of the runtime's function table (pclntab). Each starts with
@@ -29,6 +28,10 @@ const (
 	functionsAfterLast = 8192
 	// More functions of one name than any linker makes.
 	maxSameName = 8
+	// More names than we ask for; a bound for hostile tables.
+	maxNames = 128
+	// More functions than the largest known Go programs have (about a million).
+	maxFunctions = 8 << 20
 	// No one function of the runtime that we read is near this size.
 	maxFunction = 64 << 10
 )
@@ -130,7 +133,7 @@ func parseFuncTable(im *image, off, length uint64) *funcTable {
 	if h[4] != 0 || h[5] != 0 || h[7] != 8 || nameOff < 64 || nameOff >= cuOff || cuOff > pclnOff || pclnOff >= length {
 		return nil
 	}
-	if t.nfunc == 0 || t.nfunc > (length-pclnOff)/entrySize {
+	if t.nfunc == 0 || t.nfunc > maxFunctions || t.nfunc > (length-pclnOff)/entrySize {
 		return nil
 	}
 	t.names = section{off: off + nameOff, length: cuOff - nameOff}
@@ -138,10 +141,12 @@ func parseFuncTable(im *image, off, length uint64) *funcTable {
 	return t
 }
 
-// load finds the functions whose name is in wanted or starts with prefix.
-// It stops early, after the runtime's part of both tables, when each wanted name was found.
-func (t *funcTable) load(wanted []string, prefix string) error {
-	byOffset, err := t.nameOffsets(wanted, prefix)
+// load finds the functions whose name is in wanted or optional, closures of
+// newproc, and closures of goready in inlined send and recv. It stops early,
+// after the runtime's part of both tables, when each wanted name was found; a
+// wanted name should be of assembly, which the linker puts after Go code.
+func (t *funcTable) load(wanted, optional []string) error {
+	byOffset, err := t.nameOffsets(wanted, optional)
 	if err != nil {
 		return err
 	}
@@ -157,7 +162,10 @@ func (t *funcTable) load(wanted []string, prefix string) error {
 	if err != nil {
 		return err
 	}
-	missing, last := len(byOffset), t.nfunc
+	missing, last := make(map[string]bool, len(wanted)), t.nfunc
+	for _, n := range wanted {
+		missing[n] = true
+	}
 	for i := uint64(0); i < last; i++ {
 		entry, rec, end, err := t.entry(index, i)
 		if err != nil {
@@ -182,12 +190,12 @@ func (t *funcTable) load(wanted []string, prefix string) error {
 		if len(have) >= maxSameName {
 			continue
 		}
-		if len(have) == 0 {
-			if missing--; missing == 0 {
+		t.functions[name] = append(have, function{name: name, entry: entry, end: end})
+		if missing[name] {
+			if delete(missing, name); len(missing) == 0 {
 				last = min(last, i+functionsAfterLast)
 			}
 		}
-		t.functions[name] = append(have, function{name: name, entry: entry, end: end})
 	}
 	return nil
 }
@@ -210,17 +218,23 @@ func (t *funcTable) entry(w *window, i uint64) (entry, record, end uint64, err e
 }
 
 // nameOffsets maps the offset of each wanted name in the name table to the name.
-func (t *funcTable) nameOffsets(wanted []string, prefix string) (map[uint32]string, error) {
+func (t *funcTable) nameOffsets(wanted, optional []string) (map[uint32]string, error) {
 	w, err := newWindow(t.im, t.names.off, t.names.length)
 	if err != nil {
 		return nil, err
 	}
-	want := make(map[string]bool, len(wanted))
-	for _, n := range wanted {
-		want[n] = true
+	want := make(map[string]bool, len(wanted)+len(optional)) // true: not found yet and wanted
+	for _, n := range optional {
+		want[n] = false
 	}
-	found := make(map[uint32]string, len(wanted)+2)
-	left := len(want)
+	left := 0
+	for _, n := range wanted {
+		if !want[n] {
+			want[n] = true
+			left++
+		}
+	}
+	found := make(map[uint32]string, len(want)+2)
 	long := false // inside a name that did not fit in a window
 	for off := uint64(0); off < w.length(); {
 		n := min(windowSize, w.length()-off)
@@ -237,11 +251,13 @@ func (t *funcTable) nameOffsets(wanted []string, prefix string) (map[uint32]stri
 		for i := 0; i <= end; {
 			j := i + bytes.IndexByte(b[i:], 0)
 			if name := b[i:j]; !long && len(name) <= maxWantedName && len(name) > 8 && string(name[:8]) == "runtime." {
-				switch {
-				case want[string(name)]:
+				if need, listed := want[string(name)]; listed {
 					found[uint32(off)+uint32(i)] = string(name)
-					left--
-				case strings.HasPrefix(string(name), prefix) && len(found) < 64:
+					if need {
+						want[string(name)] = false
+						left--
+					}
+				} else if len(found) < maxNames && related(name) {
 					found[uint32(off)+uint32(i)] = string(name)
 				}
 			}
@@ -254,4 +270,10 @@ func (t *funcTable) nameOffsets(wanted []string, prefix string) (map[uint32]stri
 		off += uint64(end) + 1
 	}
 	return found, nil
+}
+
+// related tells closures of newproc and of goready in inlined send and recv, by cheap tests.
+func related(name []byte) bool {
+	return bytes.HasPrefix(name, []byte(spawnPrefix)) ||
+		bytes.Contains(name, []byte(".goready.func")) && inlinedClosure.Match(name)
 }

@@ -43,13 +43,17 @@ type Site struct {
 	GReg        string // runtime.g that runs; m.g0 at NewGoroutine
 	SudogReg    string // runtime.sudog of the waiter: *(g**)(reg+SudogGOffset) is the waiter
 	NewGReg     string // runtime.g just made, its goid and parentGoid set
+	// WaiterInClosure: an inlined send or recv; the waiter's g is
+	// *(g**)(*(u64*)(sp+ClosureArg) + 8) and SudogReg is empty.
+	WaiterInClosure bool
+	ClosureArg      int64
 	// Expensive: the instruction is single-stepped (some 16 us in a VM instead of 0.5 us).
 	Expensive bool
 	// Retried: a call that must grow the stack first passes here twice with the same registers.
 	Retried bool
 }
 
-// Missing is a site that this executable does not have, and why.
+// Missing is a site that could not be found, and why. It may concern one inlined copy of several.
 type Missing struct {
 	Kind   Kind
 	Reason string

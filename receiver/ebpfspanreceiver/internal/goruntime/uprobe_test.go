@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -46,6 +47,29 @@ func TestUprobesAtSites(t *testing.T) {
 			traceSites(t, root, fmt.Sprintf("goruntime_%d_%d", os.Getpid(), i), path, info)
 		})
 	}
+	t.Run("profile-guided", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("compiles the standard library once more")
+		}
+		// The profile is of testdata/chanload; to make it anew for a later Go:
+		// go build -trimpath -o chanload testdata/chanload/main.go && ./chanload testdata/chan.pprof
+		profile, err := filepath.Abs("testdata/chan.pprof")
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := build(t, tool, variant{args: []string{"-ldflags=-s -w", "-pgo=" + profile}, env: []string{"CGO_ENABLED=0"}})
+		info, err := Inspect(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(info.Missing) > 0 {
+			t.Errorf("missing %+v", info.Missing)
+		}
+		if !slices.ContainsFunc(info.Sites, func(s Site) bool { return s.WaiterInClosure }) {
+			t.Fatalf("nothing was inlined, so this tests nothing: %+v", info.Sites)
+		}
+		traceSites(t, root, fmt.Sprintf("goruntime_%d_pgo", os.Getpid()), path, info)
+	})
 	for name, tool := range otherToolchains(t) {
 		if testing.Short() {
 			break
@@ -73,8 +97,9 @@ func traceSites(t *testing.T, tracefs, group, path string, info *Info) {
 	defer os.Remove(instance)
 	names := map[Kind]string{ChanSend: "send", ChanRecv: "recv", NewGoroutine: "spawn"}
 	tracefsReg := map[string]string{"rbx": "%bx", "rax": "%ax", "r14": "%r14"}
-	for _, s := range info.Sites {
+	for i, s := range info.Sites {
 		var args string
+		name := fmt.Sprintf("%s%d", names[s.Kind], i)
 		if s.Kind == NewGoroutine {
 			newg := tracefsReg[s.NewGReg]
 			args = fmt.Sprintf("child=+%d(%s):u64 ", info.Goid, newg)
@@ -83,19 +108,21 @@ func traceSites(t *testing.T, tracefs, group, path string, info *Info) {
 			} else { // g0 -> m -> curg
 				args += fmt.Sprintf("parent=+%d(+%d(+%d(%s))):u64", info.Goid, info.Curg, info.M, tracefsReg[s.GReg])
 			}
+		} else if s.WaiterInClosure {
+			args = fmt.Sprintf("me=+%d(%s):u64 peer=+%d(+%d(+%d(%%sp))):u64", info.Goid, tracefsReg[s.GReg], info.Goid, closureGOffset, s.ClosureArg)
 		} else {
 			args = fmt.Sprintf("me=+%d(%s):u64 peer=+%d(+%d(%s)):u64", info.Goid, tracefsReg[s.GReg], info.Goid, SudogGOffset, tracefsReg[s.SudogReg])
 		}
-		event := fmt.Sprintf("p:%s/%s %s:%#x %s\n", group, names[s.Kind], path, s.Offset, args)
+		event := fmt.Sprintf("p:%s/%s %s:%#x %s\n", group, name, path, s.Offset, args)
 		if err := appendTo(filepath.Join(tracefs, "uprobe_events"), event); err != nil {
 			t.Fatalf("create uprobe %q: %v", event, err)
 		}
 		defer func() {
-			if err := appendTo(filepath.Join(tracefs, "uprobe_events"), fmt.Sprintf("-:%s/%s\n", group, names[s.Kind])); err != nil {
+			if err := appendTo(filepath.Join(tracefs, "uprobe_events"), fmt.Sprintf("-:%s/%s\n", group, name)); err != nil {
 				t.Errorf("remove uprobe: %v", err)
 			}
 		}()
-		enable := filepath.Join(instance, "events", group, names[s.Kind], "enable")
+		enable := filepath.Join(instance, "events", group, name, "enable")
 		if err := os.WriteFile(enable, []byte("1"), 0); err != nil {
 			t.Fatal(err)
 		}
@@ -114,7 +141,7 @@ func traceSites(t *testing.T, tracefs, group, path string, info *Info) {
 		t.Fatal(err)
 	}
 	seen := make(map[string]bool)
-	for _, re := range []string{`(send): .* me=(\d+) peer=(\d+)`, `(recv): .* me=(\d+) peer=(\d+)`, `(spawn): .* child=(\d+) parent=(\d+)`} {
+	for _, re := range []string{`(send)[0-9]+: .* me=(\d+) peer=(\d+)`, `(recv)[0-9]+: .* me=(\d+) peer=(\d+)`, `(spawn)[0-9]+: .* child=(\d+) parent=(\d+)`} {
 		for _, m := range regexp.MustCompile(re).FindAllStringSubmatch(string(trace), -1) {
 			seen[strings.Join(m[1:], " ")] = true
 		}
