@@ -322,21 +322,15 @@ ENTER(sendmmsg)
 	return io_enter(ctx->args[0], DIR_OUT, VEC_MMSG, ctx->args[1], 0);
 }
 
-EXIT(read) { return io_exit(ctx->ret); }
-EXIT(write) { return io_exit(ctx->ret); }
-EXIT(readv) { return io_exit(ctx->ret); }
-EXIT(writev) { return io_exit(ctx->ret); }
-EXIT(sendfile64) { return io_exit(ctx->ret); }
-EXIT(recvfrom) { return io_exit(ctx->ret); }
-EXIT(recvmsg) { return io_exit(ctx->ret); }
-EXIT(sendto) { return io_exit(ctx->ret); }
-EXIT(sendmsg) { return io_exit(ctx->ret); }
-EXIT(recvmmsg) { return mmsg_exit(ctx->ret); }
-EXIT(sendmmsg) { return mmsg_exit(ctx->ret); }
+/* One program for every system call of a shape: each is verified once, and loaded once. */
+SEC("tracepoint/syscalls/sys_exit")
+int exit_io(struct sys_exit *ctx) { return io_exit(ctx->ret); }
 
-ENTER(epoll_wait) { return loop_waits(); }
-ENTER(epoll_pwait) { return loop_waits(); }
-ENTER(epoll_pwait2) { return loop_waits(); }
+SEC("tracepoint/syscalls/sys_exit")
+int exit_mmsg(struct sys_exit *ctx) { return mmsg_exit(ctx->ret); }
+
+SEC("tracepoint/syscalls/sys_enter")
+int enter_loop_wait(struct sys_enter *ctx) { return loop_waits(); }
 
 /* A connection that this process made or took: its role is certain and its stream begins here. */
 static __always_inline int connected(__s32 fd, __u8 role)
@@ -353,8 +347,8 @@ static __always_inline int connected(__s32 fd, __u8 role)
 	return 0;
 }
 
-EXIT(accept) { return ctx->ret < 0 ? 0 : connected(ctx->ret, ROLE_SERVER); }
-EXIT(accept4) { return ctx->ret < 0 ? 0 : connected(ctx->ret, ROLE_SERVER); }
+SEC("tracepoint/syscalls/sys_exit")
+int exit_accept(struct sys_exit *ctx) { return ctx->ret < 0 ? 0 : connected(ctx->ret, ROLE_SERVER); }
 
 ENTER(connect)
 {

@@ -199,9 +199,7 @@ const (
 	SocketMapTargets             = "targets"
 	SocketMapThreads             = "threads"
 	SocketProgEnterConnect       = "enter_connect"
-	SocketProgEnterEpollPwait    = "enter_epoll_pwait"
-	SocketProgEnterEpollPwait2   = "enter_epoll_pwait2"
-	SocketProgEnterEpollWait     = "enter_epoll_wait"
+	SocketProgEnterLoopWait      = "enter_loop_wait"
 	SocketProgEnterRead          = "enter_read"
 	SocketProgEnterReadv         = "enter_readv"
 	SocketProgEnterRecvfrom      = "enter_recvfrom"
@@ -214,19 +212,9 @@ const (
 	SocketProgEnterWrite         = "enter_write"
 	SocketProgEnterWritev        = "enter_writev"
 	SocketProgExitAccept         = "exit_accept"
-	SocketProgExitAccept4        = "exit_accept4"
 	SocketProgExitConnect        = "exit_connect"
-	SocketProgExitRead           = "exit_read"
-	SocketProgExitReadv          = "exit_readv"
-	SocketProgExitRecvfrom       = "exit_recvfrom"
-	SocketProgExitRecvmmsg       = "exit_recvmmsg"
-	SocketProgExitRecvmsg        = "exit_recvmsg"
-	SocketProgExitSendfile64     = "exit_sendfile64"
-	SocketProgExitSendmmsg       = "exit_sendmmsg"
-	SocketProgExitSendmsg        = "exit_sendmsg"
-	SocketProgExitSendto         = "exit_sendto"
-	SocketProgExitWrite          = "exit_write"
-	SocketProgExitWritev         = "exit_writev"
+	SocketProgExitIo             = "exit_io"
+	SocketProgExitMmsg           = "exit_mmsg"
 	SocketProgProcessExec        = "process_exec"
 	SocketProgProcessExit        = "process_exit"
 	SocketProgProcessFork        = "process_fork"
@@ -283,39 +271,27 @@ type SocketSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SocketProgramSpecs struct {
-	EnterConnect     *ebpf.ProgramSpec `ebpf:"enter_connect"`
-	EnterEpollPwait  *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait"`
-	EnterEpollPwait2 *ebpf.ProgramSpec `ebpf:"enter_epoll_pwait2"`
-	EnterEpollWait   *ebpf.ProgramSpec `ebpf:"enter_epoll_wait"`
-	EnterRead        *ebpf.ProgramSpec `ebpf:"enter_read"`
-	EnterReadv       *ebpf.ProgramSpec `ebpf:"enter_readv"`
-	EnterRecvfrom    *ebpf.ProgramSpec `ebpf:"enter_recvfrom"`
-	EnterRecvmmsg    *ebpf.ProgramSpec `ebpf:"enter_recvmmsg"`
-	EnterRecvmsg     *ebpf.ProgramSpec `ebpf:"enter_recvmsg"`
-	EnterSendfile64  *ebpf.ProgramSpec `ebpf:"enter_sendfile64"`
-	EnterSendmmsg    *ebpf.ProgramSpec `ebpf:"enter_sendmmsg"`
-	EnterSendmsg     *ebpf.ProgramSpec `ebpf:"enter_sendmsg"`
-	EnterSendto      *ebpf.ProgramSpec `ebpf:"enter_sendto"`
-	EnterWrite       *ebpf.ProgramSpec `ebpf:"enter_write"`
-	EnterWritev      *ebpf.ProgramSpec `ebpf:"enter_writev"`
-	ExitAccept       *ebpf.ProgramSpec `ebpf:"exit_accept"`
-	ExitAccept4      *ebpf.ProgramSpec `ebpf:"exit_accept4"`
-	ExitConnect      *ebpf.ProgramSpec `ebpf:"exit_connect"`
-	ExitRead         *ebpf.ProgramSpec `ebpf:"exit_read"`
-	ExitReadv        *ebpf.ProgramSpec `ebpf:"exit_readv"`
-	ExitRecvfrom     *ebpf.ProgramSpec `ebpf:"exit_recvfrom"`
-	ExitRecvmmsg     *ebpf.ProgramSpec `ebpf:"exit_recvmmsg"`
-	ExitRecvmsg      *ebpf.ProgramSpec `ebpf:"exit_recvmsg"`
-	ExitSendfile64   *ebpf.ProgramSpec `ebpf:"exit_sendfile64"`
-	ExitSendmmsg     *ebpf.ProgramSpec `ebpf:"exit_sendmmsg"`
-	ExitSendmsg      *ebpf.ProgramSpec `ebpf:"exit_sendmsg"`
-	ExitSendto       *ebpf.ProgramSpec `ebpf:"exit_sendto"`
-	ExitWrite        *ebpf.ProgramSpec `ebpf:"exit_write"`
-	ExitWritev       *ebpf.ProgramSpec `ebpf:"exit_writev"`
-	ProcessExec      *ebpf.ProgramSpec `ebpf:"process_exec"`
-	ProcessExit      *ebpf.ProgramSpec `ebpf:"process_exit"`
-	ProcessFork      *ebpf.ProgramSpec `ebpf:"process_fork"`
-	SockState        *ebpf.ProgramSpec `ebpf:"sock_state"`
+	EnterConnect    *ebpf.ProgramSpec `ebpf:"enter_connect"`
+	EnterLoopWait   *ebpf.ProgramSpec `ebpf:"enter_loop_wait"`
+	EnterRead       *ebpf.ProgramSpec `ebpf:"enter_read"`
+	EnterReadv      *ebpf.ProgramSpec `ebpf:"enter_readv"`
+	EnterRecvfrom   *ebpf.ProgramSpec `ebpf:"enter_recvfrom"`
+	EnterRecvmmsg   *ebpf.ProgramSpec `ebpf:"enter_recvmmsg"`
+	EnterRecvmsg    *ebpf.ProgramSpec `ebpf:"enter_recvmsg"`
+	EnterSendfile64 *ebpf.ProgramSpec `ebpf:"enter_sendfile64"`
+	EnterSendmmsg   *ebpf.ProgramSpec `ebpf:"enter_sendmmsg"`
+	EnterSendmsg    *ebpf.ProgramSpec `ebpf:"enter_sendmsg"`
+	EnterSendto     *ebpf.ProgramSpec `ebpf:"enter_sendto"`
+	EnterWrite      *ebpf.ProgramSpec `ebpf:"enter_write"`
+	EnterWritev     *ebpf.ProgramSpec `ebpf:"enter_writev"`
+	ExitAccept      *ebpf.ProgramSpec `ebpf:"exit_accept"`
+	ExitConnect     *ebpf.ProgramSpec `ebpf:"exit_connect"`
+	ExitIo          *ebpf.ProgramSpec `ebpf:"exit_io"`
+	ExitMmsg        *ebpf.ProgramSpec `ebpf:"exit_mmsg"`
+	ProcessExec     *ebpf.ProgramSpec `ebpf:"process_exec"`
+	ProcessExit     *ebpf.ProgramSpec `ebpf:"process_exit"`
+	ProcessFork     *ebpf.ProgramSpec `ebpf:"process_fork"`
+	SockState       *ebpf.ProgramSpec `ebpf:"sock_state"`
 }
 
 // SocketMapSpecs contains maps before they are loaded into the kernel.
@@ -416,47 +392,33 @@ type SocketVariables struct {
 //
 // It can be passed to LoadSocketObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SocketPrograms struct {
-	EnterConnect     *ebpf.Program `ebpf:"enter_connect"`
-	EnterEpollPwait  *ebpf.Program `ebpf:"enter_epoll_pwait"`
-	EnterEpollPwait2 *ebpf.Program `ebpf:"enter_epoll_pwait2"`
-	EnterEpollWait   *ebpf.Program `ebpf:"enter_epoll_wait"`
-	EnterRead        *ebpf.Program `ebpf:"enter_read"`
-	EnterReadv       *ebpf.Program `ebpf:"enter_readv"`
-	EnterRecvfrom    *ebpf.Program `ebpf:"enter_recvfrom"`
-	EnterRecvmmsg    *ebpf.Program `ebpf:"enter_recvmmsg"`
-	EnterRecvmsg     *ebpf.Program `ebpf:"enter_recvmsg"`
-	EnterSendfile64  *ebpf.Program `ebpf:"enter_sendfile64"`
-	EnterSendmmsg    *ebpf.Program `ebpf:"enter_sendmmsg"`
-	EnterSendmsg     *ebpf.Program `ebpf:"enter_sendmsg"`
-	EnterSendto      *ebpf.Program `ebpf:"enter_sendto"`
-	EnterWrite       *ebpf.Program `ebpf:"enter_write"`
-	EnterWritev      *ebpf.Program `ebpf:"enter_writev"`
-	ExitAccept       *ebpf.Program `ebpf:"exit_accept"`
-	ExitAccept4      *ebpf.Program `ebpf:"exit_accept4"`
-	ExitConnect      *ebpf.Program `ebpf:"exit_connect"`
-	ExitRead         *ebpf.Program `ebpf:"exit_read"`
-	ExitReadv        *ebpf.Program `ebpf:"exit_readv"`
-	ExitRecvfrom     *ebpf.Program `ebpf:"exit_recvfrom"`
-	ExitRecvmmsg     *ebpf.Program `ebpf:"exit_recvmmsg"`
-	ExitRecvmsg      *ebpf.Program `ebpf:"exit_recvmsg"`
-	ExitSendfile64   *ebpf.Program `ebpf:"exit_sendfile64"`
-	ExitSendmmsg     *ebpf.Program `ebpf:"exit_sendmmsg"`
-	ExitSendmsg      *ebpf.Program `ebpf:"exit_sendmsg"`
-	ExitSendto       *ebpf.Program `ebpf:"exit_sendto"`
-	ExitWrite        *ebpf.Program `ebpf:"exit_write"`
-	ExitWritev       *ebpf.Program `ebpf:"exit_writev"`
-	ProcessExec      *ebpf.Program `ebpf:"process_exec"`
-	ProcessExit      *ebpf.Program `ebpf:"process_exit"`
-	ProcessFork      *ebpf.Program `ebpf:"process_fork"`
-	SockState        *ebpf.Program `ebpf:"sock_state"`
+	EnterConnect    *ebpf.Program `ebpf:"enter_connect"`
+	EnterLoopWait   *ebpf.Program `ebpf:"enter_loop_wait"`
+	EnterRead       *ebpf.Program `ebpf:"enter_read"`
+	EnterReadv      *ebpf.Program `ebpf:"enter_readv"`
+	EnterRecvfrom   *ebpf.Program `ebpf:"enter_recvfrom"`
+	EnterRecvmmsg   *ebpf.Program `ebpf:"enter_recvmmsg"`
+	EnterRecvmsg    *ebpf.Program `ebpf:"enter_recvmsg"`
+	EnterSendfile64 *ebpf.Program `ebpf:"enter_sendfile64"`
+	EnterSendmmsg   *ebpf.Program `ebpf:"enter_sendmmsg"`
+	EnterSendmsg    *ebpf.Program `ebpf:"enter_sendmsg"`
+	EnterSendto     *ebpf.Program `ebpf:"enter_sendto"`
+	EnterWrite      *ebpf.Program `ebpf:"enter_write"`
+	EnterWritev     *ebpf.Program `ebpf:"enter_writev"`
+	ExitAccept      *ebpf.Program `ebpf:"exit_accept"`
+	ExitConnect     *ebpf.Program `ebpf:"exit_connect"`
+	ExitIo          *ebpf.Program `ebpf:"exit_io"`
+	ExitMmsg        *ebpf.Program `ebpf:"exit_mmsg"`
+	ProcessExec     *ebpf.Program `ebpf:"process_exec"`
+	ProcessExit     *ebpf.Program `ebpf:"process_exit"`
+	ProcessFork     *ebpf.Program `ebpf:"process_fork"`
+	SockState       *ebpf.Program `ebpf:"sock_state"`
 }
 
 func (p *SocketPrograms) Close() error {
 	return _SocketClose(
 		p.EnterConnect,
-		p.EnterEpollPwait,
-		p.EnterEpollPwait2,
-		p.EnterEpollWait,
+		p.EnterLoopWait,
 		p.EnterRead,
 		p.EnterReadv,
 		p.EnterRecvfrom,
@@ -469,19 +431,9 @@ func (p *SocketPrograms) Close() error {
 		p.EnterWrite,
 		p.EnterWritev,
 		p.ExitAccept,
-		p.ExitAccept4,
 		p.ExitConnect,
-		p.ExitRead,
-		p.ExitReadv,
-		p.ExitRecvfrom,
-		p.ExitRecvmmsg,
-		p.ExitRecvmsg,
-		p.ExitSendfile64,
-		p.ExitSendmmsg,
-		p.ExitSendmsg,
-		p.ExitSendto,
-		p.ExitWrite,
-		p.ExitWritev,
+		p.ExitIo,
+		p.ExitMmsg,
 		p.ProcessExec,
 		p.ProcessExit,
 		p.ProcessFork,

@@ -22,36 +22,45 @@ func (h hook) String() string {
 	return "tracepoint/" + h.group + "/" + h.name
 }
 
-// hooks are attached in this order, and detached in reverse.
+// hooks are attached in this order, and detached in reverse. A program may sit on several.
 var hooks = func() []hook {
 	rows := []hook{
 		{program: "process_exit", name: "sched_process_exit", required: true},
 		{program: "process_fork", name: "sched_process_fork", required: true},
 		{program: "process_exec", name: "sched_process_exec", required: true},
 		{program: "sock_state", name: "inet_sock_set_state", required: true},
-		syscall("enter", "connect", true, ""),
-		syscall("exit", "connect", true, ""),
-		syscall("exit", "accept", false, "connections taken with accept(2) count as older than the collector"),
-		syscall("exit", "accept4", true, ""),
-		syscall("enter", "epoll_wait", false, "event loops that use epoll_wait(2) are taken for blocking threads"),
-		syscall("enter", "epoll_pwait", true, ""),
-		syscall("enter", "epoll_pwait2", false, "event loops that use epoll_pwait2(2) are taken for blocking threads"),
+		enter("connect", true, ""),
+		exit("connect", "exit_connect", true, ""),
+		exit("accept", "exit_accept", false, "connections taken with accept(2) count as older than the collector"),
+		exit("accept4", "exit_accept", true, ""),
 	}
+	for name, required := range map[string]bool{"epoll_wait": false, "epoll_pwait": true, "epoll_pwait2": false} {
+		rows = append(rows, hook{
+			program: "enter_loop_wait", group: "syscalls", name: "sys_enter_" + name, required: required,
+			without: "event loops that wait with " + name + "(2) are taken for blocking threads",
+		})
+	}
+	// Each exit before its entry: a call that is seen to begin is seen to end.
 	for _, name := range []string{
-		"read", "write", "readv", "writev", "recvfrom", "sendto", "recvmsg", "sendmsg", "recvmmsg", "sendmmsg",
+		"read", "write", "readv", "writev", "recvfrom", "sendto", "recvmsg", "sendmsg",
 	} {
-		rows = append(rows, syscall("exit", name, true, ""), syscall("enter", name, true, ""))
+		rows = append(rows, exit(name, "exit_io", true, ""), enter(name, true, ""))
 	}
-	return append(rows,
-		syscall("exit", "sendfile64", false, "bytes sent by sendfile(2) show up as gaps"),
-		syscall("enter", "sendfile64", false, "bytes sent by sendfile(2) show up as gaps"))
+	for _, name := range []string{"recvmmsg", "sendmmsg"} {
+		rows = append(rows, exit(name, "exit_mmsg", true, ""), enter(name, true, ""))
+	}
+	const sendfile = "bytes sent by sendfile(2) show up as gaps"
+	return append(rows, exit("sendfile64", "exit_io", false, sendfile), enter("sendfile64", false, sendfile))
 }()
 
-func syscall(side, name string, required bool, without string) hook {
+func enter(name string, required bool, without string) hook {
 	return hook{
-		program: side + "_" + name, group: "syscalls", name: "sys_" + side + "_" + name,
-		required: required, without: without,
+		program: "enter_" + name, group: "syscalls", name: "sys_enter_" + name, required: required, without: without,
 	}
+}
+
+func exit(name, program string, required bool, without string) hook {
+	return hook{program: program, group: "syscalls", name: "sys_exit_" + name, required: required, without: without}
 }
 
 // goSites are the programs of the Go probe sites.
@@ -63,21 +72,14 @@ func (t *Tracer) program(name string) (*ebpf.Program, error) {
 	byName := map[string]*ebpf.Program{
 		"process_exit": p.ProcessExit, "process_fork": p.ProcessFork, "process_exec": p.ProcessExec,
 		"sock_state":    p.SockState,
-		"enter_connect": p.EnterConnect, "exit_connect": p.ExitConnect,
-		"exit_accept": p.ExitAccept, "exit_accept4": p.ExitAccept4,
-		"enter_epoll_wait": p.EnterEpollWait, "enter_epoll_pwait": p.EnterEpollPwait,
-		"enter_epoll_pwait2": p.EnterEpollPwait2,
-		"enter_read":         p.EnterRead, "exit_read": p.ExitRead,
-		"enter_write": p.EnterWrite, "exit_write": p.ExitWrite,
-		"enter_readv": p.EnterReadv, "exit_readv": p.ExitReadv,
-		"enter_writev": p.EnterWritev, "exit_writev": p.ExitWritev,
-		"enter_recvfrom": p.EnterRecvfrom, "exit_recvfrom": p.ExitRecvfrom,
-		"enter_sendto": p.EnterSendto, "exit_sendto": p.ExitSendto,
-		"enter_recvmsg": p.EnterRecvmsg, "exit_recvmsg": p.ExitRecvmsg,
-		"enter_sendmsg": p.EnterSendmsg, "exit_sendmsg": p.ExitSendmsg,
-		"enter_recvmmsg": p.EnterRecvmmsg, "exit_recvmmsg": p.ExitRecvmmsg,
-		"enter_sendmmsg": p.EnterSendmmsg, "exit_sendmmsg": p.ExitSendmmsg,
-		"enter_sendfile64": p.EnterSendfile64, "exit_sendfile64": p.ExitSendfile64,
+		"enter_connect": p.EnterConnect, "exit_connect": p.ExitConnect, "exit_accept": p.ExitAccept,
+		"enter_loop_wait": p.EnterLoopWait, "exit_io": p.ExitIo, "exit_mmsg": p.ExitMmsg,
+		"enter_read": p.EnterRead, "enter_write": p.EnterWrite,
+		"enter_readv": p.EnterReadv, "enter_writev": p.EnterWritev,
+		"enter_recvfrom": p.EnterRecvfrom, "enter_sendto": p.EnterSendto,
+		"enter_recvmsg": p.EnterRecvmsg, "enter_sendmsg": p.EnterSendmsg,
+		"enter_recvmmsg": p.EnterRecvmmsg, "enter_sendmmsg": p.EnterSendmmsg,
+		"enter_sendfile64": p.EnterSendfile64,
 	}
 	if found := byName[name]; found != nil {
 		return found, nil

@@ -211,7 +211,7 @@ func TestKernelHooks(t *testing.T) {
 			attached++
 		}
 		for _, h := range hooks {
-			if h.program == s.Program && h.required {
+			if h.String() == s.Hook && h.required {
 				require.Equal(t, Attached, s.State, s.Program)
 			}
 		}

@@ -10,7 +10,10 @@ import (
 )
 
 // PortRange is a range of TCP ports, both ends included. Last 0 means First alone.
-type PortRange struct{ First, Last int }
+type PortRange struct {
+	First int `mapstructure:"first"`
+	Last  int `mapstructure:"last"`
+}
 
 // String is the form that UnmarshalText reads.
 func (r PortRange) String() string {

@@ -277,7 +277,7 @@ func oracleSelector(s Selector, p *Process, ports portFacts) (certainly, possibl
 func TestExclusionAlwaysWins(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 7))
 	selections, exclusions := 0, 0
-	for range 20000 {
+	for range 6000 {
 		rules := Rules{All: r.IntN(4) == 0}
 		if !rules.All {
 			for range 1 + r.IntN(3) {
@@ -327,6 +327,6 @@ func TestExclusionAlwaysWins(t *testing.T) {
 			exclusions++
 		}
 	}
-	assert.Greater(t, selections, 1000)
-	assert.Greater(t, exclusions, 1000)
+	assert.Greater(t, selections, 500)
+	assert.Greater(t, exclusions, 500)
 }

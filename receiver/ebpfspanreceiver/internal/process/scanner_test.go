@@ -419,6 +419,47 @@ os.execve("/bin/sleep", ["sleep", "60"], env)
 	}, r.take(), "found without an event")
 }
 
+// TestRealTitle: Perl writes $0 over its environment, as setproctitle does.
+func TestRealTitle(t *testing.T) {
+	perl, err := exec.LookPath("perl")
+	if err != nil {
+		t.Skip("perl is not installed")
+	}
+	script := filepath.Join(t.TempDir(), "mill.pl")
+	require.NoError(t, os.WriteFile(script, []byte(`
+$| = 1;
+<STDIN>;
+$0 = "mill: worker process " . ("x" x 4096);
+my $child = fork();
+if (!$child) { sleep 60; exit }
+print "$child\n";
+<STDIN>;
+kill 9, $child;
+`), 0o644))
+	env := tag(t)
+	cmd := withEnv(exec.Command(perl, script), env, "OTEL_SERVICE_NAME=mill")
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	pid := start(t, cmd)
+	awaitExec(t, pid, "perl")
+	s, r := newScanner(t, Options{Rules: includeEnv(env)})
+	s.Consider(pid, WhyExec)
+	_, err = io.WriteString(in, "title\n")
+	require.NoError(t, err)
+	var child int
+	_, err = fmt.Fscan(out, &child)
+	require.NoError(t, err)
+	s.Consider(pid, WhyListen)
+	s.Consider(child, WhyFork)
+	assert.Equal(t, []string{fmt.Sprintf("+%d mill", pid), fmt.Sprintf("+%d mill", child)}, r.take())
+	assert.EqualValues(t, 2, s.Counters().Get(EnvironOverwritten))
+	_, err = io.WriteString(in, "end\n")
+	require.NoError(t, err)
+	_, _ = io.Copy(io.Discard, out)
+}
+
 func TestRealListener(t *testing.T) {
 	cmd := withEnv(exec.Command("/proc/self/exe"), roleVariable+"=listen")
 	in, err := cmd.StdinPipe()

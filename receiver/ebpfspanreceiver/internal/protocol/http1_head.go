@@ -45,7 +45,7 @@ func validFirstLine(dir Direction, line []byte) bool {
 		return false
 	}
 	if dir == Response {
-		return len(line) >= len(statusLineShape) && detectStatusLine(append(line[:len(line):len(line)], '\n')) == Yes
+		return len(line) >= len(statusLineShape) && detectStatusLine(line) != No
 	}
 	method, target, version, ok := splitRequestLine(line)
 	return ok && isToken(method) && len(target) > 0 && validVersion(version)
@@ -236,10 +236,8 @@ func requestID(b []byte) string {
 }
 
 func responseMessage(h *head, f *headerFields, version []byte) *Message {
-	m := &Message{
-		Attributes: make([]Attr, 0, 4),
-		RequestID:  requestID(f.requestID),
-	}
+	m := newMessage()
+	m.RequestID = requestID(f.requestID)
 	m.Attributes = append(m.Attributes, Int("http.response.status_code", int64(h.status)))
 	if string(version) != "1.1" {
 		m.Attributes = append(m.Attributes, String("network.protocol.version", string(version)))
@@ -266,8 +264,9 @@ func requestMessage(h *head, f *headerFields, method, target, version []byte, op
 	if !ok {
 		return nil
 	}
-	m := &Message{Name: h.method, Context: f.propagation.context(), RequestID: requestID(f.requestID)}
-	m.Attributes = append(make([]Attr, 0, 8), String("http.request.method", h.method))
+	m := newLargeMessage()
+	m.Name, m.Context, m.RequestID = h.method, f.propagation.context(), requestID(f.requestID)
+	m.Attributes = append(m.Attributes, String("http.request.method", h.method))
 	if h.method == "_OTHER" {
 		m.Name = "HTTP"
 		m.Attributes = append(m.Attributes, String("http.request.method_original", string(method)))

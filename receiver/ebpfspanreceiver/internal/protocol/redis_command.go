@@ -405,8 +405,9 @@ func (c *command) message(name, sub string, namespace int) *Message {
 	if sub != "" {
 		operation = name + " " + sub
 	}
-	m := &Message{Name: operation}
-	m.Attributes = append(make([]Attr, 0, 4),
+	m := newMessage()
+	m.Name = operation
+	m.Attributes = append(m.Attributes,
 		String("db.system.name", "redis"),
 		String("db.operation.name", operation),
 		String("db.query.text", c.queryText(name, operation)))

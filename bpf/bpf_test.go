@@ -1,0 +1,82 @@
+package bpf
+
+import (
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/stretchr/testify/require"
+)
+
+// TestLayout compares the Go types with the C structures, from the type information in the object.
+func TestLayout(t *testing.T) {
+	spec, err := LoadSocket()
+	require.NoError(t, err)
+	for name, value := range map[string]any{
+		"data_event": SocketDataEvent{}, "conn_event": SocketConnEvent{},
+		"evidence_event": SocketEvidenceEvent{}, "process_event": SocketProcessEvent{},
+		"target": SocketTarget{}, "listen_port": SocketListenPort{},
+	} {
+		var c *btf.Struct
+		require.NoError(t, spec.Types.TypeByName(name, &c))
+		goType := reflect.TypeOf(value)
+		require.EqualValues(t, c.Size, goType.Size(), name)
+		fields := map[string]uintptr{}
+		covered := uintptr(0)
+		for i := range goType.NumField() {
+			f := goType.Field(i)
+			fields[strings.ToLower(f.Name)] = f.Offset
+			covered += f.Type.Size()
+		}
+		require.EqualValues(t, c.Size, covered, "%s has padding that event.h does not name", name)
+		for _, m := range c.Members {
+			offset, ok := fields[strings.ReplaceAll(m.Name, "_", "")]
+			require.True(t, ok, "%s.%s", name, m.Name)
+			require.EqualValues(t, m.Offset.Bytes(), offset, "%s.%s", name, m.Name)
+		}
+	}
+}
+
+// TestLossReasons: enum loss counts up from 0 and ends with LOSS_MAX, and the map has room for it.
+func TestLossReasons(t *testing.T) {
+	spec, err := LoadSocket()
+	require.NoError(t, err)
+	var e *btf.Enum
+	require.NoError(t, spec.Types.TypeByName("loss", &e))
+	for i, v := range e.Values {
+		require.EqualValues(t, i, v.Value, v.Name)
+	}
+	require.Equal(t, "LOSS_MAX", e.Values[len(e.Values)-1].Name)
+	require.EqualValues(t, len(e.Values)-1, spec.Maps["losses"].MaxEntries)
+}
+
+// TestKernelLoads: the verifier of this kernel takes every program.
+func TestKernelLoads(t *testing.T) {
+	if os.Geteuid() != 0 {
+		if os.Getenv("REQUIRE_BPF") == "1" {
+			t.Fatal("REQUIRE_BPF=1 but the test does not run as root")
+		}
+		t.Skip("needs root to load BPF programs")
+	}
+	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){"socket": LoadSocket, "goroutine": LoadGoroutine} {
+		spec, err := load()
+		require.NoError(t, err)
+		c, err := ebpf.NewCollection(spec)
+		var refused *ebpf.VerifierError
+		if err != nil {
+			require.NotErrorAs(t, err, &refused, "%s: %+v", name, err)
+		}
+		require.NoError(t, err, name)
+		require.NotEmpty(t, c.Programs)
+		for prog, p := range c.Programs {
+			info, err := p.Info()
+			require.NoError(t, err)
+			n, _ := info.VerifiedInstructions()
+			t.Logf("%s/%s: %d instructions verified", name, prog, n)
+		}
+		c.Close()
+	}
+}
