@@ -22,8 +22,6 @@ type httpSide struct {
 	state httpState
 	// sought: the message under way was found by its looks, not by following the one before.
 	sought bool
-	// interim: a 1xx response has been seen, its final response has not.
-	interim bool
 	// expects: the request says Expect: 100-continue, and none of its body has come yet.
 	expects bool
 	// chunkedBody: the body is chunked, which helps to see the end of one with a gap.
@@ -225,12 +223,8 @@ func (s *http1) startMessage(side *httpSide) {
 	side.expects, side.chunkedBody = false, false
 	if side.dir == Response {
 		switch {
-		case side.interim && (side.begun || side.muted):
-			if side.begun {
-				side.begin()
-			}
 		case s.order.waiting() > 0:
-			side.begin()
+			side.begin() // for the second time after an interim response
 		case s.order.lost:
 			side.mute(NotCaptured)
 		default:
@@ -251,8 +245,7 @@ func (s *http1) startMessage(side *httpSide) {
 	}
 	if s.order.waiting() == 1 && (answer.muted || answer.state == httpSeek) {
 		// Whatever the response direction was in the middle of is over.
-		answer.muted, answer.interim = false, false
-		answer.state = httpSeek
+		answer.muted, answer.state = false, httpSeek
 	}
 	s.current = s.order.next - 1
 	side.begin()
@@ -378,11 +371,9 @@ func (s *http1) remember(h *head) {
 func (s *http1) responseComplete(side *httpSide, h *head) bool {
 	if h.status < 200 && h.status != 101 {
 		// Interim (RFC 9110 section 15.2): the final response will replace it.
-		side.interim = true
 		side.state = httpBoundary
 		return true
 	}
-	side.interim = false
 	kind := kindOther
 	if p := s.order.at(s.order.first); p != nil && side.begun {
 		kind = p.kind
@@ -448,7 +439,6 @@ func (s *http1) endMessage(side *httpSide, how Completion) {
 		}
 		s.order.pop()
 	}
-	side.interim = false
 	side.end(how)
 }
 
@@ -456,7 +446,7 @@ func (s *http1) endMessage(side *httpSide, how Completion) {
 func (s *http1) giveUp(side *httpSide, rest int, why Reason) {
 	side.blame(why)
 	side.take(rest)
-	side.state, side.buf, side.interim = httpSeek, nil, false
+	side.state, side.buf = httpSeek, nil
 	s.drop(side, why)
 }
 
