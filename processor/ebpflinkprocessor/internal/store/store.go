@@ -233,9 +233,13 @@ func (s *Store) Release(deps []Departure) error {
 	for _, d := range deps {
 		var err error
 		if d.Last {
-			err = w.Delete(batchKey(d.Seq))
+			// Marks first: left behind by a crash, they would name spans of a later batch
+			// with the same number as gone.
 			for n := uint64(0); n < d.Turn && err == nil; n++ {
 				err = w.Delete(marksKey(d.Seq, n))
+			}
+			if err == nil {
+				err = w.Delete(batchKey(d.Seq))
 			}
 		} else {
 			err = w.Set(marksKey(d.Seq, d.Turn), encodeMarks(d.Marks))
