@@ -129,3 +129,15 @@ func process(exe string, env []string, facts ...string) fixture {
 }
 
 var testHost = Host{ID: "3f1f0a6e9d0c4b7e8a5d2c1b0a998877", Name: "node-1", BootID: "0e996cb1-9747-4532-96d8-f4576ddf1d78"}
+
+// needs skips a test that cannot run here, or fails it where everything has to run.
+func needs(t testing.TB, ok bool, what string) {
+	t.Helper()
+	switch {
+	case ok:
+	case os.Getenv("REQUIRE_BPF") == "1":
+		t.Fatalf("needs %s, and REQUIRE_BPF=1 forbids to skip", what)
+	default:
+		t.Skipf("needs %s", what)
+	}
+}

@@ -66,10 +66,17 @@ func openProc(root string, pid int) (procDir, error) {
 func (d procDir) close() { _ = unix.Close(d.fd) }
 
 // fault turns the kernel's ways of saying that a process has ended into ErrGone and names the file
-// in anything else.
+// in anything else. Reading says ESRCH; opening says ENOENT (proc_pident_lookup, fs/proc/base.c), of
+// files that every process has on every kernel.
 func (d procDir) fault(name string, err error) error {
-	if errors.Is(err, unix.ESRCH) || (name == "" && errors.Is(err, unix.ENOENT)) {
+	switch {
+	case errors.Is(err, unix.ESRCH):
 		return ErrGone
+	case errors.Is(err, unix.ENOENT):
+		switch name {
+		case "", "stat", "status", "environ", "cmdline", "mountinfo", "fd", "net/tcp":
+			return ErrGone
+		}
 	}
 	return &fs.PathError{Op: "read", Path: filepath.Join(d.root, strconv.Itoa(d.pid), name), Err: err}
 }

@@ -38,6 +38,22 @@ func (r *PortRange) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// ParsePort reads a port as YAML gives it, a number or a text such as "8000-8999". Whether the
+// numbers are ports is for Validate to say.
+func ParsePort(v any) (PortRange, error) {
+	switch v := v.(type) {
+	case int:
+		return PortRange{First: v, Last: v}, nil
+	case int64:
+		return PortRange{First: int(v), Last: int(v)}, nil
+	case string:
+		var r PortRange
+		err := r.UnmarshalText([]byte(v))
+		return r, err
+	}
+	return PortRange{}, fmt.Errorf("%v is not a port: write 8080 or 8000-8999", v)
+}
+
 func (r PortRange) normal() PortRange {
 	if r.Last == 0 {
 		r.Last = r.First
@@ -59,8 +75,9 @@ type Selector struct {
 	Env []string `mapstructure:"env"`
 	// PIDs are process ids as /proc shows them.
 	PIDs []int `mapstructure:"pids"`
-	// Ports are TCP ports that the process listens on.
-	Ports []PortRange `mapstructure:"open_ports"`
+	// Ports are TCP ports that the process listens on. YAML has numbers and texts here, which ParsePort
+	// reads; a configuration decoder alone does not.
+	Ports []PortRange `mapstructure:"-"`
 	// CGroup holds globs on the path of the cgroup or of one above it.
 	CGroup []string `mapstructure:"cgroup"`
 	// Container holds globs on the container id, or at least 12 of its first characters.

@@ -78,6 +78,15 @@ func TestPortRangeText(t *testing.T) {
 		require.NoError(t, again.UnmarshalText([]byte(r.String())))
 		assert.Equal(t, r, again)
 	}
+	for in, want := range map[any]PortRange{8080: {8080, 8080}, int64(1): {1, 1}, "5-6": {5, 6}} {
+		got, err := ParsePort(in)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	}
+	for _, in := range []any{nil, true, 1.5, "x"} {
+		_, err := ParsePort(in)
+		assert.ErrorContains(t, err, "is not a port")
+	}
 	for _, in := range []string{"", "http", "1-", "-1", "1-2-3", "0x50"} {
 		var r PortRange
 		assert.ErrorContains(t, r.UnmarshalText([]byte(in)), "is not a port", in)

@@ -25,7 +25,10 @@ import (
 )
 
 // roleVariable makes the test binary a process to be discovered instead.
-const roleVariable = "EBPF_PROCESS_TEST_ROLE"
+const (
+	roleVariable    = "EBPF_PROCESS_TEST_ROLE"
+	addressVariable = "EBPF_PROCESS_TEST_ADDRESS"
+)
 
 func TestMain(m *testing.M) {
 	switch os.Getenv(roleVariable) {
@@ -38,7 +41,7 @@ func TestMain(m *testing.M) {
 		if _, err := in.ReadString('\n'); err != nil {
 			os.Exit(0)
 		}
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		l, err := net.Listen("tcp4", os.Getenv(addressVariable))
 		if err != nil {
 			fmt.Println(err)
 			os.Exit(1)
@@ -361,9 +364,7 @@ func TestRealProcesses(t *testing.T) {
 
 func TestRealExecForkAndThreads(t *testing.T) {
 	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("python3 is not installed")
-	}
+	needs(t, err == nil, "python3")
 	dir := filepath.Join(t.TempDir(), "basket")
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	script := filepath.Join(dir, "main.py")
@@ -422,9 +423,7 @@ os.execve("/bin/sleep", ["sleep", "60"], env)
 // TestRealTitle: Perl writes $0 over its environment, as setproctitle does.
 func TestRealTitle(t *testing.T) {
 	perl, err := exec.LookPath("perl")
-	if err != nil {
-		t.Skip("perl is not installed")
-	}
+	needs(t, err == nil, "perl")
 	script := filepath.Join(t.TempDir(), "mill.pl")
 	require.NoError(t, os.WriteFile(script, []byte(`
 $| = 1;
@@ -460,25 +459,49 @@ kill 9, $child;
 	_, _ = io.Copy(io.Discard, out)
 }
 
-func TestRealListener(t *testing.T) {
-	cmd := withEnv(exec.Command("/proc/self/exe"), roleVariable+"=listen")
+// startListener starts this binary as a process that listens, and returns its id and port.
+func startListener(t *testing.T, address string, attr *syscall.SysProcAttr) (pid, port int) {
+	t.Helper()
+	cmd := withEnv(exec.Command("/proc/self/exe"), roleVariable+"=listen", addressVariable+"="+address)
+	cmd.SysProcAttr = attr
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
-	pipe, err := cmd.StdoutPipe()
+	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
-	pid := start(t, cmd)
-	out := bufio.NewReader(pipe)
-	_, err = out.ReadString('\n')
-	require.NoError(t, err)
-
-	reader := NewReader("/proc", testHost)
+	pid = start(t, cmd)
 	_, err = io.WriteString(in, "listen\n")
 	require.NoError(t, err)
-	line, err := out.ReadString('\n')
+	var ready string
+	_, err = fmt.Fscan(out, &ready, &port)
 	require.NoError(t, err)
-	port, err := strconv.Atoi(strings.TrimSpace(line))
-	require.NoError(t, err)
+	return pid, port
+}
 
+// TestRealNamespaces: a process in a network, mount and pid namespace of its own.
+func TestRealNamespaces(t *testing.T) {
+	needs(t, os.Getuid() == 0, "root, to make namespaces")
+	// Without interfaces there is nobody to connect: 0.0.0.0 is as good as loopback, which is down.
+	pid, port := startListener(t, "0.0.0.0:0", &syscall.SysProcAttr{
+		Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS | syscall.CLONE_NEWPID,
+	})
+	s, r := newScanner(t, Options{Rules: Rules{
+		Include: []Selector{{Ports: []PortRange{{First: port}}, PIDs: []int{pid}}},
+	}})
+	s.Consider(pid, WhyListen)
+	require.Len(t, r.take(), 1)
+	p := s.Lookup(pid)
+	own, err := s.Reader().Describe(os.Getpid())
+	require.NoError(t, err)
+	assert.NotEqual(t, own.NetNS, p.NetNS)
+	ports, err := s.Reader().Listening(pid)
+	require.NoError(t, err)
+	require.Len(t, ports, 1, "its own network namespace, not the machine's")
+	assert.Equal(t, "0.0.0.0:"+strconv.Itoa(port), ports[0].Addr.String())
+}
+
+func TestRealListener(t *testing.T) {
+	pid, port := startListener(t, "127.0.0.1:0", nil)
+	reader := NewReader("/proc", testHost)
 	ports, err := reader.Listening(pid)
 	require.NoError(t, err)
 	n := slices.IndexFunc(ports, func(p Port) bool { return p.Addr.String() == "127.0.0.1:"+strconv.Itoa(port) })
@@ -526,9 +549,7 @@ func TestRealDeletedExecutable(t *testing.T) {
 
 // TestDenied: a process that may not be read is described as far as it goes, and counted.
 func TestDenied(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("needs root to start a process of another user")
-	}
+	needs(t, os.Getuid() == 0, "root, to start a process of another user")
 	exe := filepath.Join(t.TempDir(), "process.test")
 	b, err := os.ReadFile("/proc/self/exe")
 	require.NoError(t, err)
