@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 )
 
 // Config of the receiver. README.md describes each option.
 type Config struct {
-	Discovery process.Rules `mapstructure:"discovery"`
+	Discovery DiscoveryConfig `mapstructure:"discovery"`
 
 	PayloadSize    int           `mapstructure:"payload_size"`
 	RingBufferSize int           `mapstructure:"ring_buffer_size"`
@@ -57,15 +55,6 @@ func (c *Config) Validate() error {
 	if c.PendingAfter != 0 {
 		between("pending_after", c.PendingAfter, time.Second, time.Hour)
 	}
-	rules := c.rules()
-	return errors.Join(append(errs, rules.Validate())...)
-}
-
-// rules are the configured ones, or the default: processes that name themselves a service.
-func (c *Config) rules() process.Rules {
-	rules := c.Discovery
-	if len(rules.Include) == 0 && !rules.All {
-		rules.Include = process.DefaultRules().Include
-	}
-	return rules
+	_, err := c.Discovery.rules()
+	return errors.Join(append(errs, err)...)
 }

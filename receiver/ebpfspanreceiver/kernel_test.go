@@ -22,7 +22,6 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/metadata"
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 )
 
 // needBPF skips for ordinary users and fails where REQUIRE_BPF=1 promises that BPF works.
@@ -155,7 +154,7 @@ func TestKernelGoHTTP(t *testing.T) {
 	}
 	get("before") // connections that are older than the receiver
 	sink := startReceiver(t, func(c *Config) {
-		c.Discovery.Include = []process.Selector{{PIDs: []int{pid}}}
+		c.Discovery.Include = []SelectorConfig{{PIDs: []int{pid}}}
 		c.Hold = time.Second
 	})
 	const requests = 20

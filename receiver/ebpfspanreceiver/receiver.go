@@ -116,8 +116,12 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 		return err
 	}
 	r.golang = newGolang(r.tracer, r.log, &r.counts.golang)
+	rules, err := r.config.Discovery.rules()
+	if err != nil {
+		return err
+	}
 	if r.scanner, err = process.NewScanner(process.Options{
-		Rules: r.config.rules(), Host: r.host, Selected: r.selected, Deselected: r.deselected,
+		Rules: rules, Host: r.host, Selected: r.selected, Deselected: r.deselected,
 	}); err != nil {
 		return err
 	}
