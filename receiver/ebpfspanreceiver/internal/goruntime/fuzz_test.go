@@ -32,17 +32,20 @@ func (e *edited) ReadAt(b []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// FuzzInspect damages a real executable: each 6 bytes of the input say where
-// (u32, counted from one of the places that matter) and what (a place, a byte).
-// Whatever comes out must be an error of a known kind, or sites inside the file.
-func FuzzInspect(f *testing.F) {
-	path := build(f, goTool(f), variant{env: []string{"CGO_ENABLED=0"}})
+// target is an executable to damage and the places in it that matter.
+type target struct {
+	base   []byte
+	places []int64
+}
+
+func newTarget(f *testing.F, arch string) target {
+	// Uncompressed debug information, so that damage reaches the reader behind zlib.
+	path := build(f, goTool(f), variant{args: []string{"-ldflags=-compressdwarf=false"}, env: []string{"CGO_ENABLED=0", "GOARCH=" + arch}})
 	base, err := os.ReadFile(path)
 	if err != nil {
 		f.Fatal(err)
 	}
-	src := &edited{base: base}
-	im, err := openImage(src, int64(len(base)))
+	im, err := openImage(&edited{base: base}, int64(len(base)))
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -53,26 +56,49 @@ func FuzzInspect(f *testing.F) {
 	if err := table.load([]string{fnNewproc1, fnSystemstack, fnSend, fnSpawn}, nil); err != nil {
 		f.Fatal(err)
 	}
-	code := func(name string) int64 {
-		off, ok := im.fileOffset(table.bodiesBase(f)+table.functions[name][0].entry, 1)
+	text, err := table.findBase()
+	if err != nil {
+		f.Fatal(err)
+	}
+	tg := target{base: base, places: []int64{0, 64, int64(table.funcs.off), int64(binary.LittleEndian.Uint64(base[40:]))}}
+	for _, name := range []string{".gopclntab", ".go.buildinfo", ".debug_info", ".debug_abbrev"} {
+		s, ok := im.section(name)
+		if !ok {
+			f.Fatalf("no section %s", name)
+		}
+		tg.places = append(tg.places, int64(s.off))
+	}
+	for _, name := range []string{fnNewproc1, fnSystemstack, fnSend, fnSpawn} {
+		off, ok := im.fileOffset(text+table.functions[name][0].entry, 1)
 		if !ok {
 			f.Fatalf("%s is not in the file", name)
 		}
-		return int64(off)
+		tg.places = append(tg.places, int64(off))
 	}
-	header, _ := im.section(".gopclntab")
-	info, _ := im.section(".go.buildinfo")
-	debug, _ := im.section(".debug_info")
-	shoff := int64(binary.LittleEndian.Uint64(base[40:]))
-	places := []int64{0, 64, int64(header.off), int64(table.funcs.off), int64(info.off), shoff, int64(debug.off), code(fnNewproc1), code(fnSystemstack), code(fnSend), code(fnSpawn)}
+	return tg
+}
 
-	f.Add([]byte{}, uint32(0))
-	for p := range places {
-		f.Add([]byte{4, 0, 0, 0, byte(p), 0xff, 9, 0, 0, 0, byte(p), 0x7f}, uint32(0))
+// FuzzInspect damages a real executable: each 6 bytes of the input say where
+// (u32, counted from one of the places that matter) and what (a place, a byte).
+// Whatever comes out must be an error of a known kind, or sites inside the file.
+func FuzzInspect(f *testing.F) {
+	targets := []target{newTarget(f, "amd64"), newTarget(f, "arm64")}
+	for arch := range targets {
+		arm := arch == 1
+		f.Add([]byte{}, uint32(0), arm)
+		for p := range targets[arch].places {
+			f.Add([]byte{4, 0, 0, 0, byte(p), 0xff, 9, 0, 0, 0, byte(p), 0x7f}, uint32(0), arm)
+		}
+		f.Add([]byte{60, 0, 0, 0, 0, 0, 61, 0, 0, 0, 0, 0}, uint32(0), arm) // no section headers
+		f.Add([]byte{}, uint32(1<<16), arm)                                 // cut short
+		// systemstack is not understood: debug information is read.
+		f.Add([]byte{10, 0, 0, 0, 9, 0xcc, 11, 0, 0, 0, 9, 0xcc, 12, 0, 0, 0, 9, 0xcc, 13, 0, 0, 0, 9, 0xcc, 40, 0, 0, 0, 6, 1}, uint32(0), arm)
 	}
-	f.Add([]byte{60, 0, 0, 0, 0, 0, 61, 0, 0, 0, 0, 0}, uint32(0)) // no section headers
-	f.Add([]byte{}, uint32(1<<16))                                 // cut short
-	f.Fuzz(func(t *testing.T, script []byte, cut uint32) {
+	f.Fuzz(func(t *testing.T, script []byte, cut uint32, arm bool) {
+		base, places := targets[0].base, targets[0].places
+		if arm {
+			base, places = targets[1].base, targets[1].places
+		}
 		if len(script) > 6*64 {
 			return
 		}
@@ -109,16 +135,8 @@ func FuzzInspect(f *testing.F) {
 		if len(info.Sites)+len(info.Missing) < 3 {
 			t.Errorf("%d sites and %d missing do not cover the three kinds", len(info.Sites), len(info.Missing))
 		}
-		if info.TLSKnown && (info.TLSOffset > -8 || info.TLSOffset < -(1<<21)) {
+		if info.Arch == AMD64 && info.TLSKnown && (info.TLSOffset > -8 || info.TLSOffset < -(1<<21)) {
 			t.Errorf("TLS offset %d", info.TLSOffset)
 		}
 	})
-}
-
-func (t *funcTable) bodiesBase(tb testing.TB) uint64 {
-	base, err := t.findBase()
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return base
 }

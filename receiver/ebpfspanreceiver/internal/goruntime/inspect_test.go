@@ -341,3 +341,51 @@ func TestInspectWithoutVersion(t *testing.T) {
 		t.Errorf("error %v, want one that names obfuscation", err)
 	}
 }
+
+// countingReader counts the bytes asked for.
+type countingReader struct {
+	*os.File
+	n int64
+}
+
+func (c *countingReader) ReadAt(b []byte, off int64) (int, error) {
+	c.n += int64(len(b))
+	return c.File.ReadAt(b, off)
+}
+
+// TestReadsLittle: the go command is the largest Go program that is surely here.
+// What is read depends on the runtime's size, not on the program's.
+func TestReadsLittle(t *testing.T) {
+	f, err := os.Open(goTool(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &countingReader{File: f}
+	if _, err := InspectReader(r, st.Size()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%d of %d bytes read", r.n, st.Size())
+	if r.n > 4<<20 {
+		t.Errorf("%d of %d bytes read, want at most 4 MiB", r.n, st.Size())
+	}
+}
+
+// TestInspectSharedLibrary: in a library the loader chooses where g is.
+func TestInspectSharedLibrary(t *testing.T) {
+	path := build(t, goTool(t), variant{args: []string{"-buildmode=c-shared"}, env: []string{"CGO_ENABLED=1"}, cgo: true})
+	info, err := Inspect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.TLSKnown || info.TLSReason == "" {
+		t.Errorf("TLS offset %d known %v, reason %q; want unknown with a reason", info.TLSOffset, info.TLSKnown, info.TLSReason)
+	}
+	if len(info.Sites) != 3 || info.LayoutSource != "code and table" {
+		t.Errorf("layout from %q, sites %+v, missing %+v", info.LayoutSource, info.Sites, info.Missing)
+	}
+}
