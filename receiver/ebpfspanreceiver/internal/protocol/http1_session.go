@@ -198,9 +198,10 @@ func (s *http1) startMessage(side *httpSide) {
 	}
 	answer := &s.side[Response]
 	if s.order.turned && answer.state == httpUnknown && s.order.waiting() <= 1 {
-		// The client would not ask again before it had its answer.
+		// The client would not ask again before it had its answer, unless it is known to do so.
 		s.endMessage(answer, Assumed)
 		answer.state = httpSeek
+		s.order.lost = s.order.lost || s.order.multiplexed
 	}
 	ok, why := s.order.admit()
 	if !ok {

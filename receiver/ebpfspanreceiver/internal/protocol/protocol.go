@@ -156,7 +156,8 @@ var Reasons = [...]string{
 
 // Message is the head of a request or a response, in the terms of a span.
 type Message struct {
-	// Name is the low-cardinality operation of a request: the span name.
+	// Name is the low-cardinality operation of a request, or of a response that answers none: the
+	// span name.
 	Name string
 	// Attributes are semantic-convention attributes. Those of a request and its response are
 	// merged on the span; the response's win.

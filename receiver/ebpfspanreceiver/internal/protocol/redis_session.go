@@ -143,9 +143,7 @@ func (s *redis) startCommand() {
 	if r.state == redisUnknown && s.order.turned && s.order.waiting() <= 1 {
 		s.endReply(Assumed)
 		r.state = redisSeek
-		if s.order.multiplexed {
-			s.order.lost = true
-		}
+		s.order.lost = s.order.lost || s.order.multiplexed
 	}
 	ok, why := s.order.admit()
 	if !ok {
