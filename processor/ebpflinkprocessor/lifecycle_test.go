@@ -147,11 +147,16 @@ func TestGaugesAreRegistered(t *testing.T) {
 	require.NoError(t, p.Start(t.Context(), componenttest.NewNopHost()))
 	c, _ := call(1, 2, "a", "b", 0, 100, 10, 0, 7)
 	require.NoError(t, p.ConsumeTraces(t.Context(), batchOf(c)))
-	for name, want := range map[string]int64{"spans_waiting": 1, "facts": 1, "spans_waiting_limit": 500_000, "store_size": 0} {
+	for name, want := range map[string]int64{"spans_waiting": 1, "facts": 1, "spans_waiting_limit": 500_000} {
 		m, err := tel.GetMetric("otelcol_processor_ebpf_link_" + name)
 		require.NoError(t, err)
 		require.Equal(t, want, gaugeValue(t, m), name)
 	}
+	m, err := tel.GetMetric("otelcol_processor_ebpf_link_store_size")
+	require.NoError(t, err)
+	size := gaugeValue(t, m)
+	require.Positive(t, size)
+	require.Less(t, size, int64(64<<20), "room that is only reserved does not count")
 	require.NoError(t, p.Shutdown(t.Context()))
 	require.NoError(t, tel.Shutdown(context.Background()))
 }

@@ -306,10 +306,20 @@ func (s *Store) marks(t *badger.Txn, seq uint64) (out []Mark, turns uint64, err 
 	return out, turns, nil
 }
 
-// Size is the bytes of the files in use.
-func (s *Store) Size() int64 {
-	tree, log := s.db.Size()
-	return tree + log
+// Size is the bytes that the files occupy on the disk. Badger's own figure is up to a minute old and
+// counts room that files reserve without using it.
+func (s *Store) Size() (size int64) {
+	files, err := os.ReadDir(s.dir)
+	if err != nil {
+		return 0
+	}
+	for _, f := range files {
+		// A file may go away meanwhile.
+		if info, err := f.Info(); err == nil {
+			size += occupied(info)
+		}
+	}
+	return size
 }
 
 // maintain syncs and collects the value log until Close.
