@@ -45,7 +45,7 @@
 // see programName. Code on the command line (-c, -e) is never used.
 //
 // What OTEL_RESOURCE_ATTRIBUTES declares is kept, except what the collector measures itself:
-// host.*, process.pid, process.executable.*, os.type. container.id and k8s.pod.uid come from the
+// host.id, host.name, process.pid, process.executable.name and .path, os.type. container.id and k8s.pod.uid come from the
 // cgroup, declared values fill in where that shows none. service.instance.id is a UUID of host,
 // boot, pid and start time: the same after a restart of the collector, another for each worker.
 //

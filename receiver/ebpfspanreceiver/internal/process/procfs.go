@@ -125,6 +125,7 @@ func readFD(fd int, buf *[]byte, limit int) ([]byte, bool, error) {
 		room := b[len(b):min(cap(b), limit+1)]
 		n, err := retryInt(func() (int, error) { return unix.Read(fd, room) })
 		if err != nil {
+			clear(b)
 			*buf = b
 			return nil, false, err
 		}
