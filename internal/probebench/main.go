@@ -153,6 +153,7 @@ func build(ctx context.Context, work, name string) (string, error) {
 	const module = "github.com/otelcol-ebpf/otelcol-ebpf/internal/probebench/"
 	file := filepath.Join(work, name)
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", file, module+name)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", module+name, err, strings.TrimSpace(string(out)))
 	}
