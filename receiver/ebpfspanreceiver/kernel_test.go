@@ -37,7 +37,7 @@ func needBPF(t *testing.T) {
 }
 
 // children are programs that this test binary can be instead, so that a guest kernel needs no other.
-var children = map[string]func(){"go-http": goHTTPChild}
+var children = map[string]func(){"go-http": goHTTPChild, "start": startInBadPlace}
 
 const childEnv = "EBPFSPAN_TEST_CHILD"
 

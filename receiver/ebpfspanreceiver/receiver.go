@@ -34,6 +34,8 @@ const (
 	adjustAfter = 10 * time.Second
 	// rememberFor is how long the description of a process outlives it: its last spans come after.
 	rememberFor = 2 * time.Minute
+	// inheritFor is how long a forked child may be traced before the rules have been applied to it.
+	inheritFor = time.Second
 )
 
 // ebpfReceiver wires the steps: probe → event → exchange and causality → raw spans → next consumer.
@@ -303,6 +305,7 @@ func (r *ebpfReceiver) readProcesses() {
 		event.Listen: process.WhyListen, event.Exit: process.WhyExit,
 	}
 	var e event.Event
+	forked := map[uint32]time.Time{}
 	err := r.tracer.ReadProcesses(func(raw []byte) {
 		if err := event.Decode(raw, &e); err != nil || e.Kind != event.KindProcess {
 			r.counts.undecodable.Add(1)
@@ -311,9 +314,30 @@ func (r *ebpfReceiver) readProcesses() {
 		if w, ok := why[e.Process.What]; ok {
 			r.watch.Notify(int(e.Process.Tgid), w)
 		}
-	}, func() {})
+		if e.Process.What == event.Fork {
+			forked[e.Process.Tgid] = time.Now()
+		}
+	}, func() { r.disown(forked) })
 	if err != nil {
 		r.log.Error("Reading process events ended", zap.Error(err))
+	}
+}
+
+// disown ends what the kernel side does for the children of selected processes by itself: it traces
+// them from their first moment, whether or not the rules mean them. Those that were looked at meanwhile
+// and were not selected are dropped.
+func (r *ebpfReceiver) disown(forked map[uint32]time.Time) {
+	for pid, at := range forked {
+		if time.Since(at) < inheritFor {
+			continue
+		}
+		delete(forked, pid)
+		if r.scanner.Lookup(int(pid)) != nil {
+			continue
+		}
+		if err := r.tracer.Deselect(pid); err != nil {
+			r.log.Warn("A forked process cannot be deselected", zap.Uint32("pid", pid), zap.Error(err))
+		}
 	}
 }
 

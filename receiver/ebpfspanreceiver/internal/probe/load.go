@@ -46,10 +46,8 @@ func Load(o Options) (*Tracer, error) {
 	if err := checkHost(); err != nil {
 		return nil, err
 	}
-	// Before 5.11 maps are charged to the memlock limit of the process.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		return nil, fmt.Errorf("raise RLIMIT_MEMLOCK: %w: run as root or give CAP_SYS_RESOURCE", err)
-	}
+	// Before 5.11 maps are charged to the memlock limit of the process; since then this matters not.
+	memlock := rlimit.RemoveMemlock()
 	spec, err := bpf.LoadSocket()
 	if err != nil {
 		return nil, fmt.Errorf("read embedded programs: %w", err)
@@ -59,6 +57,9 @@ func Load(o Options) (*Tracer, error) {
 	}
 	t := &Tracer{}
 	if err := spec.LoadAndAssign(&t.objects, nil); err != nil {
+		if memlock != nil {
+			err = fmt.Errorf("%w (and RLIMIT_MEMLOCK could not be raised: %w: give CAP_SYS_RESOURCE)", err, memlock)
+		}
 		return nil, explainLoad(err)
 	}
 	t.loadGoroutines()
@@ -118,6 +119,10 @@ func (t *Tracer) loadGoroutines() {
 
 // checkHost finds the reasons for which nothing can work, in the order in which a user can mend them.
 func checkHost() error {
+	if missing := missingCapabilities(); missing != "" {
+		return fmt.Errorf("BPF programs cannot be loaded: uid %d lacks %s: run as root, or give CAP_BPF, CAP_PERFMON "+
+			"and CAP_SYS_PTRACE (CAP_SYS_ADMIN instead before Linux 5.8)", os.Geteuid(), missing)
+	}
 	if _, err := btf.LoadKernelSpec(); err != nil {
 		return fmt.Errorf("the kernel's type information (BTF) cannot be read at /sys/kernel/btf/vmlinux: %w: "+
 			"use a kernel built with CONFIG_DEBUG_INFO_BTF=y (5.10 or newer; all current distributions), "+
@@ -135,9 +140,8 @@ func explainLoad(err error) error {
 	var verifier *ebpf.VerifierError
 	switch {
 	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("load BPF programs: %w: run as root, or give CAP_BPF, CAP_PERFMON and "+
-			"CAP_SYS_PTRACE (CAP_SYS_ADMIN before Linux 5.8); in a container also check seccomp and "+
-			"kernel.unprivileged_bpf_disabled%s", err, capabilityReport())
+		return fmt.Errorf("load BPF programs: %w: the capabilities are there, so look at the seccomp and "+
+			"AppArmor or SELinux profile of the container, and at kernel lockdown", err)
 	case errors.As(err, &verifier):
 		return fmt.Errorf("load BPF programs: this kernel's verifier refuses them: %w: please report it with "+
 			"`uname -a` and the log of --set=service::telemetry::logs::level=debug", err)

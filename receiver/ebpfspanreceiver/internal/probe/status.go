@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"fmt"
 	"os"
 	"strings"
 
@@ -49,32 +48,24 @@ func lockdownMode() string {
 	return mode
 }
 
-// needed are the capabilities that make the difference, by their bit (linux/capability.h).
-var needed = []struct {
-	bit  uint
-	name string
-}{
-	{unix.CAP_BPF, "CAP_BPF"},
-	{unix.CAP_PERFMON, "CAP_PERFMON"},
-	{unix.CAP_SYS_PTRACE, "CAP_SYS_PTRACE"},
-	{unix.CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
-}
-
-// capabilityReport says which of them this process lacks, for the end of an error message.
-func capabilityReport() string {
+// missingCapabilities names what this process lacks to load and attach BPF programs, or is empty.
+// CAP_SYS_ADMIN stands for each (capabilities(7)).
+func missingCapabilities() string {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return "" // let the kernel speak when it is asked to load
+	}
+	has := func(c uint) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
+	if has(unix.CAP_SYS_ADMIN) {
 		return ""
 	}
 	var missing []string
-	for _, c := range needed {
-		if data[c.bit/32].Effective&(1<<(c.bit%32)) == 0 {
-			missing = append(missing, c.name)
-		}
+	if !has(unix.CAP_BPF) {
+		missing = append(missing, "CAP_BPF")
 	}
-	if len(missing) == 0 {
-		return ""
+	if !has(unix.CAP_PERFMON) {
+		missing = append(missing, "CAP_PERFMON")
 	}
-	return fmt.Sprintf(" (uid %d lacks %s)", os.Geteuid(), strings.Join(missing, ", "))
+	return strings.Join(missing, " and ")
 }

@@ -90,7 +90,8 @@ func perfTracepoint(group, name string, prog int) (io.Closer, error) {
 	fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	if err != nil {
 		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) {
-			return nil, fmt.Errorf("perf_event_open: %w: run as root or give CAP_PERFMON%s", err, capabilityReport())
+			return nil, fmt.Errorf("perf_event_open: %w: run as root or give CAP_PERFMON, and look at "+
+				"kernel.perf_event_paranoid and the container's seccomp profile", err)
 		}
 		return nil, fmt.Errorf("perf_event_open: %w", err)
 	}
