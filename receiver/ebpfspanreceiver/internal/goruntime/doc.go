@@ -27,6 +27,15 @@
 // instruction of a Go function is a compare, which is not emulated and costs
 // about 30 times as much.
 //
+// On arm64, and before Go 1.21 on amd64, the cheap instruction is the jump of
+// the stack check: a call that first grows its stack passes it twice
+// (Site.Retried), with the same registers both times.
+//
+// Profile-guided builds can have runtime.send and runtime.recv inlined in their
+// callers; each inlined copy is a further Site of the same Kind
+// (Site.WaiterInClosure), so all Sites must be attached. A copy that cannot be
+// located is in Info.Missing, while the Sites that were found remain valid.
+//
 // # Where g is
 //
 // On amd64 g is at the thread pointer (fs base) + TLSOffset for every thread
@@ -39,4 +48,13 @@
 //
 // On a thread's system stack g is m.g0; the goroutine on whose behalf it runs
 // is m.curg.
+//
+// # Limits
+//
+// Only the executable itself is read, not Go code in shared libraries or
+// plugins it loads. Programs built by gccgo and TinyGo, packed executables and
+// programs whose function names were obfuscated are refused with an error that
+// says so. Before Go 1.21 there is no parentGoid; at the NewGoroutine site the
+// creator is m.curg of the g0 in GReg. On arm64 the TLS offset of externally
+// linked programs was tested on the instruction encoding only.
 package goruntime

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestDump prints what is found in executables: GOEXE=path[:path] go test -run Dump -v .
+// TestDump prints what is found in executables: GOEXE=path[:path] go test -count=1 -run Dump -v .
 func TestDump(t *testing.T) {
 	list := os.Getenv("GOEXE")
 	if list == "" {
