@@ -74,7 +74,8 @@ func parse(args []string) (options, error) {
 	f.IntVar(&o.concurrency, "concurrency", 0, "requests at a time (default 1, with -check 16)")
 	f.StringVar(&o.collector, "collector", "", "collector binary (default: build/otelcol-ebpf, made by make build)")
 	f.StringVar(&o.config, "config", "", "collector configuration (default: otelcol-ebpf/config/standalone.yaml)")
-	f.DurationVar(&o.window, "window", 2*time.Second, "how long ebpf_link holds spans, 1s to 60s")
+	// Longer than the 5 s for which the receiver holds a call whose request it does not know.
+	f.DurationVar(&o.window, "window", 8*time.Second, "how long ebpf_link holds spans, 1s to 60s")
 	f.StringVar(&o.order, "order", orderHalf, "services that exist before the collector: half, before (all) or after (none)")
 	f.BoolVar(&o.keep, "keep", false, "keep the directory with logs and binaries")
 	noColor := f.Bool("no-color", false, "no colours, not even on a terminal")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 	"time"
@@ -390,20 +391,37 @@ func tracesOf(spans []span.Span, id string) []span.Span {
 func (d *demo) explain(v *verdict) {
 	const traces, texts = 3, 20
 	shown := map[string]bool{}
+	if !d.o.check {
+		for _, r := range v.load.Requests {
+			shown[r.ID] = true // show printed it
+		}
+	}
+	already := len(shown)
 	for _, f := range v.report.Findings {
-		if f.Request != "" && !shown[f.Request] && len(shown) < traces {
+		if f.Request != "" && !shown[f.Request] && len(shown)-already < traces {
 			shown[f.Request] = true
 			d.say("request %s:", f.Request)
 			_ = tree.PrintAll(os.Stdout, tracesOf(v.spans, f.Request), d.style())
 			fmt.Println()
 		}
 	}
+	var all strings.Builder
 	for i, f := range v.report.Findings {
-		if i == texts {
-			d.say("and %d more", len(v.report.Findings)-texts)
-			break
+		if i < texts {
+			d.say("%s: %s", f.Problem, f.Text)
 		}
-		d.say("%s: %s", f.Problem, f.Text)
+		fmt.Fprintf(&all, "%s\t%s\t%s\t%s\n", f.Problem, f.Request, f.Trace, f.Text)
+	}
+	if more := len(v.report.Findings) - texts; more > 0 {
+		d.say("and %d more", more)
+	}
+	if d.dir != "" && all.Len() > 0 {
+		file := filepath.Join(d.dir, "findings.tsv")
+		if err := os.WriteFile(file, []byte(all.String()), 0o600); err != nil {
+			d.say("%v", err)
+		} else {
+			d.say("all findings are in %s", file)
+		}
 	}
 	if v.metrics != nil {
 		d.printDiscards(v.metrics)
