@@ -34,7 +34,7 @@ type sample struct {
 	tracerCPU time.Duration
 	others    float64        // share of the machine that other processes used
 	programs  []programStats // only with stats
-	report    message        // only of the receiver
+	report    message        // of B only its hooks
 }
 
 // server measures one server: rounds for the throughput, then one run of B and C each with the
@@ -141,6 +141,11 @@ func (b *bench) measure(ctx context.Context, t *target, v variant, stats bool) (
 	if v == full {
 		// What was captured last still has to pass through the receiver.
 		if s.report, err = drained(ctx, c); err != nil {
+			return s, err
+		}
+	}
+	if v == empty {
+		if s.report, err = c.ask(); err != nil {
 			return s, err
 		}
 	}

@@ -48,6 +48,8 @@ type message struct {
 	// (name and attributes), since the child's start.
 	Spans    map[string]uint64 `json:"spans,omitempty"`
 	Counters map[string]int64  `json:"counters,omitempty"`
+	// Hooks that are attached now, without those of single executables.
+	Hooks int64 `json:"hooks,omitempty"`
 }
 
 // child is a process that holds BPF programs. It ends when its stdin does.
