@@ -22,6 +22,7 @@ struct regs {
 };
 #define REG_G(r) ((r)->r14)
 #define REG_ARG1(r) ((r)->bx)
+#define CLOSURE_ARG 0 /* of a call that is about to be made: its first argument, from sp */
 #elif defined(__TARGET_ARCH_arm64)
 /* struct user_pt_regs, arch/arm64/include/uapi/asm/ptrace.h */
 struct regs {
@@ -29,6 +30,7 @@ struct regs {
 };
 #define REG_G(r) ((r)->x[28])
 #define REG_ARG1(r) ((r)->x[1])
+#define CLOSURE_ARG 8
 #endif
 
 static __always_inline struct target *go_target(__u32 tgid)
@@ -126,6 +128,32 @@ static __always_inline __u64 sudog_g(__u64 sudog)
 	if (bpf_probe_read_user(&g, sizeof(g), (void *)sudog))
 		count_loss(LOSS_GOROUTINE);
 	return g;
+}
+
+/*
+ * Profile-guided builds inline send and recv. What is left of them is the call of goready, by a closure
+ * whose first captured variable is the goroutine that waited.
+ */
+static __always_inline __u64 closure_g(struct regs *ctx)
+{
+	__u64 closure = 0, g = 0;
+
+	if (bpf_probe_read_user(&closure, sizeof(closure), (void *)(ctx->sp + CLOSURE_ARG)) ||
+	    bpf_probe_read_user(&g, sizeof(g), (void *)(closure + 8)))
+		count_loss(LOSS_GOROUTINE);
+	return g;
+}
+
+SEC("uprobe/go_send_inlined")
+int go_send_inlined(struct regs *ctx)
+{
+	return hand_over(REG_G(ctx), closure_g(ctx));
+}
+
+SEC("uprobe/go_recv_inlined")
+int go_recv_inlined(struct regs *ctx)
+{
+	return hand_over(closure_g(ctx), REG_G(ctx));
 }
 
 /* runtime.send(c *hchan, sg *sudog, ep, unlockf, skip): sg waits to receive */

@@ -121,23 +121,25 @@ type GoroutineTarget struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	GoroutineMapCalls       = "calls"
-	GoroutineMapConns       = "conns"
-	GoroutineMapEvents      = "events"
-	GoroutineMapGoroutines  = "goroutines"
-	GoroutineMapListenPorts = "listen_ports"
-	GoroutineMapLosses      = "losses"
-	GoroutineMapNextIds     = "next_ids"
-	GoroutineMapProcesses   = "processes"
-	GoroutineMapScratches   = "scratches"
-	GoroutineMapTargets     = "targets"
-	GoroutineMapThreads     = "threads"
-	GoroutineProgGoNew      = "go_new"
-	GoroutineProgGoRecv     = "go_recv"
-	GoroutineProgGoSend     = "go_send"
-	GoroutineVarIdSeed      = "id_seed"
-	GoroutineVarPayloadSize = "payload_size"
-	GoroutineVarWakeupBytes = "wakeup_bytes"
+	GoroutineMapCalls          = "calls"
+	GoroutineMapConns          = "conns"
+	GoroutineMapEvents         = "events"
+	GoroutineMapGoroutines     = "goroutines"
+	GoroutineMapListenPorts    = "listen_ports"
+	GoroutineMapLosses         = "losses"
+	GoroutineMapNextIds        = "next_ids"
+	GoroutineMapProcesses      = "processes"
+	GoroutineMapScratches      = "scratches"
+	GoroutineMapTargets        = "targets"
+	GoroutineMapThreads        = "threads"
+	GoroutineProgGoNew         = "go_new"
+	GoroutineProgGoRecv        = "go_recv"
+	GoroutineProgGoRecvInlined = "go_recv_inlined"
+	GoroutineProgGoSend        = "go_send"
+	GoroutineProgGoSendInlined = "go_send_inlined"
+	GoroutineVarIdSeed         = "id_seed"
+	GoroutineVarPayloadSize    = "payload_size"
+	GoroutineVarWakeupBytes    = "wakeup_bytes"
 )
 
 // LoadGoroutine returns the embedded CollectionSpec for Goroutine.
@@ -182,9 +184,11 @@ type GoroutineSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GoroutineProgramSpecs struct {
-	GoNew  *ebpf.ProgramSpec `ebpf:"go_new"`
-	GoRecv *ebpf.ProgramSpec `ebpf:"go_recv"`
-	GoSend *ebpf.ProgramSpec `ebpf:"go_send"`
+	GoNew         *ebpf.ProgramSpec `ebpf:"go_new"`
+	GoRecv        *ebpf.ProgramSpec `ebpf:"go_recv"`
+	GoRecvInlined *ebpf.ProgramSpec `ebpf:"go_recv_inlined"`
+	GoSend        *ebpf.ProgramSpec `ebpf:"go_send"`
+	GoSendInlined *ebpf.ProgramSpec `ebpf:"go_send_inlined"`
 }
 
 // GoroutineMapSpecs contains maps before they are loaded into the kernel.
@@ -275,16 +279,20 @@ type GoroutineVariables struct {
 //
 // It can be passed to LoadGoroutineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GoroutinePrograms struct {
-	GoNew  *ebpf.Program `ebpf:"go_new"`
-	GoRecv *ebpf.Program `ebpf:"go_recv"`
-	GoSend *ebpf.Program `ebpf:"go_send"`
+	GoNew         *ebpf.Program `ebpf:"go_new"`
+	GoRecv        *ebpf.Program `ebpf:"go_recv"`
+	GoRecvInlined *ebpf.Program `ebpf:"go_recv_inlined"`
+	GoSend        *ebpf.Program `ebpf:"go_send"`
+	GoSendInlined *ebpf.Program `ebpf:"go_send_inlined"`
 }
 
 func (p *GoroutinePrograms) Close() error {
 	return _GoroutineClose(
 		p.GoNew,
 		p.GoRecv,
+		p.GoRecvInlined,
 		p.GoSend,
+		p.GoSendInlined,
 	)
 }
 

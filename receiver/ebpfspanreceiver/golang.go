@@ -87,7 +87,11 @@ func (g *golang) inspect(p *process.Process) *goFile {
 	}
 	var sites []probe.GoSite
 	for _, s := range info.Sites {
-		sites = append(sites, probe.GoSite{Program: goPrograms[s.Kind], Offset: s.Offset})
+		program := goPrograms[s.Kind]
+		if s.WaiterInClosure {
+			program += "_inlined"
+		}
+		sites = append(sites, probe.GoSite{Program: program, Offset: s.Offset})
 	}
 	for _, m := range info.Missing {
 		g.counts.Missing.Add(1)

@@ -46,7 +46,8 @@ func (t *Tracer) attach(h hook) (io.Closer, error) {
 	return link.AttachRawTracepoint(link.RawTracepointOptions{Name: h.name, Program: p})
 }
 
-// GoSite is a place in a Go executable. Program is one of go_send, go_recv, go_new; Offset is from
+// GoSite is a place in a Go executable. Program is the name of a
+// program of bpf/goroutine.bpf.c; Offset is from
 // the beginning of the file.
 type GoSite struct {
 	Program string
@@ -60,7 +61,9 @@ func (t *Tracer) AttachGo(executable string, sites []GoSite) (io.Closer, error) 
 		return nil, errors.New("goroutine programs are not loaded")
 	}
 	programs := map[string]*ebpf.Program{
-		"go_send": t.goroutines.GoSend, "go_recv": t.goroutines.GoRecv, "go_new": t.goroutines.GoNew,
+		"go_send": t.goroutines.GoSend, "go_send_inlined": t.goroutines.GoSendInlined,
+		"go_recv": t.goroutines.GoRecv, "go_recv_inlined": t.goroutines.GoRecvInlined,
+		"go_new": t.goroutines.GoNew,
 	}
 	exe, err := link.OpenExecutable(executable)
 	if err != nil {

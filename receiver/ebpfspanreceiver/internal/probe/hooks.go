@@ -64,7 +64,7 @@ func exit(name, program string, required bool, without string) hook {
 }
 
 // goSites are the programs of the Go probe sites.
-var goSites = []string{"go_send", "go_recv", "go_new"}
+var goSites = []string{"go_send", "go_send_inlined", "go_recv", "go_recv_inlined", "go_new"}
 
 // programs of a loaded object, by name, from the fields that bpf2go generated.
 func (t *Tracer) program(name string) (*ebpf.Program, error) {
