@@ -29,7 +29,7 @@ const (
 	codingOther
 )
 
-// methods are those of RFC 9110, RFC 5789 and RFC 10008 (QUERY): any other is _OTHER for semantic
+// methods are those of RFC 9110, RFC 5789 and httpbis-safe-method-w-body: any other is _OTHER for semantic
 // conventions. The map also saves an allocation for each request.
 var methods = map[string]string{
 	"GET": "GET", "HEAD": "HEAD", "POST": "POST", "PUT": "PUT", "DELETE": "DELETE",
