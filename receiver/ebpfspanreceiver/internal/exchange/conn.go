@@ -39,6 +39,7 @@ type stream struct {
 	started bool
 	next    uint32 // sequence number that continues it
 	origin  uint32 // sequence number of offset 0 of the session
+	last    meta   // of the last record
 }
 
 // half is a message that is under way.
@@ -217,6 +218,7 @@ func (c *conn) take(p piece) {
 		p.payload = p.payload[min(len(p.payload), int(behind)):]
 		p.bpf.seq = s.next
 	}
+	s.last = p.bpf
 	c.feed(p)
 	s.next += uint32(p.n)
 }

@@ -109,8 +109,15 @@ func (c *conn) End(dir protocol.Direction, _ uint64, how protocol.Completion) {
 		return
 	}
 	outcome := Answered
-	if how == protocol.Cut {
+	switch how {
+	case protocol.Cut:
 		outcome = Broken
+		fallthrough
+	case protocol.Assumed, protocol.Closed:
+		// That it was the end became known later.
+		if last := c.streams[dir].last; last.ts != 0 {
+			c.now = last
+		}
 	}
 	c.emit(r, resp, outcome, c.now.ts)
 }

@@ -26,7 +26,7 @@ const (
 	// does not read is recorded when it ends.
 	parkFor = 2 * time.Second
 	// idleAfter: a session is told that nothing moves, so that it ends what it cannot see the end of.
-	idleAfter = 2 * time.Second
+	idleAfter = 5 * time.Second
 	// forgetAfter: a connection of which nothing was heard, not even its end.
 	forgetAfter = 2 * time.Hour
 	// quietAfter: a client that asks again after such a silence does not wait for an answer.

@@ -314,9 +314,12 @@ func TestClosedConnection(t *testing.T) {
 	w.move(event.Out, "GET / HTTP/1.0\r\n\r\n")
 	w.move(event.In, "HTTP/1.0 200 OK\r\n\r\nuntil the end")
 	require.Empty(t, w.sink.done)
+	last := w.ts
+	w.ts += 60 * second
 	w.close()
 	require.Len(t, w.sink.done, 1)
 	require.Equal(t, Answered, w.sink.done[0].Outcome)
+	require.Equal(t, last, w.sink.done[0].End, "the last byte, not the close")
 }
 
 func TestPendingIsAnnouncedOnce(t *testing.T) {
