@@ -13,19 +13,14 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/demo/internal/selfmetrics"
 )
 
-// overlay is merged over the configuration that users get. It narrows the selection to this run, and
-// says that the sink speaks no TLS, which the http:// of the address alone does not say to the
-// exporter; everything else is set by the environment variables that the configuration offers.
+// overlay is merged over the configuration that users get. It only narrows the selection to this
+// run; everything else is set by the environment variables that the configuration offers.
 const overlay = `# Written by the demo, merged over the standalone configuration.
 receivers:
   ebpf_span:
     discovery:
       include:
         - env: ["%s=%s"]
-exporters:
-  otlp_grpc:
-    tls:
-      insecure: true
 `
 
 // collector is the running collector.
