@@ -101,6 +101,17 @@ static __always_inline __u8 serving(const struct context *x, struct token *out)
 	return 0;
 }
 
+/*
+ * Counts one use of what was handed to x, and returns how certain it still is: 1 when nothing can have
+ * come between. A worker may take its next task from a buffered channel, which cannot be seen.
+ */
+static __always_inline __u8 use_given(struct context *x)
+{
+	if (x->nth < 255)
+		x->nth++;
+	return x->base > x->nth ? x->base : x->nth;
+}
+
 static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u64 epoch, __u64 ts,
 					  __u64 segment, __u8 nth)
 {
@@ -180,9 +191,7 @@ static __always_inline void call_written(struct context *x, struct conn *c, __u6
 			what = EVIDENCE_GO_PARENT;
 	}
 	if (x && what == EVIDENCE_CHANNEL) {
-		if (x->nth < 255)
-			x->nth++;
-		nth = x->nth;
+		nth = use_given(x);
 		segment = x->segment;
 	}
 	if (what)

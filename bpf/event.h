@@ -95,19 +95,21 @@ enum evidence_kind {
 	EVIDENCE_CHANNEL_BACK = 6, /* the goroutine that read the call's response handed over to
 				      the one that owns the request */
 	EVIDENCE_LOOP = 7,         /* an event loop read the request last, before it wrote */
+	EVIDENCE_TASK_BACK = 8,    /* as CHANNEL_BACK, to a goroutine that was given the request */
 };
 
 /* One edge from a call to the request that it belongs to. */
 struct evidence_event {
 	__u8 kind; /* EVENT_EVIDENCE */
 	__u8 what; /* enum evidence_kind */
-	__u8 nth;  /* CHANNEL: the how-manyth call since the hand-over, saturating */
+	__u8 nth;  /* CHANNEL, TASK_BACK: how often the hand-over has been used, saturating; 0: it is
+		    * not one that could have been followed by another unseen */
 	__u8 pad0;
 	__u32 tgid;
 	__u64 ts;
 	__u64 call;
 	__u64 epoch;
-	__u64 segment; /* CHANNEL, CHANNEL_BACK: identity of the hand-over that began the task, or 0 */
+	__u64 segment; /* CHANNEL, CHANNEL_BACK, TASK_BACK: identity of the hand-over that began the task, or 0 */
 };
 
 enum process_what {

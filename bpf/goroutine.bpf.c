@@ -99,6 +99,13 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g)
 	how = serving_or_parent(from, tgid, from_parent, &token);
 	if (from && from->last_call && !live(&from->own)) {
 		/* A finished call goes on its way back; it does not change what the taker serves. */
+		if (to && live(&to->given)) {
+			bool task = to->given_by == EVIDENCE_CHANNEL;
+
+			emit_evidence(tgid, EVIDENCE_TASK_BACK, from->last_call, to->given.epoch,
+				      bpf_ktime_get_ns(), task ? to->segment : 0,
+				      !task ? 0 : to->base > to->nth ? to->base : to->nth);
+		}
 		if (to || (to = context_make(&to_key)))
 			to->last_call = from->last_call;
 		from->last_call = 0;
@@ -109,8 +116,14 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g)
 			to->given = token;
 			to->given_by = how == EVIDENCE_LOOP ? EVIDENCE_LOOP : EVIDENCE_CHANNEL;
 			to->last_call = 0;
-			to->segment = new_id();
 			to->nth = 0;
+			if (from && how == EVIDENCE_CHANNEL) {
+				to->base = use_given(from);
+				to->segment = from->segment;
+			} else {
+				to->base = 0;
+				to->segment = new_id();
+			}
 		}
 	} else if (to) {
 		to->given.epoch = 0; /* it now works on something of which nothing is known */

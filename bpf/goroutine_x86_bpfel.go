@@ -62,7 +62,8 @@ type GoroutineContext struct {
 	GivenBy  uint8
 	Loop     uint8
 	Nth      uint8
-	Pad      [5]uint8
+	Base     uint8
+	Pad      [4]uint8
 }
 
 type GoroutineContextKey struct {

@@ -139,8 +139,9 @@ struct context {
 	__u64 segment;      /* identity of the hand-over that gave it */
 	__u8 given_by;      /* enum evidence_kind */
 	__u8 loop;          /* serves several requests at once */
-	__u8 nth;           /* calls written since */
-	__u8 pad[5];
+	__u8 nth;           /* how often that was used: calls, and hand-overs to others */
+	__u8 base;          /* the giver's, when it gave */
+	__u8 pad[4];
 };
 
 /* Threads: removed at exit. */

@@ -11,13 +11,20 @@
  * caller keeps at + len within payload_size. */
 static __always_inline __u32 copy_bytes(struct scratch *s, __u32 at, __u64 from, __u32 len)
 {
+	__u32 last;
+
 	if (!len)
 		return at;
 	if (len > MAX_PAYLOAD)
 		len = MAX_PAYLOAD;
 	if (at >= MAX_PAYLOAD)
 		return at;
-	if (bpf_probe_read_user(&s->payload[at & (MAX_PAYLOAD - 1)], len, (void *)from)) {
+	/* 1..MAX_PAYLOAD again, with arithmetic that the verifier of 5.10 and 6.1 follows: they lose a
+	 * comparison's bound when the compiler compares one register and passes another. */
+	last = len - 1;
+	asm volatile("" : "+r"(last));
+	last &= MAX_PAYLOAD - 1;
+	if (bpf_probe_read_user(&s->payload[at & (MAX_PAYLOAD - 1)], last + 1, (void *)from)) {
 		count_loss(LOSS_PAYLOAD_FAULT);
 		return ~0U;
 	}

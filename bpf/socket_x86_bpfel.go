@@ -75,7 +75,8 @@ type SocketContext struct {
 	GivenBy  uint8
 	Loop     uint8
 	Nth      uint8
-	Pad      [5]uint8
+	Base     uint8
+	Pad      [4]uint8
 }
 
 type SocketContextKey struct {
@@ -133,6 +134,7 @@ const (
 	SocketEvidenceKindEVIDENCE_CHANNEL      SocketEvidenceKind = 5
 	SocketEvidenceKindEVIDENCE_CHANNEL_BACK SocketEvidenceKind = 6
 	SocketEvidenceKindEVIDENCE_LOOP         SocketEvidenceKind = 7
+	SocketEvidenceKindEVIDENCE_TASK_BACK    SocketEvidenceKind = 8
 )
 
 type SocketListenPort struct {

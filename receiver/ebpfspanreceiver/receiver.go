@@ -65,7 +65,6 @@ type ebpfReceiver struct {
 
 	mu        sync.Mutex // guards processes
 	processes map[uint32]*described
-	sweep     time.Time
 }
 
 // described is a selected process, or one that was until gone.
@@ -413,7 +412,7 @@ func (r *ebpfReceiver) Done(x *exchange.Exchange) {
 		return
 	}
 	r.solver.Hold(causality.Call{
-		ID: x.Turn, Writer: writerOf(x), EndTid: x.EndTid, Start: x.Start, End: x.End,
+		ID: x.Turn, Writer: writerOf(x), EndTid: x.EndTid, EndGoid: x.EndGoid, Start: x.Start, End: x.End,
 	}, func(a causality.Answer) { r.emit(x, &a) })
 }
 

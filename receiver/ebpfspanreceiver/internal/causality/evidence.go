@@ -33,6 +33,7 @@ const (
 	channel
 	channelBack
 	loop
+	taskBack
 )
 
 // kinds has a row for every number of enum evidence_kind. A kind is added by adding a row here and
@@ -45,6 +46,7 @@ var kinds = [...]kind{
 	channel:     {"channel", handed, 0.995},
 	channelBack: {"channel_back", exact, 0.999},
 	loop:        {"event_loop", disabled, 0.5},
+	taskBack:    {"task_back", handed, 0.995},
 }
 
 // Outcome says what became of a call. Each is a counter.

@@ -33,8 +33,9 @@ type Call struct {
 	ID uint64
 	// Writer is the context that wrote it.
 	Writer Writer
-	// EndTid is the thread that read the end of its response.
-	EndTid uint32
+	// EndTid and EndGoid are the thread and goroutine that read the end of its response.
+	EndTid  uint32
+	EndGoid uint64
 	// Start and End in kernel nanoseconds.
 	Start, End uint64
 }
@@ -85,8 +86,11 @@ type Solver struct {
 	options Options
 	counts  *Counts
 
-	calls, oldCalls       map[uint64][]edge
-	turned                uint64
+	calls, oldCalls map[uint64][]edge
+	turned          uint64
+	// answered calls are asked for again: several commands may go out in one write.
+	answered, oldAnswered map[uint64][]edge
+	answeredTurned        uint64
 	turns                 map[uint64][]served
 	segments, oldSegments map[uint64]uint64 // task → the request that it came back to
 	writers, oldWriters   map[Writer]writer
@@ -108,7 +112,7 @@ type writer struct {
 // NewSolver makes an empty solver.
 func NewSolver(o Options, counts *Counts) *Solver {
 	return &Solver{
-		options: o, counts: counts, calls: map[uint64][]edge{}, turns: map[uint64][]served{},
+		options: o, counts: counts, calls: map[uint64][]edge{}, answered: map[uint64][]edge{}, turns: map[uint64][]served{},
 		segments: map[uint64]uint64{}, writers: map[Writer]writer{}, handsOver: map[uint32]uint64{},
 	}
 }
@@ -221,6 +225,10 @@ func (s *Solver) forget(now uint64) {
 		n++
 	}
 	s.ended = s.ended[n:]
+	if len(s.answered) > maxCalls/2 || now-s.answeredTurned > keep {
+		s.oldAnswered, s.answered = s.answered, map[uint64][]edge{}
+		s.answeredTurned = now
+	}
 }
 
 // settled: the request has ended and the grace is over, or the call has waited for as long as one may.
@@ -246,8 +254,11 @@ func (s *Solver) answer(h held) {
 	a := s.solve(&h.call)
 	s.counts.Outcomes[a.Outcome].Add(1)
 	s.counts.Overruled.Add(uint64(a.Overruled))
-	delete(s.calls, h.call.ID)
-	delete(s.oldCalls, h.call.ID)
+	if edges := s.edges(h.call.ID); edges != nil {
+		delete(s.calls, h.call.ID)
+		delete(s.oldCalls, h.call.ID)
+		s.answered[h.call.ID] = edges
+	}
 	h.release(a)
 }
 
@@ -255,7 +266,13 @@ func (s *Solver) edges(call uint64) []edge {
 	if e, ok := s.calls[call]; ok {
 		return e
 	}
-	return s.oldCalls[call]
+	if e, ok := s.oldCalls[call]; ok {
+		return e
+	}
+	if e, ok := s.answered[call]; ok {
+		return e
+	}
+	return s.oldAnswered[call]
 }
 
 // at finds the request of a turn that was being served at a time.
@@ -328,7 +345,11 @@ func (s *Solver) admit(e *edge, c *Call, shared bool) (*served, Outcome) {
 	case k.rank == inherited && shared:
 		// A context that serves several requests in turn was created in one of them by chance.
 		return nil, Untrusted
-	case e.kind == channel && e.nth > 1 && s.segment(e.segment) != e.epoch:
+	case (e.kind == goCreated || e.kind == goParent) && c.EndGoid != c.Writer.Goid:
+		// The goroutines of a pooled connection were created by whoever opened it, not by whoever
+		// uses it; one that makes a call for itself reads the response as well.
+		return nil, Untrusted
+	case e.nth > 1 && s.segment(e.segment) != e.epoch:
 		// After its first call a context may have taken other work without a hand-over that can be
 		// seen (a buffered channel), unless the task came back to the request.
 		return nil, Untrusted

@@ -30,7 +30,7 @@ func decide(s *Solver, c Call) Answer {
 }
 
 func TestSolve(t *testing.T) {
-	call := Call{ID: 1, Start: 20 * ms, End: 30 * ms, Writer: Writer{Tgid: 1, Goid: 5}}
+	call := Call{ID: 1, Start: 20 * ms, End: 30 * ms, Writer: Writer{Tgid: 1, Goid: 5}, EndGoid: 5}
 	second := func(e *event.Evidence) *event.Evidence { e.Nth, e.Segment = 2, 77; return e }
 	for _, tc := range []struct {
 		name     string
@@ -46,6 +46,8 @@ func TestSolve(t *testing.T) {
 			Answer{Outcome: Linked, Request: 200, Hints: []string{"channel_back"}, Confidence: 0.999, Overruled: 1}},
 		{"equal ranks disagree", []*event.Evidence{evidence(channelBack, 1, 100), evidence(sameThread, 1, 200)},
 			Answer{Outcome: Conflict}},
+		{"back to a task", []*event.Evidence{evidence(goCreated, 1, 200), evidence(taskBack, 1, 100)},
+			Answer{Outcome: Linked, Request: 100, Hints: []string{"task_back"}, Confidence: 0.995, Overruled: 1}},
 		{"event loop alone", []*event.Evidence{evidence(loop, 1, 100)}, Answer{Outcome: Untrusted}},
 		{"request not parsed", []*event.Evidence{evidence(sameThread, 1, 999)}, Answer{Outcome: UnknownRequest}},
 		{"after the response", []*event.Evidence{evidence(sameThread, 1, 300)}, Answer{Outcome: Late}},
@@ -106,6 +108,20 @@ func TestPipelinedRequestsShareATurn(t *testing.T) {
 	require.Equal(t, Late, decide(s, Call{ID: 9, Start: 31 * ms, End: 40 * ms}).Outcome)
 }
 
+// The goroutines of a pooled connection were created by whoever opened it.
+func TestCreatedGoroutineMustReadTheResponse(t *testing.T) {
+	s, _ := newSolver()
+	s.Began(100, 100, 10*ms, Writer{})
+	for id, tc := range map[uint64]struct {
+		end  uint64
+		want Outcome
+	}{1: {7, Linked}, 2: {8, Untrusted}} {
+		s.Evidence(evidence(goCreated, id, 100))
+		call := Call{ID: id, Writer: Writer{Goid: 7}, EndGoid: tc.end, Start: 11 * ms, End: 12 * ms}
+		require.Equal(t, tc.want, decide(s, call).Outcome)
+	}
+}
+
 // A goroutine that has written calls of two requests was created in one of them by chance.
 func TestSharedWriterLosesInheritedEvidence(t *testing.T) {
 	s, _ := newSolver()
@@ -120,6 +136,20 @@ func TestSharedWriterLosesInheritedEvidence(t *testing.T) {
 	s.Evidence(evidence(goCreated, 3, 300))
 	writer.Tid = 99
 	require.Equal(t, Untrusted, decide(s, Call{ID: 3, Writer: writer, Start: 11 * ms, End: 12 * ms}).Outcome)
+}
+
+// Two commands in one write are two exchanges of one call.
+func TestCallsOfOneWrite(t *testing.T) {
+	s, _ := newSolver()
+	s.Began(100, 100, 10*ms, Writer{})
+	s.Evidence(evidence(sameThread, 1, 100))
+	for range 2 {
+		require.Equal(t, Linked, decide(s, Call{ID: 1, Start: 11 * ms, End: 12 * ms}).Outcome)
+	}
+	s.Tick(uint64(time.Hour))
+	s.Tick(uint64(2 * time.Hour))
+	require.Empty(t, s.answered)
+	require.Empty(t, s.oldAnswered)
 }
 
 func TestHeldUntilTheRequestEnds(t *testing.T) {

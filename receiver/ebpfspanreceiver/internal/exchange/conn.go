@@ -82,7 +82,6 @@ type conn struct {
 	resp     *half
 	answered *request // the request that resp answers
 	open     []*request
-	oneWay   bool // req gets no response
 	lastTurn uint64
 	inTurn   uint64 // requests whose heads ended in lastTurn
 	last     uint64 // ts of the last record

@@ -31,8 +31,10 @@ type Exchange struct {
 	// Who read the request (server) or wrote it (client).
 	Tid              uint32
 	Goid, ParentGoid uint64
-	// EndTid is the thread that wrote (server) or read (client) the end of the response.
-	EndTid uint32
+	// EndTid and EndGoid are the thread and the goroutine that wrote (server) or read (client) the end
+	// of the response.
+	EndTid  uint32
+	EndGoid uint64
 
 	// ReqSeq and RespSeq are the sequence numbers of the first bytes; RespSeq is 0 without one.
 	ReqSeq, RespSeq uint32

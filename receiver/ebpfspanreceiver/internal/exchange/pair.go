@@ -176,7 +176,8 @@ func (c *conn) exchange(r *request) *Exchange {
 
 func (c *conn) emit(r *request, resp *half, outcome Outcome, end uint64) {
 	x := c.exchange(r)
-	x.Outcome, x.End, x.EndTid = outcome, max(end, x.Start), c.now.tid
+	x.Outcome, x.End = outcome, max(end, x.Start)
+	x.EndTid, x.EndGoid = c.now.tid, c.now.goid
 	if resp != nil {
 		x.Response, x.RespSeq = resp.msg, resp.seq
 	}

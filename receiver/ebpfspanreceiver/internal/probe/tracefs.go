@@ -97,12 +97,10 @@ func perfTracepoint(group, name string, prog int) (io.Closer, error) {
 	}
 	event := os.NewFile(uintptr(fd), group+"/"+name)
 	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, prog); err != nil {
-		event.Close()
-		return nil, fmt.Errorf("attach to perf event: %w", err)
+		return nil, errors.Join(fmt.Errorf("attach to perf event: %w", err), event.Close())
 	}
 	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_ENABLE, 0); err != nil {
-		event.Close()
-		return nil, fmt.Errorf("enable perf event: %w", err)
+		return nil, errors.Join(fmt.Errorf("enable perf event: %w", err), event.Close())
 	}
 	return event, nil
 }
