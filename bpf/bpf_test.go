@@ -8,6 +8,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/rlimit"
 	"github.com/stretchr/testify/require"
 )
 
@@ -61,6 +62,7 @@ func TestKernelLoads(t *testing.T) {
 		}
 		t.Skip("needs root to load BPF programs")
 	}
+	require.NoError(t, rlimit.RemoveMemlock())
 	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){"socket": LoadSocket, "goroutine": LoadGoroutine} {
 		spec, err := load()
 		require.NoError(t, err)

@@ -15,19 +15,10 @@
 char __license[] SEC("license") = "Dual BSD/GPL";
 
 #if defined(__TARGET_ARCH_x86)
-/* arch/x86/include/asm/ptrace.h */
-struct regs {
-	__u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags,
-		sp, ss;
-};
 #define REG_G(r) ((r)->r14)
 #define REG_ARG1(r) ((r)->bx)
 #define CLOSURE_ARG 0 /* of a call that is about to be made: its first argument, from sp */
 #elif defined(__TARGET_ARCH_arm64)
-/* struct user_pt_regs, arch/arm64/include/uapi/asm/ptrace.h */
-struct regs {
-	__u64 x[31], sp, pc, pstate;
-};
 #define REG_G(r) ((r)->x[28])
 #define REG_ARG1(r) ((r)->x[1])
 #define CLOSURE_ARG 8

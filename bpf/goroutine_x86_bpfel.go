@@ -131,6 +131,7 @@ const (
 	GoroutineMapNextIds        = "next_ids"
 	GoroutineMapProcesses      = "processes"
 	GoroutineMapScratches      = "scratches"
+	GoroutineMapSettled        = "settled"
 	GoroutineMapTargets        = "targets"
 	GoroutineMapThreads        = "threads"
 	GoroutineProgGoNew         = "go_new"
@@ -205,6 +206,7 @@ type GoroutineMapSpecs struct {
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes   *ebpf.MapSpec `ebpf:"processes"`
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
+	Settled     *ebpf.MapSpec `ebpf:"settled"`
 	Targets     *ebpf.MapSpec `ebpf:"targets"`
 	Threads     *ebpf.MapSpec `ebpf:"threads"`
 }
@@ -247,6 +249,7 @@ type GoroutineMaps struct {
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
 	Processes   *ebpf.Map `ebpf:"processes"`
 	Scratches   *ebpf.Map `ebpf:"scratches"`
+	Settled     *ebpf.Map `ebpf:"settled"`
 	Targets     *ebpf.Map `ebpf:"targets"`
 	Threads     *ebpf.Map `ebpf:"threads"`
 }
@@ -262,6 +265,7 @@ func (m *GoroutineMaps) Close() error {
 		m.NextIds,
 		m.Processes,
 		m.Scratches,
+		m.Settled,
 		m.Targets,
 		m.Threads,
 	)

@@ -91,25 +91,67 @@ struct signal_struct {
 struct task_struct {
 	int pid;
 	int tgid;
+	void *stack;
 	struct task_struct *real_parent;
 	struct files_struct *files;
 	struct signal_struct *signal;
 	struct thread_struct thread;
 };
 
+enum bpf_func_id___task_regs {
+	BPF_FUNC_task_pt_regs___exists = 175,
+};
+
 #pragma clang attribute pop
+
+/* The registers of user space at the system call: the arguments are still in them at its end. */
+#if defined(__TARGET_ARCH_x86)
+/* arch/x86/include/asm/ptrace.h */
+struct regs {
+	__u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags,
+		sp, ss;
+};
+#define SYSCALL_ARG1(r) ((r)->di)
+#define SYSCALL_ARG2(r) ((r)->si)
+#define SYSCALL_ARG3(r) ((r)->dx)
+#define SYSCALL_ARG4(r) ((r)->r10)
+#define NR_read 0
+#define NR_readv 19
+#define NR_recvfrom 45
+#define NR_recvmsg 47
+/* Before 5.15 there is no helper: the registers are at the top of the stack of 16 KiB (THREAD_SIZE,
+ * without KASAN, which no distribution turns on). */
+#define STACK_SIZE (16 << 10)
+#elif defined(__TARGET_ARCH_arm64)
+/* struct user_pt_regs, arch/arm64/include/uapi/asm/ptrace.h; x0 holds the result at the end of a
+ * system call, orig_x0 follows it in struct pt_regs */
+struct regs {
+	__u64 x[31], sp, pc, pstate, orig_x0;
+};
+#define SYSCALL_ARG1(r) ((r)->orig_x0)
+#define SYSCALL_ARG2(r) ((r)->x[1])
+#define SYSCALL_ARG3(r) ((r)->x[2])
+#define SYSCALL_ARG4(r) ((r)->x[3])
+#define NR_read 63
+#define NR_readv 65
+#define NR_recvfrom 207
+#define NR_recvmsg 212
+#define STACK_SIZE 0
+#endif
 
 /* Layout of the syscalls/sys_enter_* and sys_exit_* records: include/trace/events/syscalls.h and
  * trace_syscalls.c. Their first eight bytes are the common header. */
 struct sys_enter {
 	__u64 common;
-	__s64 nr;
+	__s32 nr;
+	__u32 unset;
 	__u64 args[6];
 };
 
 struct sys_exit {
 	__u64 common;
-	__s64 nr;
+	__s32 nr;
+	__u32 unset;
 	__s64 ret;
 };
 

@@ -113,6 +113,15 @@ struct {
 	__type(value, struct call);
 } calls SEC(".maps");
 
+/* Threads whose first system call without a beginning was looked at. LRU: a forgotten one is looked at
+ * once more, in vain. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, __u8);
+} settled SEC(".maps");
+
 /* An execution context: a thread, or a goroutine. */
 enum context_kind {
 	CONTEXT_THREAD = 0,

@@ -21,6 +21,9 @@ const enum evidence_kind *unused_evidence_kind __attribute__((unused));
 
 char __license[] SEC("license") = "Dual BSD/GPL";
 
+/* A peek moves nothing; urgent data and the error queue are outside of the stream. */
+#define NOT_A_READ (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
+
 static __always_inline bool selected(__u32 tgid, struct target *copy)
 {
 	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
@@ -175,20 +178,87 @@ static __always_inline void bytes_read(struct call *call, struct conn *c, __u64 
 	call->turn = c->turn;
 }
 
-static __always_inline int io_exit(__s64 ret)
+/* Where the kernel keeps the registers of the current system call, or 0. */
+static __always_inline struct regs *syscall_regs(void)
+{
+	struct task_struct *task;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id___task_regs, BPF_FUNC_task_pt_regs___exists))
+		return (struct regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
+	if (STACK_SIZE == 0)
+		return 0;
+	task = (struct task_struct *)bpf_get_current_task();
+	return (struct regs *)(BPF_CORE_READ(task, stack) + STACK_SIZE - sizeof(struct regs));
+}
+
+static __always_inline __u64 syscall_arg(const __u64 *at)
+{
+	__u64 v = 0;
+
+	bpf_probe_read_kernel(&v, sizeof(v), at);
+	return v;
+}
+
+/*
+ * A read that began before its process was selected: a thread that waits for the next request of a
+ * connection. Its arguments are still in the registers. Looked for once in a thread, at its first
+ * system call whose beginning was not seen.
+ */
+static __always_inline bool began_unseen(__u64 pid_tgid, __s32 nr, struct call *call)
+{
+	__u32 tgid = pid_tgid >> 32, flags = 0;
+	struct goroutine go = {};
+	struct regs *regs;
+	struct target t;
+	__u8 one = 1;
+
+	if (!selected(tgid, &t) || bpf_map_lookup_elem(&settled, &pid_tgid))
+		return false;
+	bpf_map_update_elem(&settled, &pid_tgid, &one, BPF_ANY);
+	call->vec = nr == NR_read || nr == NR_recvfrom ? VEC_BUFFER
+		    : nr == NR_readv		       ? VEC_IOVEC
+		    : nr == NR_recvmsg		       ? VEC_MSG
+						       : VEC_NONE;
+	regs = syscall_regs();
+	if (call->vec == VEC_NONE || !regs)
+		return false;
+	if (nr == NR_recvfrom)
+		flags = syscall_arg(&SYSCALL_ARG4(regs));
+	else if (nr == NR_recvmsg)
+		flags = syscall_arg(&SYSCALL_ARG3(regs));
+	call->fd = syscall_arg(&SYSCALL_ARG1(regs));
+	call->buf = syscall_arg(&SYSCALL_ARG2(regs));
+	call->count = syscall_arg(&SYSCALL_ARG3(regs));
+	call->dir = DIR_IN;
+	call->sk = tcp_sock_of_fd(call->fd);
+	if (!call->sk || flags & NOT_A_READ || !conn_get(call->sk, tgid))
+		return false;
+	if (flags & MSG_TRUNC)
+		call->vec = VEC_NONE;
+	if (t.flags & TARGET_GO)
+		current_goroutine(&t, &go);
+	call->goid = go.id;
+	call->parent_goid = go.parent;
+	return true;
+}
+
+static __always_inline int io_exit(__s32 nr, __s64 ret)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct call *found = bpf_map_lookup_elem(&calls, &pid_tgid);
-	struct call call;
+	struct call call = {};
+	bool whole = found;
 	struct conn *c;
 	__u8 flags = 0;
 	__u64 ts;
 	__u32 after;
 
-	if (!found)
+	if (found) {
+		call = *found;
+		bpf_map_delete_elem(&calls, &pid_tgid);
+	} else if (ret <= 0 || !began_unseen(pid_tgid, nr, &call)) {
 		return 0;
-	call = *found;
-	bpf_map_delete_elem(&calls, &pid_tgid);
+	}
 	if (ret <= 0 || call.vec == VEC_MMSG)
 		return 0;
 	c = bpf_map_lookup_elem(&conns, &call.sk);
@@ -200,7 +270,7 @@ static __always_inline int io_exit(__s64 ret)
 		after = copied_seq_of(call.sk);
 		if (after - (__u32)ret != call.seq) {
 			call.seq = after - (__u32)ret;
-			flags |= DATA_SEQ_DERIVED;
+			flags |= whole ? DATA_SEQ_DERIVED : 0;
 		}
 		call.other_seq = write_seq_of(call.sk);
 		bytes_read(&call, c, pid_tgid, ret);
@@ -273,9 +343,6 @@ ENTER(readv) { return io_enter(ctx->args[0], DIR_IN, VEC_IOVEC, ctx->args[1], ct
 ENTER(writev) { return io_enter(ctx->args[0], DIR_OUT, VEC_IOVEC, ctx->args[1], ctx->args[2]); }
 ENTER(sendfile64) { return io_enter(ctx->args[0], DIR_OUT, VEC_NONE, 0, 0); }
 
-/* A peek moves nothing; urgent data and the error queue are outside of the stream. */
-#define NOT_A_READ (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
-
 ENTER(recvfrom)
 {
 	__u32 flags = ctx->args[3];
@@ -324,7 +391,7 @@ ENTER(sendmmsg)
 
 /* One program for every system call of a shape: each is verified once, and loaded once. */
 SEC("tracepoint/syscalls/sys_exit")
-int exit_io(struct sys_exit *ctx) { return io_exit(ctx->ret); }
+int exit_io(struct sys_exit *ctx) { return io_exit(ctx->nr, ctx->ret); }
 
 SEC("tracepoint/syscalls/sys_exit")
 int exit_mmsg(struct sys_exit *ctx) { return mmsg_exit(ctx->ret); }
@@ -514,6 +581,7 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	__u64 pid_tgid = ((__u64)tgid << 32) | pid;
 
 	bpf_map_delete_elem(&calls, &pid_tgid);
+	bpf_map_delete_elem(&settled, &pid_tgid);
 	bpf_map_delete_elem(&threads, &key);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0; /* other threads live on */

@@ -198,6 +198,7 @@ const (
 	SocketMapNextIds             = "next_ids"
 	SocketMapProcesses           = "processes"
 	SocketMapScratches           = "scratches"
+	SocketMapSettled             = "settled"
 	SocketMapTargets             = "targets"
 	SocketMapThreads             = "threads"
 	SocketProgEnterConnect       = "enter_connect"
@@ -309,6 +310,7 @@ type SocketMapSpecs struct {
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes   *ebpf.MapSpec `ebpf:"processes"`
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
+	Settled     *ebpf.MapSpec `ebpf:"settled"`
 	Targets     *ebpf.MapSpec `ebpf:"targets"`
 	Threads     *ebpf.MapSpec `ebpf:"threads"`
 }
@@ -356,6 +358,7 @@ type SocketMaps struct {
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
 	Processes   *ebpf.Map `ebpf:"processes"`
 	Scratches   *ebpf.Map `ebpf:"scratches"`
+	Settled     *ebpf.Map `ebpf:"settled"`
 	Targets     *ebpf.Map `ebpf:"targets"`
 	Threads     *ebpf.Map `ebpf:"threads"`
 }
@@ -371,6 +374,7 @@ func (m *SocketMaps) Close() error {
 		m.NextIds,
 		m.Processes,
 		m.Scratches,
+		m.Settled,
 		m.Targets,
 		m.Threads,
 	)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"go.uber.org/zap/zaptest"
+	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/metadata"
@@ -37,7 +39,7 @@ func needBPF(t *testing.T) {
 }
 
 // children are programs that this test binary can be instead, so that a guest kernel needs no other.
-var children = map[string]func(){"go-http": goHTTPChild, "start": startInBadPlace}
+var children = map[string]func(){"go-http": goHTTPChild, "start": startInBadPlace, "blocking": blockingChild}
 
 const childEnv = "EBPFSPAN_TEST_CHILD"
 
@@ -79,6 +81,67 @@ func goHTTPChild() {
 	go func() { panic(http.Serve(l, mux)) }()
 	fmt.Println(base)
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+}
+
+// blockingChild answers each request on one connection, with system calls that block.
+func blockingChild() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("http://" + l.Addr().String())
+	c, err := l.Accept()
+	if err != nil {
+		panic(err)
+	}
+	f, err := c.(*net.TCPConn).File() // a copy in blocking mode
+	if err != nil {
+		panic(err)
+	}
+	fd := int(f.Fd())
+	if err := unix.SetNonblock(fd, false); err != nil {
+		panic(err)
+	}
+	runtime.LockOSThread()
+	buf := make([]byte, 4096)
+	for {
+		n, err := unix.Read(fd, buf)
+		if n <= 0 {
+			fmt.Fprintln(os.Stderr, n, err)
+			return
+		}
+		if _, err := unix.Write(fd, []byte("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// TestKernelBlockedRead: a thread that waits for the next request since before the receiver started
+// does not hide it.
+func TestKernelBlockedRead(t *testing.T) {
+	needBPF(t)
+	base, pid := startChild(t, "blocking")
+	get := func(path string) {
+		resp, err := http.Get(base + path)
+		require.NoError(t, err)
+		resp.Body.Close()
+	}
+	get("/before")
+	sink := startReceiver(t, func(c *Config) {
+		c.Discovery.Include = []SelectorConfig{{PIDs: []int{pid}}}
+	})
+	time.Sleep(time.Second)
+	get("/first")
+	get("/second")
+	http.DefaultClient.CloseIdleConnections()
+	paths := func() (out []string) {
+		for _, s := range spansOf(sink) {
+			out = append(out, s.path)
+		}
+		return out
+	}
+	require.Eventually(t, func() bool { return len(paths()) == 2 }, 10*time.Second, 50*time.Millisecond)
+	require.Equal(t, []string{"/first", "/second"}, paths())
 }
 
 func startChild(t *testing.T, kind string) (base string, pid int) {

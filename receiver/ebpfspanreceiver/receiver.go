@@ -224,6 +224,7 @@ func (r *ebpfReceiver) selected(p *process.Process) {
 	r.processes[uint32(p.PID)] = &described{Process: p, serving: map[uint64]int{}}
 	r.mu.Unlock()
 	r.listening(p)
+	r.loops(p)
 	if err := r.tracer.Select(uint32(p.PID), r.golang.use(p)); err != nil {
 		r.log.Error("A process cannot be traced", zap.Int("pid", p.PID), zap.Error(err))
 		return
@@ -252,6 +253,19 @@ func (r *ebpfReceiver) listening(p *process.Process) {
 		if err := r.tracer.Listening(uint32(p.NetNS), port.Addr.Port()); err != nil {
 			r.log.Warn("A listening port cannot be noted", zap.Error(err))
 			return
+		}
+	}
+}
+
+// loops tells the kernel side which threads of p are event loops that wait already.
+func (r *ebpfReceiver) loops(p *process.Process) {
+	threads, err := r.scanner.Reader().EventLoops(p.PID)
+	if err != nil {
+		r.log.Debug("Threads cannot be listed", zap.Int("pid", p.PID), zap.Error(err))
+	}
+	for _, tid := range threads {
+		if err := r.tracer.EventLoop(uint32(p.PID), uint32(tid)); err != nil {
+			r.log.Warn("An event loop cannot be noted", zap.Error(err))
 		}
 	}
 }

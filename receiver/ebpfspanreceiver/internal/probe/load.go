@@ -108,6 +108,7 @@ func (t *Tracer) loadGoroutines() {
 		"calls": m.Calls, "conns": m.Conns, "events": m.Events,
 		"goroutines": m.Goroutines, "listen_ports": m.ListenPorts, "losses": m.Losses,
 		"next_ids": m.NextIds, "processes": m.Processes, "scratches": m.Scratches,
+		"settled": m.Settled,
 		"targets": m.Targets, "threads": m.Threads,
 	}})
 	if err != nil {

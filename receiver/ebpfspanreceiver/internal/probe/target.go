@@ -48,6 +48,16 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	return nil
 }
 
+// EventLoop says that a thread serves several requests at once. The kernel side finds that out by
+// itself when the thread begins to wait; this is for one that waits already.
+func (t *Tracer) EventLoop(pid, tid uint32) error {
+	key := bpf.SocketContextKey{Tgid: pid, Id: uint64(tid)}
+	if err := t.objects.Threads.Put(key, bpf.SocketContext{Loop: 1}); err != nil {
+		return fmt.Errorf("note event loop %d of process %d: %w", tid, pid, err)
+	}
+	return nil
+}
+
 // Deselect stops tracing a process.
 func (t *Tracer) Deselect(pid uint32) error {
 	if err := t.objects.Targets.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
