@@ -101,19 +101,16 @@ static __always_inline __u8 serving(const struct context *x, struct token *out)
 	return 0;
 }
 
-/*
- * Counts one use of what was handed to x, and returns how certain it still is: 1 when nothing can have
- * come between. A worker may take its next task from a buffered channel, which cannot be seen.
- */
-static __always_inline __u8 use_given(struct context *x)
+/* Counts one use of what was handed to x. */
+static __always_inline void use_given(struct context *x)
 {
-	if (x->nth < 255)
-		x->nth++;
-	return x->base > x->nth ? x->base : x->nth;
+	if (x->uses < 255)
+		x->uses++;
 }
 
+/* x: whose hand-over the edge rests on, or 0. */
 static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u64 epoch, __u64 ts,
-					  __u64 segment, __u8 nth)
+					  const struct context *x)
 {
 	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
@@ -124,13 +121,17 @@ static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u
 	*e = (struct evidence_event){
 		.kind = EVENT_EVIDENCE,
 		.what = what,
-		.nth = nth,
 		.tgid = tgid,
 		.ts = ts,
 		.call = call,
 		.epoch = epoch,
-		.segment = segment,
 	};
+	if (x) {
+		e->uses = x->uses;
+		e->segment = x->segment;
+		e->base_uses = x->base_uses;
+		e->base = x->base;
+	}
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 }
 
@@ -171,9 +172,9 @@ static __always_inline void call_written(struct context *x, struct conn *c, __u6
 {
 	struct context_key parent = {.tgid = tgid, .kind = CONTEXT_GOROUTINE, .id = parent_goid};
 	struct context *p;
+	struct context *rests_on = 0;
 	struct token token = {};
-	__u64 segment = 0;
-	__u8 what = 0, nth = 0;
+	__u8 what = 0;
 
 	if (c->last_dir == DIR_OUT) {
 		if (c->writer == writer)
@@ -183,25 +184,37 @@ static __always_inline void call_written(struct context *x, struct conn *c, __u6
 	c->turn = new_id();
 	c->writer = writer;
 	c->last_dir = DIR_OUT;
-	if (x)
+	if (x) {
 		what = serving(x, &token);
+		x->wrote = 1;
+	}
 	if (!what && parent_goid) {
 		p = context_find(&parent);
 		if (p && serving(p, &token))
 			what = EVIDENCE_GO_PARENT;
 	}
 	if (x && what == EVIDENCE_CHANNEL) {
-		nth = use_given(x);
-		segment = x->segment;
+		use_given(x);
+		rests_on = x;
 	}
 	if (what)
-		emit_evidence(tgid, what, c->turn, token.epoch, ts, segment, nth);
+		emit_evidence(tgid, what, c->turn, token.epoch, ts, rests_on);
+}
+
+/* This context is about to read on a client socket. Who waits for a response to a call that it did not
+ * write reads for others, and will never be given a task of its own. */
+static __always_inline void response_awaited(struct context *x, const struct conn *c, __u64 self)
+{
+	if (x && c->last_dir != DIR_IN && c->writer != self)
+		x->reader = 1;
 }
 
 /* This context read (a part of) the response of the connection's current call. */
-static __always_inline void response_read(struct context *x, struct conn *c)
+static __always_inline void response_read(struct context *x, struct conn *c, __u64 self)
 {
 	c->last_dir = DIR_IN;
+	if (x && c->writer == self)
+		x->wrote = 0;
 	if (x && !(c->flags & CONN_MULTIPLEXED))
 		x->last_call = c->turn;
 }

@@ -98,18 +98,25 @@ enum evidence_kind {
 	EVIDENCE_TASK_BACK = 8,    /* as CHANNEL_BACK, to a goroutine that was given the request */
 };
 
-/* One edge from a call to the request that it belongs to. */
+/*
+ * One edge from a call to the request that it belongs to.
+ *
+ * What a context was handed is certain at its first use. Later it may have taken other work that
+ * cannot be seen (from a buffered channel), unless the task is known to have come back to the request
+ * in the end. So an edge that rests on a hand-over names it, and how often it had been used; and the
+ * same of the hand-over that its giver lived on.
+ */
 struct evidence_event {
 	__u8 kind; /* EVENT_EVIDENCE */
 	__u8 what; /* enum evidence_kind */
-	__u8 nth;  /* CHANNEL, TASK_BACK: how often the hand-over has been used, saturating; 0: it is
-		    * not one that could have been followed by another unseen */
-	__u8 pad0;
+	__u8 uses;      /* of segment, this one included, saturating; 0: rests on no hand-over */
+	__u8 base_uses; /* of base, likewise */
 	__u32 tgid;
 	__u64 ts;
 	__u64 call;
 	__u64 epoch;
-	__u64 segment; /* CHANNEL, CHANNEL_BACK, TASK_BACK: identity of the hand-over that began the task, or 0 */
+	__u64 segment; /* identity of a hand-over, or 0 */
+	__u64 base;    /* identity of the giver's, or 0 */
 };
 
 enum process_what {
@@ -131,7 +138,7 @@ struct process_event {
 
 _Static_assert(sizeof(struct data_event) == 112, "data_event has no hidden padding");
 _Static_assert(sizeof(struct conn_event) == 32, "conn_event has no hidden padding");
-_Static_assert(sizeof(struct evidence_event) == 40, "evidence_event has no hidden padding");
+_Static_assert(sizeof(struct evidence_event) == 48, "evidence_event has no hidden padding");
 _Static_assert(sizeof(struct process_event) == 24, "process_event has no hidden padding");
 
 /* The largest payload prefix of one record. A power of two: it bounds the copy for the verifier. */

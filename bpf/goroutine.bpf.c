@@ -16,10 +16,12 @@ char __license[] SEC("license") = "Dual BSD/GPL";
 
 #if defined(__TARGET_ARCH_x86)
 #define REG_G(r) ((r)->r14)
+#define REG_ARG0(r) ((r)->ax)
 #define REG_ARG1(r) ((r)->bx)
 #define CLOSURE_ARG 0 /* of a call that is about to be made: its first argument, from sp */
 #elif defined(__TARGET_ARCH_arm64)
 #define REG_G(r) ((r)->x[28])
+#define REG_ARG0(r) ((r)->x[0])
 #define REG_ARG1(r) ((r)->x[1])
 #define CLOSURE_ARG 8
 #endif
@@ -59,7 +61,46 @@ static __always_inline __u8 serving_or_parent(struct context *from, __u32 tgid, 
 	return from && serving(from, out) ? EVIDENCE_GO_PARENT : 0;
 }
 
-static __always_inline int hand_over(__u64 from_g, __u64 to_g)
+/* The taker works on what the giver serves from here on. */
+static __always_inline void give(struct context *from, __u64 from_id, struct context *to, __u8 how,
+				 const struct token *token)
+{
+	bool created = to->given_by == EVIDENCE_GO_CREATED && live(&to->given);
+	bool other = token->epoch != to->given.epoch;
+
+	if (to->wrote)
+		to->writer = 1;
+	/*
+	 * A goroutine that was created for one request and gets a message from another may have got a
+	 * new task, or a slot of a semaphore. The goroutine that writes on a connection has got a task.
+	 */
+	bool unsure = created && other && !to->writer;
+
+	to->given = *token;
+	to->given_by = how == EVIDENCE_LOOP ? EVIDENCE_LOOP : EVIDENCE_CHANNEL;
+	to->tasker = from_id;
+	to->segment = new_id();
+	to->uses = 0;
+	to->base = 0;
+	to->base_uses = unsure ? 255 : 0;
+	to->last_call = 0;
+	to->wrote = 0;
+	if (from && how == EVIDENCE_CHANNEL) {
+		use_given(from);
+		to->base = from->segment;
+		if (from->base_uses > 1)
+			to->base_uses = 255; /* one step back is all that an edge can tell */
+		else if (!unsure)
+			to->base_uses = from->uses;
+	}
+}
+
+/*
+ * A value went from one goroutine to another. Either a finished call goes back to who wanted it, or
+ * whoever takes the value works for whom the giver worked; or neither: an acknowledgement, a slot of a
+ * semaphore. A value without bytes is a signal and no task.
+ */
+static __always_inline int hand_over(__u64 from_g, __u64 to_g, __u64 chan)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct context_key from_key = {.tgid = tgid}, to_key = {.tgid = tgid};
@@ -67,6 +108,8 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g)
 	struct context *from, *to;
 	__u64 from_parent = 0, to_parent = 0;
 	struct token token = {};
+	bool finished, owner, signal;
+	__u16 size = 1;
 	__u8 how;
 
 	if (!t || goroutine_key(from_g, t, &from_key, &from_parent) ||
@@ -74,53 +117,52 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g)
 		return 0;
 	from = context_find(&from_key);
 	to = context_find(&to_key);
+	if (to && to->reader)
+		return 0; /* who reads for others gets acknowledgements only */
+	if (chan) /* runtime.hchan: qcount, dataqsiz uint; buf unsafe.Pointer; elemsize uint16 */
+		bpf_probe_read_user(&size, sizeof(size), (void *)(chan + 24));
+	signal = size == 0;
+	owner = from && live(&from->own);
+	finished = from && from->last_call && !owner;
 
 	if (to && live(&to->own)) {
-		/* Back to who owns the request: what the giver finished belongs to it. */
-		if (from && from->last_call && !live(&from->own)) {
+		bool working = from && live(&from->given);
+		bool same = working && from->given.epoch == to->own.epoch;
+
+		/*
+		 * Back to who owns the request: what the giver finished belongs to it. Not from one that
+		 * was created for another request, nor by a mere signal from one of which nothing is
+		 * known: those may be slots of a semaphore.
+		 */
+		if (finished && (same || from->reader ||
+				 (!signal && (!working || from->given_by == EVIDENCE_CHANNEL)))) {
 			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->last_call, to->own.epoch,
-				      bpf_ktime_get_ns(), from->segment, 0);
+				      bpf_ktime_get_ns(), same ? from : 0);
 			from->last_call = 0;
 		}
-		if (from && !live(&from->own))
-			from->given.epoch = 0;
-		to->last_from = from_key.id;
+		if (same && from->given_by == EVIDENCE_CHANNEL)
+			from->given.epoch = 0; /* the task is done */
 		return 0;
 	}
-	how = serving_or_parent(from, tgid, from_parent, &token);
-	if (from && from->last_call && !live(&from->own)) {
-		/* A finished call goes on its way back; it does not change what the taker serves. */
-		if (to && live(&to->given)) {
-			bool task = to->given_by == EVIDENCE_CHANNEL;
-
+	if (finished && (from->reader || to_key.id == from->tasker)) {
+		/* On its way back; it does not change what the taker serves. */
+		if (to && live(&to->given))
 			emit_evidence(tgid, EVIDENCE_TASK_BACK, from->last_call, to->given.epoch,
-				      bpf_ktime_get_ns(), task ? to->segment : 0,
-				      !task ? 0 : to->base > to->nth ? to->base : to->nth);
-		}
+				      bpf_ktime_get_ns(), to->given_by == EVIDENCE_CHANNEL ? to : 0);
 		if (to || (to = context_make(&to_key)))
 			to->last_call = from->last_call;
 		from->last_call = 0;
-	} else if (from && from->last_from == to_key.id) {
-		/* an answer to who asked: not a new task */
-	} else if (how) {
-		if (to || (to = context_make(&to_key))) {
-			to->given = token;
-			to->given_by = how == EVIDENCE_LOOP ? EVIDENCE_LOOP : EVIDENCE_CHANNEL;
-			to->last_call = 0;
-			to->nth = 0;
-			if (from && how == EVIDENCE_CHANNEL) {
-				to->base = use_given(from);
-				to->segment = from->segment;
-			} else {
-				to->base = 0;
-				to->segment = new_id();
-			}
-		}
-	} else if (to) {
+		return 0;
+	}
+	if (signal || (from && !owner && (from->reader || from->wrote || to_key.id == from->tasker)))
+		return 0; /* an answer */
+	how = serving_or_parent(from, tgid, from_parent, &token);
+	if (how) {
+		if (to || (to = context_make(&to_key)))
+			give(from, from_key.id, to, how, &token);
+	} else if (to && to->given_by == EVIDENCE_CHANNEL) {
 		to->given.epoch = 0; /* it now works on something of which nothing is known */
 	}
-	if (to)
-		to->last_from = from_key.id;
 	return 0;
 }
 
@@ -151,27 +193,27 @@ static __always_inline __u64 closure_g(struct regs *ctx)
 SEC("uprobe/go_send_inlined")
 int go_send_inlined(struct regs *ctx)
 {
-	return hand_over(REG_G(ctx), closure_g(ctx));
+	return hand_over(REG_G(ctx), closure_g(ctx), 0);
 }
 
 SEC("uprobe/go_recv_inlined")
 int go_recv_inlined(struct regs *ctx)
 {
-	return hand_over(closure_g(ctx), REG_G(ctx));
+	return hand_over(closure_g(ctx), REG_G(ctx), 0);
 }
 
 /* runtime.send(c *hchan, sg *sudog, ep, unlockf, skip): sg waits to receive */
 SEC("uprobe/go_send")
 int go_send(struct regs *ctx)
 {
-	return hand_over(REG_G(ctx), sudog_g(REG_ARG1(ctx)));
+	return hand_over(REG_G(ctx), sudog_g(REG_ARG1(ctx)), REG_ARG0(ctx));
 }
 
 /* runtime.recv(c *hchan, sg *sudog, ep, unlockf, skip): sg waits to send */
 SEC("uprobe/go_recv")
 int go_recv(struct regs *ctx)
 {
-	return hand_over(sudog_g(REG_ARG1(ctx)), REG_G(ctx));
+	return hand_over(sudog_g(REG_ARG1(ctx)), REG_G(ctx), REG_ARG0(ctx));
 }
 
 /* call of runqput(pp *p, gp *g, next bool) in newproc: gp is complete, with its parent's id */
@@ -194,6 +236,7 @@ int go_new(struct regs *ctx)
 	if (!how)
 		return 0;
 	fresh.given_by = EVIDENCE_GO_CREATED;
+	fresh.tasker = parent_key.id;
 	if (bpf_map_update_elem(&goroutines, &key, &fresh, BPF_ANY))
 		count_loss(LOSS_CONTEXTS_FULL);
 	return 0;

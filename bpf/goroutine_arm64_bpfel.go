@@ -57,13 +57,17 @@ type GoroutineContext struct {
 		Sk    uint64
 	}
 	LastCall uint64
-	LastFrom uint64
+	Tasker   uint64
 	Segment  uint64
+	Base     uint64
 	GivenBy  uint8
 	Loop     uint8
-	Nth      uint8
-	Base     uint8
-	Pad      [4]uint8
+	Uses     uint8
+	BaseUses uint8
+	Reader   uint8
+	Wrote    uint8
+	Writer   uint8
+	Pad      uint8
 }
 
 type GoroutineContextKey struct {

@@ -143,14 +143,19 @@ struct token {
 struct context {
 	struct token own;   /* the request that this context read itself */
 	struct token given; /* the request that another context handed to it */
-	__u64 last_call;    /* the last call whose response it read */
-	__u64 last_from;    /* goroutine: who handed over to it last */
-	__u64 segment;      /* identity of the hand-over that gave it */
-	__u8 given_by;      /* enum evidence_kind */
-	__u8 loop;          /* serves several requests at once */
-	__u8 nth;           /* how often that was used: calls, and hand-overs to others */
-	__u8 base;          /* the giver's, when it gave */
-	__u8 pad[4];
+	__u64 last_call;    /* the last finished call that it knows of */
+	/* goroutines only, see goroutine.bpf.c: */
+	__u64 tasker;  /* who gave it `given`: created it, or handed it over */
+	__u64 segment; /* identity of that hand-over */
+	__u64 base;    /* identity of the one that the giver lived on */
+	__u8 given_by; /* enum evidence_kind */
+	__u8 loop;     /* serves several requests at once */
+	__u8 uses;     /* of segment: calls written, tasks given */
+	__u8 base_uses;
+	__u8 reader; /* reads the responses of calls that others wrote */
+	__u8 wrote;  /* wrote a call, and has not read a response since */
+	__u8 writer; /* was given another task in that state: it writes what others ask for */
+	__u8 pad;
 };
 
 /* Threads: removed at exit. */

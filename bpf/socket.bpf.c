@@ -45,6 +45,12 @@ static __always_inline bool context_key_of(struct context_key *key, const struct
 	return key->id && !(t->flags & TARGET_NO_CONTEXT);
 }
 
+/* The same in one number. */
+static __always_inline __u64 context_id(const struct context_key *key)
+{
+	return (key->id << 1) | key->kind;
+}
+
 /* A thread that waits in epoll serves whatever is ready: what it read before says nothing of what it
  * writes after. Goroutines are contexts of their own, whatever their threads wait for. */
 static __always_inline int loop_waits(void)
@@ -101,8 +107,8 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 			struct context_key key = {};
 			bool known = context_key_of(&key, &t, pid_tgid, go.id);
 
-			call_written(known ? context_find(&key) : 0, c, (key.id << 1) | key.kind, tgid,
-				     go.parent, call.ts);
+			call_written(known ? context_find(&key) : 0, c, context_id(&key), tgid, go.parent,
+				     call.ts);
 		} else {
 			c->last_dir = DIR_OUT;
 		}
@@ -111,6 +117,12 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 		call.other_seq = copied_seq_of(sk);
 	} else {
 		call.seq = copied_seq_of(sk);
+		if (c->role == ROLE_CLIENT && go.id) {
+			struct context_key key = {};
+
+			if (context_key_of(&key, &t, pid_tgid, go.id))
+				response_awaited(context_make(&key), c, context_id(&key));
+		}
 	}
 	if (bpf_map_update_elem(&calls, &pid_tgid, &call, BPF_ANY))
 		count_loss(LOSS_CALLS_FULL);
@@ -174,7 +186,7 @@ static __always_inline void bytes_read(struct call *call, struct conn *c, __u64 
 	if (c->role == ROLE_SERVER)
 		request_read(x, c, call->sk, len);
 	else
-		response_read(x, c);
+		response_read(x, c, context_id(&key));
 	call->turn = c->turn;
 }
 

@@ -70,13 +70,17 @@ type SocketContext struct {
 		Sk    uint64
 	}
 	LastCall uint64
-	LastFrom uint64
+	Tasker   uint64
 	Segment  uint64
+	Base     uint64
 	GivenBy  uint8
 	Loop     uint8
-	Nth      uint8
-	Base     uint8
-	Pad      [4]uint8
+	Uses     uint8
+	BaseUses uint8
+	Reader   uint8
+	Wrote    uint8
+	Writer   uint8
+	Pad      uint8
 }
 
 type SocketContextKey struct {
@@ -112,16 +116,17 @@ type SocketDataEvent struct {
 }
 
 type SocketEvidenceEvent struct {
-	_       structs.HostLayout
-	Kind    uint8
-	What    uint8
-	Nth     uint8
-	Pad0    uint8
-	Tgid    uint32
-	Ts      uint64
-	Call    uint64
-	Epoch   uint64
-	Segment uint64
+	_        structs.HostLayout
+	Kind     uint8
+	What     uint8
+	Uses     uint8
+	BaseUses uint8
+	Tgid     uint32
+	Ts       uint64
+	Call     uint64
+	Epoch    uint64
+	Segment  uint64
+	Base     uint64
 }
 
 type SocketEvidenceKind uint32

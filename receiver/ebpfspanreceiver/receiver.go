@@ -185,6 +185,7 @@ func (r *ebpfReceiver) Shutdown(ctx context.Context) error {
 	}
 	err := r.tracer.Interrupt()
 	r.readers.Wait()
+	r.summarize()
 	r.sender.close()
 	select {
 	case <-r.sender.done:
@@ -196,6 +197,20 @@ func (r *ebpfReceiver) Shutdown(ctx context.Context) error {
 		}
 	}
 	return errors.Join(err, r.release())
+}
+
+// summarize says what became of the calls: the first question when links are missing.
+func (r *ebpfReceiver) summarize() {
+	fields := make([]zap.Field, 0, 2*len(causality.Outcomes))
+	for i, name := range causality.Outcomes {
+		fields = append(fields, zap.Uint64("calls."+name, r.counts.causality.Outcomes[i].Load()))
+	}
+	for i := range r.counts.causality.Evidence {
+		if name := causality.Kind(i); name != "" {
+			fields = append(fields, zap.Uint64("evidence."+name, r.counts.causality.Evidence[i].Load()))
+		}
+	}
+	r.log.Info("Stopped tracing", fields...)
 }
 
 // release frees what Start took, last first.

@@ -60,11 +60,10 @@ type Answer struct {
 }
 
 type edge struct {
-	epoch   uint64
-	segment uint64
-	ts      uint64
-	kind    uint8
-	nth     uint8
+	epoch          uint64
+	segment, base  uint64
+	kind           uint8
+	uses, baseUses uint8
 }
 
 // served is one request of a turn. Several arrive in one turn when they are pipelined; they are then
@@ -133,7 +132,9 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		delete(s.oldCalls, e.Call)
 	}
 	if len(edges) < 16 {
-		edges = append(edges, edge{epoch: e.Epoch, segment: e.Segment, ts: e.Ts, kind: e.What, nth: e.Nth})
+		edges = append(edges, edge{
+			epoch: e.Epoch, segment: e.Segment, base: e.Base, kind: e.What, uses: e.Uses, baseUses: e.BaseUses,
+		})
 	}
 	s.calls[e.Call] = edges
 	s.age(e.Ts)
@@ -349,8 +350,8 @@ func (s *Solver) admit(e *edge, c *Call, shared bool) (*served, Outcome) {
 		// The goroutines of a pooled connection were created by whoever opened it, not by whoever
 		// uses it; one that makes a call for itself reads the response as well.
 		return nil, Untrusted
-	case e.nth > 1 && s.segment(e.segment) != e.epoch:
-		// After its first call a context may have taken other work without a hand-over that can be
+	case e.uses > 1 && !s.cameBack(e.segment, e.epoch), e.baseUses > 1 && !s.cameBack(e.base, e.epoch):
+		// After its first use a context may have taken other work without a hand-over that can be
 		// seen (a buffered channel), unless the task came back to the request.
 		return nil, Untrusted
 	}
@@ -386,11 +387,15 @@ func (s *Solver) ownThread(e *edge, c *Call, r *served) bool {
 	return r.endTid == r.reader.Tid
 }
 
-func (s *Solver) segment(id uint64) uint64 {
-	if epoch, ok := s.segments[id]; ok {
-		return epoch
+// cameBack: the task of that hand-over ended by going back to the request.
+func (s *Solver) cameBack(segment, epoch uint64) bool {
+	if segment == 0 {
+		return false
 	}
-	return s.oldSegments[id]
+	if back, ok := s.segments[segment]; ok {
+		return back == epoch
+	}
+	return s.oldSegments[segment] == epoch
 }
 
 // key: a goroutine is the same whatever thread runs it.

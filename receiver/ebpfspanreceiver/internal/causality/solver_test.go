@@ -31,7 +31,11 @@ func decide(s *Solver, c Call) Answer {
 
 func TestSolve(t *testing.T) {
 	call := Call{ID: 1, Start: 20 * ms, End: 30 * ms, Writer: Writer{Tgid: 1, Goid: 5}, EndGoid: 5}
-	second := func(e *event.Evidence) *event.Evidence { e.Nth, e.Segment = 2, 77; return e }
+	second := func(e *event.Evidence) *event.Evidence { e.Uses, e.Segment = 2, 77; return e }
+	onward := func(e *event.Evidence) *event.Evidence {
+		e.Uses, e.Segment, e.BaseUses, e.Base = 1, 78, 2, 77
+		return e
+	}
 	for _, tc := range []struct {
 		name     string
 		evidence []*event.Evidence
@@ -56,6 +60,13 @@ func TestSolve(t *testing.T) {
 		{"second call of a task that came back", []*event.Evidence{
 			second(evidence(channel, 1, 100)), second(evidence(channelBack, 9, 100)),
 		}, Answer{Outcome: Linked, Request: 100, Hints: []string{"channel"}, Confidence: 0.995}},
+		{"task of a task, unsure", []*event.Evidence{onward(evidence(channel, 1, 100))}, Answer{Outcome: Untrusted}},
+		{"task of a task that came back", []*event.Evidence{
+			onward(evidence(channel, 1, 100)), second(evidence(channelBack, 9, 100)),
+		}, Answer{Outcome: Linked, Request: 100, Hints: []string{"channel"}, Confidence: 0.995}},
+		{"task of a task that went elsewhere", []*event.Evidence{
+			onward(evidence(channel, 1, 100)), second(evidence(channelBack, 9, 200)),
+		}, Answer{Outcome: Untrusted}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, counts := newSolver()
