@@ -70,6 +70,9 @@ static __always_inline void give(struct context *from, __u64 from_id, struct con
 
 	if (to->wrote)
 		to->writer = 1;
+	/* A connection that was opened for another request, and is free by now. */
+	if (created && other && !to->writer && from && from->dialer)
+		return;
 	/*
 	 * A goroutine that was created for one request and gets a message from another may have got a
 	 * new task, or a slot of a semaphore. The goroutine that writes on a connection has got a task.

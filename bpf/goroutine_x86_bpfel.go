@@ -67,7 +67,7 @@ type GoroutineContext struct {
 	Reader   uint8
 	Wrote    uint8
 	Writer   uint8
-	Pad      uint8
+	Dialer   uint8
 }
 
 type GoroutineContextKey struct {

@@ -155,7 +155,7 @@ struct context {
 	__u8 reader; /* reads the responses of calls that others wrote */
 	__u8 wrote;  /* wrote a call, and has not read a response since */
 	__u8 writer; /* was given another task in that state: it writes what others ask for */
-	__u8 pad;
+	__u8 dialer; /* opened a connection, for itself or for others */
 };
 
 /* Threads: removed at exit. */

@@ -433,10 +433,18 @@ ENTER(connect)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct call call = {.fd = ctx->args[0], .vec = VEC_NONE};
+	struct context_key key = {};
+	struct goroutine go = {};
+	struct context *x;
 	struct target t;
 
 	if (!selected(pid_tgid >> 32, &t))
 		return 0;
+	if (t.flags & TARGET_GO) {
+		current_goroutine(&t, &go);
+		if (context_key_of(&key, &t, pid_tgid, go.id) && (x = context_make(&key)))
+			x->dialer = 1;
+	}
 	if (bpf_map_update_elem(&calls, &pid_tgid, &call, BPF_ANY))
 		count_loss(LOSS_CALLS_FULL);
 	return 0;

@@ -80,7 +80,7 @@ type SocketContext struct {
 	Reader   uint8
 	Wrote    uint8
 	Writer   uint8
-	Pad      uint8
+	Dialer   uint8
 }
 
 type SocketContextKey struct {
