@@ -39,10 +39,16 @@ func initScript(suites []suite, o options, nonce string) string {
 	b.WriteString("mount -t devtmpfs dev /dev\nexec >/dev/ttyS1 2>&1 </dev/null\nstty -F /dev/ttyS1 raw\n")
 	fmt.Fprintf(&b, "m() { mkdir -p \"$3\" && mount -t \"$1\" \"$2\" \"$3\" || echo %s MOUNT \"$3\"; }\n", nonce)
 	for _, m := range [][3]string{
-		{"proc", "proc", "/proc"}, {"sysfs", "sys", "/sys"}, {"tmpfs", "tmp", "/tmp"}, {"tmpfs", "run", "/run"},
-		{"tracefs", "tracefs", "/sys/kernel/tracing"}, {"debugfs", "debugfs", "/sys/kernel/debug"},
-		{"bpf", "bpf", "/sys/fs/bpf"}, {"cgroup2", "cgroup2", "/sys/fs/cgroup"},
-		{"devpts", "devpts", "/dev/pts"}, {"tmpfs", "shm", "/dev/shm"},
+		{"proc", "proc", "/proc"},
+		{"sysfs", "sys", "/sys"},
+		{"tmpfs", "tmp", "/tmp"},
+		{"tmpfs", "run", "/run"},
+		{"tracefs", "tracefs", "/sys/kernel/tracing"},
+		{"debugfs", "debugfs", "/sys/kernel/debug"},
+		{"bpf", "bpf", "/sys/fs/bpf"},
+		{"cgroup2", "cgroup2", "/sys/fs/cgroup"},
+		{"devpts", "devpts", "/dev/pts"},
+		{"tmpfs", "shm", "/dev/shm"},
 	} {
 		fmt.Fprintf(&b, "m %s %s %s\n", m[0], m[1], m[2])
 	}

@@ -103,7 +103,7 @@ func parseFlags(args []string) (options, error) {
 	case len(o.kernels) == 0:
 		return o, errors.New("-kernels: at least one series is needed, for example -kernels 6.1")
 	case len(o.packages) == 0:
-		return o, errors.New("-packages: at least one pattern is needed, for example -packages ./bpf/...")
+		return o, errors.New("-packages: at least one pattern is needed, for example -packages ./bpf")
 	case o.memoryMiB < 512 || o.cpus < 1 || o.count < 1 || o.bootTimeout <= 0 || o.testTimeout <= 0:
 		return o, errors.New("-memory must be at least 512, -cpus and -count at least 1, and both timeouts positive")
 	}

@@ -32,6 +32,7 @@ type suite struct {
 
 // Tests run in a folder that lies as deep as in the repository, next to their testdata.
 func (s suite) guestDir() string { return "src/" + s.rel }
+
 func (s suite) guestBinary() string {
 	return fmt.Sprintf("test/%d-%s.test", s.index, filepath.Base(s.rel))
 }

@@ -93,7 +93,7 @@ func (c *child) ask() (message, error) {
 
 func (c *child) receive() (message, error) {
 	// A child that hangs is ended, which ends the read.
-	limit := time.AfterFunc(readyTimeout, func() { c.cmd.Process.Kill() })
+	limit := time.AfterFunc(readyTimeout, func() { _ = c.cmd.Process.Kill() })
 	defer limit.Stop()
 	var m message
 	line, err := c.stdout.ReadBytes('\n')
@@ -111,8 +111,8 @@ func (c *child) receive() (message, error) {
 
 // stop ends the child by closing its stdin, or by force when that does not help.
 func (c *child) stop() error {
-	c.stdin.Close()
-	limit := time.AfterFunc(20*time.Second, func() { c.cmd.Process.Kill() })
+	_ = c.stdin.Close()
+	limit := time.AfterFunc(20*time.Second, func() { _ = c.cmd.Process.Kill() })
 	defer limit.Stop()
 	if err := c.cmd.Wait(); err != nil {
 		return fmt.Errorf("process %d: %w: %s", c.cmd.Process.Pid, err, strings.TrimSpace(c.stderr.String()))

@@ -70,7 +70,7 @@ func (f figures) print(w io.Writer) {
 			p99.min, p99.median, p99.max, server.min, server.median, server.max,
 			cpu.min, cpu.median, cpu.max, tracer.min, tracer.median, tracer.max)
 	}
-	t.Flush()
+	_ = t.Flush()
 	if o := f.others(); o.max > quietShare {
 		fmt.Fprintf(w, "other processes used %.0f/%.0f/%.0f%% of the machine meanwhile: ratios of a busy machine mean little, run it again alone\n",
 			100*o.min, 100*o.median, 100*o.max)
@@ -142,7 +142,7 @@ func printPrograms(w io.Writer, title string, s sample) {
 			fmt.Fprintf(t, "  %s\t%d\t%.0f\t%.0f\n", p.name, p.runs, p.perRun(), float64(p.runtime.Nanoseconds())/float64(s.requests))
 		}
 	}
-	t.Flush()
+	_ = t.Flush()
 }
 
 // captured is every run of the receiver, the one with statistics too.

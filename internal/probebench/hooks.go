@@ -42,7 +42,7 @@ func runEmptyHooks() error {
 	var links []link.Link
 	defer func() {
 		for _, l := range links {
-			l.Close()
+			_ = l.Close()
 		}
 	}()
 	for _, name := range slices.Sorted(maps.Keys(spec.Programs)) {

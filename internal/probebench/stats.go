@@ -82,7 +82,7 @@ func readStats(ids []ebpf.ProgramID) ([]programStats, error) {
 				all = append(all, programStats{id: id, name: info.Name, runs: s.RunCount, runtime: s.Runtime})
 			}
 		}
-		p.Close()
+		_ = p.Close()
 		if err != nil {
 			return nil, fmt.Errorf("read BPF program %d: %w", id, err)
 		}

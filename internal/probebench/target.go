@@ -45,10 +45,10 @@ func (t *target) start(ctx context.Context, args ...string) error {
 }
 
 func (t *target) stop() {
-	t.cmd.Process.Signal(syscall.SIGTERM)
-	limit := time.AfterFunc(5*time.Second, func() { t.cmd.Process.Kill() })
+	_ = t.cmd.Process.Signal(syscall.SIGTERM)
+	limit := time.AfterFunc(5*time.Second, func() { _ = t.cmd.Process.Kill() })
 	defer limit.Stop()
-	t.cmd.Wait()
+	_ = t.cmd.Wait()
 }
 
 // await asks until the server answers, so that a run never measures its start.

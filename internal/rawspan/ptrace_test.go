@@ -87,8 +87,15 @@ func TestRawNeedsMoreThanSemanticConventions(t *testing.T) {
 	sdk := Link{Local: full().Local, Peer: full().Peer, Connection: "c", ReqRequestID: []string{"a"}, RespRequestID: []string{"b"}}
 	require.False(t, sdk.Raw())
 	for i, l := range []Link{
-		{ReqSeq: 1}, {RespSeq: 1}, {Systrace: 1}, {PseudoThread: 1}, {Hints: []string{"x"}},
-		{AppTraceID: [16]byte{1}}, {AppParentID: [8]byte{1}}, {HasAppSampled: true}, {Pending: true},
+		{ReqSeq: 1},
+		{RespSeq: 1},
+		{Systrace: 1},
+		{PseudoThread: 1},
+		{Hints: []string{"x"}},
+		{AppTraceID: [16]byte{1}},
+		{AppParentID: [8]byte{1}},
+		{HasAppSampled: true},
+		{Pending: true},
 	} {
 		require.True(t, l.Raw(), "%d", i)
 	}

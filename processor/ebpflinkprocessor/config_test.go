@@ -106,8 +106,10 @@ func TestReadmeExamples(t *testing.T) {
 		require.NoError(t, err, text)
 	}
 	// And each option is described.
-	for _, key := range []string{"window", "storage::directory", "storage::sync", "storage::sync_interval", "link_retention",
-		"rules", "clock_tolerance", "use_app_trace_id", "keep_link_attributes", "explain", "max_spans_waiting", "max_link_facts", "max_spans_per_export"} {
+	for _, key := range []string{
+		"window", "storage::directory", "storage::sync", "storage::sync_interval", "link_retention",
+		"rules", "clock_tolerance", "use_app_trace_id", "keep_link_attributes", "explain", "max_spans_waiting", "max_link_facts", "max_spans_per_export",
+	} {
 		require.Contains(t, string(readme), "| `"+key+"` |")
 	}
 }

@@ -245,10 +245,14 @@ func (r *rig) metric(name, value string) (sum int64) {
 
 // call makes the spans of one call between two hosts.
 func call(client, server uint64, from, to string, at, lasts int, seq uint32, inside, opens uint64) (c, s spanSpec) {
-	c = spanSpec{id: client, host: from, kind: ptrace.SpanKindClient, start: at, duration: lasts,
-		link: rawspan.Link{ReqSeq: seq, RespSeq: seq + 1, Systrace: inside}}
-	s = spanSpec{id: server, host: to, kind: ptrace.SpanKindServer, start: at + 1, duration: lasts - 2,
-		link: rawspan.Link{ReqSeq: seq, RespSeq: seq + 1, Systrace: opens}}
+	c = spanSpec{
+		id: client, host: from, kind: ptrace.SpanKindClient, start: at, duration: lasts,
+		link: rawspan.Link{ReqSeq: seq, RespSeq: seq + 1, Systrace: inside},
+	}
+	s = spanSpec{
+		id: server, host: to, kind: ptrace.SpanKindServer, start: at + 1, duration: lasts - 2,
+		link: rawspan.Link{ReqSeq: seq, RespSeq: seq + 1, Systrace: opens},
+	}
 	return c, s
 }
 

@@ -86,15 +86,23 @@ func TestKernelBadPlaces(t *testing.T) {
 		attr  *syscall.SysProcAttr
 		want  []string
 	}{
-		{"not root", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}},
-			[]string{"ebpf_span: BPF programs cannot be loaded", "run as root", "uid 65534 lacks CAP_BPF and CAP_PERFMON"}},
+		{
+			"not root", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}},
+			[]string{"ebpf_span: BPF programs cannot be loaded", "run as root", "uid 65534 lacks CAP_BPF and CAP_PERFMON"},
+		},
 		{"no CAP_BPF", nil, []string{"uid 0 lacks CAP_BPF:", "run as root, or give"}},
-		{"no BTF", &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS},
-			[]string{"/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"}},
-		{"no tracefs", &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS},
-			[]string{"no tracefs at /sys/kernel/tracing", "mount -t tracefs"}},
-		{"pid namespace", &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID},
-			[]string{"pid namespace", "hostPID"}},
+		{
+			"no BTF", &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS},
+			[]string{"/sys/kernel/btf/vmlinux", "CONFIG_DEBUG_INFO_BTF"},
+		},
+		{
+			"no tracefs", &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS},
+			[]string{"no tracefs at /sys/kernel/tracing", "mount -t tracefs"},
+		},
+		{
+			"pid namespace", &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID},
+			[]string{"pid namespace", "hostPID"},
+		},
 		{"a good place", nil, []string{"started"}},
 	} {
 		t.Run(tc.place, func(t *testing.T) {

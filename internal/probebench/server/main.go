@@ -34,6 +34,6 @@ func run() error {
 	body := bytes.Repeat([]byte("x"), int(size))
 	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html")
-		w.Write(body)
+		_, _ = w.Write(body)
 	}))
 }

@@ -45,7 +45,7 @@ type message struct {
 func main() {
 	out := json.NewEncoder(os.Stdout)
 	if err := run(context.Background(), out); err != nil {
-		out.Encode(message{Error: err.Error()})
+		_ = out.Encode(message{Error: err.Error()})
 		fmt.Fprintln(os.Stderr, "tracer:", err)
 		os.Exit(1)
 	}
@@ -180,7 +180,7 @@ func collect(ctx context.Context, reader *sdkmetric.ManualReader) (counters map[
 func attributes(set attribute.Set) string {
 	var all []string
 	for _, a := range set.ToSlice() {
-		all = append(all, string(a.Key)+"="+a.Value.Emit())
+		all = append(all, string(a.Key)+"="+a.Value.String())
 	}
 	if len(all) == 0 {
 		return ""

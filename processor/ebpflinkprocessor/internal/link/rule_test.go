@@ -37,9 +37,11 @@ func sdk(n byte, r Role, at int64, t, parent byte) Fact {
 func seq(req, resp uint32) func(*Fact) {
 	return func(f *Fact) { f.ReqSeq, f.RespSeq = req, resp }
 }
+
 func ports(local, peer uint16) func(*Fact) {
 	return func(f *Fact) { f.Local.Port, f.Peer.Port = local, peer }
 }
+
 func addrs(local, peer uint32) func(*Fact) {
 	return func(f *Fact) { f.Local.Addr, f.Peer.Addr = local, peer }
 }
@@ -50,6 +52,7 @@ func pending(f *Fact)               { f.Pending, f.End = true, 0 }
 func thread(id uint64, confidence float32) func(*Fact) {
 	return func(f *Fact) { f.Pseudo, f.HintConfidence = id, confidence }
 }
+
 func carries(t, parent byte) func(*Fact) {
 	return func(f *Fact) { f.CtxTrace, f.CtxParent = trace(t), span(parent) }
 }
@@ -84,21 +87,24 @@ func TestRules(t *testing.T) {
 				server(1, 0, seq(10, 20), addrs(5, 6), ports(80, 999)),
 				client(2, 0, seq(10, 20), addrs(6, 5), ports(999, 80)),
 				client(3, 0, seq(10, 20), addrs(7, 5), ports(999, 80), host(2)),
-			}, 2, TCPSeq, Linked, 1, 2,
+			},
+			2, TCPSeq, Linked, 1, 2,
 		},
 		{
 			"same addresses, other port: another connection",
 			[]Fact{
 				server(1, 0, seq(10, 20), addrs(5, 6), ports(80, 999)),
 				client(2, 0, seq(10, 20), addrs(6, 5), ports(998, 80)),
-			}, 0, TCPSeq, Inadmissible, 0, 0,
+			},
+			0, TCPSeq, Inadmissible, 0, 0,
 		},
 		{
 			"translated addresses link",
 			[]Fact{
 				server(1, 0, seq(10, 20), addrs(5, 9), ports(80, 1234)),
 				client(2, 0, seq(10, 20), addrs(6, 7), ports(999, 8080), host(2)),
-			}, 2, TCPSeq, Linked, 1, 1,
+			},
+			2, TCPSeq, Linked, 1, 1,
 		},
 		{"pending call", []Fact{server(1, 5000, seq(10, 20)), client(2, 0, seq(10, 20), pending)}, 2, TCPSeq, Linked, 1, 1},
 

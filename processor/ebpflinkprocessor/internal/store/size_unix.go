@@ -10,7 +10,7 @@ import (
 // occupied is the disk space of a file: Badger maps files that are mostly holes.
 func occupied(info fs.FileInfo) int64 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int64(st.Blocks) * 512 // st_blocks counts 512-byte units, stat(2)
+		return st.Blocks * 512 // st_blocks counts 512-byte units, stat(2)
 	}
 	return info.Size()
 }

@@ -42,16 +42,31 @@ func TestSolve(t *testing.T) {
 		want     Answer
 	}{
 		{"nothing", nil, Answer{Outcome: NoEvidence}},
-		{"same thread", []*event.Evidence{evidence(sameThread, 1, 100)},
-			Answer{Outcome: Linked, Request: 100, Hints: []string{"same_thread"}, Confidence: 0.999}},
-		{"agreement", []*event.Evidence{evidence(channel, 1, 100), evidence(channelBack, 1, 100)},
-			Answer{Outcome: Linked, Request: 100, Hints: []string{"channel", "channel_back"}, Confidence: 0.999}},
-		{"the way back overrules the way there", []*event.Evidence{evidence(goCreated, 1, 100), evidence(channelBack, 1, 200)},
-			Answer{Outcome: Linked, Request: 200, Hints: []string{"channel_back"}, Confidence: 0.999, Overruled: 1}},
-		{"equal ranks disagree", []*event.Evidence{evidence(channelBack, 1, 100), evidence(sameThread, 1, 200)},
-			Answer{Outcome: Conflict}},
-		{"back to a task", []*event.Evidence{evidence(goCreated, 1, 200), evidence(taskBack, 1, 100)},
-			Answer{Outcome: Linked, Request: 100, Hints: []string{"task_back"}, Confidence: 0.995, Overruled: 1}},
+		{
+			"same thread",
+			[]*event.Evidence{evidence(sameThread, 1, 100)},
+			Answer{Outcome: Linked, Request: 100, Hints: []string{"same_thread"}, Confidence: 0.999},
+		},
+		{
+			"agreement",
+			[]*event.Evidence{evidence(channel, 1, 100), evidence(channelBack, 1, 100)},
+			Answer{Outcome: Linked, Request: 100, Hints: []string{"channel", "channel_back"}, Confidence: 0.999},
+		},
+		{
+			"the way back overrules the way there",
+			[]*event.Evidence{evidence(goCreated, 1, 100), evidence(channelBack, 1, 200)},
+			Answer{Outcome: Linked, Request: 200, Hints: []string{"channel_back"}, Confidence: 0.999, Overruled: 1},
+		},
+		{
+			"equal ranks disagree",
+			[]*event.Evidence{evidence(channelBack, 1, 100), evidence(sameThread, 1, 200)},
+			Answer{Outcome: Conflict},
+		},
+		{
+			"back to a task",
+			[]*event.Evidence{evidence(goCreated, 1, 200), evidence(taskBack, 1, 100)},
+			Answer{Outcome: Linked, Request: 100, Hints: []string{"task_back"}, Confidence: 0.995, Overruled: 1},
+		},
 		{"event loop alone", []*event.Evidence{evidence(loop, 1, 100)}, Answer{Outcome: Untrusted}},
 		{"request not parsed", []*event.Evidence{evidence(sameThread, 1, 999)}, Answer{Outcome: UnknownRequest}},
 		{"after the response", []*event.Evidence{evidence(sameThread, 1, 300)}, Answer{Outcome: Late}},

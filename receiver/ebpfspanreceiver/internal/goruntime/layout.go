@@ -84,11 +84,11 @@ func settleLayout(version string, fromCode Layout, codeErr error, readDWARF func
 	case err == nil:
 		return Layout{}, "", fmt.Errorf("%w: %s: DWARF says {%v}, machine code says {%v}; please report this build", ErrUnsupported, version, dw, fromCode)
 	case hasRow:
-		return Layout{}, "", fmt.Errorf("%w: %s has {%v} in releases, but this runtime's machine code says {%v} and DWARF is not there to decide (%v): build without -ldflags=-w", ErrUnsupported, version, row, fromCode, err)
+		return Layout{}, "", fmt.Errorf("%w: %s has {%v} in releases, but this runtime's machine code says {%v} and DWARF is not there to decide (%w): build without -ldflags=-w", ErrUnsupported, version, row, fromCode, err)
 	case codeErr == nil:
 		return fromCode, "code", nil
 	}
-	return Layout{}, "", fmt.Errorf("%w: no offsets known for %s, machine code not understood (%v), DWARF not usable (%v): build without -ldflags=-w, or use a release of Go 1.17 to 1.26", ErrUnsupported, version, codeErr, err)
+	return Layout{}, "", fmt.Errorf("%w: no offsets known for %s, machine code not understood (%w), DWARF not usable (%w): build without -ldflags=-w, or use a release of Go 1.17 to 1.26", ErrUnsupported, version, codeErr, err)
 }
 
 func isReleased(l Layout) bool {

@@ -285,7 +285,7 @@ func (p *Process) readExe(d procDir) error {
 	switch {
 	case err == nil:
 		p.ExeKey = FileKey{
-			Dev: uint64(st.Dev), Ino: st.Ino, Size: st.Size,
+			Dev: st.Dev, Ino: st.Ino, Size: st.Size,
 			MtimeUnixNs: st.Mtim.Sec*1e9 + st.Mtim.Nsec,
 		}
 	case errors.Is(err, ErrGone):
@@ -294,7 +294,7 @@ func (p *Process) readExe(d procDir) error {
 	// The kernel appends the suffix, but a file may also be called so.
 	if bare, ok := strings.CutSuffix(exe, deletedSuffix); ok {
 		named, err := d.stat("root" + exe)
-		if err != nil || uint64(named.Dev) != p.ExeKey.Dev || named.Ino != p.ExeKey.Ino {
+		if err != nil || named.Dev != p.ExeKey.Dev || named.Ino != p.ExeKey.Ino {
 			exe, p.ExeDeleted = bare, true
 		}
 	}

@@ -220,7 +220,7 @@ func (r *Reader) Owners(sockets []Port, processes []int) map[uint64][]int {
 			})
 			d.close()
 		}
-		r.count(err)
+		_ = r.count(err)
 	}
 	return out
 }

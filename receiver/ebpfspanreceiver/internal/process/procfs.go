@@ -162,7 +162,7 @@ func (d procDir) stat(name string) (unix.Stat_t, error) {
 func retryInt(f func() (int, error)) (int, error) {
 	for {
 		n, err := f()
-		if err != unix.EINTR {
+		if !errors.Is(err, unix.EINTR) {
 			return n, err
 		}
 	}

@@ -8,7 +8,6 @@ type pairs struct {
 	waiting []*Message // nil until the head is known
 	// reading: the newest of waiting is under way.
 	reading   bool
-	request   *Message
 	answering bool
 	answer    *Message
 	done      []pair

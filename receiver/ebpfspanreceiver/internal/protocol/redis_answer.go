@@ -91,7 +91,7 @@ func (s *redis) classify(done bool) {
 	if top == 0 || r.reply.lines == 0 {
 		return
 	}
-	push := false
+	var push bool
 	switch {
 	case top == '>' || top == '*' && s.subscribed && !s.resp3:
 		if !done && !r.reply.hasFirst {

@@ -30,7 +30,8 @@ type step struct {
 func sections(t *testing.T) (out []struct {
 	title, protocol string
 	steps           []step
-}) {
+},
+) {
 	t.Helper()
 	files, _ := filepath.Glob("testdata/*.txt")
 	for _, file := range files {
