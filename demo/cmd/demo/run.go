@@ -340,7 +340,7 @@ func (d *demo) conclude(v *verdict, err error) error {
 	}
 	var rules []string
 	for name, n := range r.Rules {
-		rules = append(rules, fmt.Sprintf("%s=%d (weakest %.2f)", name, n, r.Weakest[name]))
+		rules = append(rules, fmt.Sprintf("%s=%d (weakest %.3f)", name, n, r.Weakest[name]))
 	}
 	sort.Strings(rules)
 	d.say("links: %s", strings.Join(rules, ", "))

@@ -65,7 +65,7 @@ func Print(w io.Writer, spans []span.Span, st Style) error {
 	}
 	head := fmt.Sprintf("trace %s  %s  %d spans, %d services", spans[0].Trace, format(time.Duration(last-first)), len(spans), len(services))
 	if links > 0 {
-		head += fmt.Sprintf(", weakest link %.2f", weakest)
+		head += fmt.Sprintf(", weakest link %.3f", weakest)
 	}
 	var b strings.Builder
 	b.WriteString(st.paint(bold, head) + "\n")
@@ -203,7 +203,7 @@ func why(r row, st Style) string {
 	}
 	t, color := r.sp.Rule, green
 	if r.sp.HasConfidence {
-		t += fmt.Sprintf(" %.2f", r.sp.Confidence)
+		t += fmt.Sprintf(" %.3f", r.sp.Confidence)
 		if r.sp.Confidence < 0.9 {
 			color = yellow
 		}

@@ -115,6 +115,13 @@ var rows = []row{
 			return domainSystrace.key(f.Host, f.Systrace, 0), f.Raw && f.Role == Server && f.Host != 0 && f.Systrace != 0
 		},
 		fits: func(_ *Index, c, p *Fact) score { return when(c.Host == p.Host && c.Systrace == p.Systrace) },
+		// The join is exact; how the call came to carry that id is as sure as its evidence.
+		confidence: func(c *Fact) float32 {
+			if c.HintConfidence > 0 {
+				return c.HintConfidence
+			}
+			return 1
+		},
 	},
 	{
 		rule: PseudoThread,
