@@ -124,7 +124,7 @@ func TestRules(t *testing.T) {
 		{"thread that serves two at once", []Fact{client(1, 10, thread(9, .8), lasts(10)), server(2, 0, thread(9, 0)), server(3, 1, thread(9, 0))}, 0, PseudoThread, Ambiguous, 0, 2},
 		{"thread, one request after the other", []Fact{client(1, 210, thread(9, .8), lasts(10)), server(2, 0, thread(9, 0)), server(3, 200, thread(9, 0))}, 3, PseudoThread, Linked, .8, 2},
 		{"thread, but another known request", []Fact{client(1, 10, systrace(8), thread(9, .8), lasts(10)), server(2, 0, systrace(7), thread(9, 0))}, 0, PseudoThread, Inadmissible, 0, 0},
-		{"systrace before thread", []Fact{client(1, 10, systrace(7), thread(9, .8), lasts(10)), server(2, 0, systrace(7)), server(3, 0, thread(9, 0))}, 2, Systrace, Linked, 1, 1},
+		{"systrace before thread", []Fact{client(1, 10, systrace(7), thread(9, .8), lasts(10)), server(2, 0, systrace(7)), server(3, 0, thread(9, 0))}, 2, Systrace, Linked, .8, 1},
 		{"systrace absent from the batch, thread present", []Fact{client(1, 10, systrace(7), thread(9, .8), lasts(10)), server(3, 0, thread(9, 0))}, 3, PseudoThread, Linked, .8, 1},
 
 		// app_context
