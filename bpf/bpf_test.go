@@ -1,7 +1,6 @@
 package bpf
 
 import (
-	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -10,6 +9,8 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 )
 
 // TestLayout compares the Go types with the C structures, from the type information in the object.
@@ -56,12 +57,7 @@ func TestLossReasons(t *testing.T) {
 
 // TestKernelLoads: the verifier of this kernel takes every program.
 func TestKernelLoads(t *testing.T) {
-	if os.Geteuid() != 0 {
-		if os.Getenv("REQUIRE_BPF") == "1" {
-			t.Fatal("REQUIRE_BPF=1 but the test does not run as root")
-		}
-		t.Skip("needs root to load BPF programs")
-	}
+	bpftest.Need(t)
 	require.NoError(t, rlimit.RemoveMemlock())
 	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){"socket": LoadSocket, "goroutine": LoadGoroutine} {
 		spec, err := load()

@@ -22,21 +22,10 @@ import (
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sys/unix"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/metadata"
 )
-
-// needBPF skips for ordinary users and fails where REQUIRE_BPF=1 promises that BPF works.
-func needBPF(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("REQUIRE_BPF") == "1" {
-		t.Fatal("REQUIRE_BPF=1 but the test does not run as root")
-	}
-	t.Skip("needs root to load BPF programs")
-}
 
 // children are programs that this test binary can be instead, so that a guest kernel needs no other.
 var children = map[string]func(){"go-http": goHTTPChild, "start": startInBadPlace, "blocking": blockingChild}
@@ -119,7 +108,7 @@ func blockingChild() {
 // TestKernelBlockedRead: a thread that waits for the next request since before the receiver started
 // does not hide it.
 func TestKernelBlockedRead(t *testing.T) {
-	needBPF(t)
+	bpftest.Need(t)
 	base, pid := startChild(t, "blocking")
 	get := func(path string) {
 		resp, err := http.Get(base + path)
@@ -164,7 +153,7 @@ func startChild(t *testing.T, kind string) (base string, pid int) {
 
 func startReceiver(t *testing.T, mutate func(*Config)) *consumertest.TracesSink {
 	t.Helper()
-	needBPF(t)
+	bpftest.Need(t)
 	cfg := defaultConfig()
 	mutate(cfg)
 	require.NoError(t, cfg.Validate())
@@ -207,7 +196,7 @@ func spansOf(sink *consumertest.TracesSink) []seen {
 // TestKernelGoHTTP: a Go program with net/http on both sides, found with open keep-alive connections,
 // makes raw spans whose calls carry the systrace id of the right request.
 func TestKernelGoHTTP(t *testing.T) {
-	needBPF(t)
+	bpftest.Need(t)
 	base, pid := startChild(t, "go-http")
 	client := &http.Client{}
 	get := func(id string) {

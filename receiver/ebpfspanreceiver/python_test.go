@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 )
 
 // pythonServer serves /leaf/<id>; /root/<id> calls /leaf/<id>-a from the serving thread and -b from a
@@ -58,11 +60,11 @@ os._exit(0)
 // TestPythonThreads: a thread for each connection, fresh connections throughout, and a thread for a
 // call: every exchange is seen at both ends and every call carries its request.
 func TestPythonThreads(t *testing.T) {
-	needBPF(t)
+	bpftest.Need(t)
 	python := "/usr/bin/python3"
 	if _, err := os.Stat(python); err != nil {
 		if python, err = exec.LookPath("python3"); err != nil {
-			if os.Getenv("REQUIRE_BPF") == "1" {
+			if bpftest.Required() {
 				t.Fatal("REQUIRE_BPF=1 and no python3")
 			}
 			t.Skip("needs python3")

@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/collector/receiver/receivertest"
 	"golang.org/x/sys/unix"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/metadata"
 )
 
@@ -78,7 +79,7 @@ func dropCapabilities(list ...uintptr) error {
 // TestKernelBadPlaces: where it cannot work it does not start, and says what is missing, where, and
 // what to do.
 func TestKernelBadPlaces(t *testing.T) {
-	needBPF(t)
+	bpftest.Need(t)
 	exe, err := os.Executable()
 	require.NoError(t, err)
 	for _, tc := range []struct {

@@ -14,109 +14,84 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/protocol"
 )
 
-// observe registers every counter. Each callback reads atomics, or the kernel's own counters.
+// part is one value of a counter's attribute.
+type part struct {
+	value string
+	n     *atomic.Uint64
+}
+
+// observe registers a callback for every instrument; each reads atomics, or the kernel's own counters.
 func (r *ebpfReceiver) observe() error {
 	c, t := r.counts, r.telemetry
-	for _, register := range []func() error{
-		func() error { return t.RegisterReceiverEbpfSpanEventsLostCallback(r.observeLosses) },
-		func() error {
-			return t.RegisterReceiverEbpfSpanBytesSkippedCallback(func(_ context.Context, o metric.Int64Observer) error {
-				for i, name := range protocol.Reasons {
-					add(o, &c.exchange.Skipped[i], "reason", name)
-				}
-				add(o, &c.exchange.GapBytes, "reason", "gap")
-				add(o, &c.exchange.MidStreamBytes, "reason", "no_message_yet")
-				return nil
-			})
-		},
-		func() error {
-			return t.RegisterReceiverEbpfSpanConnectionsIgnoredCallback(func(_ context.Context, o metric.Int64Observer) error {
-				add(o, &c.exchange.UnknownConns, "reason", "unknown_protocol")
-				add(o, &c.exchange.TLSConns, "reason", "tls")
-				add(o, &c.exchange.ForgottenConns, "reason", "forgotten")
-				return nil
-			})
-		},
-		func() error {
-			return t.RegisterReceiverEbpfSpanRecordsIrregularCallback(func(_ context.Context, o metric.Int64Observer) error {
-				add(o, &c.exchange.ParkedFull, "reason", "order_buffer_full")
-				add(o, &c.exchange.Duplicates, "reason", "duplicate")
-				add(o, &c.undecodable, "reason", "undecodable")
-				return nil
-			})
-		},
-		func() error {
-			return t.RegisterReceiverEbpfSpanExchangesDroppedCallback(func(_ context.Context, o metric.Int64Observer) error {
-				add(o, &c.exchange.Unpaired, "reason", "unpaired")
-				add(o, &c.ownerless, "reason", "process_unknown")
-				return nil
-			})
-		},
-		func() error {
-			return t.RegisterReceiverEbpfSpanCallsCallback(func(_ context.Context, o metric.Int64Observer) error {
-				for i, name := range causality.Outcomes {
-					add(o, &c.causality.Outcomes[i], "outcome", name)
-				}
-				return nil
-			})
-		},
-		func() error {
-			return t.RegisterReceiverEbpfSpanEvidenceCallback(func(_ context.Context, o metric.Int64Observer) error {
-				for i := range c.causality.Evidence {
-					if name := causality.Kind(i); name != "" {
-						add(o, &c.causality.Evidence[i], "kind", name)
-					}
-				}
-				add(o, &c.causality.Unknown, "kind", "unknown")
-				add(o, &c.causality.Forgotten, "kind", "forgotten")
-				return nil
-			})
-		},
-		func() error {
-			return t.RegisterReceiverEbpfSpanEvidenceOverruledCallback(func(_ context.Context, o metric.Int64Observer) error {
-				o.Observe(int64(c.causality.Overruled.Load()))
-				return nil
-			})
-		},
-		func() error {
-			return t.RegisterReceiverEbpfSpanSpansDroppedCallback(func(_ context.Context, o metric.Int64Observer) error {
-				add(o, &c.send.QueueFull, "reason", "queue_full")
-				add(o, &c.send.Refused, "reason", "refused")
-				add(o, &c.send.Shutdown, "reason", "shutdown")
-				return nil
-			})
-		},
-		func() error {
-			return t.RegisterReceiverEbpfSpanGoFailuresCallback(func(_ context.Context, o metric.Int64Observer) error {
-				add(o, &c.golang.Unreadable, "reason", "unreadable")
-				add(o, &c.golang.Missing, "reason", "site_missing")
-				add(o, &c.golang.Failed, "reason", "attach_failed")
-				return nil
-			})
-		},
-		func() error {
-			return t.RegisterReceiverEbpfSpanGoExecutablesCallback(gauge(c.golang.Attached.Load))
-		},
-		func() error { return t.RegisterReceiverEbpfSpanConnectionsCallback(gauge(c.conns.Load)) },
-		func() error { return t.RegisterReceiverEbpfSpanCallsWaitingCallback(gauge(c.held.Load)) },
-		func() error {
-			return t.RegisterReceiverEbpfSpanProcessesCallback(gauge(func() int64 { return int64(r.scanner.Len()) }))
-		},
-		func() error {
-			return t.RegisterReceiverEbpfSpanProcessesSkippedCallback(func(_ context.Context, o metric.Int64Observer) error {
-				r.scanner.Counters().Snapshot(func(reason process.Reason, n uint64) {
-					o.Observe(int64(n), metric.WithAttributes(attribute.String("reason", reason.String())))
-				})
-				return nil
-			})
-		},
-		func() error { return t.RegisterReceiverEbpfSpanHooksCallback(r.observeHooks) },
+	skipped := []part{{"gap", &c.exchange.GapBytes}, {"no_message_yet", &c.exchange.MidStreamBytes}}
+	for i, name := range protocol.Reasons {
+		skipped = append(skipped, part{name, &c.exchange.Skipped[i]})
+	}
+	var calls []part
+	for i, name := range causality.Outcomes {
+		calls = append(calls, part{name, &c.causality.Outcomes[i]})
+	}
+	evidence := []part{{"unknown", &c.causality.Unknown}, {"forgotten", &c.causality.Forgotten}}
+	for i := range c.causality.Evidence {
+		if name := causality.Kind(i); name != "" {
+			evidence = append(evidence, part{name, &c.causality.Evidence[i]})
+		}
+	}
+	for _, row := range []struct {
+		register func(metric.Int64Callback) error
+		callback metric.Int64Callback
+	}{
+		{t.RegisterReceiverEbpfSpanEventsLostCallback, r.observeLosses},
+		{t.RegisterReceiverEbpfSpanHooksCallback, r.observeHooks},
+		{t.RegisterReceiverEbpfSpanProcessesSkippedCallback, r.observeProcesses},
+		{t.RegisterReceiverEbpfSpanBytesSkippedCallback, counter("reason", skipped...)},
+		{t.RegisterReceiverEbpfSpanCallsCallback, counter("outcome", calls...)},
+		{t.RegisterReceiverEbpfSpanEvidenceCallback, counter("kind", evidence...)},
+		{t.RegisterReceiverEbpfSpanConnectionsIgnoredCallback, counter("reason",
+			part{"unknown_protocol", &c.exchange.UnknownConns}, part{"tls", &c.exchange.TLSConns},
+			part{"forgotten", &c.exchange.ForgottenConns})},
+		{t.RegisterReceiverEbpfSpanRecordsIrregularCallback, counter("reason",
+			part{"order_buffer_full", &c.exchange.ParkedFull}, part{"duplicate", &c.exchange.Duplicates},
+			part{"undecodable", &c.undecodable})},
+		{t.RegisterReceiverEbpfSpanExchangesDroppedCallback, counter("reason",
+			part{"unpaired", &c.exchange.Unpaired}, part{"process_unknown", &c.ownerless})},
+		{t.RegisterReceiverEbpfSpanSpansDroppedCallback, counter("reason",
+			part{"queue_full", &c.send.QueueFull}, part{"refused", &c.send.Refused}, part{"shutdown", &c.send.Shutdown})},
+		{t.RegisterReceiverEbpfSpanGoFailuresCallback, counter("reason",
+			part{"unreadable", &c.golang.Unreadable}, part{"site_missing", &c.golang.Missing},
+			part{"attach_failed", &c.golang.Failed})},
+		{t.RegisterReceiverEbpfSpanEvidenceOverruledCallback, gauge(func() int64 { return int64(c.causality.Overruled.Load()) })},
+		{t.RegisterReceiverEbpfSpanCallsHurriedCallback, gauge(func() int64 { return int64(c.causality.Hurried.Load()) })},
+		{t.RegisterReceiverEbpfSpanGoExecutablesCallback, gauge(c.golang.Attached.Load)},
+		{t.RegisterReceiverEbpfSpanConnectionsCallback, gauge(c.conns.Load)},
+		{t.RegisterReceiverEbpfSpanCallsWaitingCallback, gauge(c.held.Load)},
+		{t.RegisterReceiverEbpfSpanProcessesCallback, gauge(func() int64 { return int64(r.scanner.Len()) })},
 	} {
-		if err := register(); err != nil {
+		if err := row.register(row.callback); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func counter(key string, parts ...part) metric.Int64Callback {
+	options := make([]metric.ObserveOption, len(parts))
+	for i, p := range parts {
+		options[i] = metric.WithAttributes(attribute.String(key, p.value))
+	}
+	return func(_ context.Context, o metric.Int64Observer) error {
+		for i, p := range parts {
+			o.Observe(int64(p.n.Load()), options[i])
+		}
+		return nil
+	}
+}
+
+func gauge(read func() int64) metric.Int64Callback {
+	return func(_ context.Context, o metric.Int64Observer) error {
+		o.Observe(read())
+		return nil
+	}
 }
 
 func (r *ebpfReceiver) observeLosses(_ context.Context, o metric.Int64Observer) error {
@@ -142,13 +117,9 @@ func (r *ebpfReceiver) observeHooks(_ context.Context, o metric.Int64Observer) e
 	return nil
 }
 
-func add(o metric.Int64Observer, n *atomic.Uint64, key, value string) {
-	o.Observe(int64(n.Load()), metric.WithAttributes(attribute.String(key, value)))
-}
-
-func gauge(read func() int64) metric.Int64Callback {
-	return func(_ context.Context, o metric.Int64Observer) error {
-		o.Observe(read())
-		return nil
-	}
+func (r *ebpfReceiver) observeProcesses(_ context.Context, o metric.Int64Observer) error {
+	r.scanner.Counters().Snapshot(func(reason process.Reason, n uint64) {
+		o.Observe(int64(n), metric.WithAttributes(attribute.String("reason", reason.String())))
+	})
+	return nil
 }

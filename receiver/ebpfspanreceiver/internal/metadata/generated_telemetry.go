@@ -30,6 +30,7 @@ type TelemetryBuilder struct {
 	registrations                      []metric.Registration
 	ReceiverEbpfSpanBytesSkipped       metric.Int64ObservableCounter
 	ReceiverEbpfSpanCalls              metric.Int64ObservableCounter
+	ReceiverEbpfSpanCallsHurried       metric.Int64ObservableCounter
 	ReceiverEbpfSpanCallsWaiting       metric.Int64ObservableGauge
 	ReceiverEbpfSpanConnections        metric.Int64ObservableGauge
 	ReceiverEbpfSpanConnectionsIgnored metric.Int64ObservableCounter
@@ -78,6 +79,21 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanCallsCallback(cb metric
 		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanCalls, obs: o})
 		return nil
 	}, builder.ReceiverEbpfSpanCalls)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfSpanCallsHurriedCallback sets callback for observable ReceiverEbpfSpanCallsHurried metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanCallsHurriedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanCallsHurried, obs: o})
+		return nil
+	}, builder.ReceiverEbpfSpanCallsHurried)
 	if err != nil {
 		return err
 	}
@@ -334,6 +350,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ReceiverEbpfSpanCalls, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_ebpf_span_calls",
 		metric.WithDescription("Outgoing calls by what became of their link to a request. [Development]"),
+		metric.WithUnit("{call}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfSpanCallsHurried, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_span_calls_hurried",
+		metric.WithDescription("Calls that were decided before their request had ended because too many waited. [Development]"),
 		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)

@@ -13,20 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 )
-
-// needBPF skips for ordinary users and fails where REQUIRE_BPF=1 promises that BPF works.
-func needBPF(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	if os.Getenv("REQUIRE_BPF") == "1" {
-		t.Fatal("REQUIRE_BPF=1 but the test does not run as root")
-	}
-	t.Skip("needs root to load BPF programs")
-}
 
 // recorder collects the records of a tracer.
 type recorder struct {
@@ -62,7 +51,7 @@ func (r *recorder) record(t *testing.T) func([]byte) {
 
 func startTracer(t *testing.T) (*Tracer, *recorder) {
 	t.Helper()
-	needBPF(t)
+	bpftest.Need(t)
 	tr, err := Load(Options{PayloadSize: 4096, RingBufferSize: 4 << 20})
 	require.NoError(t, err)
 	require.NoError(t, tr.Attach())

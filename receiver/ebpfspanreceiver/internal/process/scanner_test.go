@@ -314,7 +314,9 @@ func awaitExec(t testing.TB, pid int, exe string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		at, _ := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-		return strings.Contains(at, exe)
+		// The new memory is there before its arguments and environment are.
+		env, _ := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		return strings.Contains(at, exe) && len(env) > 0
 	}, 5*time.Second, time.Millisecond)
 }
 
