@@ -1,0 +1,33 @@
+package main
+
+// shapes by name. internal/accuracy lists them with the calls that each makes for a request.
+var shapes = map[string]func(*backend, int) shape{
+	"handler":           handler,
+	"sequential":        sequential,
+	"late":              late,
+	"no-keepalive":      noKeepalive,
+	"conns-per-host":    connsPerHost,
+	"timeout-select":    timeoutSelect,
+	"worker-unbuffered": workerUnbuffered,
+	"worker-buffered":   workerBuffered,
+	"worker-select":     workerSelect,
+	"worker-struct":     workerStruct,
+	"worker-cond":       workerCond,
+	"worker-waitgroup":  workerWaitGroup,
+	"worker-raw":        workerRaw,
+	"fanout":            fanout,
+	"fanout-channel":    fanoutChannel,
+	"fanout-sequential": fanoutSequential,
+	"nested":            nested,
+	"semaphore-struct":  semaphoreStruct,
+	"semaphore-bool":    semaphoreBool,
+	"singleflight":      singleflight,
+	"pipelined":         pipelined,
+	"raw-grandchild":    rawGrandchild,
+	"raw-fanout":        rawFanout,
+}
+
+func op(id, name string) string { return "/d/" + id + "/" + name }
+
+// ops names the three calls of the shapes that make several.
+var ops = [...]string{"a", "b", "c"}

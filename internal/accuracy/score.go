@@ -1,0 +1,142 @@
+package main
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// score compares what the tracer said with the truth.
+type score struct {
+	calls    int // made for a request, as the backend saw them
+	captured int // of these, with a CLIENT raw span
+	linked   int // of these, with a systrace id
+	right    int // of these, the one of the request
+	served   int // requests with a SERVER raw span
+
+	background   int // background calls with a CLIENT raw span
+	falseParents int // of these, with a systrace id
+
+	requests int
+	whole    int // requests of which every call is linked right, and no other is linked to them
+
+	wrongCalls, unlinked, falseCalls []verdict
+	unseen                           []string // paths of calls without a span
+}
+
+func (s *score) wrong() int { return s.linked - s.right }
+
+// precision and recall are -1 when there is nothing to divide by.
+func (s *score) precision() float64 { return share(s.right, s.linked) }
+func (s *score) recall() float64    { return share(s.right, s.calls) }
+
+func share(part, whole int) float64 {
+	if whole == 0 {
+		return -1
+	}
+	return float64(part) / float64(whole)
+}
+
+// verdict is a call whose link is not what it should be.
+type verdict struct {
+	call    span
+	claimed string // the path of the request that it was linked to
+}
+
+func (v verdict) String() string {
+	var attrs []string
+	for k, a := range v.call.attrs.All() {
+		if strings.HasPrefix(k, "ebpf.") || strings.HasPrefix(k, "go.") || k == "network.local.port" {
+			attrs = append(attrs, k+"="+a.AsString())
+		}
+	}
+	sort.Strings(attrs)
+	to := ""
+	if v.claimed != "" {
+		to = " → " + v.claimed
+	}
+	return fmt.Sprintf("%s%s %s", v.call.path, to, strings.Join(attrs, " "))
+}
+
+const backgroundID = "bg"
+
+// requestOf returns the id in the path of a call, "" where there is none.
+func requestOf(path string) string {
+	rest, ok := strings.CutPrefix(path, "/d/")
+	if !ok {
+		return ""
+	}
+	id, _, _ := strings.Cut(rest, "/")
+	return id
+}
+
+// judge scores the spans of a cell. made are the paths that the backend was asked for.
+func judge(spans []span, made map[string]int, requests int) score {
+	s := score{requests: requests}
+	ids := map[string]uint64{}   // request id → systrace id
+	paths := map[uint64]string{} // systrace id → path of the request
+	for _, sp := range spans {
+		if id, ok := strings.CutPrefix(sp.path, "/r/"); ok && sp.server {
+			ids[id] = sp.systrace
+			paths[sp.systrace] = sp.path
+		}
+	}
+	s.served = len(ids)
+	missing := map[string]int{} // request id → calls that are not linked right
+	intruded := map[uint64]bool{}
+	for path, n := range made {
+		if id := requestOf(path); id != backgroundID {
+			s.calls += n
+			missing[id] += n
+		}
+	}
+	for _, sp := range spans {
+		id := requestOf(sp.path)
+		if sp.server || made[sp.path] == 0 && id != backgroundID {
+			continue
+		}
+		v := verdict{sp, paths[sp.systrace]}
+		if v.claimed == "" && sp.systrace != 0 {
+			v.claimed = fmt.Sprintf("%016x, of no request", sp.systrace)
+		}
+		if id == backgroundID {
+			s.background++
+			if sp.systrace != 0 {
+				s.falseParents++
+				s.falseCalls = append(s.falseCalls, v)
+				intruded[sp.systrace] = true
+			}
+			continue
+		}
+		s.captured++
+		switch {
+		case sp.systrace == 0:
+			s.unlinked = append(s.unlinked, v)
+			continue
+		case sp.systrace == ids[id]:
+			s.right++
+			missing[id]--
+		default:
+			s.wrongCalls = append(s.wrongCalls, v)
+			intruded[sp.systrace] = true
+		}
+		s.linked++
+	}
+	seen := map[string]bool{}
+	for _, sp := range spans {
+		if !sp.server {
+			seen[sp.path] = true
+		}
+	}
+	for path := range made {
+		if !seen[path] && requestOf(path) != backgroundID {
+			s.unseen = append(s.unseen, path)
+		}
+	}
+	for id, systrace := range ids {
+		if missing[id] == 0 && !intruded[systrace] {
+			s.whole++
+		}
+	}
+	return s
+}

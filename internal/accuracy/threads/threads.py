@@ -1,0 +1,63 @@
+"""A server with a thread for each connection. GET /r/<id> calls /d/<id>/a, from the serving thread
+(argument "same") or from a new one ("spawned"). Arguments: shape, address of the backend. It prints
+its address, and ends with its standard input."""
+
+import http.client
+import http.server
+import itertools
+import os
+import sys
+import threading
+import time
+
+shape, backend = sys.argv[1], sys.argv[2]
+errors = []
+
+
+def call(path):
+    c = http.client.HTTPConnection(backend)
+    c.request("GET", path)
+    c.getresponse().read()
+    c.close()
+
+
+def spawned(path):
+    t = threading.Thread(target=call, args=(path,))
+    t.start()
+    t.join()
+
+
+serve = {"same": call, "spawned": spawned}[shape]
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        serve("/d/" + self.path[len("/r/"):] + "/a")
+        self.send_response(200)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"ok\n")
+
+    def log_message(self, *args):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+
+def background():
+    for n in itertools.count():
+        time.sleep(0.01)
+        serve("/d/bg/%d" % n)
+
+
+server = Server(("127.0.0.1", 0), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+threading.Thread(target=background, daemon=True).start()
+print("127.0.0.1:%d" % server.server_port, flush=True)
+sys.stdin.readline()
+os._exit(0)
