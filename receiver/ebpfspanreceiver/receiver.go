@@ -26,6 +26,8 @@ import (
 const (
 	// grace is how long after the end of a request its calls still wait for evidence.
 	grace = 200 * time.Millisecond
+	// maxAge is how long a request is believed to be served: long polls and reports take minutes.
+	maxAge = time.Hour
 	// maxHeld bounds the calls that wait for their request to end.
 	maxHeld = 1 << 17
 	// flushAfter bounds how long a span waits for others to share its batch.
@@ -137,7 +139,7 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 	r.writer = spanWriter{
 		host: rawspan.Host{ID: r.host.ID, Boot: r.host.BootID}, clock: event.NewClock(),
 	}
-	r.solver = causality.NewSolver(causality.Options{Hold: r.config.Hold, Grace: grace, MaxHeld: maxHeld}, &r.counts.causality)
+	r.solver = causality.NewSolver(causality.Options{Hold: r.config.Hold, Grace: grace, MaxHeld: maxHeld, MaxAge: maxAge}, &r.counts.causality)
 	r.table = exchange.NewTable(exchange.Options{
 		MaxConns: r.config.MaxConnections, PendingAfter: r.config.PendingAfter, WatchedSince: r.watchedSince,
 		Protocol: protocol.Options{CaptureQuery: r.config.CaptureQuery, RawArguments: r.config.RawArguments},

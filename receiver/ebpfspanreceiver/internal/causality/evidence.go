@@ -63,6 +63,8 @@ const (
 	UnknownRequest
 	// Late: the call began after the response had been sent.
 	Late
+	// Aged: the request has been open for longer than any is believed to be served.
+	Aged
 	// Conflict: evidence of equal rank names several requests.
 	Conflict
 )
@@ -70,5 +72,5 @@ const (
 // Outcomes names every Outcome, in order, as telemetry spells it.
 var Outcomes = [...]string{
 	Linked: "linked", NoEvidence: "no_evidence", Untrusted: "untrusted",
-	UnknownRequest: "unknown_request", Late: "late", Conflict: "conflict",
+	UnknownRequest: "unknown_request", Late: "late", Aged: "aged", Conflict: "conflict",
 }

@@ -19,6 +19,9 @@ type Options struct {
 	Grace time.Duration
 	// MaxHeld bounds the calls that wait; beyond it the oldest are decided at once.
 	MaxHeld int
+	// MaxAge is how long a request may be served. One that was never answered (its socket was
+	// forgotten, not closed) must not collect calls for ever.
+	MaxAge time.Duration
 }
 
 // Limits of what is remembered of calls that no exchange has asked for yet.
@@ -150,6 +153,11 @@ func (s *Solver) age(now uint64) {
 	s.oldSegments, s.segments = s.segments, map[uint64]uint64{}
 	s.oldWriters, s.writers = s.writers, map[Writer]writer{}
 	s.turned = now
+	for turn, requests := range s.turns {
+		if last := requests[len(requests)-1]; now > last.start+2*uint64(s.options.MaxAge) {
+			delete(s.turns, turn)
+		}
+	}
 	for tgid, seen := range s.handsOver {
 		if now-seen > uint64(keepFor) {
 			delete(s.handsOver, tgid)
@@ -364,6 +372,9 @@ func (s *Solver) admit(e *edge, c *Call, shared bool) (*served, Outcome) {
 	}
 	if r.end != 0 && c.Start > r.end {
 		return nil, Late
+	}
+	if c.Start-r.start > uint64(s.options.MaxAge) {
+		return nil, Aged
 	}
 	if !s.ownThread(e, c, r) {
 		return nil, Untrusted

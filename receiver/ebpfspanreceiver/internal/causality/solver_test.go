@@ -14,7 +14,7 @@ const ms = uint64(time.Millisecond)
 
 func newSolver() (*Solver, *Counts) {
 	c := &Counts{}
-	return NewSolver(Options{Hold: 5 * time.Second, Grace: 200 * time.Millisecond, MaxHeld: 100}, c), c
+	return NewSolver(Options{Hold: 5 * time.Second, Grace: 200 * time.Millisecond, MaxHeld: 100, MaxAge: time.Hour}, c), c
 }
 
 func evidence(what uint8, call, epoch uint64) *event.Evidence {
@@ -208,6 +208,24 @@ func TestHoldIsBounded(t *testing.T) {
 	s.Tick(12*ms + uint64(5*time.Second) + 1)
 	require.Equal(t, 101, answered)
 	require.Zero(t, s.Waiting())
+}
+
+// A request that was never answered collects no calls for ever.
+func TestRequestsAge(t *testing.T) {
+	s, _ := newSolver()
+	s.Began(100, 100, 10*ms, Writer{})
+	hour := uint64(time.Hour)
+	for id, tc := range map[uint64]struct {
+		start uint64
+		want  Outcome
+	}{1: {10*ms + hour, Linked}, 2: {10*ms + hour + 1, Aged}} {
+		s.Evidence(evidence(sameThread, id, 100))
+		require.Equal(t, tc.want, decide(s, Call{ID: id, Start: tc.start, End: tc.start}).Outcome)
+	}
+	late := evidence(sameThread, 3, 7)
+	late.Ts = 3 * hour
+	s.Evidence(late)
+	require.Empty(t, s.turns)
 }
 
 func TestTurnsAreForgotten(t *testing.T) {

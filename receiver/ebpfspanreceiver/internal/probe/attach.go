@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 
-	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 )
 
@@ -57,23 +56,15 @@ type GoSite struct {
 // AttachGo puts the goroutine programs on the sites of an executable, for every process that runs it
 // now or later. It returns what detaches them.
 func (t *Tracer) AttachGo(executable string, sites []GoSite) (io.Closer, error) {
-	if t.goroutines == nil {
-		return nil, errors.New("goroutine programs are not loaded")
-	}
-	programs := map[string]*ebpf.Program{
-		"go_send": t.goroutines.GoSend, "go_send_inlined": t.goroutines.GoSendInlined,
-		"go_recv": t.goroutines.GoRecv, "go_recv_inlined": t.goroutines.GoRecvInlined,
-		"go_new": t.goroutines.GoNew,
-	}
 	exe, err := link.OpenExecutable(executable)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", executable, err)
 	}
 	var links closers
 	for _, s := range sites {
-		p := programs[s.Program]
-		if p == nil {
-			return nil, errors.Join(fmt.Errorf("unknown Go probe %q", s.Program), links.Close())
+		p, err := t.program(s.Program)
+		if err != nil {
+			return nil, errors.Join(err, links.Close())
 		}
 		l, err := exe.Uprobe("", p, &link.UprobeOptions{Address: s.Offset})
 		if err != nil {

@@ -66,8 +66,8 @@ func exit(name, program string, required bool, without string) hook {
 // goSites are the programs of the Go probe sites.
 var goSites = []string{"go_send", "go_send_inlined", "go_recv", "go_recv_inlined", "go_new"}
 
-// programs of a loaded object, by name, from the fields that bpf2go generated.
-func (t *Tracer) program(name string) (*ebpf.Program, error) {
+// programs are the loaded ones by name, from the fields that bpf2go generated.
+func (t *Tracer) programs() map[string]*ebpf.Program {
 	p := &t.objects.SocketPrograms
 	byName := map[string]*ebpf.Program{
 		"process_exit": p.ProcessExit, "process_fork": p.ProcessFork, "process_exec": p.ProcessExec,
@@ -81,7 +81,16 @@ func (t *Tracer) program(name string) (*ebpf.Program, error) {
 		"enter_recvmmsg": p.EnterRecvmmsg, "enter_sendmmsg": p.EnterSendmmsg,
 		"enter_sendfile64": p.EnterSendfile64,
 	}
-	if found := byName[name]; found != nil {
+	if g := t.goroutines; g != nil {
+		byName["go_send"], byName["go_send_inlined"] = g.GoSend, g.GoSendInlined
+		byName["go_recv"], byName["go_recv_inlined"] = g.GoRecv, g.GoRecvInlined
+		byName["go_new"] = g.GoNew
+	}
+	return byName
+}
+
+func (t *Tracer) program(name string) (*ebpf.Program, error) {
+	if found := t.programs()[name]; found != nil {
 		return found, nil
 	}
 	return nil, fmt.Errorf("no program %q is loaded", name)

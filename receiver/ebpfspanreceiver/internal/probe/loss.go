@@ -27,5 +27,14 @@ func (t *Tracer) Losses() ([]Loss, error) {
 			out[i].Count += n
 		}
 	}
-	return out, nil
+	missed := Loss{Reason: "program_missed"}
+	for name, p := range t.programs() {
+		stats, err := p.Stats()
+		if err != nil {
+			return nil, fmt.Errorf("read statistics of program %s: %w", name, err)
+		}
+		// It would have run inside another program on the same CPU. Counted since Linux 5.12.
+		missed.Count += stats.RecursionMisses
+	}
+	return append(out, missed), nil
 }
