@@ -166,39 +166,45 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 	c->last_dir = DIR_IN;
 }
 
-/* This context writes on a client socket: a new call begins unless it goes on with its last one. */
+/*
+ * This context writes on a client socket. It goes on with its last call when nothing has come back since
+ * and it still works for the same request; otherwise a new call begins. No hand-over may be visible
+ * between two calls of a goroutine that writes for others: user space, which sees how many requests a
+ * call holds, does not trust them.
+ */
 static __always_inline void call_written(struct context *x, struct conn *c, __u64 writer, __u32 tgid,
-					 __u64 parent_goid, __u64 ts)
+					 const struct target *t, __u64 parent_goid, __u64 ts)
 {
 	struct context_key parent = {.tgid = tgid, .kind = CONTEXT_GOROUTINE, .id = parent_goid};
 	struct context *p;
-	struct context *rests_on = 0;
 	struct token token = {};
+	__u64 segment = 0;
 	__u8 what = 0;
 
+	if (x) {
+		what = serving(x, &token);
+		segment = what == EVIDENCE_CHANNEL ? x->segment : 0;
+		x->wrote = 1;
+	}
 	if (c->last_dir == DIR_OUT) {
-		if (c->writer == writer)
+		if (c->writer == writer && c->epoch == token.epoch && c->segment == segment)
 			return;
 		c->flags |= CONN_MULTIPLEXED;
 	}
 	c->turn = new_id();
 	c->writer = writer;
+	c->epoch = token.epoch;
+	c->segment = segment;
 	c->last_dir = DIR_OUT;
-	if (x) {
-		what = serving(x, &token);
-		x->wrote = 1;
-	}
-	if (!what && parent_goid) {
+	if (!what && parent_goid && t->flags & TARGET_NO_CREATION) {
 		p = context_find(&parent);
 		if (p && serving(p, &token))
 			what = EVIDENCE_GO_PARENT;
 	}
-	if (x && what == EVIDENCE_CHANNEL) {
+	if (segment)
 		use_given(x);
-		rests_on = x;
-	}
 	if (what)
-		emit_evidence(tgid, what, c->turn, token.epoch, ts, rests_on);
+		emit_evidence(tgid, what, c->turn, token.epoch, ts, segment ? x : 0);
 }
 
 /* This context is about to read on a client socket. Who waits for a response to a call that it did not

@@ -90,7 +90,7 @@ enum evidence_kind {
 	EVIDENCE_SAME_THREAD = 1,  /* the context that read the request wrote the call */
 	EVIDENCE_SPAWN = 2,        /* a thread created by it, or by one of its threads */
 	EVIDENCE_GO_CREATED = 3,   /* a goroutine created while serving */
-	EVIDENCE_GO_PARENT = 4,    /* g.parentGoid, when the creation itself was not seen */
+	EVIDENCE_GO_PARENT = 4,    /* the goroutine that created it serves now: see TARGET_NO_CREATION */
 	EVIDENCE_CHANNEL = 5,      /* a channel hand-off to the goroutine that wrote the call */
 	EVIDENCE_CHANNEL_BACK = 6, /* the goroutine that read the call's response handed over to
 				      the one that owns the request */
@@ -152,6 +152,8 @@ enum target_flags {
 	/* threads say nothing of requests here, and nothing else is known: a Go program whose
 	 * goroutines cannot be read */
 	TARGET_NO_CONTEXT = 4,
+	/* the creation of goroutines is not seen: their parents are all there is to go by */
+	TARGET_NO_CREATION = 8,
 };
 
 struct target {

@@ -48,19 +48,6 @@ static __always_inline int goroutine_key(__u64 g, const struct target *t, struct
 	return go.id ? 0 : -1; /* 0 is the scheduler: timers and the collector hand over nothing */
 }
 
-/* What from is serving; if nothing is known of it, what the goroutine that created it is. */
-static __always_inline __u8 serving_or_parent(struct context *from, __u32 tgid, __u64 parent,
-					      struct token *out)
-{
-	struct context_key key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE, .id = parent};
-	__u8 how = from ? serving(from, out) : 0;
-
-	if (how || !parent)
-		return how;
-	from = context_find(&key);
-	return from && serving(from, out) ? EVIDENCE_GO_PARENT : 0;
-}
-
 /* The taker works on what the giver serves from here on. */
 static __always_inline void give(struct context *from, __u64 from_id, struct context *to, __u8 how,
 				 const struct token *token)
@@ -159,7 +146,7 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g, __u64 chan)
 	}
 	if (signal || (from && !owner && (from->reader || from->wrote || to_key.id == from->tasker)))
 		return 0; /* an answer */
-	how = serving_or_parent(from, tgid, from_parent, &token);
+	how = from ? serving(from, &token) : 0;
 	if (how) {
 		if (to || (to = context_make(&to_key)))
 			give(from, from_key.id, to, how, &token);

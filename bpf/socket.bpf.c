@@ -107,8 +107,8 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 			struct context_key key = {};
 			bool known = context_key_of(&key, &t, pid_tgid, go.id);
 
-			call_written(known ? context_find(&key) : 0, c, context_id(&key), tgid, go.parent,
-				     call.ts);
+			call_written(known ? context_find(&key) : 0, c, context_id(&key), tgid, &t,
+				     go.parent, call.ts);
 		} else {
 			c->last_dir = DIR_OUT;
 		}

@@ -35,6 +35,8 @@ type SocketConn struct {
 	Id        uint64
 	Turn      uint64
 	Writer    uint64
+	Epoch     uint64
+	Segment   uint64
 	TurnBytes uint32
 	Tgid      uint32
 	Ports     uint32

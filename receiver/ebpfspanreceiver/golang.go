@@ -85,6 +85,7 @@ func (g *golang) inspect(p *process.Process) *goFile {
 	if info.HasParentGoid {
 		f.target.ParentGoid = uint16(info.ParentGoid)
 	}
+	f.target.NoCreation = true
 	var sites []probe.GoSite
 	for _, s := range info.Sites {
 		program := goPrograms[s.Kind]
@@ -102,6 +103,11 @@ func (g *golang) inspect(p *process.Process) *goFile {
 		g.counts.Failed.Add(1)
 		log.Warn("Go probes cannot be attached: calls that goroutines hand over stay unlinked", zap.Error(err))
 		return f
+	}
+	for _, s := range info.Sites {
+		if s.Kind == goruntime.NewGoroutine {
+			f.target.NoCreation = false
+		}
 	}
 	g.counts.Attached.Add(1)
 	return f

@@ -443,7 +443,8 @@ func (r *ebpfReceiver) Done(x *exchange.Exchange) {
 		return
 	}
 	r.solver.Hold(causality.Call{
-		ID: x.Turn, Writer: writerOf(x), EndTid: x.EndTid, EndGoid: x.EndGoid, Start: x.Start, End: x.End,
+		ID: x.Turn, Writer: writerOf(x), EndTid: x.EndTid, EndGoid: x.EndGoid,
+		Later: x.Later, Overlapped: x.Overlapped, Start: x.Start, End: x.End,
 	}, func(a causality.Answer) { r.emit(x, &a) })
 }
 

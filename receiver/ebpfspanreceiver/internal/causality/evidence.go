@@ -39,10 +39,11 @@ const (
 // kinds has a row for every number of enum evidence_kind. A kind is added by adding a row here and
 // emitting it in bpf/.
 var kinds = [...]kind{
-	sameThread:  {"same_thread", exact, 0.999},
-	spawn:       {"thread_spawn", inherited, 0.995},
-	goCreated:   {"goroutine_created", inherited, 0.99},
-	goParent:    {"goroutine_parent", inherited, 0.99},
+	sameThread: {"same_thread", exact, 0.999},
+	spawn:      {"thread_spawn", inherited, 0.995},
+	goCreated:  {"goroutine_created", inherited, 0.99},
+	// Its parent may serve another request by now than the one that it was created in.
+	goParent:    {"goroutine_parent", disabled, 0.9},
 	channel:     {"channel", handed, 0.995},
 	channelBack: {"channel_back", exact, 0.999},
 	loop:        {"event_loop", disabled, 0.5},

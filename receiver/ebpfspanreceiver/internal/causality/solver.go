@@ -39,6 +39,9 @@ type Call struct {
 	// EndTid and EndGoid are the thread and goroutine that read the end of its response.
 	EndTid  uint32
 	EndGoid uint64
+	// Later: an earlier write of the same call held another request. Overlapped: another one was open
+	// on its connection.
+	Later, Overlapped bool
 	// Start and End in kernel nanoseconds.
 	Start, End uint64
 }
@@ -354,7 +357,13 @@ func (s *Solver) admit(e *edge, c *Call, shared bool) (*served, Outcome) {
 	case k.rank == inherited && shared:
 		// A context that serves several requests in turn was created in one of them by chance.
 		return nil, Untrusted
-	case (e.kind == goCreated || e.kind == goParent) && c.EndGoid != c.Writer.Goid:
+	case c.Later && e.kind != sameThread:
+		// Whoever writes for others may have got this one unseen.
+		return nil, Untrusted
+	case c.Overlapped && (e.kind == channelBack || e.kind == taskBack):
+		// The response that was read may have been the other's.
+		return nil, Untrusted
+	case e.kind == goCreated && c.EndGoid != c.Writer.Goid:
 		// The goroutines of a pooled connection were created by whoever opened it, not by whoever
 		// uses it; one that makes a call for itself reads the response as well.
 		return nil, Untrusted

@@ -164,6 +164,30 @@ func TestSharedWriterLosesInheritedEvidence(t *testing.T) {
 	require.Equal(t, Untrusted, decide(s, Call{ID: 3, Writer: writer, Start: 11 * ms, End: 12 * ms}).Outcome)
 }
 
+// On a connection that several requests share, only what the writer itself served is certain.
+func TestSharedConnection(t *testing.T) {
+	for name, tc := range map[string]struct {
+		kind uint8
+		call Call
+		want Outcome
+	}{
+		"forward, first":       {channel, Call{Overlapped: true}, Linked},
+		"forward, later":       {channel, Call{Overlapped: true, Later: true}, Untrusted},
+		"back":                 {channelBack, Call{Overlapped: true}, Untrusted},
+		"back to a task":       {taskBack, Call{Overlapped: true}, Untrusted},
+		"the writer's own":     {sameThread, Call{Overlapped: true, Later: true}, Linked},
+		"back, nothing shared": {channelBack, Call{}, Linked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newSolver()
+			s.Began(100, 100, 10*ms, Writer{})
+			s.Evidence(evidence(tc.kind, 1, 100))
+			tc.call.ID, tc.call.Start, tc.call.End = 1, 11*ms, 12*ms
+			require.Equal(t, tc.want, decide(s, tc.call).Outcome)
+		})
+	}
+}
+
 // Two commands in one write are two exchanges of one call.
 func TestCallsOfOneWrite(t *testing.T) {
 	s, _ := newSolver()

@@ -55,6 +55,8 @@ type request struct {
 	half
 	epoch     uint64
 	announced bool
+	// at the client end, as in Exchange
+	later, overlapped bool
 }
 
 type conn struct {
@@ -83,6 +85,7 @@ type conn struct {
 	answered *request // the request that resp answers
 	open     []*request
 	lastTurn uint64
+	lastSeq  uint32 // client: the write with which lastTurn began
 	inTurn   uint64 // requests whose heads ended in lastTurn
 	last     uint64 // ts of the last record
 	idled    bool

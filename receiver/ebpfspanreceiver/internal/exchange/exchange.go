@@ -36,6 +36,10 @@ type Exchange struct {
 	EndTid  uint32
 	EndGoid uint64
 
+	// At the client end. Later: an earlier write of the same Turn held another request. Overlapped:
+	// another request, of another write, was open on this connection.
+	Later, Overlapped bool
+
 	// ReqSeq and RespSeq are the sequence numbers of the first bytes; RespSeq is 0 without one.
 	ReqSeq, RespSeq uint32
 	// Start is when the request's first byte was read or written, End when the response's last

@@ -46,6 +46,8 @@ func (c *conn) requestHead(m *protocol.Message) {
 		r.epoch = c.epochOf(r)
 		x := c.exchange(r)
 		c.table.sink.Began(x)
+	} else {
+		c.neighbours(r)
 	}
 	if m.OneWay {
 		c.emit(r, nil, NotOwed, c.now.ts)
@@ -70,6 +72,19 @@ func (c *conn) epochOf(r *request) uint64 {
 		return turn
 	}
 	return mix(turn ^ c.inTurn<<48)
+}
+
+// neighbours notes which other requests of its connection r was written among.
+func (c *conn) neighbours(r *request) {
+	if turn := r.first.turn; turn != c.lastTurn {
+		c.lastTurn, c.lastSeq = turn, r.first.seq
+	}
+	r.later = r.first.seq != c.lastSeq
+	for _, other := range c.open {
+		if other.first.seq != r.first.seq {
+			r.overlapped, other.overlapped = true, true
+		}
+	}
 }
 
 // mix is the finaliser of a 64-bit hash (a bijection): distinct numbers stay distinct.
@@ -170,7 +185,7 @@ func (c *conn) exchange(r *request) *Exchange {
 	return &Exchange{
 		Server: c.server, Protocol: c.proto, Request: r.msg, Conn: c.id, Local: c.local, Peer: c.peer,
 		Tgid: c.tgid, Epoch: r.epoch, Turn: who.turn, Tid: who.tid, Goid: who.goid,
-		ParentGoid: who.parentGoid, ReqSeq: r.seq, Start: r.first.ts,
+		ParentGoid: who.parentGoid, Later: r.later, Overlapped: r.overlapped, ReqSeq: r.seq, Start: r.first.ts,
 	}
 }
 

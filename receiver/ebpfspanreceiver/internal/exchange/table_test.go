@@ -127,6 +127,30 @@ func TestServerExchange(t *testing.T) {
 	require.EqualValues(t, 200, status(x))
 }
 
+// Requests of one write belong together; requests of several writes may be anybody's.
+func TestNeighbours(t *testing.T) {
+	type flags struct{ later, overlapped bool }
+	seen := func(w *wire) (out []flags) {
+		for _, x := range w.sink.done {
+			out = append(out, flags{x.Later, x.Overlapped})
+		}
+		return out
+	}
+	w := newWire(event.Client)
+	w.move(event.Out, get+get)
+	w.move(event.In, ok+ok)
+	require.Equal(t, []flags{{}, {}}, seen(w), "one write")
+
+	w = newWire(event.Client)
+	for range 2 {
+		w.move(event.Out, get)
+	}
+	w.move(event.In, ok+ok)
+	w.move(event.Out, get)
+	w.move(event.In, ok)
+	require.Equal(t, []flags{{false, true}, {true, true}, {}}, seen(w), "two writes of a turn, then one")
+}
+
 func TestKeepAliveHasAnEpochForEachRequest(t *testing.T) {
 	w := newWire(event.Server)
 	seen := map[uint64]bool{}

@@ -23,12 +23,15 @@ type Target struct {
 type GoTarget struct {
 	TLS                       int32
 	Goid, ParentGoid, M, Curg uint16
+	// NoCreation: the creation of goroutines is not seen.
+	NoCreation bool
 }
 
 // Flags of struct target, bpf/event.h.
 const (
-	targetGo        = 1
-	targetNoContext = 4
+	targetGo         = 1
+	targetNoContext  = 4
+	targetNoCreation = 8
 )
 
 // Select begins to trace a process.
@@ -38,6 +41,9 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 		v = bpf.SocketTarget{
 			Flags: targetGo, TlsG: g.TLS, Goid: g.Goid, ParentGoid: g.ParentGoid, M: g.M, Curg: g.Curg,
 		}
+	}
+	if target.Go != nil && target.Go.NoCreation {
+		v.Flags |= targetNoCreation
 	}
 	if target.NoContext {
 		v.Flags |= targetNoContext
