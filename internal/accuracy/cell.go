@@ -43,11 +43,14 @@ func runCell(ctx context.Context, programs *builder, w workload, concurrency int
 	if err := load(ctx, p.addr, 0, o.warm, concurrency); err != nil {
 		return cell{}, fmt.Errorf("before tracing: %w", err)
 	}
-	b.forget()
 	t, err := startTracer(ctx, p.cmd.Process.Pid)
 	if err != nil {
 		return cell{}, fmt.Errorf("start the receiver: %w", err)
 	}
+	// The first exchange of a connection that is older than the tracer is told apart from the rest of
+	// one only after a silence, see quietAfter in the receiver.
+	time.Sleep(600 * time.Millisecond)
+	b.forget()
 	stopped := false
 	defer func() {
 		if !stopped {

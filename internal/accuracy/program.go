@@ -96,7 +96,7 @@ func (b *builder) start(ctx context.Context, w workload, backend string, pool in
 	if w.program == "go" {
 		args = append(args, "-shape", w.shape, "-backend", backend, "-pool", strconv.Itoa(pool))
 	} else {
-		args = append(args, w.shape, backend)
+		args = append(args, w.shape, backend, strconv.Itoa(pool))
 	}
 	p := &program{cmd: exec.CommandContext(ctx, command[0], args...)}
 	p.cmd.Stderr = os.Stderr

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"time"
 )
@@ -35,6 +36,58 @@ func late(b *backend, _ int) shape {
 			_ = b.get("/d/bg/late-" + id)
 		}()
 		return b.get(op(id, "a"))
+	}, b.get}
+}
+
+// lateRaw: as late, on a connection of the goroutine that was left behind.
+func lateRaw(b *backend, _ int) shape {
+	return shape{func(id string) error {
+		go func() {
+			time.Sleep(60 * time.Millisecond)
+			_ = b.raw("/d/bg/late-" + id)
+		}()
+		return b.get(op(id, "a"))
+	}, b.get}
+}
+
+// lateWorker: as late, and what is left behind is a task for a pool.
+func lateWorker(b *backend, workers int) shape {
+	queue := make(chan string, 1024)
+	for range 4 * workers {
+		go func() {
+			for path := range queue {
+				time.Sleep(60 * time.Millisecond)
+				_ = b.get(path)
+			}
+		}()
+	}
+	return shape{func(id string) error {
+		select {
+		case queue <- "/d/bg/late-" + id:
+		default: // more than the pool can do
+		}
+		return b.get(op(id, "a"))
+	}, b.get}
+}
+
+// upload: a request with a body that a goroutine of the handler writes piece by piece.
+func upload(b *backend, _ int) shape {
+	piece := make([]byte, 8<<10)
+	return shape{func(id string) error {
+		body, in := io.Pipe()
+		r, err := http.NewRequest(http.MethodPost, "http://"+b.addr+op(id, "a"), body)
+		if err != nil {
+			return err
+		}
+		go func() {
+			for range 4 {
+				if _, err := in.Write(piece); err != nil {
+					return
+				}
+			}
+			in.Close()
+		}()
+		return b.do(r)
 	}, b.get}
 }
 

@@ -109,6 +109,35 @@ func semaphore[T any](b *backend, slots chan T) shape {
 	}}
 }
 
+// semaphoreChild: as semaphoreBool, and the goroutines themselves wait for a slot.
+func semaphoreChild(b *backend, slots int) shape {
+	free := make(chan bool, slots)
+	call := func(path string) error {
+		free <- true
+		defer func() { <-free }()
+		return b.raw(path)
+	}
+	return shape{func(id string) error { return three(&group{}, id, call) }, call}
+}
+
+// connectionPool: as fanout, with connections that wait in a channel for the next who needs one.
+func connectionPool(b *backend, size int) shape {
+	pool := make(chan *rawConn, size)
+	for range size {
+		c, err := b.dial()
+		if err != nil {
+			fail(err)
+		}
+		pool <- c
+	}
+	call := func(path string) error {
+		c := <-pool
+		defer func() { pool <- c }()
+		return c.call(path)
+	}
+	return shape{func(id string) error { return three(&group{}, id, call) }, call}
+}
+
 // rawGrandchild: a connection of its own, in a goroutine of a goroutine.
 func rawGrandchild(b *backend, _ int) shape {
 	return shape{func(id string) error { return deeper(2, func() error { return b.raw(op(id, "a")) }) }, b.raw}

@@ -169,6 +169,144 @@ func workerRaw(b *backend, workers int) shape {
 	})
 }
 
+// workerSkip: as workerWaitGroup with a buffered channel, and one task of three makes no call.
+func workerSkip(b *backend, workers int) shape {
+	type job struct {
+		path string
+		done *sync.WaitGroup
+	}
+	queue := make(chan job, 1024)
+	for range workers {
+		go func() {
+			for j := range queue {
+				if j.path != "" {
+					if err := b.get(j.path); err != nil {
+						fail(err)
+					}
+				}
+				j.done.Done()
+			}
+		}()
+	}
+	calls := func(paths ...string) error {
+		var wg sync.WaitGroup
+		wg.Add(len(paths))
+		for _, p := range paths {
+			queue <- job{p, &wg}
+		}
+		wg.Wait()
+		return nil
+	}
+	return shape{
+		func(id string) error { return calls("", op(id, ops[0]), op(id, ops[1])) },
+		func(path string) error { return calls(path) },
+	}
+}
+
+// workerSpawn: workers take tasks from a buffered channel and leave the call to a goroutine each.
+func workerSpawn(b *backend, workers int) shape {
+	queue := make(chan *task, 1024)
+	for range workers {
+		go func() {
+			for t := range queue {
+				result := make(chan error)
+				go func() { result <- b.raw(t.path) }()
+				t.done <- <-result
+			}
+		}()
+	}
+	return through(func(path string) error {
+		t := newTask(path)
+		queue <- t
+		return <-t.done
+	})
+}
+
+// workerOnDemand: a pool that creates a goroutine when none is idle, and keeps it. Results by
+// WaitGroup; each worker has a connection of its own.
+func workerOnDemand(b *backend, workers int) shape {
+	type job struct {
+		path string
+		done *sync.WaitGroup
+	}
+	queue := make(chan job, 1024)
+	var mu sync.Mutex
+	idle, created := 0, 0
+	work := func() {
+		c, err := b.dial()
+		if err != nil {
+			fail(err)
+		}
+		for {
+			j := <-queue
+			if err := c.call(j.path); err != nil {
+				fail(err)
+			}
+			j.done.Done()
+			mu.Lock()
+			idle++
+			mu.Unlock()
+		}
+	}
+	submit := func(j job) {
+		mu.Lock()
+		if idle > 0 {
+			idle--
+		} else if created < workers {
+			created++
+			go work()
+		}
+		mu.Unlock()
+		queue <- j
+	}
+	calls := func(paths ...string) error {
+		var wg sync.WaitGroup
+		wg.Add(len(paths))
+		for _, p := range paths {
+			submit(job{p, &wg})
+		}
+		wg.Wait()
+		return nil
+	}
+	return shape{
+		func(id string) error { return calls(op(id, ops[0]), op(id, ops[1])) },
+		func(path string) error { return calls(path) },
+	}
+}
+
+// dispatcher: one goroutine takes the tasks and spreads them over the buffered channels of workers; the
+// results come back through one channel and a goroutine that knows who waits.
+func dispatcher(b *backend, workers int) shape {
+	tasks, results := make(chan *task), make(chan *task, 64)
+	queues := make([]chan *task, workers)
+	for i := range queues {
+		queues[i] = make(chan *task, 64)
+		go func() {
+			for t := range queues[i] {
+				if err := b.get(t.path); err != nil {
+					fail(err)
+				}
+				results <- t
+			}
+		}()
+	}
+	go func() {
+		for n := 0; ; n++ {
+			queues[n%workers] <- <-tasks
+		}
+	}()
+	go func() {
+		for t := range results {
+			t.done <- nil
+		}
+	}()
+	return through(func(path string) error {
+		t := newTask(path)
+		tasks <- t
+		return <-t.done
+	})
+}
+
 func first(errs []error) error {
 	for _, err := range errs {
 		if err != nil {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"fmt"
 	"strconv"
 	"sync"
 )
@@ -57,6 +59,38 @@ func pipelined(b *backend, _ int) shape {
 		for t := range queue {
 			sent <- t
 			if err := c.send(t.path); err != nil {
+				fail(err)
+			}
+		}
+	}()
+	go func() {
+		for t := range sent {
+			t.done <- c.receive()
+		}
+	}()
+	return through(func(path string) error {
+		t := newTask(path)
+		queue <- t
+		return <-t.done
+	})
+}
+
+// coalesced: as pipelined, with a buffered queue, and what waits in it goes out in one write.
+func coalesced(b *backend, _ int) shape {
+	c, err := b.dial()
+	if err != nil {
+		fail(err)
+	}
+	queue, sent := make(chan *task, 1024), make(chan *task, 1024)
+	go func() {
+		out := bufio.NewWriter(c)
+		for t := range queue {
+			sent <- t
+			fmt.Fprintf(out, "GET %s HTTP/1.1\r\nHost: backend\r\n\r\n", t.path)
+			if len(queue) > 0 {
+				continue
+			}
+			if err := out.Flush(); err != nil {
 				fail(err)
 			}
 		}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
  * A server with a thread for each connection, which calls the backend on a connection of the thread.
- * Arguments: shape (ignored), address of the backend. It prints its address, and ends with its
+ * Arguments: shape (ignored), address of the backend, size of pools (ignored). It prints its address, and ends with its
  * standard input.
  */
 #include <arpa/inet.h>

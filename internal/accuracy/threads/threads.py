@@ -1,7 +1,8 @@
 """A server with a thread for each connection. GET /r/<id> calls /d/<id>/a, from the serving thread
-(argument "same") or from a new one ("spawned"). Arguments: shape, address of the backend. It prints
-its address, and ends with its standard input."""
+(argument "same"), from a new one ("spawned") or from a pool ("pool"). Arguments: shape, address of the
+backend, size of the pool. It prints its address, and ends with its standard input."""
 
+import concurrent.futures
 import http.client
 import http.server
 import itertools
@@ -27,7 +28,14 @@ def spawned(path):
     t.join()
 
 
-serve = {"same": call, "spawned": spawned}[shape]
+pool = concurrent.futures.ThreadPoolExecutor(max_workers=int(sys.argv[3]))
+
+
+def pooled(path):
+    pool.submit(call, path).result()
+
+
+serve = {"same": call, "spawned": spawned, "pool": pooled}[shape]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
