@@ -67,21 +67,17 @@ static __always_inline void map_ipv4(__u8 out[16], __be32 addr)
 	__builtin_memcpy(out + 12, &addr, 4);
 }
 
-static __always_inline void read_addresses(__u64 sk, struct data_event *e)
+static __always_inline void read_addresses(__u64 sk, struct conn *c)
 {
 	struct sock *s = (struct sock *)sk;
-	__u32 ports = ports_of(sk);
 
-	e->lport = ports >> 16;
-	e->rport = ports & 0xffff;
-	e->netns = netns_of(sk);
 	if (BPF_CORE_READ(s, __sk_common.skc_family) == AF_INET) {
-		map_ipv4(e->laddr, BPF_CORE_READ(s, __sk_common.skc_rcv_saddr));
-		map_ipv4(e->raddr, BPF_CORE_READ(s, __sk_common.skc_daddr));
+		map_ipv4(c->laddr, BPF_CORE_READ(s, __sk_common.skc_rcv_saddr));
+		map_ipv4(c->raddr, BPF_CORE_READ(s, __sk_common.skc_daddr));
 		return;
 	}
-	BPF_CORE_READ_INTO(&e->laddr, s, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
-	BPF_CORE_READ_INTO(&e->raddr, s, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+	BPF_CORE_READ_INTO(&c->laddr, s, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+	BPF_CORE_READ_INTO(&c->raddr, s, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 }
 
 /* Follow a connection from here. role 0: it existed before; the end that a listener has is the
@@ -91,8 +87,10 @@ static __always_inline struct conn *conn_add(__u64 sk, __u32 tgid, __u8 role)
 	struct conn c = {};
 
 	c.ports = ports_of(sk);
+	c.netns = netns_of(sk);
+	read_addresses(sk, &c);
 	if (!role) {
-		struct listen_port port = {.netns = netns_of(sk), .port = c.ports >> 16};
+		struct listen_port port = {.netns = c.netns, .port = c.ports >> 16};
 
 		role = bpf_map_lookup_elem(&listen_ports, &port) ? ROLE_SERVER : ROLE_CLIENT;
 		c.flags = CONN_MIDSTREAM;

@@ -40,10 +40,13 @@ type GoroutineConn struct {
 	TurnBytes uint32
 	Tgid      uint32
 	Ports     uint32
+	Netns     uint32
 	Role      uint8
 	LastDir   uint8
 	Flags     uint8
-	Pad       uint8
+	Pad       [5]uint8
+	Laddr     [16]uint8
+	Raddr     [16]uint8
 }
 
 type GoroutineContext struct {

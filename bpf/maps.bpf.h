@@ -54,7 +54,7 @@ struct {
 } listen_ports SEC(".maps");
 
 /* A connection of a selected process. Keyed by struct sock *, removed when the socket reaches
- * TCP_CLOSE. 64 Ki connections of 64 bytes; more are counted as LOSS_CONNS_FULL. */
+ * TCP_CLOSE. 64 Ki connections of 96 bytes; more are counted as LOSS_CONNS_FULL. */
 struct conn {
 	__u64 id;
 	__u64 turn;       /* current epoch (server) or call (client) */
@@ -64,10 +64,13 @@ struct conn {
 	__u32 turn_bytes; /* server: bytes read in this turn, saturating */
 	__u32 tgid;
 	__u32 ports; /* local << 16 | remote: a sock that was reused is another connection */
+	__u32 netns;
 	__u8 role;
 	__u8 last_dir;
 	__u8 flags;
-	__u8 pad;
+	__u8 pad[5];
+	__u8 laddr[16]; /* they do not change while it is open */
+	__u8 raddr[16];
 };
 
 enum conn_flags {

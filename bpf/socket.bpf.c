@@ -167,7 +167,11 @@ static __always_inline void emit_data(const struct call *call, const struct conn
 	s->event.other_seq = call->other_seq;
 	s->event.len = len;
 	s->event.captured = got;
-	read_addresses(call->sk, &s->event);
+	s->event.netns = c->netns;
+	s->event.lport = c->ports >> 16;
+	s->event.rport = c->ports & 0xffff;
+	__builtin_memcpy(s->event.laddr, c->laddr, sizeof(c->laddr));
+	__builtin_memcpy(s->event.raddr, c->raddr, sizeof(c->raddr));
 	if (bpf_ringbuf_output(&events, s, sizeof(s->event) + got, wakeup_flags(&events)))
 		count_loss(LOSS_EVENTS_FULL);
 }
