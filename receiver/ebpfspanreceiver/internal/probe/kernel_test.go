@@ -3,10 +3,12 @@ package probe
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -71,10 +73,12 @@ func startTracer(t *testing.T) (*Tracer, *recorder) {
 
 const childEnv = "PROBE_TEST_CHILD"
 
-// TestMain lets the test binary be the traced process too: a guest kernel has no other program.
+// children are what this test binary can be instead: a guest kernel has no other program.
+var children = map[string]func(){"http": httpChild, "syscalls": syscallsChild}
+
 func TestMain(m *testing.M) {
-	if os.Getenv(childEnv) == "http" {
-		httpChild()
+	if run := children[os.Getenv(childEnv)]; run != nil {
+		run()
 		return
 	}
 	os.Exit(m.Run())
@@ -105,8 +109,14 @@ func httpChild() {
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
 }
 
-// startChild runs this test binary as the traced process.
-func startChild(t *testing.T, kind string) (base string, pid int) {
+// child is a process that this test started. It ends with its standard input.
+type child struct {
+	pid int
+	in  io.WriteCloser
+	out *bufio.Reader
+}
+
+func startProcess(t *testing.T, kind string) *child {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -119,16 +129,33 @@ func startChild(t *testing.T, kind string) (base string, pid int) {
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
-	line, err := bufio.NewReader(out).ReadString('\n')
+	return &child{cmd.Process.Pid, in, bufio.NewReader(out)}
+}
+
+func (c *child) line(t *testing.T) string {
+	t.Helper()
+	line, err := c.out.ReadString('\n')
 	require.NoError(t, err)
-	return line[:len(line)-1], cmd.Process.Pid
+	return strings.TrimSpace(line)
+}
+
+func (c *child) say(t *testing.T) {
+	t.Helper()
+	_, err := io.WriteString(c.in, "\n")
+	require.NoError(t, err)
+}
+
+func startHTTP(t *testing.T) (base string, pid int) {
+	t.Helper()
+	c := startProcess(t, "http")
+	return c.line(t), c.pid
 }
 
 // TestKernelSequence: the same bytes have the same sequence number at both ends of a loopback
 // connection, the payload is what was sent, and the life of the connection is seen.
 func TestKernelSequence(t *testing.T) {
 	tr, rec := startTracer(t)
-	base, pid := startChild(t, "http")
+	base, pid := startHTTP(t)
 	require.NoError(t, tr.Select(uint32(pid), Target{}))
 	resp, err := http.Get(base + "/a/1")
 	require.NoError(t, err)
@@ -179,7 +206,7 @@ func TestKernelSequence(t *testing.T) {
 // TestKernelSelection: nothing of a process that is not selected leaves the kernel.
 func TestKernelSelection(t *testing.T) {
 	_, rec := startTracer(t)
-	base, _ := startChild(t, "http")
+	base, _ := startHTTP(t)
 	resp, err := http.Get(base + "/a/1")
 	require.NoError(t, err)
 	resp.Body.Close()
@@ -198,6 +225,9 @@ func TestKernelHooks(t *testing.T) {
 		t.Logf("%-20s %-50s %s %v", s.Program, s.Hook, s.State, s.Err)
 		if s.State == Attached {
 			attached++
+		} else {
+			require.Equal(t, Unsupported, s.State, s.Hook)
+			require.ErrorContains(t, s.Err, "taken for", "what is missing without %s", s.Hook)
 		}
 		for _, h := range hooks {
 			if h.String() == s.Hook && h.required {
