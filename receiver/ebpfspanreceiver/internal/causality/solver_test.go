@@ -161,7 +161,11 @@ func TestSharedWriterLosesInheritedEvidence(t *testing.T) {
 	}
 	s.Evidence(evidence(goCreated, 3, 300))
 	writer.Tid = 99
-	require.Equal(t, Untrusted, decide(s, Call{ID: 3, Writer: writer, Start: 11 * ms, End: 12 * ms}).Outcome)
+	call := Call{ID: 3, Writer: writer, EndGoid: 7, Start: 11 * ms, End: 12 * ms}
+	require.Equal(t, Untrusted, decide(s, call).Outcome)
+	s.Evidence(evidence(goCreated, 4, 300))
+	call.ID, call.Writer.Goid, call.EndGoid = 4, 8, 8
+	require.Equal(t, Linked, decide(s, call).Outcome, "another goroutine")
 }
 
 // On a connection that several requests share, only what the writer itself served is certain.

@@ -97,14 +97,11 @@ func mix(x uint64) uint64 {
 }
 
 // match finds the request that a response answers: by correlation where the protocol has one, else
-// the oldest. A response cannot answer a request that was not there when it began.
+// the oldest. That responses and requests stay in step after a loss is the session's care.
 func (c *conn) match(m *protocol.Message) *request {
 	for i, r := range c.open {
 		if r.msg.Correlation != m.Correlation {
 			continue
-		}
-		if int32(c.resp.first.otherSeq-r.seq) <= 0 {
-			return nil
 		}
 		c.open = slices.Delete(c.open, i, i+1)
 		return r

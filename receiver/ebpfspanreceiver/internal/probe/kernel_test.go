@@ -161,6 +161,9 @@ func TestKernelSequence(t *testing.T) {
 	require.NoError(t, err)
 	resp.Body.Close()
 	require.Equal(t, http.StatusOK, resp.StatusCode)
+	resp, err = http.Get(base + "/a/2") // over the same connection
+	require.NoError(t, err)
+	resp.Body.Close()
 	http.DefaultClient.CloseIdleConnections()
 
 	const request = "GET /b/1 HTTP/1.1\r\n"
@@ -196,11 +199,40 @@ func TestKernelSequence(t *testing.T) {
 	require.Equal(t, got.Conn, answered.Conn)
 	require.Equal(t, got.Turn, answered.Turn, "a response belongs to the epoch of its request")
 
+	checkTurns(t, rec)
 	losses, err := tr.Losses()
 	require.NoError(t, err)
 	for _, l := range losses {
 		require.Zero(t, l.Count, l.Reason)
 	}
+}
+
+// checkTurns: a server's epoch begins with the first bytes of a request, lasts over all reads of it and
+// its response, and ends with the next request.
+func checkTurns(t *testing.T, rec *recorder) {
+	t.Helper()
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	last := map[uint64]*event.Data{}
+	same, changed := 0, 0
+	for i := range rec.data {
+		d := &rec.data[i]
+		if d.Role != event.Server {
+			continue
+		}
+		if before := last[d.Conn]; before != nil {
+			if d.Dir == event.In && before.Dir == event.Out {
+				require.NotEqual(t, before.Turn, d.Turn)
+				changed++
+			} else {
+				require.Equal(t, before.Turn, d.Turn)
+				same++
+			}
+		}
+		last[d.Conn] = d
+	}
+	require.NotZero(t, same)
+	require.NotZero(t, changed)
 }
 
 // TestKernelSelection: nothing of a process that is not selected leaves the kernel.
