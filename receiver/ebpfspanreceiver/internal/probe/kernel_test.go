@@ -199,6 +199,17 @@ func TestKernelSequence(t *testing.T) {
 	require.Equal(t, got.Conn, answered.Conn)
 	require.Equal(t, got.Turn, answered.Turn, "a response belongs to the epoch of its request")
 
+	require.Eventually(t, func() bool {
+		rec.mu.Lock()
+		defer rec.mu.Unlock()
+		answers := 0
+		for i := range rec.data {
+			if rec.data[i].Role == event.Server && rec.data[i].Dir == event.Out {
+				answers++
+			}
+		}
+		return answers >= 3
+	}, 10*time.Second, 10*time.Millisecond, "answers to /a/1, /b/1 and /a/2")
 	checkTurns(t, rec)
 	losses, err := tr.Losses()
 	require.NoError(t, err)
