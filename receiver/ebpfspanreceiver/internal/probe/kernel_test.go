@@ -159,10 +159,12 @@ func TestKernelSequence(t *testing.T) {
 	require.NoError(t, tr.Select(uint32(pid), Target{}))
 	resp, err := http.Get(base + "/a/1")
 	require.NoError(t, err)
+	_, _ = io.Copy(io.Discard, resp.Body) // only then is the connection used again
 	resp.Body.Close()
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	resp, err = http.Get(base + "/a/2") // over the same connection
 	require.NoError(t, err)
+	_, _ = io.Copy(io.Discard, resp.Body) // only then is the connection used again
 	resp.Body.Close()
 	http.DefaultClient.CloseIdleConnections()
 
