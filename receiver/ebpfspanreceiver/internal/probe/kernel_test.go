@@ -167,6 +167,16 @@ func TestKernelSequence(t *testing.T) {
 	_, _ = io.Copy(io.Discard, resp.Body) // only then is the connection used again
 	resp.Body.Close()
 	http.DefaultClient.CloseIdleConnections()
+	split, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	require.NoError(t, err)
+	defer split.Close()
+	for _, part := range []string{"GET /b/3 HT", "TP/1.1\r\nHost: x\r\n\r\n"} {
+		_, err = io.WriteString(split, part)
+		require.NoError(t, err)
+		time.Sleep(50 * time.Millisecond) // the server reads twice
+	}
+	_, err = bufio.NewReader(split).ReadString('\n')
+	require.NoError(t, err)
 
 	const request = "GET /b/1 HTTP/1.1\r\n"
 	find := func(dir, role uint8, prefix string) *event.Data {
@@ -210,8 +220,8 @@ func TestKernelSequence(t *testing.T) {
 				answers++
 			}
 		}
-		return answers >= 3
-	}, 10*time.Second, 10*time.Millisecond, "answers to /a/1, /b/1 and /a/2")
+		return answers >= 4
+	}, 10*time.Second, 10*time.Millisecond, "answers to /a/1, /b/1, /a/2 and /b/3")
 	checkTurns(t, rec)
 	losses, err := tr.Losses()
 	require.NoError(t, err)
