@@ -42,7 +42,8 @@ func (d *demo) findCollector(ctx context.Context) (string, error) {
 		return p, nil
 	}
 	d.say("building the collector (the first time takes some minutes)")
-	if err := build(ctx, d.root, "make", "--no-print-directory", "build"); err != nil {
+	defer d.sayEach(30*time.Second, "still building the collector")()
+	if err := build(ctx, d.root, d.dir, "make", "--no-print-directory", "build"); err != nil {
 		return "", err
 	}
 	return filepath.Join(d.root, "build", "otelcol-ebpf"), nil

@@ -44,6 +44,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "demo: stopping; once more to kill")
 		cancel()
 		<-signals
+		installing.Lock()
 		d.group.Kill()
 		d.group.RemoveDir()
 		os.Exit(130)

@@ -9,7 +9,26 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
+
+// mayTrace is an error when the collector could not load BPF programs: better now than after a build
+// of some minutes. Which capabilities it needs in full the collector says itself.
+func mayTrace() error {
+	caps := make([]unix.CapUserData, 2)
+	if err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &caps[0]); err != nil {
+		return fmt.Errorf("capget: %w", err)
+	}
+	const bpf, admin = unix.CAP_BPF, unix.CAP_SYS_ADMIN
+	if caps[bpf/32].Effective&(1<<(bpf%32)) == 0 && caps[admin/32].Effective&(1<<(admin%32)) == 0 {
+		return fmt.Errorf("tracing needs root (uid %d has no CAP_BPF): run it as root, for example with sudo", os.Geteuid())
+	}
+	return nil
+}
 
 // findRoot returns the repository's directory: the one above the current with our go.mod.
 func findRoot() (string, error) {
@@ -38,8 +57,11 @@ func program(ctx context.Context, say func(string, ...any), pkg string, names ..
 	if err != nil || os.Geteuid() != 0 {
 		return "", errors.New(remedy + "; as root on Debian the demo does it itself")
 	}
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
 	say("installing %s", pkg)
-	if err := install(ctx, apt, pkg); err != nil {
+	if err := install(apt, pkg); err != nil {
 		return "", fmt.Errorf("%s: %w", remedy, err)
 	}
 	if p := look(names); p != "" {
@@ -61,7 +83,13 @@ func look(names []string) string {
 // forbids it (invoke-rc.d(8)). Tests put it elsewhere.
 var policyFile = "/usr/sbin/policy-rc.d"
 
-func install(ctx context.Context, apt, pkg string) error {
+// installing is held while apt-get works. Who kills the demo waits for it: an interrupted dpkg needs
+// repair by hand, and our policyFile would stay.
+var installing sync.Mutex
+
+func install(apt, pkg string) error {
+	installing.Lock()
+	defer installing.Unlock()
 	f, err := os.OpenFile(policyFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o755)
 	switch {
 	case err == nil:
@@ -74,7 +102,8 @@ func install(ctx context.Context, apt, pkg string) error {
 		return err
 	}
 	for _, args := range [][]string{{"update", "-q"}, {"install", "-q", "-y", "--no-install-recommends", pkg}} {
-		cmd := exec.CommandContext(ctx, apt, args...)
+		cmd := exec.Command(apt, args...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // out of reach of a Ctrl-C
 		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("apt-get %s: %w\n%s", strings.Join(args, " "), err, out)
@@ -83,11 +112,22 @@ func install(ctx context.Context, apt, pkg string) error {
 	return nil
 }
 
-// build runs a command in the repository and returns its output when it fails.
-func build(ctx context.Context, root string, argv ...string) error {
+// build runs a command in the repository and returns its output when it fails. When ctx ends, the
+// command and all that it started are interrupted. Temporary files, which an interrupted go leaves,
+// are in dir.
+func build(ctx context.Context, root, dir string, argv ...string) error {
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir = root
-	if out, err := cmd.CombinedOutput(); err != nil {
+	cmd.Env = append(os.Environ(), "GOTMPDIR="+dir)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGINT) }
+	cmd.WaitDelay = 5 * time.Second
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		// What did not heed the interrupt; the group is empty when all did.
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	}
+	if err != nil {
 		return fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, out)
 	}
 	return nil

@@ -32,7 +32,7 @@ func beforeCollector(order, service string) bool {
 // production.
 func (d *demo) buildServices(ctx context.Context) error {
 	for name, ldflags := range map[string]string{plan.Frontend: "", plan.Inventory: "", plan.Catalog: "-s -w"} {
-		if err := build(ctx, d.root, "go", "build", "-ldflags="+ldflags, "-o", filepath.Join(d.dir, name), "./demo/"+name); err != nil {
+		if err := build(ctx, d.root, d.dir, "go", "build", "-ldflags="+ldflags, "-o", filepath.Join(d.dir, name), "./demo/"+name); err != nil {
 			return err
 		}
 	}

@@ -38,6 +38,23 @@ func newDemo(o options) *demo {
 
 func (d *demo) say(format string, args ...any) { fmt.Printf("demo: "+format+"\n", args...) }
 
+// sayEach says what still goes on, with how long it has taken, until the function that it returns is
+// called.
+func (d *demo) sayEach(interval time.Duration, what string) (stop func()) {
+	done, began := make(chan struct{}), time.Now()
+	go func() {
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(interval):
+				d.say("%s, %s so far", what, time.Since(began).Round(time.Second))
+			}
+		}
+	}()
+	return func() { close(done) }
+}
+
 // run does everything and leaves nothing behind: processes never, the directory only when the run
 // failed or it was asked for.
 func (d *demo) run(ctx context.Context) error {
@@ -71,6 +88,9 @@ func (d *demo) run(ctx context.Context) error {
 
 func (d *demo) prepare(ctx context.Context) (err error) {
 	if d.root, err = findRoot(); err != nil {
+		return err
+	}
+	if err = mayTrace(); err != nil {
 		return err
 	}
 	if d.redis, err = program(ctx, d.say, "redis-server", "redis-server"); err != nil {
