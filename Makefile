@@ -1,5 +1,8 @@
 # Bare `make` lists the targets. What each needs beyond Go and git is in its description.
 
+# sudo takes away the directory where Go's own archive installs it.
+export PATH := $(PATH):/usr/local/go/bin
+
 GO        ?= go
 FUZZTIME  ?= 20s
 BENCH     ?= .
@@ -10,6 +13,8 @@ BINARY    := build/otelcol-ebpf
 TOOL      := $(GO) tool -modfile=$(CURDIR)/internal/tools/go.mod
 LINT      := $(GO) tool -modfile=$(CURDIR)/internal/tools/lint/go.mod golangci-lint
 APT       := ./internal/tools/apt-install
+# What sudo built belongs to the user, whose next `make test` writes there too.
+GIVE_BACK := [ -z "$$SUDO_UID" ] || chown -R "$$SUDO_UID:$$SUDO_GID" build
 GENERATED := _bpfe[lb]\.go:|_(x86|arm64)_bpfe[lb]\.go:|/generated_[a-z_]+\.go:|/internal/metadata(test)?/
 
 # One figure line after another, also under -j: no target here is safe to mix with another.
@@ -23,11 +28,13 @@ help: ## list the targets (the default)
 build: ## build/otelcol-ebpf, the collector with every component of builder-config.yaml
 	@mkdir -p build
 	cd otelcol-ebpf && CGO_ENABLED=0 $(GO) build -trimpath -tags grpcnotrace -ldflags '-s -w' -o ../$(BINARY) .
+	@$(GIVE_BACK)
 
 test: build ## all tests, and the coverage; those that need root or BPF say why they skip
 	$(GO) test -timeout 20m -coverprofile=build/coverage.out $(PACKAGES)
 	@grep -vE '$(GENERATED)' build/coverage.out > build/coverage.handwritten.out
 	@$(GO) tool cover -func=build/coverage.handwritten.out | awk 'END { print "coverage of handwritten code: " $$NF }'
+	@$(GIVE_BACK)
 
 race: build ## all tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m $(PACKAGES)
