@@ -208,10 +208,11 @@ static __always_inline void call_written(struct context *x, struct conn *c, __u6
 }
 
 /* This context is about to read on a client socket. Who waits for a response to a call that it did not
- * write reads for others, and will never be given a task of its own. */
+ * write reads for others, and will never be given a task of its own. Who wrote the call is known when its
+ * bytes were the last to move: a connection may be older than the tracer. */
 static __always_inline void response_awaited(struct context *x, const struct conn *c, __u64 self)
 {
-	if (x && c->last_dir != DIR_IN && c->writer != self)
+	if (x && c->last_dir == DIR_OUT && c->writer != self)
 		x->reader = 1;
 }
 

@@ -48,9 +48,26 @@ static __always_inline int goroutine_key(__u64 g, const struct target *t, struct
 	return go.id ? 0 : -1; /* 0 is the scheduler: timers and the collector hand over nothing */
 }
 
+/* The beginning of runtime.hchan. */
+struct hchan {
+	__u64 count;
+	__u64 size; /* dataqsiz: of the buffer, in elements */
+	__u64 buf;
+	__u16 elemsize;
+	__u16 pad[3];
+};
+
+static __always_inline int read_chan(__u64 at, struct hchan *chan)
+{
+	if (!bpf_probe_read_user(chan, sizeof(*chan), (void *)at))
+		return 0;
+	count_loss(LOSS_GOROUTINE);
+	return -1;
+}
+
 /* The taker works on what the giver serves from here on. */
 static __always_inline void give(struct context *from, __u64 from_id, struct context *to, __u8 how,
-				 const struct token *token)
+				 const struct token *token, bool buffered)
 {
 	bool created = to->given_by == EVIDENCE_GO_CREATED && live(&to->given);
 	bool other = token->epoch != to->given.epoch;
@@ -70,7 +87,8 @@ static __always_inline void give(struct context *from, __u64 from_id, struct con
 	to->given_by = how == EVIDENCE_LOOP ? EVIDENCE_LOOP : EVIDENCE_CHANNEL;
 	to->tasker = from_id;
 	to->segment = new_id();
-	to->uses = 0;
+	/* What it takes from a buffer later is not seen. */
+	to->uses = buffered ? 254 : 0;
 	to->base = 0;
 	to->base_uses = unsure ? 255 : 0;
 	to->last_call = 0;
@@ -90,7 +108,7 @@ static __always_inline void give(struct context *from, __u64 from_id, struct con
  * whoever takes the value works for whom the giver worked; or neither: an acknowledgement, a slot of a
  * semaphore. A value without bytes is a signal and no task.
  */
-static __always_inline int hand_over(__u64 from_g, __u64 to_g, __u64 chan)
+static __always_inline int hand_over(__u64 from_g, __u64 to_g, const struct hchan *chan)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct context_key from_key = {.tgid = tgid}, to_key = {.tgid = tgid};
@@ -99,7 +117,6 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g, __u64 chan)
 	__u64 from_parent = 0, to_parent = 0;
 	struct token token = {};
 	bool finished, owner, signal;
-	__u16 size = 1;
 	__u8 how;
 
 	if (!t || goroutine_key(from_g, t, &from_key, &from_parent) ||
@@ -109,9 +126,7 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g, __u64 chan)
 	to = context_find(&to_key);
 	if (to && to->reader)
 		return 0; /* who reads for others gets acknowledgements only */
-	if (chan) /* runtime.hchan: qcount, dataqsiz uint; buf unsafe.Pointer; elemsize uint16 */
-		bpf_probe_read_user(&size, sizeof(size), (void *)(chan + 24));
-	signal = size == 0;
+	signal = chan && chan->elemsize == 0;
 	owner = from && live(&from->own);
 	finished = from && from->last_call && !owner;
 
@@ -149,7 +164,7 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g, __u64 chan)
 	how = from ? serving(from, &token) : 0;
 	if (how) {
 		if (to || (to = context_make(&to_key)))
-			give(from, from_key.id, to, how, &token);
+			give(from, from_key.id, to, how, &token, chan && chan->size);
 	} else if (to && to->given_by == EVIDENCE_CHANNEL) {
 		to->given.epoch = 0; /* it now works on something of which nothing is known */
 	}
@@ -196,14 +211,26 @@ int go_recv_inlined(struct regs *ctx)
 SEC("uprobe/go_send")
 int go_send(struct regs *ctx)
 {
-	return hand_over(REG_G(ctx), sudog_g(REG_ARG1(ctx)), REG_ARG0(ctx));
+	struct hchan chan;
+
+	if (read_chan(REG_ARG0(ctx), &chan))
+		return 0;
+	return hand_over(REG_G(ctx), sudog_g(REG_ARG1(ctx)), &chan);
 }
 
 /* runtime.recv(c *hchan, sg *sudog, ep, unlockf, skip): sg waits to send */
 SEC("uprobe/go_recv")
 int go_recv(struct regs *ctx)
 {
-	return hand_over(sudog_g(REG_ARG1(ctx)), REG_G(ctx), REG_ARG0(ctx));
+	struct hchan chan;
+
+	/*
+	 * From a full buffer the receiver takes what is first in it, and the value of the goroutine that
+	 * waits becomes its last (runtime/chan.go recv): nothing goes from one to the other.
+	 */
+	if (read_chan(REG_ARG0(ctx), &chan) || chan.size)
+		return 0;
+	return hand_over(sudog_g(REG_ARG1(ctx)), REG_G(ctx), &chan);
 }
 
 /* call of runqput(pp *p, gp *g, next bool) in newproc: gp is complete, with its parent's id */

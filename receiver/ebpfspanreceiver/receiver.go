@@ -444,7 +444,7 @@ func (r *ebpfReceiver) Done(x *exchange.Exchange) {
 	}
 	r.solver.Hold(causality.Call{
 		ID: x.Turn, Writer: writerOf(x), EndTid: x.EndTid, EndGoid: x.EndGoid,
-		Later: x.Later, Overlapped: x.Overlapped, Start: x.Start, End: x.End,
+		Later: x.Later, Together: x.Together, Overlapped: x.Overlapped, Start: x.Start, End: x.End,
 	}, func(a causality.Answer) { r.emit(x, &a) })
 }
 

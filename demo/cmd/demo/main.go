@@ -38,7 +38,14 @@ func main() {
 	ctx, cancel := context.WithCancel(context.Background())
 	d := newDemo(o)
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	// Nobody reads any more, as after "make demo | head": stop, and print into the void.
+	unread := make(chan os.Signal, 1)
+	signal.Notify(unread, syscall.SIGPIPE)
+	go func() {
+		<-unread
+		cancel()
+	}()
 	go func() {
 		<-signals
 		fmt.Fprintln(os.Stderr, "demo: stopping; once more to kill")

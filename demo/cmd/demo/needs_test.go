@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -77,4 +78,26 @@ func TestInstallKeepsTheMachinesPolicy(t *testing.T) {
 	_, err := program(context.Background(), say, "thing-pkg", "thing")
 	require.Error(t, err)
 	require.FileExists(t, policyFile)
+}
+
+// An interrupted build must take along what its command started, and not wait for it.
+func TestBuildIsInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer cancel()
+		for range 200 {
+			if _, err := os.Stat(filepath.Join(dir, "started")); err == nil {
+				return
+			}
+			time.Sleep(25 * time.Millisecond)
+		}
+	}()
+	began := time.Now()
+	// The shell's child, like a compiler, holds the output open; a trap shows that it was told.
+	err := build(ctx, dir, dir, "/bin/sh", "-c", `sh -c 'trap "touch told; exit 1" INT; touch started; while :; do sleep 0.05; done'; exit 1`)
+	require.Error(t, err)
+	require.FileExists(t, filepath.Join(dir, "told"))
+	require.Less(t, time.Since(began), 5*time.Second)
+	require.Error(t, build(ctx, dir, dir, "/bin/true"), "nothing is built after the interrupt")
 }

@@ -39,9 +39,9 @@ type Call struct {
 	// EndTid and EndGoid are the thread and goroutine that read the end of its response.
 	EndTid  uint32
 	EndGoid uint64
-	// Later: an earlier write of the same call held another request. Overlapped: another one was open
-	// on its connection.
-	Later, Overlapped bool
+	// Later: an earlier write of the same call held another request. Together: the same write did.
+	// Overlapped: another one, of another write, was open on its connection.
+	Later, Together, Overlapped bool
 	// Start and End in kernel nanoseconds.
 	Start, End uint64
 }
@@ -112,6 +112,7 @@ type endedTurn struct{ turn, at uint64 }
 type writer struct {
 	request uint64
 	shared  bool
+	last    uint64 // when its last finished call began
 }
 
 // NewSolver makes an empty solver.
@@ -193,6 +194,10 @@ func (s *Solver) Ended(turn, request, end uint64, endTid uint32) {
 
 // Hold takes a finished call, and answers when everything that can be known is.
 func (s *Solver) Hold(c Call, release func(Answer)) {
+	if w := s.writer(c.Writer); c.Start > w.last {
+		w.last = c.Start
+		s.writers[c.Writer.key()] = w
+	}
 	if len(s.waiting) >= s.options.MaxHeld {
 		s.counts.Hurried.Add(1)
 		oldest := s.waiting[0]
@@ -363,6 +368,10 @@ func (s *Solver) admit(e *edge, c *Call, shared bool) (*served, Outcome) {
 	case c.Overlapped && (e.kind == channelBack || e.kind == taskBack):
 		// The response that was read may have been the other's.
 		return nil, Untrusted
+	case c.Together && e.kind == channel && !s.cameBack(e.segment, e.epoch),
+		c.Together && (e.kind == channelBack || e.kind == taskBack) && c.EndGoid != c.Writer.Goid:
+		// Whoever writes for others may put several of them into one write.
+		return nil, Untrusted
 	case e.kind == goCreated && c.EndGoid != c.Writer.Goid:
 		// The goroutines of a pooled connection were created by whoever opened it, not by whoever
 		// uses it; one that makes a call for itself reads the response as well.
@@ -381,6 +390,10 @@ func (s *Solver) admit(e *edge, c *Call, shared bool) (*served, Outcome) {
 	}
 	if r.end != 0 && c.Start > r.end {
 		return nil, Late
+	}
+	if k.rank == inherited && r.end != 0 && s.writer(c.Writer).last > r.end {
+		// It lives on, so it may have been made to work for others, from the beginning.
+		return nil, Untrusted
 	}
 	if c.Start-r.start > uint64(s.options.MaxAge) {
 		return nil, Aged

@@ -180,6 +180,9 @@ func TestSharedConnection(t *testing.T) {
 		"back":                 {channelBack, Call{Overlapped: true}, Untrusted},
 		"back to a task":       {taskBack, Call{Overlapped: true}, Untrusted},
 		"the writer's own":     {sameThread, Call{Overlapped: true, Later: true}, Linked},
+		"one write, forward":   {channel, Call{Together: true}, Untrusted},
+		"one write, back":      {channelBack, Call{Together: true, EndGoid: 9}, Untrusted},
+		"one write of its own": {channelBack, Call{Together: true}, Linked},
 		"back, nothing shared": {channelBack, Call{}, Linked},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -254,6 +257,26 @@ func TestRequestsAge(t *testing.T) {
 	late.Ts = 3 * hour
 	s.Evidence(late)
 	require.Empty(t, s.turns)
+}
+
+// A goroutine or thread that outlives the request in which it was created may work for others.
+func TestCreatedForMoreThanOneRequest(t *testing.T) {
+	for _, kind := range []uint8{goCreated, spawn} {
+		for _, more := range []bool{false, true} {
+			s, _ := newSolver()
+			writer := Writer{Tgid: 1, Goid: 7}
+			s.Began(100, 100, 10*ms, Writer{})
+			s.Evidence(evidence(kind, 1, 100))
+			s.Ended(100, 100, 20*ms, 0)
+			var got Answer
+			s.Hold(Call{ID: 1, Writer: writer, EndGoid: 7, Start: 11 * ms, End: 12 * ms}, func(a Answer) { got = a })
+			if more {
+				s.Hold(Call{ID: 2, Writer: writer, EndGoid: 7, Start: 30 * ms, End: 31 * ms}, func(Answer) {})
+			}
+			s.Flush()
+			require.Equal(t, !more, got.Outcome == Linked)
+		}
+	}
 }
 
 func TestTurnsAreForgotten(t *testing.T) {

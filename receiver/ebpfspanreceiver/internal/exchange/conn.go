@@ -56,7 +56,7 @@ type request struct {
 	epoch     uint64
 	announced bool
 	// at the client end, as in Exchange
-	later, overlapped bool
+	later, together, overlapped bool
 }
 
 type conn struct {

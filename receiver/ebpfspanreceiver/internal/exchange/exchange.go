@@ -36,9 +36,9 @@ type Exchange struct {
 	EndTid  uint32
 	EndGoid uint64
 
-	// At the client end. Later: an earlier write of the same Turn held another request. Overlapped:
-	// another request, of another write, was open on this connection.
-	Later, Overlapped bool
+	// At the client end. Later: an earlier write of the same Turn held another request. Together: the
+	// same write did. Overlapped: another request, of another write, was open on this connection.
+	Later, Together, Overlapped bool
 
 	// ReqSeq and RespSeq are the sequence numbers of the first bytes; RespSeq is 0 without one.
 	ReqSeq, RespSeq uint32

@@ -81,7 +81,9 @@ func (c *conn) neighbours(r *request) {
 	}
 	r.later = r.first.seq != c.lastSeq
 	for _, other := range c.open {
-		if other.first.seq != r.first.seq {
+		if other.first.seq == r.first.seq {
+			r.together, other.together = true, true
+		} else {
 			r.overlapped, other.overlapped = true, true
 		}
 	}
@@ -182,7 +184,8 @@ func (c *conn) exchange(r *request) *Exchange {
 	return &Exchange{
 		Server: c.server, Protocol: c.proto, Request: r.msg, Conn: c.id, Local: c.local, Peer: c.peer,
 		Tgid: c.tgid, Epoch: r.epoch, Turn: who.turn, Tid: who.tid, Goid: who.goid,
-		ParentGoid: who.parentGoid, Later: r.later, Overlapped: r.overlapped, ReqSeq: r.seq, Start: r.first.ts,
+		ParentGoid: who.parentGoid, Later: r.later, Together: r.together,
+		Overlapped: r.overlapped, ReqSeq: r.seq, Start: r.first.ts,
 	}
 }
 

@@ -129,17 +129,17 @@ func TestServerExchange(t *testing.T) {
 
 // Requests of one write belong together; requests of several writes may be anybody's.
 func TestNeighbours(t *testing.T) {
-	type flags struct{ later, overlapped bool }
+	type flags struct{ later, together, overlapped bool }
 	seen := func(w *wire) (out []flags) {
 		for _, x := range w.sink.done {
-			out = append(out, flags{x.Later, x.Overlapped})
+			out = append(out, flags{x.Later, x.Together, x.Overlapped})
 		}
 		return out
 	}
 	w := newWire(event.Client)
 	w.move(event.Out, get+get)
 	w.move(event.In, ok+ok)
-	require.Equal(t, []flags{{}, {}}, seen(w), "one write")
+	require.Equal(t, []flags{{together: true}, {together: true}}, seen(w), "one write")
 
 	w = newWire(event.Client)
 	for range 2 {
@@ -148,7 +148,7 @@ func TestNeighbours(t *testing.T) {
 	w.move(event.In, ok+ok)
 	w.move(event.Out, get)
 	w.move(event.In, ok)
-	require.Equal(t, []flags{{false, true}, {true, true}, {}}, seen(w), "two writes of a turn, then one")
+	require.Equal(t, []flags{{overlapped: true}, {later: true, overlapped: true}, {}}, seen(w), "two writes of a turn, then one")
 }
 
 func TestKeepAliveHasAnEpochForEachRequest(t *testing.T) {
