@@ -178,33 +178,30 @@ static __always_inline void call_written(struct context *x, struct conn *c, __u6
 	struct context_key parent = {.tgid = tgid, .kind = CONTEXT_GOROUTINE, .id = parent_goid};
 	struct context *p;
 	struct token token = {};
-	__u64 segment = 0;
 	__u8 what = 0;
 
 	if (x) {
 		what = serving(x, &token);
-		segment = what == EVIDENCE_CHANNEL ? x->segment : 0;
 		x->wrote = 1;
 	}
 	if (c->last_dir == DIR_OUT) {
-		if (c->writer == writer && c->epoch == token.epoch && c->segment == segment)
+		if (c->writer == writer && c->epoch == token.epoch)
 			return;
 		c->flags |= CONN_MULTIPLEXED;
 	}
 	c->turn = new_id();
 	c->writer = writer;
 	c->epoch = token.epoch;
-	c->segment = segment;
 	c->last_dir = DIR_OUT;
 	if (!what && parent_goid && t->flags & TARGET_NO_CREATION) {
 		p = context_find(&parent);
 		if (p && serving(p, &token))
 			what = EVIDENCE_GO_PARENT;
 	}
-	if (segment)
+	if (what == EVIDENCE_CHANNEL)
 		use_given(x);
 	if (what)
-		emit_evidence(tgid, what, c->turn, token.epoch, ts, segment ? x : 0);
+		emit_evidence(tgid, what, c->turn, token.epoch, ts, what == EVIDENCE_CHANNEL ? x : 0);
 }
 
 /* This context is about to read on a client socket. Who waits for a response to a call that it did not

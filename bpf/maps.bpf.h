@@ -54,13 +54,12 @@ struct {
 } listen_ports SEC(".maps");
 
 /* A connection of a selected process. Keyed by struct sock *, removed when the socket reaches
- * TCP_CLOSE. 64 Ki connections of 96 bytes; more are counted as LOSS_CONNS_FULL. */
+ * TCP_CLOSE. 64 Ki connections of 88 bytes; more are counted as LOSS_CONNS_FULL. */
 struct conn {
 	__u64 id;
 	__u64 turn;       /* current epoch (server) or call (client) */
 	__u64 writer;     /* client: the context that opened the current call */
-	__u64 epoch;      /* client: what that context served, and by which hand-over */
-	__u64 segment;
+	__u64 epoch;      /* client: what that context served */
 	__u32 turn_bytes; /* server: bytes read in this turn, saturating */
 	__u32 tgid;
 	__u32 ports; /* local << 16 | remote: a sock that was reused is another connection */

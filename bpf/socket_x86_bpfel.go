@@ -36,7 +36,6 @@ type SocketConn struct {
 	Turn      uint64
 	Writer    uint64
 	Epoch     uint64
-	Segment   uint64
 	TurnBytes uint32
 	Tgid      uint32
 	Ports     uint32
