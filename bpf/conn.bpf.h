@@ -34,7 +34,7 @@ static __always_inline __u64 tcp_sock_of_fd(__s32 fd)
 	return (__u64)sk;
 }
 
-/* The position at which the next byte will be written. */
+/* The position at which the next byte will be written; one more once this end has sent its FIN. */
 static __always_inline __u32 write_seq_of(__u64 sk)
 {
 	return BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
@@ -43,7 +43,14 @@ static __always_inline __u32 write_seq_of(__u64 sk)
 /* The position of the next byte to read. */
 static __always_inline __u32 copied_seq_of(__u64 sk)
 {
-	return BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	struct tcp_sock *tp = (struct tcp_sock *)sk;
+	__u32 seq = BPF_CORE_READ(tp, copied_seq);
+
+	/* A read that finds the other end's FIN steps over it: it is numbered and not a byte. */
+	if (BPF_CORE_READ((struct sock *)sk, __sk_common.skc_flags) & (1UL << SOCK_DONE) &&
+	    seq == BPF_CORE_READ(tp, rcv_nxt))
+		seq--;
+	return seq;
 }
 
 static __always_inline __u32 netns_of(__u64 sk)
@@ -113,9 +120,6 @@ static __always_inline struct conn *conn_get(__u64 sk, __u32 tgid)
 
 	if (c && c->ports == ports_of(sk))
 		return c;
-	/* A closed socket never reaches TCP_CLOSE again: an entry for it would stay for ever. */
-	if (BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state) == TCP_CLOSE)
-		return 0;
 	return conn_add(sk, tgid, 0);
 }
 

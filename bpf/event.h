@@ -65,9 +65,7 @@ struct data_event {
 };
 
 enum conn_what {
-	CONN_LOCAL_FIN = 1,  /* this end will send no more */
-	CONN_REMOTE_FIN = 2, /* the other end will send no more */
-	CONN_CLOSED = 3,     /* the socket is gone */
+	CONN_CLOSED = 3, /* the socket is gone */
 };
 
 struct conn_event {

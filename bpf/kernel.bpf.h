@@ -43,6 +43,7 @@ struct sock_common {
 	possible_net_t skc_net;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
+	unsigned long skc_flags;
 };
 
 struct sock {
@@ -51,7 +52,12 @@ struct sock {
 	__u16 sk_type;
 };
 
+enum sock_flags {
+	SOCK_DONE = 1,
+};
+
 struct tcp_sock {
+	__u32 rcv_nxt;
 	__u32 copied_seq;
 	__u32 write_seq;
 };
@@ -185,11 +191,6 @@ struct user_mmsg {
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
-#define TCP_ESTABLISHED 1
-#define TCP_FIN_WAIT1 4
-#define TCP_CLOSE 7
-#define TCP_CLOSE_WAIT 8
-#define TCP_LAST_ACK 9
 #define TCP_LISTEN 10
 #define MSG_OOB 1
 #define MSG_PEEK 2

@@ -53,8 +53,8 @@ struct {
 	__type(value, __u8);
 } listen_ports SEC(".maps");
 
-/* A connection of a selected process. Keyed by struct sock *, removed when the socket reaches
- * TCP_CLOSE. 64 Ki connections of 88 bytes; more are counted as LOSS_CONNS_FULL. */
+/* A connection of a selected process. Keyed by struct sock *, removed when the socket is
+ * destroyed. 64 Ki connections of 88 bytes; more are counted as LOSS_CONNS_FULL. */
 struct conn {
 	__u64 id;
 	__u64 turn;       /* current epoch (server) or call (client) */

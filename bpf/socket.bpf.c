@@ -425,7 +425,7 @@ static __always_inline int connected(__s32 fd, __u8 role)
 	if (!selected(tgid, &t))
 		return 0;
 	sk = tcp_sock_of_fd(fd);
-	if (sk && BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state) != TCP_CLOSE)
+	if (sk)
 		conn_add(sk, tgid, role);
 	return 0;
 }
@@ -496,42 +496,36 @@ SEC("raw_tracepoint/inet_sock_set_state")
 int sock_state(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 sk = ctx->args[0];
-	int state = ctx->args[2];
+	struct listen_port port = {};
+	__u8 one = 1;
+
+	if ((int)ctx->args[2] != TCP_LISTEN)
+		return 0;
+	port.netns = netns_of(sk);
+	port.port = ports_of(sk) >> 16;
+	bpf_map_update_elem(&listen_ports, &port, &one, BPF_ANY);
+	emit_process(PROCESS_LISTEN, bpf_get_current_pid_tgid() >> 32, 0, port.netns, port.port);
+	return 0;
+}
+
+/*
+ * net/ipv4/tcp_ipv4.c tcp_v4_destroy_sock: (sk). The end of the socket, not of the connection: what had
+ * arrived when that was closed can still be read.
+ */
+SEC("raw_tracepoint/tcp_destroy_sock")
+int sock_gone(struct bpf_raw_tracepoint_args *ctx)
+{
+	__u64 sk = ctx->args[0];
+	struct conn *c = bpf_map_lookup_elem(&conns, &sk);
 	struct conn_event *e;
-	struct conn *c;
-	__u8 what;
 
-	if (state == TCP_LISTEN) {
-		__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-		struct listen_port port = {.netns = netns_of(sk), .port = ports_of(sk) >> 16};
-		__u8 one = 1;
-
-		bpf_map_update_elem(&listen_ports, &port, &one, BPF_ANY);
-		emit_process(PROCESS_LISTEN, tgid, 0, port.netns, port.port);
-		return 0;
-	}
-	switch (state) {
-	case TCP_FIN_WAIT1:
-	case TCP_LAST_ACK:
-		what = CONN_LOCAL_FIN;
-		break;
-	case TCP_CLOSE_WAIT:
-		what = CONN_REMOTE_FIN;
-		break;
-	case TCP_CLOSE:
-		what = CONN_CLOSED;
-		break;
-	default:
-		return 0;
-	}
-	c = bpf_map_lookup_elem(&conns, &sk);
 	if (!c)
 		return 0;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (e) {
 		*e = (struct conn_event){
 			.kind = EVENT_CONN,
-			.what = what,
+			.what = CONN_CLOSED,
 			.role = c->role,
 			.tgid = c->tgid,
 			.ts = bpf_ktime_get_ns(),
@@ -543,8 +537,7 @@ int sock_state(struct bpf_raw_tracepoint_args *ctx)
 	} else {
 		count_loss(LOSS_EVENTS_FULL);
 	}
-	if (state == TCP_CLOSE)
-		bpf_map_delete_elem(&conns, &sk);
+	bpf_map_delete_elem(&conns, &sk);
 	return 0;
 }
 

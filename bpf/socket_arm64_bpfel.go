@@ -230,6 +230,7 @@ const (
 	SocketProgProcessExec        = "process_exec"
 	SocketProgProcessExit        = "process_exit"
 	SocketProgProcessFork        = "process_fork"
+	SocketProgSockGone           = "sock_gone"
 	SocketProgSockState          = "sock_state"
 	SocketVarIdSeed              = "id_seed"
 	SocketVarPayloadSize         = "payload_size"
@@ -303,6 +304,7 @@ type SocketProgramSpecs struct {
 	ProcessExec     *ebpf.ProgramSpec `ebpf:"process_exec"`
 	ProcessExit     *ebpf.ProgramSpec `ebpf:"process_exit"`
 	ProcessFork     *ebpf.ProgramSpec `ebpf:"process_fork"`
+	SockGone        *ebpf.ProgramSpec `ebpf:"sock_gone"`
 	SockState       *ebpf.ProgramSpec `ebpf:"sock_state"`
 }
 
@@ -427,6 +429,7 @@ type SocketPrograms struct {
 	ProcessExec     *ebpf.Program `ebpf:"process_exec"`
 	ProcessExit     *ebpf.Program `ebpf:"process_exit"`
 	ProcessFork     *ebpf.Program `ebpf:"process_fork"`
+	SockGone        *ebpf.Program `ebpf:"sock_gone"`
 	SockState       *ebpf.Program `ebpf:"sock_state"`
 }
 
@@ -452,6 +455,7 @@ func (p *SocketPrograms) Close() error {
 		p.ProcessExec,
 		p.ProcessExit,
 		p.ProcessFork,
+		p.SockGone,
 		p.SockState,
 	)
 }

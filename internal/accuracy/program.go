@@ -123,7 +123,7 @@ func (b *builder) start(ctx context.Context, w workload, backend string, pool in
 
 // stop ends the program with its standard input, or by its pid when it does not listen.
 func (p *program) stop() error {
-	p.in.Close()
+	_ = p.in.Close()
 	kill := time.AfterFunc(5*time.Second, func() { _ = p.cmd.Process.Kill() })
 	defer kill.Stop()
 	return p.cmd.Wait()

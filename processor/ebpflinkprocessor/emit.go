@@ -1,6 +1,8 @@
 package ebpflinkprocessor
 
 import (
+	"math"
+
 	"cmp"
 	"slices"
 
@@ -82,7 +84,7 @@ func (p *linkProcessor) finish(s ptrace.Span, d *departure) {
 	}
 	if d.linkedHere() {
 		attrs.PutStr(rawspan.AttrRule, m.Edge.Rule)
-		attrs.PutDouble(rawspan.AttrConfidence, float64(m.Edge.Confidence))
+		attrs.PutDouble(rawspan.AttrConfidence, confidence(m.Edge.Confidence))
 		attrs.PutInt(rawspan.AttrCandidates, int64(m.Edge.Candidates))
 	}
 	if len(d.explain) > 0 {
@@ -98,3 +100,6 @@ func (d *departure) linkedHere() bool {
 	m := &d.member
 	return m.Edge.Parent != link.None && !m.Conflict && !m.Edge.Stated
 }
+
+// confidence is stored in half the space; six digits of it are meant.
+func confidence(c float32) float64 { return math.Round(float64(c)*1e6) / 1e6 }

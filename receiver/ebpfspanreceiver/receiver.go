@@ -163,6 +163,10 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 
 // report says once what did not attach. Telemetry has it too.
 func (r *ebpfReceiver) report() {
+	if probe.CannotReadProcesses() {
+		r.log.Warn("CAP_SYS_PTRACE is missing: the environment and the executable of other users' processes cannot be read, " +
+			"so they are not selected by them. Run as root or give it")
+	}
 	attached := 0
 	for _, s := range r.tracer.Status() {
 		if s.State == probe.Attached {

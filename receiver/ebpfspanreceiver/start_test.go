@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
@@ -34,6 +35,8 @@ func startInBadPlace() {
 		fail(unix.Mount("none", "/sys/kernel/btf", "tmpfs", 0, ""))
 	case "no CAP_BPF":
 		fail(dropCapabilities(unix.CAP_BPF, unix.CAP_SYS_ADMIN))
+	case "no CAP_SYS_PTRACE":
+		fail(dropCapabilities(unix.CAP_SYS_PTRACE))
 	case "no tracefs":
 		if os.Getenv(droppedEnv) == "" {
 			fail(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
@@ -43,8 +46,9 @@ func startInBadPlace() {
 		}
 		fail(dropCapabilities(unix.CAP_SYS_ADMIN))
 	}
-	r, err := NewFactory().CreateTraces(context.Background(), receivertest.NewNopSettings(metadata.Type),
-		defaultConfig(), consumertest.NewNop())
+	set := receivertest.NewNopSettings(metadata.Type)
+	set.Logger = zap.NewExample(zap.IncreaseLevel(zap.WarnLevel))
+	r, err := NewFactory().CreateTraces(context.Background(), set, defaultConfig(), consumertest.NewNop())
 	fail(err)
 	if err = r.Start(context.Background(), componenttest.NewNopHost()); err == nil {
 		fmt.Println("started")
@@ -103,6 +107,10 @@ func TestKernelBadPlaces(t *testing.T) {
 		{
 			"pid namespace", &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID},
 			[]string{"pid namespace", "hostPID"},
+		},
+		{
+			"no CAP_SYS_PTRACE", nil,
+			[]string{"CAP_SYS_PTRACE is missing", "started"},
 		},
 		{"a good place", nil, []string{"started"}},
 	} {

@@ -85,7 +85,7 @@ func upload(b *backend, _ int) shape {
 					return
 				}
 			}
-			in.Close()
+			_ = in.Close()
 		}()
 		return b.do(r)
 	}, b.get}

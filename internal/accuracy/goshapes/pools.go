@@ -69,7 +69,7 @@ func workerSelect(b *backend, workers int) shape {
 func workerStruct(b *backend, workers int) shape {
 	type element struct {
 		path string
-		pad  [6]uint64
+		_    [6]uint64
 		done chan error
 	}
 	queue := make(chan element, 1024)

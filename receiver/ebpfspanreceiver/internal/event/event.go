@@ -29,9 +29,7 @@ const (
 	// MidStream: the connection existed before its first byte was seen.
 	MidStream = 1
 
-	LocalFin  = 1
-	RemoteFin = 2
-	Closed    = 3
+	Closed = 3
 
 	Exec   = 1
 	Fork   = 2

@@ -116,6 +116,17 @@ func (c *conn) add(d *event.Data) {
 	c.retry()
 }
 
+// ahead is how many bytes of the other direction had moved before p, as far as p knows, beyond those of
+// other. A read counts this end's FIN among them, which is no byte; a write of a single byte would be
+// mistaken for it, and holds no request.
+func (p *piece) ahead(other *stream) int32 {
+	n := int32(p.bpf.otherSeq - other.next)
+	if p.bpf.in && n == 1 {
+		return 0
+	}
+	return n
+}
+
 // ready tells whether p is next: it continues its stream, and what had moved the other way before it
 // is known. A write is recorded when its system call ends, which may be after its answer was read.
 //
@@ -127,7 +138,7 @@ func (c *conn) ready(p *piece) bool {
 	if s.started && int32(p.bpf.seq-s.next) > 0 {
 		return false
 	}
-	if !other.started || int32(p.bpf.otherSeq-other.next) <= 0 {
+	if !other.started || p.ahead(other) <= 0 {
 		return true
 	}
 	if !p.bpf.in {
@@ -207,7 +218,7 @@ func (c *conn) take(p piece) {
 		// recorded before the request that it answers.
 		other.start(p.bpf.otherSeq)
 	}
-	if other.started && !c.overtakes(&p) {
+	if other.started && p.ahead(other) > 0 && !c.overtakes(&p) {
 		c.gap(other, 1-p.bpf.dir, p.bpf, p.bpf.otherSeq)
 	}
 	c.gap(s, p.bpf.dir, p.bpf, p.bpf.seq)

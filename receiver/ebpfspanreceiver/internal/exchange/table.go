@@ -79,12 +79,11 @@ func (t *Table) quiet(d *event.Data) bool {
 	return since != 0 && d.Ts > since+uint64(quietAfter)
 }
 
-// Conn takes a change in the life of a connection.
+// Conn takes a change in the life of a connection. Only the end of the socket ends its streams: a FIN
+// says that no more is sent, not that what was sent has been read.
 func (t *Table) Conn(e *event.Conn) {
 	c := t.conns[e.Conn]
 	if c == nil || e.What != event.Closed {
-		// A FIN says that no more is sent, not that what was sent has been read: only the end of
-		// the socket ends its streams.
 		return
 	}
 	c.finish(max(e.Ts, c.last))

@@ -221,6 +221,17 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// A client that says it sends no more has its FIN counted among what it wrote.
+func TestFinIsNoByte(t *testing.T) {
+	w := newWire(event.Client)
+	w.move(event.Out, get)
+	w.out++ // FIN
+	w.move(event.In, ok)
+	require.Len(t, w.sink.done, 1, "nothing to wait for")
+	w.close()
+	require.Zero(t, w.counts.GapBytes.Load())
+}
+
 func TestGapInABodyKeepsTheExchange(t *testing.T) {
 	w := newWire(event.Client)
 	w.move(event.Out, get)

@@ -29,6 +29,7 @@ var hooks = func() []hook {
 		{program: "process_fork", name: "sched_process_fork", required: true},
 		{program: "process_exec", name: "sched_process_exec", required: true},
 		{program: "sock_state", name: "inet_sock_set_state", required: true},
+		{program: "sock_gone", name: "tcp_destroy_sock", required: true},
 		enter("connect", true, ""),
 		exit("connect", "exit_connect", true, ""),
 		exit("accept", "exit_accept", false, "connections taken with accept(2) count as older than the collector"),
@@ -71,7 +72,7 @@ func (t *Tracer) programs() map[string]*ebpf.Program {
 	p := &t.objects.SocketPrograms
 	byName := map[string]*ebpf.Program{
 		"process_exit": p.ProcessExit, "process_fork": p.ProcessFork, "process_exec": p.ProcessExec,
-		"sock_state":    p.SockState,
+		"sock_state": p.SockState, "sock_gone": p.SockGone,
 		"enter_connect": p.EnterConnect, "exit_connect": p.ExitConnect, "exit_accept": p.ExitAccept,
 		"enter_loop_wait": p.EnterLoopWait, "exit_io": p.ExitIo, "exit_mmsg": p.ExitMmsg,
 		"enter_read": p.EnterRead, "enter_write": p.EnterWrite,

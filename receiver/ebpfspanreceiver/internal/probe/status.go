@@ -48,6 +48,17 @@ func lockdownMode() string {
 	return mode
 }
 
+func has(data [2]unix.CapUserData) func(uint) bool {
+	return func(c uint) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
+}
+
+// CannotReadProcesses: the processes of other users cannot be described, for want of CAP_SYS_PTRACE.
+func CannotReadProcesses() bool {
+	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	return unix.Capget(&hdr, &data[0]) == nil && !has(data)(unix.CAP_SYS_PTRACE)
+}
+
 // missingCapabilities names what this process lacks to load and attach BPF programs, or is empty.
 // CAP_SYS_ADMIN stands for each (capabilities(7)).
 func missingCapabilities() string {
@@ -56,7 +67,7 @@ func missingCapabilities() string {
 	if err := unix.Capget(&hdr, &data[0]); err != nil {
 		return "" // let the kernel speak when it is asked to load
 	}
-	has := func(c uint) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
+	has := has(data)
 	if has(unix.CAP_SYS_ADMIN) {
 		return ""
 	}

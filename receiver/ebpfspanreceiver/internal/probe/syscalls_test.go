@@ -102,6 +102,11 @@ var pairs = [][2]string{
 	{"write", "read"}, {"writev", "readv"}, {"sendto", "recvfrom"}, {"sendmsg", "recvmsg"}, {"sendmmsg", "recvmmsg"},
 }
 
+const (
+	lastRequest = "GET /last HTTP/1.1\r\n\r\n"
+	lastAnswer  = "HTTP/1.0 200 OK\r\n\r\nbye"
+)
+
 func parts(name string) []string {
 	return []string{"GET /" + name, " HTTP/1.1\r\n", "Host: x\r\n\r\n"}
 }
@@ -138,6 +143,20 @@ func syscallsChild() {
 			want -= n
 		}
 	}
+	// Each end says goodbye before the other has read: FIN has a sequence number and is not a byte.
+	buf := make([]byte, 4096)
+	_, err = unix.Write(c, []byte(lastRequest))
+	check(err)
+	check(unix.Shutdown(c, unix.SHUT_WR))
+	time.Sleep(20 * time.Millisecond)
+	_, err = unix.Read(s, buf)
+	check(err)
+	_, err = unix.Write(s, []byte(lastAnswer))
+	check(err)
+	check(unix.Close(s))
+	time.Sleep(20 * time.Millisecond)
+	_, err = unix.Read(c, buf)
+	check(err)
 	fmt.Println("done")
 	_, _ = in.ReadString('\n')
 }
@@ -179,13 +198,19 @@ func TestKernelSyscalls(t *testing.T) {
 	for _, p := range pairs {
 		want.WriteString(strings.Join(parts(p[0]), ""))
 	}
+	want.WriteString(lastRequest)
 	require.Eventually(t, func() bool {
-		in, _ := stream(event.In, event.Server)
-		return len(in) >= want.Len()
+		in, _ := stream(event.In, event.Client)
+		return len(in) >= len(lastAnswer)
 	}, 10*time.Second, 20*time.Millisecond)
 	out, outSeq := stream(event.Out, event.Client)
 	in, inSeq := stream(event.In, event.Server)
 	require.Equal(t, want.String(), out)
 	require.Equal(t, want.String(), in)
+	require.Equal(t, outSeq, inSeq)
+	out, outSeq = stream(event.Out, event.Server)
+	in, inSeq = stream(event.In, event.Client)
+	require.Equal(t, lastAnswer, out)
+	require.Equal(t, lastAnswer, in)
 	require.Equal(t, outSeq, inSeq)
 }

@@ -64,6 +64,9 @@ func tracepointID(group, name string) (uint64, error) {
 	}
 	p := path.Join("events", group, name, "id")
 	fd, err := unix.Openat(root, p, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, os.ErrPermission) {
+		return 0, fmt.Errorf("open tracefs:%s: %w: run as root or give CAP_DAC_READ_SEARCH", p, err)
+	}
 	if err != nil {
 		return 0, &os.PathError{Op: "open", Path: "tracefs:" + p, Err: err}
 	}
