@@ -1,9 +1,8 @@
 package ebpflinkprocessor
 
 import (
-	"math"
-
 	"cmp"
+	"math"
 	"slices"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
