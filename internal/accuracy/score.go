@@ -83,6 +83,7 @@ func judge(spans []span, made map[string]int, requests int) score {
 	}
 	s.served = len(ids)
 	missing := map[string]int{} // request id → calls that are not linked right
+	linked := map[string]int{}  // path → calls that are
 	intruded := map[uint64]bool{}
 	for path, n := range made {
 		if id := requestOf(path); id != backgroundID {
@@ -115,7 +116,9 @@ func judge(spans []span, made map[string]int, requests int) score {
 			continue
 		case sp.systrace == ids[id]:
 			s.right++
-			missing[id]--
+			if linked[sp.path]++; linked[sp.path] <= made[sp.path] {
+				missing[id]-- // a span too many does not stand for another call
+			}
 		default:
 			s.wrongCalls = append(s.wrongCalls, v)
 			intruded[sp.systrace] = true

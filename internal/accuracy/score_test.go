@@ -1,0 +1,81 @@
+package main
+
+import (
+	"slices"
+	"testing"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+)
+
+func server(path string, id uint64) span { return span{path: path, server: true, systrace: id} }
+
+func call(path string, id uint64) span {
+	return span{path: path, systrace: id, attrs: pcommon.NewMap()}
+}
+
+// What the tracer says is compared with the paths that the backend was asked for.
+func TestJudge(t *testing.T) {
+	s := judge([]span{
+		server("/r/1", 11), server("/r/2", 22), server("/r/3", 33), server("/r/4", 44),
+		call("/d/1/a", 11), call("/d/1/b", 11), // whole
+		call("/d/2/a", 11),                      // wrong: neither 1 nor 2 is whole
+		call("/d/3/a", 0),                       // unlinked
+		call("/d/4/a", 44), call("/d/bg/7", 44), // a background call is in its trace
+		call("/d/bg/8", 0),
+		call("/d/5/a", 55), // of a request without a SERVER span
+		call("/other", 11), // not the backend's
+	}, map[string]int{
+		"/d/1/a": 1, "/d/1/b": 1, "/d/2/a": 1, "/d/3/a": 1, "/d/4/a": 1, "/d/5/a": 1, "/d/6/a": 1,
+		"/d/bg/7": 1, "/d/bg/8": 1,
+	}, 6)
+	for name, c := range map[string][2]int{
+		"calls": {s.calls, 7}, "captured": {s.captured, 6}, "linked": {s.linked, 5}, "right": {s.right, 3},
+		"wrong": {s.wrong(), 2}, "served": {s.served, 4}, "background": {s.background, 2},
+		"false parents": {s.falseParents, 1}, "whole": {s.whole, 0},
+	} {
+		if c[0] != c[1] {
+			t.Errorf("%s: %d, not %d", name, c[0], c[1])
+		}
+	}
+	if !slices.Equal(s.unseen, []string{"/d/6/a"}) {
+		t.Errorf("calls without a span: %v", s.unseen)
+	}
+	if p, r := s.precision(), s.recall(); p != 3.0/5 || r != 3.0/7 {
+		t.Errorf("precision %v, recall %v", p, r)
+	}
+}
+
+// A request is whole when all its calls are linked to it and nothing else is.
+func TestWhole(t *testing.T) {
+	made := map[string]int{"/d/1/a": 1, "/d/1/b": 1}
+	for name, tc := range map[string]struct {
+		calls []span
+		whole int
+	}{
+		"all":       {[]span{call("/d/1/a", 11), call("/d/1/b", 11)}, 1},
+		"one less":  {[]span{call("/d/1/a", 11), call("/d/1/b", 0)}, 0},
+		"no span":   {[]span{call("/d/1/a", 11)}, 0},
+		"one twice": {[]span{call("/d/1/a", 11), call("/d/1/a", 11)}, 0},
+		"intruder":  {[]span{call("/d/1/a", 11), call("/d/1/b", 11), call("/d/bg/1", 11)}, 0},
+	} {
+		if got := judge(append(tc.calls, server("/r/1", 11)), made, 1).whole; got != tc.whole {
+			t.Errorf("%s: %d whole, not %d", name, got, tc.whole)
+		}
+	}
+}
+
+// Every workload names a program and a shape that exist once.
+func TestWorkloads(t *testing.T) {
+	seen := map[string]bool{}
+	for _, w := range workloads {
+		if seen[w.name] || w.program == "" || w.shape == "" || w.what == "" {
+			t.Errorf("%+v", w)
+		}
+		seen[w.name] = true
+	}
+	for _, bad := range []string{"-concurrency=0", "-concurrency=x", "-workloads=nothing", "-requests=1", "-pool=0", "rest"} {
+		if _, err := parseFlags([]string{bad}); err == nil {
+			t.Errorf("%s is accepted", bad)
+		}
+	}
+}
