@@ -72,6 +72,8 @@ static __always_inline void give(struct context *from, __u64 from_id, struct con
 	bool created = to->given_by == EVIDENCE_GO_CREATED && live(&to->given);
 	bool other = token->epoch != to->given.epoch;
 
+	if (from)
+		from->asked = 1;
 	if (to->wrote)
 		to->writer = 1;
 	/* A connection that was opened for another request, and is free by now. */
@@ -126,6 +128,16 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g, const struct hcha
 	to = context_find(&to_key);
 	if (to && to->reader)
 		return 0; /* who reads for others gets acknowledgements only */
+	if (from && from->dialer && (to || (to = context_make(&to_key))))
+		to->asked = 1; /* with a connection it will ask */
+	if (from && from->reader && from->last_call && to && !to->asked) {
+		/*
+		 * It has asked for nothing. net/http hands a connection that is free again to a goroutine
+		 * that waits for one before it delivers the last answer.
+		 */
+		to->asked = 1;
+		return 0;
+	}
 	signal = chan && chan->elemsize == 0;
 	owner = from && live(&from->own);
 	finished = from && from->last_call && !owner;
@@ -144,6 +156,7 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g, const struct hcha
 			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->last_call, to->own.epoch,
 				      bpf_ktime_get_ns(), same ? from : 0);
 			from->last_call = 0;
+			to->asked = 0;
 		}
 		if (same && from->given_by == EVIDENCE_CHANNEL)
 			from->given.epoch = 0; /* the task is done */
@@ -156,6 +169,8 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g, const struct hcha
 				      bpf_ktime_get_ns(), to->given_by == EVIDENCE_CHANNEL ? to : 0);
 		if (to || (to = context_make(&to_key)))
 			to->last_call = from->last_call;
+		if (to)
+			to->asked = 0;
 		from->last_call = 0;
 		return 0;
 	}

@@ -72,6 +72,8 @@ type GoroutineContext struct {
 	Wrote    uint8
 	Writer   uint8
 	Dialer   uint8
+	Asked    uint8
+	Pad      [7]uint8
 }
 
 type GoroutineContextKey struct {

