@@ -8,24 +8,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
-)
 
-// needBPF skips where hooks cannot be attached, or fails under REQUIRE_BPF=1.
-func needBPF(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() == 0 {
-		return
-	}
-	const reason = "needs root to load BPF programs: run the tests as root"
-	if os.Getenv("REQUIRE_BPF") == "1" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
-}
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
+)
 
 // With nothing selected the hooks attach, the collector is healthy, and it ends when asked.
 func TestCaptureStartsAndStops(t *testing.T) {
-	needBPF(t)
+	bpftest.Need(t)
 	for _, name := range []string{"standalone", "agent", "sidecar"} {
 		t.Run(name, func(t *testing.T) {
 			i := prepare(t, t.TempDir(), nil, "--config", config(name+".yaml"),
