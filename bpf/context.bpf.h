@@ -50,10 +50,43 @@ static __always_inline void current_goroutine(const struct target *t, struct gor
 #endif
 }
 
+/* What makes the current system call. key.id 0: nothing that says anything of requests. */
+struct current {
+	struct context_key key;
+	__u64 parent; /* who made it, of the same kind, or 0 */
+};
+
+/* A kind of context is added by adding a branch here, with a header of its own that reads its id. Where
+ * there is none, the thread is the context; but a thread of a Go program runs whatever goroutine is next,
+ * and says nothing. */
+static __always_inline void current_context(const struct target *t, __u64 pid_tgid, struct current *out)
+{
+	__builtin_memset(out, 0, sizeof(*out));
+	out->key.tgid = pid_tgid >> 32;
+	if (t->flags & TARGET_GO) {
+		struct goroutine go = {};
+
+		current_goroutine(t, &go);
+		out->key.kind = CONTEXT_GOROUTINE;
+		out->key.id = go.id;
+		out->parent = go.parent;
+	} else if (!(t->flags & TARGET_NO_CONTEXT)) {
+		out->key.id = (__u32)pid_tgid;
+	}
+}
+
+/* The same in one number, to be compared. */
+static __always_inline __u64 context_id(const struct context_key *key)
+{
+	return (key->id << 2) | key->kind;
+}
+
 static __always_inline struct context *context_find(const struct context_key *key)
 {
-	if (key->kind == CONTEXT_GOROUTINE)
-		return bpf_map_lookup_elem(&goroutines, key);
+	if (!key->id)
+		return 0;
+	if (key->kind != CONTEXT_THREAD)
+		return bpf_map_lookup_elem(&tasks, key);
 	return bpf_map_lookup_elem(&threads, key);
 }
 
@@ -62,10 +95,10 @@ static __always_inline struct context *context_make(const struct context_key *ke
 	struct context *found = context_find(key);
 	struct context empty = {};
 
-	if (found)
+	if (found || !key->id)
 		return found;
-	if (key->kind == CONTEXT_GOROUTINE)
-		bpf_map_update_elem(&goroutines, key, &empty, BPF_NOEXIST);
+	if (key->kind != CONTEXT_THREAD)
+		bpf_map_update_elem(&tasks, key, &empty, BPF_NOEXIST);
 	else
 		bpf_map_update_elem(&threads, key, &empty, BPF_NOEXIST);
 	found = context_find(key);
@@ -135,6 +168,43 @@ static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 }
 
+/* As emit_evidence, with what the activation of a loop says of it. */
+static __always_inline void emit_loop_evidence(__u32 tgid, __u8 what, __u64 to, __u64 call,
+					       const struct context *x, __u64 ts)
+{
+	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count_loss(LOSS_EVENTS_FULL);
+		return;
+	}
+	*e = (struct evidence_event){
+		.kind = EVENT_EVIDENCE,
+		.what = what,
+		.tgid = tgid,
+		.ts = ts,
+		.call = call,
+		.epoch = to,
+		.segment = x->activation,
+		.uses = x->arrived,
+		.base_uses = x->answers,
+	};
+	bpf_ringbuf_submit(e, wakeup_flags(&events));
+}
+
+/* An event loop goes round: what it read before says nothing of what it does from here on. */
+static __always_inline void activation_begins(struct context *x)
+{
+	x->activation = new_id();
+	x->own.epoch = 0;
+	x->given.epoch = 0;
+	x->last_call = 0;
+	x->last_by = 0;
+	x->passed = 0;
+	x->arrived = 0;
+	x->answers = 0;
+}
+
 /* First bytes of a response or a request were read by this context on a server socket. */
 static __always_inline void request_read(struct context *x, struct conn *c, __u64 sk, __u32 len)
 {
@@ -161,6 +231,8 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 		x->own.sk = sk;
 		x->given.epoch = 0;
 		x->last_call = 0;
+		x->arrived = 0;
+		x->answers = 0;
 	}
 	c->turn_bytes = c->turn_bytes + len < c->turn_bytes ? ~0U : c->turn_bytes + len;
 	c->last_dir = DIR_IN;
@@ -172,10 +244,11 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
  * between two calls of a goroutine that writes for others: user space, which sees how many requests a
  * call holds, does not trust them.
  */
-static __always_inline void call_written(struct context *x, struct conn *c, __u64 writer, __u32 tgid,
-					 const struct target *t, __u64 parent_goid, __u64 ts)
+static __always_inline void call_written(struct context *x, struct conn *c, const struct current *cur,
+					 const struct target *t, __u64 ts)
 {
-	struct context_key parent = {.tgid = tgid, .kind = CONTEXT_GOROUTINE, .id = parent_goid};
+	struct context_key parent = {.tgid = cur->key.tgid, .kind = CONTEXT_GOROUTINE, .id = cur->parent};
+	__u64 writer = context_id(&cur->key), opened_for = 0;
 	struct context *p;
 	struct token token = {};
 	__u8 what = 0;
@@ -189,11 +262,13 @@ static __always_inline void call_written(struct context *x, struct conn *c, __u6
 			return;
 		c->flags |= CONN_MULTIPLEXED;
 	}
+	if (c->last_dir == DIR_NONE)
+		opened_for = c->epoch;
 	c->turn = new_id();
 	c->writer = writer;
 	c->epoch = token.epoch;
 	c->last_dir = DIR_OUT;
-	if (!what && parent_goid && t->flags & TARGET_NO_CREATION) {
+	if (!what && cur->parent && t->flags & TARGET_NO_CREATION) {
 		p = context_find(&parent);
 		if (p && serving(p, &token))
 			what = EVIDENCE_GO_PARENT;
@@ -201,7 +276,38 @@ static __always_inline void call_written(struct context *x, struct conn *c, __u6
 	if (what == EVIDENCE_CHANNEL)
 		use_given(x);
 	if (what)
-		emit_evidence(tgid, what, c->turn, token.epoch, ts, what == EVIDENCE_CHANNEL ? x : 0);
+		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts, what == EVIDENCE_CHANNEL ? x : 0);
+	if (opened_for)
+		emit_evidence(cur->key.tgid, EVIDENCE_CONNECTED, c->turn, opened_for, ts, 0);
+	if (x && x->last_call && cur->key.kind != CONTEXT_GOROUTINE) {
+		if (!what || what == EVIDENCE_LOOP)
+			emit_loop_evidence(cur->key.tgid, EVIDENCE_NEXT, x->last_call, c->turn, x, ts);
+		x->arrived = 0; /* it led to this */
+	}
+}
+
+/*
+ * This context begins the response of the request that was read on a server socket. If it knows of a
+ * finished call, and of nothing since, that call was made for this request: it had to wait for it.
+ */
+static __always_inline void response_written(struct context *x, struct conn *c, const struct current *cur,
+					     __u64 ts)
+{
+	bool begins = c->last_dir == DIR_IN;
+
+	c->last_dir = DIR_OUT;
+	if (!begins || !x || !x->last_call || cur->key.kind == CONTEXT_GOROUTINE)
+		return;
+	if (!x->loop && x->own.epoch == c->turn) {
+		x->last_call = 0;
+		return; /* it reads, calls and answers by itself: EVIDENCE_SAME_THREAD */
+	}
+	if (x->answers < 255)
+		x->answers++;
+	emit_loop_evidence(cur->key.tgid, x->last_by ? x->last_by : EVIDENCE_ANSWER, c->turn, x->last_call, x, ts);
+	x->arrived = 0;
+	if (!x->loop)
+		x->last_call = 0; /* the task is done */
 }
 
 /* This context is about to read on a client socket. Who waits for a response to a call that it did not
@@ -219,8 +325,18 @@ static __always_inline void response_read(struct context *x, struct conn *c, __u
 	c->last_dir = DIR_IN;
 	if (x && c->writer == self)
 		x->wrote = 0;
-	if (x && !(c->flags & CONN_MULTIPLEXED))
-		x->last_call = c->turn;
+	if (!x || c->flags & CONN_MULTIPLEXED)
+		return;
+	if (x->last_call != c->turn) {
+		if (x->arrived < 255)
+			x->arrived++;
+		x->answers = 0;
+	}
+	x->last_call = c->turn;
+	x->last_by = 0;
+	x->passed = 0;
+	if (x->loop)
+		x->own.epoch = 0; /* what follows is for the request of this call */
 }
 
 #endif

@@ -35,6 +35,17 @@ enum data_flags {
 	DATA_SEQ_DERIVED = 2,
 };
 
+/*
+ * An execution context: what does one thing after the other, whatever runs it. Numbers are part of
+ * the layout.
+ */
+enum context_kind {
+	CONTEXT_THREAD = 0,    /* id: tid */
+	CONTEXT_GOROUTINE = 1, /* id: goid */
+	CONTEXT_VIRTUAL = 2,   /* a virtual thread of a Java VM. id: java.lang.Thread.tid */
+	CONTEXT_PYTHON = 3,    /* a contextvars.Context of CPython. id: minted at its making, see new_id */
+};
+
 /* Bytes that moved. Followed by `captured` bytes of payload. */
 struct data_event {
 	__u8 kind;  /* EVENT_DATA */
@@ -51,8 +62,8 @@ struct data_event {
 	 * tell without parsing: it changes when the direction of the conversation does.
 	 */
 	__u64 turn;
-	__u64 goid;        /* goroutine, or 0 */
-	__u64 parent_goid; /* the goroutine that created it, or 0 */
+	__u64 context;        /* id of the execution context; 0: the thread itself */
+	__u64 parent_context; /* the context of the same kind that created it, or 0 */
 	__u32 seq;         /* TCP sequence number of the first byte */
 	__u32 other_seq;   /* position of the other direction at ts */
 	__u32 len;         /* bytes on the wire */
@@ -61,7 +72,8 @@ struct data_event {
 	__u8 raddr[16];
 	__u16 lport;
 	__u16 rport;
-	__u32 pad;
+	__u8 context_kind; /* enum context_kind */
+	__u8 pad[3];
 };
 
 enum conn_what {
@@ -94,6 +106,22 @@ enum evidence_kind {
 				      the one that owns the request */
 	EVIDENCE_LOOP = 7,         /* an event loop read the request last, before it wrote */
 	EVIDENCE_TASK_BACK = 8,    /* as CHANNEL_BACK, to a goroutine that was given the request */
+	EVIDENCE_ANSWER = 9,       /* who read the call's response began the response of the request.
+				      In a loop: segment is the activation, uses counts the responses
+				      that arrived in it and led to nothing yet (1: only this one),
+				      base_uses the responses begun since (1: this is the first) */
+	EVIDENCE_NEXT = 10,        /* epoch is a call: who read its response wrote this one next */
+	EVIDENCE_WAKE_BACK = 11,   /* who read the call's response woke the thread that reads nothing
+				      else before it answers the request; uses: how many threads
+				      passed it on before */
+	EVIDENCE_WAKE = 12,        /* a thread that serves the request woke the one that wrote the call */
+	EVIDENCE_NOTIFY_BACK = 13, /* as ANSWER, through an eventfd, a pipe or a socket pair */
+	EVIDENCE_CONNECTED = 14,   /* who serves the request opened the connection; its first call */
+	EVIDENCE_ITEM = 15,        /* an item put into a queue while serving, and taken by the writer */
+	EVIDENCE_COPY = 16,        /* the writer's context was copied while serving */
+	EVIDENCE_CONTEXT = 17,     /* found by user space: the writer's context answered the request */
+	EVIDENCE_ASYNC_ID = 18,    /* found by user space: the call's asynchronous id was born in it */
+	EVIDENCE_STATISTICAL = 19, /* found by user space: of all requests, the likely one */
 };
 
 /*
@@ -112,7 +140,7 @@ struct evidence_event {
 	__u32 tgid;
 	__u64 ts;
 	__u64 call;
-	__u64 epoch;
+	__u64 epoch;   /* the request; another call where the kind says so */
 	__u64 segment; /* identity of a hand-over, or 0 */
 	__u64 base;    /* identity of the giver's, or 0 */
 };
@@ -152,6 +180,12 @@ enum target_flags {
 	TARGET_NO_CONTEXT = 4,
 	/* the creation of goroutines is not seen: their parents are all there is to go by */
 	TARGET_NO_CREATION = 8,
+	/* virtual threads can be read */
+	TARGET_JAVA = 16,
+	/* the probes of contexts are attached */
+	TARGET_PYTHON = 32,
+	/* asynchronous ids can be read */
+	TARGET_NODE = 64,
 };
 
 struct target {

@@ -269,7 +269,7 @@ int go_new(struct regs *ctx)
 		return 0;
 	fresh.given_by = EVIDENCE_GO_CREATED;
 	fresh.tasker = parent_key.id;
-	if (bpf_map_update_elem(&goroutines, &key, &fresh, BPF_ANY))
+	if (bpf_map_update_elem(&tasks, &key, &fresh, BPF_ANY))
 		count_loss(LOSS_CONTEXTS_FULL);
 	return 0;
 }

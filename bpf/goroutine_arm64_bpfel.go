@@ -14,20 +14,21 @@ import (
 )
 
 type GoroutineCall struct {
-	_          structs.HostLayout
-	Sk         uint64
-	Ts         uint64
-	Buf        uint64
-	Turn       uint64
-	Goid       uint64
-	ParentGoid uint64
-	Seq        uint32
-	OtherSeq   uint32
-	Count      uint32
-	Fd         int32
-	Dir        uint8
-	Vec        uint8
-	Pad        [6]uint8
+	_             structs.HostLayout
+	Sk            uint64
+	Ts            uint64
+	Buf           uint64
+	Turn          uint64
+	Context       uint64
+	ParentContext uint64
+	Seq           uint32
+	OtherSeq      uint32
+	Count         uint32
+	Fd            int32
+	Dir           uint8
+	Vec           uint8
+	ContextKind   uint8
+	Pad           [5]uint8
 }
 
 type GoroutineConn struct {
@@ -60,20 +61,25 @@ type GoroutineContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall uint64
-	Tasker   uint64
-	Segment  uint64
-	Base     uint64
-	GivenBy  uint8
-	Loop     uint8
-	Uses     uint8
-	BaseUses uint8
-	Reader   uint8
-	Wrote    uint8
-	Writer   uint8
-	Dialer   uint8
-	Asked    uint8
-	Pad      [7]uint8
+	LastCall   uint64
+	Activation uint64
+	Tasker     uint64
+	Segment    uint64
+	Base       uint64
+	GivenBy    uint8
+	Loop       uint8
+	Uses       uint8
+	BaseUses   uint8
+	Reader     uint8
+	Wrote      uint8
+	Writer     uint8
+	Dialer     uint8
+	Asked      uint8
+	Arrived    uint8
+	Answers    uint8
+	LastBy     uint8
+	Passed     uint8
+	Pad        [3]uint8
 }
 
 type GoroutineContextKey struct {
@@ -92,28 +98,29 @@ type GoroutineListenPort struct {
 type GoroutineScratch struct {
 	_     structs.HostLayout
 	Event struct {
-		_          structs.HostLayout
-		Kind       uint8
-		Dir        uint8
-		Role       uint8
-		Flags      uint8
-		Tgid       uint32
-		Tid        uint32
-		Netns      uint32
-		Ts         uint64
-		Conn       uint64
-		Turn       uint64
-		Goid       uint64
-		ParentGoid uint64
-		Seq        uint32
-		OtherSeq   uint32
-		Len        uint32
-		Captured   uint32
-		Laddr      [16]uint8
-		Raddr      [16]uint8
-		Lport      uint16
-		Rport      uint16
-		Pad        uint32
+		_             structs.HostLayout
+		Kind          uint8
+		Dir           uint8
+		Role          uint8
+		Flags         uint8
+		Tgid          uint32
+		Tid           uint32
+		Netns         uint32
+		Ts            uint64
+		Conn          uint64
+		Turn          uint64
+		Context       uint64
+		ParentContext uint64
+		Seq           uint32
+		OtherSeq      uint32
+		Len           uint32
+		Captured      uint32
+		Laddr         [16]uint8
+		Raddr         [16]uint8
+		Lport         uint16
+		Rport         uint16
+		ContextKind   uint8
+		Pad           [3]uint8
 	}
 	Payload [16384]uint8
 }
@@ -135,7 +142,6 @@ const (
 	GoroutineMapCalls          = "calls"
 	GoroutineMapConns          = "conns"
 	GoroutineMapEvents         = "events"
-	GoroutineMapGoroutines     = "goroutines"
 	GoroutineMapListenPorts    = "listen_ports"
 	GoroutineMapLosses         = "losses"
 	GoroutineMapNextIds        = "next_ids"
@@ -143,6 +149,7 @@ const (
 	GoroutineMapScratches      = "scratches"
 	GoroutineMapSettled        = "settled"
 	GoroutineMapTargets        = "targets"
+	GoroutineMapTasks          = "tasks"
 	GoroutineMapThreads        = "threads"
 	GoroutineProgGoNew         = "go_new"
 	GoroutineProgGoRecv        = "go_recv"
@@ -210,7 +217,6 @@ type GoroutineMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
-	Goroutines  *ebpf.MapSpec `ebpf:"goroutines"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
@@ -218,6 +224,7 @@ type GoroutineMapSpecs struct {
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
 	Settled     *ebpf.MapSpec `ebpf:"settled"`
 	Targets     *ebpf.MapSpec `ebpf:"targets"`
+	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
 	Threads     *ebpf.MapSpec `ebpf:"threads"`
 }
 
@@ -253,7 +260,6 @@ type GoroutineMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Events      *ebpf.Map `ebpf:"events"`
-	Goroutines  *ebpf.Map `ebpf:"goroutines"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
@@ -261,6 +267,7 @@ type GoroutineMaps struct {
 	Scratches   *ebpf.Map `ebpf:"scratches"`
 	Settled     *ebpf.Map `ebpf:"settled"`
 	Targets     *ebpf.Map `ebpf:"targets"`
+	Tasks       *ebpf.Map `ebpf:"tasks"`
 	Threads     *ebpf.Map `ebpf:"threads"`
 }
 
@@ -269,7 +276,6 @@ func (m *GoroutineMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
-		m.Goroutines,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
@@ -277,6 +283,7 @@ func (m *GoroutineMaps) Close() error {
 		m.Scratches,
 		m.Settled,
 		m.Targets,
+		m.Tasks,
 		m.Threads,
 	)
 }

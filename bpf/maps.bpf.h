@@ -59,7 +59,7 @@ struct conn {
 	__u64 id;
 	__u64 turn;       /* current epoch (server) or call (client) */
 	__u64 writer;     /* client: the context that opened the current call */
-	__u64 epoch;      /* client: what that context served */
+	__u64 epoch;      /* client: what that context served; at first, what its opener did */
 	__u32 turn_bytes; /* server: bytes read in this turn, saturating */
 	__u32 tgid;
 	__u32 ports; /* local << 16 | remote: a sock that was reused is another connection */
@@ -91,15 +91,16 @@ struct call {
 	__u64 ts;
 	__u64 buf; /* buffer, iovec, msghdr or mmsghdr, as vec says */
 	__u64 turn;
-	__u64 goid;
-	__u64 parent_goid;
+	__u64 context; /* see struct data_event */
+	__u64 parent_context;
 	__u32 seq;
 	__u32 other_seq;
 	__u32 count; /* iovecs */
 	__s32 fd;
 	__u8 dir;
 	__u8 vec;
-	__u8 pad[6];
+	__u8 context_kind;
+	__u8 pad[5];
 };
 
 enum vec {
@@ -126,15 +127,9 @@ struct {
 	__type(value, __u8);
 } settled SEC(".maps");
 
-/* An execution context: a thread, or a goroutine. */
-enum context_kind {
-	CONTEXT_THREAD = 0,
-	CONTEXT_GOROUTINE = 1,
-};
-
 struct context_key {
 	__u32 tgid;
-	__u32 kind;
+	__u32 kind; /* enum context_kind */
 	__u64 id;
 };
 
@@ -148,6 +143,7 @@ struct context {
 	struct token own;   /* the request that this context read itself */
 	struct token given; /* the request that another context handed to it */
 	__u64 last_call;    /* the last finished call that it knows of */
+	__u64 activation;   /* event loops: which round this is, a number of new_id */
 	/* goroutines only, see goroutine.bpf.c: */
 	__u64 tasker;  /* who gave it `given`: created it, or handed it over */
 	__u64 segment; /* identity of that hand-over */
@@ -161,7 +157,12 @@ struct context {
 	__u8 writer; /* was given another task in that state: it writes what others ask for */
 	__u8 dialer; /* opened a connection, for itself or for others */
 	__u8 asked;  /* gave a task to another, or got a connection, and no answer since */
-	__u8 pad[7];
+	/* event loops only: */
+	__u8 arrived; /* responses that arrived in this activation and led to nothing yet */
+	__u8 answers; /* responses begun since the last of them */
+	__u8 last_by; /* how last_call became known: 0 read here, else enum evidence_kind */
+	__u8 passed;  /* how many threads passed last_call on before */
+	__u8 pad[3];
 };
 
 /* Threads: removed at exit. */
@@ -172,14 +173,14 @@ struct {
 	__type(value, struct context);
 } threads SEC(".maps");
 
-/* Goroutines: nothing says when one ends, so the least recently used goes. A goroutine id is never
- * used twice in a process, so an evicted one means a missing link, never a wrong one. */
+/* Every other kind of context: nothing says when a goroutine ends, so the least recently used goes. Their
+ * ids are never used twice in a process, so an evicted one means a missing link, never a wrong one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 131072);
 	__type(key, struct context_key);
 	__type(value, struct context);
-} goroutines SEC(".maps");
+} tasks SEC(".maps");
 
 /* Where a record is put together. Twice MAX_PAYLOAD, so that offset and length can each be masked. */
 struct scratch {

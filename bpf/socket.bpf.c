@@ -34,21 +34,15 @@ static __always_inline bool selected(__u32 tgid, struct target *copy)
 	return true;
 }
 
-/* The execution context of this system call. False where there is none that says anything of
- * requests: a thread of a Go program runs whatever goroutine is next. */
-static __always_inline bool context_key_of(struct context_key *key, const struct target *t,
-					   __u64 pid_tgid, __u64 goid)
+/* The context of a system call that is over. */
+static __always_inline void key_of_call(struct context_key *key, const struct target *t, __u64 pid_tgid,
+					const struct call *call)
 {
 	key->tgid = pid_tgid >> 32;
-	key->kind = t->flags & TARGET_GO ? CONTEXT_GOROUTINE : CONTEXT_THREAD;
-	key->id = t->flags & TARGET_GO ? goid : (__u32)pid_tgid;
-	return key->id && !(t->flags & TARGET_NO_CONTEXT);
-}
-
-/* The same in one number. */
-static __always_inline __u64 context_id(const struct context_key *key)
-{
-	return (key->id << 1) | key->kind;
+	key->kind = call->context_kind;
+	key->id = call->context;
+	if (key->kind == CONTEXT_THREAD && !(t->flags & TARGET_NO_CONTEXT))
+		key->id = (__u32)pid_tgid;
 }
 
 /* A thread that waits in epoll serves whatever is ready: what it read before says nothing of what it
@@ -56,20 +50,17 @@ static __always_inline __u64 context_id(const struct context_key *key)
 static __always_inline int loop_waits(void)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct context_key key = {};
+	struct context_key key = {.tgid = pid_tgid >> 32, .id = (__u32)pid_tgid};
 	struct context *x;
 	struct target t;
 
-	if (!selected(pid_tgid >> 32, &t) || (t.flags & TARGET_GO) ||
-	    !context_key_of(&key, &t, pid_tgid, 0))
+	if (!selected(key.tgid, &t) || t.flags & (TARGET_GO | TARGET_NO_CONTEXT))
 		return 0;
 	x = context_make(&key);
 	if (!x)
 		return 0;
 	x->loop = 1;
-	x->own.epoch = 0;
-	x->given.epoch = 0;
-	x->last_call = 0;
+	activation_begins(x);
 	return 0;
 }
 
@@ -77,7 +68,7 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	__u32 tgid = pid_tgid >> 32;
-	struct goroutine go = {};
+	struct current cur;
 	struct call call = {};
 	struct target t;
 	struct conn *c;
@@ -91,8 +82,7 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 	c = conn_get(sk, tgid);
 	if (!c)
 		return 0;
-	if (t.flags & TARGET_GO)
-		current_goroutine(&t, &go);
+	current_context(&t, pid_tgid, &cur);
 	call.sk = sk;
 	call.ts = bpf_ktime_get_ns();
 	call.fd = fd;
@@ -100,29 +90,21 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 	call.vec = vec;
 	call.buf = buf;
 	call.count = count;
-	call.goid = go.id;
-	call.parent_goid = go.parent;
+	call.context_kind = cur.key.kind;
+	call.context = cur.key.kind == CONTEXT_THREAD ? 0 : cur.key.id;
+	call.parent_context = cur.parent;
 	if (dir == DIR_OUT) {
-		if (c->role == ROLE_CLIENT) {
-			struct context_key key = {};
-			bool known = context_key_of(&key, &t, pid_tgid, go.id);
-
-			call_written(known ? context_find(&key) : 0, c, context_id(&key), tgid, &t,
-				     go.parent, call.ts);
-		} else {
-			c->last_dir = DIR_OUT;
-		}
+		if (c->role == ROLE_CLIENT)
+			call_written(context_find(&cur.key), c, &cur, &t, call.ts);
+		else
+			response_written(context_find(&cur.key), c, &cur, call.ts);
 		call.turn = c->turn;
 		call.seq = write_seq_of(sk);
 		call.other_seq = copied_seq_of(sk);
 	} else {
 		call.seq = copied_seq_of(sk);
-		if (c->role == ROLE_CLIENT && go.id) {
-			struct context_key key = {};
-
-			if (context_key_of(&key, &t, pid_tgid, go.id))
-				response_awaited(context_make(&key), c, context_id(&key));
-		}
+		if (c->role == ROLE_CLIENT && cur.key.kind == CONTEXT_GOROUTINE)
+			response_awaited(context_make(&cur.key), c, context_id(&cur.key));
 	}
 	if (bpf_map_update_elem(&calls, &pid_tgid, &call, BPF_ANY))
 		count_loss(LOSS_CALLS_FULL);
@@ -161,8 +143,9 @@ static __always_inline void emit_data(const struct call *call, const struct conn
 	s->event.ts = ts;
 	s->event.conn = c->id;
 	s->event.turn = call->turn;
-	s->event.goid = call->goid;
-	s->event.parent_goid = call->parent_goid;
+	s->event.context = call->context;
+	s->event.context_kind = call->context_kind;
+	s->event.parent_context = call->parent_context;
 	s->event.seq = seq;
 	s->event.other_seq = call->other_seq;
 	s->event.len = len;
@@ -180,13 +163,13 @@ static __always_inline void emit_data(const struct call *call, const struct conn
 static __always_inline void bytes_read(struct call *call, struct conn *c, __u64 pid_tgid, __u32 len)
 {
 	struct context_key key = {};
-	struct context *x = 0;
+	struct context *x;
 	struct target t;
 
 	if (!selected(pid_tgid >> 32, &t))
 		return;
-	if (context_key_of(&key, &t, pid_tgid, call->goid))
-		x = context_make(&key);
+	key_of_call(&key, &t, pid_tgid, call);
+	x = context_make(&key);
 	if (c->role == ROLE_SERVER)
 		request_read(x, c, call->sk, len);
 	else
@@ -223,7 +206,7 @@ static __always_inline __u64 syscall_arg(const __u64 *at)
 static __always_inline bool began_unseen(__u64 pid_tgid, __s32 nr, struct call *call)
 {
 	__u32 tgid = pid_tgid >> 32, flags = 0;
-	struct goroutine go = {};
+	struct current cur;
 	struct regs *regs;
 	struct target t;
 	__u8 one = 1;
@@ -251,10 +234,10 @@ static __always_inline bool began_unseen(__u64 pid_tgid, __s32 nr, struct call *
 		return false;
 	if (flags & MSG_TRUNC)
 		call->vec = VEC_NONE;
-	if (t.flags & TARGET_GO)
-		current_goroutine(&t, &go);
-	call->goid = go.id;
-	call->parent_goid = go.parent;
+	current_context(&t, pid_tgid, &cur);
+	call->context_kind = cur.key.kind;
+	call->context = cur.key.kind == CONTEXT_THREAD ? 0 : cur.key.id;
+	call->parent_context = cur.parent;
 	return true;
 }
 
@@ -416,7 +399,7 @@ SEC("tracepoint/syscalls/sys_enter")
 int enter_loop_wait(struct sys_enter *ctx) { return loop_waits(); }
 
 /* A connection that this process made or took: its role is certain and its stream begins here. */
-static __always_inline int connected(__s32 fd, __u8 role)
+static __always_inline struct conn *connected(__s32 fd, __u8 role)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct target t;
@@ -425,30 +408,32 @@ static __always_inline int connected(__s32 fd, __u8 role)
 	if (!selected(tgid, &t))
 		return 0;
 	sk = tcp_sock_of_fd(fd);
-	if (sk)
-		conn_add(sk, tgid, role);
-	return 0;
+	return sk ? conn_add(sk, tgid, role) : 0;
 }
 
 SEC("tracepoint/syscalls/sys_exit")
-int exit_accept(struct sys_exit *ctx) { return ctx->ret < 0 ? 0 : connected(ctx->ret, ROLE_SERVER); }
+int exit_accept(struct sys_exit *ctx)
+{
+	if (ctx->ret >= 0)
+		connected(ctx->ret, ROLE_SERVER);
+	return 0;
+}
 
 ENTER(connect)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct call call = {.fd = ctx->args[0], .vec = VEC_NONE};
-	struct context_key key = {};
-	struct goroutine go = {};
+	struct current cur;
 	struct context *x;
 	struct target t;
 
 	if (!selected(pid_tgid >> 32, &t))
 		return 0;
-	if (t.flags & TARGET_GO) {
-		current_goroutine(&t, &go);
-		if (context_key_of(&key, &t, pid_tgid, go.id) && (x = context_make(&key)))
-			x->dialer = 1;
-	}
+	current_context(&t, pid_tgid, &cur);
+	call.context_kind = cur.key.kind;
+	call.context = cur.key.id;
+	if (cur.key.kind == CONTEXT_GOROUTINE && (x = context_make(&cur.key)))
+		x->dialer = 1;
 	if (bpf_map_update_elem(&calls, &pid_tgid, &call, BPF_ANY))
 		count_loss(LOSS_CALLS_FULL);
 	return 0;
@@ -458,14 +443,24 @@ EXIT(connect)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct call *call = bpf_map_lookup_elem(&calls, &pid_tgid);
+	struct context_key key = {.tgid = pid_tgid >> 32};
+	struct token token = {};
+	struct context *x;
+	struct conn *c;
 	__s32 fd;
 
 	if (!call)
 		return 0;
 	fd = call->fd;
+	key.kind = call->context_kind;
+	key.id = call->context;
 	bpf_map_delete_elem(&calls, &pid_tgid);
-	if (ctx->ret == 0 || ctx->ret == -EINPROGRESS)
-		return connected(fd, ROLE_CLIENT);
+	if (ctx->ret && ctx->ret != -EINPROGRESS)
+		return 0;
+	c = connected(fd, ROLE_CLIENT);
+	x = context_find(&key);
+	if (c && x && key.kind != CONTEXT_GOROUTINE && serving(x, &token))
+		c->epoch = token.epoch;
 	return 0;
 }
 

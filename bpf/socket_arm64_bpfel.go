@@ -14,20 +14,21 @@ import (
 )
 
 type SocketCall struct {
-	_          structs.HostLayout
-	Sk         uint64
-	Ts         uint64
-	Buf        uint64
-	Turn       uint64
-	Goid       uint64
-	ParentGoid uint64
-	Seq        uint32
-	OtherSeq   uint32
-	Count      uint32
-	Fd         int32
-	Dir        uint8
-	Vec        uint8
-	Pad        [6]uint8
+	_             structs.HostLayout
+	Sk            uint64
+	Ts            uint64
+	Buf           uint64
+	Turn          uint64
+	Context       uint64
+	ParentContext uint64
+	Seq           uint32
+	OtherSeq      uint32
+	Count         uint32
+	Fd            int32
+	Dir           uint8
+	Vec           uint8
+	ContextKind   uint8
+	Pad           [5]uint8
 }
 
 type SocketConn struct {
@@ -73,20 +74,25 @@ type SocketContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall uint64
-	Tasker   uint64
-	Segment  uint64
-	Base     uint64
-	GivenBy  uint8
-	Loop     uint8
-	Uses     uint8
-	BaseUses uint8
-	Reader   uint8
-	Wrote    uint8
-	Writer   uint8
-	Dialer   uint8
-	Asked    uint8
-	Pad      [7]uint8
+	LastCall   uint64
+	Activation uint64
+	Tasker     uint64
+	Segment    uint64
+	Base       uint64
+	GivenBy    uint8
+	Loop       uint8
+	Uses       uint8
+	BaseUses   uint8
+	Reader     uint8
+	Wrote      uint8
+	Writer     uint8
+	Dialer     uint8
+	Asked      uint8
+	Arrived    uint8
+	Answers    uint8
+	LastBy     uint8
+	Passed     uint8
+	Pad        [3]uint8
 }
 
 type SocketContextKey struct {
@@ -97,28 +103,29 @@ type SocketContextKey struct {
 }
 
 type SocketDataEvent struct {
-	_          structs.HostLayout
-	Kind       uint8
-	Dir        uint8
-	Role       uint8
-	Flags      uint8
-	Tgid       uint32
-	Tid        uint32
-	Netns      uint32
-	Ts         uint64
-	Conn       uint64
-	Turn       uint64
-	Goid       uint64
-	ParentGoid uint64
-	Seq        uint32
-	OtherSeq   uint32
-	Len        uint32
-	Captured   uint32
-	Laddr      [16]uint8
-	Raddr      [16]uint8
-	Lport      uint16
-	Rport      uint16
-	Pad        uint32
+	_             structs.HostLayout
+	Kind          uint8
+	Dir           uint8
+	Role          uint8
+	Flags         uint8
+	Tgid          uint32
+	Tid           uint32
+	Netns         uint32
+	Ts            uint64
+	Conn          uint64
+	Turn          uint64
+	Context       uint64
+	ParentContext uint64
+	Seq           uint32
+	OtherSeq      uint32
+	Len           uint32
+	Captured      uint32
+	Laddr         [16]uint8
+	Raddr         [16]uint8
+	Lport         uint16
+	Rport         uint16
+	ContextKind   uint8
+	Pad           [3]uint8
 }
 
 type SocketEvidenceEvent struct {
@@ -146,6 +153,17 @@ const (
 	SocketEvidenceKindEVIDENCE_CHANNEL_BACK SocketEvidenceKind = 6
 	SocketEvidenceKindEVIDENCE_LOOP         SocketEvidenceKind = 7
 	SocketEvidenceKindEVIDENCE_TASK_BACK    SocketEvidenceKind = 8
+	SocketEvidenceKindEVIDENCE_ANSWER       SocketEvidenceKind = 9
+	SocketEvidenceKindEVIDENCE_NEXT         SocketEvidenceKind = 10
+	SocketEvidenceKindEVIDENCE_WAKE_BACK    SocketEvidenceKind = 11
+	SocketEvidenceKindEVIDENCE_WAKE         SocketEvidenceKind = 12
+	SocketEvidenceKindEVIDENCE_NOTIFY_BACK  SocketEvidenceKind = 13
+	SocketEvidenceKindEVIDENCE_CONNECTED    SocketEvidenceKind = 14
+	SocketEvidenceKindEVIDENCE_ITEM         SocketEvidenceKind = 15
+	SocketEvidenceKindEVIDENCE_COPY         SocketEvidenceKind = 16
+	SocketEvidenceKindEVIDENCE_CONTEXT      SocketEvidenceKind = 17
+	SocketEvidenceKindEVIDENCE_ASYNC_ID     SocketEvidenceKind = 18
+	SocketEvidenceKindEVIDENCE_STATISTICAL  SocketEvidenceKind = 19
 )
 
 type SocketListenPort struct {
@@ -203,7 +221,6 @@ const (
 	SocketMapCalls               = "calls"
 	SocketMapConns               = "conns"
 	SocketMapEvents              = "events"
-	SocketMapGoroutines          = "goroutines"
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
 	SocketMapNextIds             = "next_ids"
@@ -211,6 +228,7 @@ const (
 	SocketMapScratches           = "scratches"
 	SocketMapSettled             = "settled"
 	SocketMapTargets             = "targets"
+	SocketMapTasks               = "tasks"
 	SocketMapThreads             = "threads"
 	SocketProgEnterConnect       = "enter_connect"
 	SocketProgEnterLoopWait      = "enter_loop_wait"
@@ -317,7 +335,6 @@ type SocketMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
-	Goroutines  *ebpf.MapSpec `ebpf:"goroutines"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
@@ -325,6 +342,7 @@ type SocketMapSpecs struct {
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
 	Settled     *ebpf.MapSpec `ebpf:"settled"`
 	Targets     *ebpf.MapSpec `ebpf:"targets"`
+	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
 	Threads     *ebpf.MapSpec `ebpf:"threads"`
 }
 
@@ -365,7 +383,6 @@ type SocketMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Events      *ebpf.Map `ebpf:"events"`
-	Goroutines  *ebpf.Map `ebpf:"goroutines"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
@@ -373,6 +390,7 @@ type SocketMaps struct {
 	Scratches   *ebpf.Map `ebpf:"scratches"`
 	Settled     *ebpf.Map `ebpf:"settled"`
 	Targets     *ebpf.Map `ebpf:"targets"`
+	Tasks       *ebpf.Map `ebpf:"tasks"`
 	Threads     *ebpf.Map `ebpf:"threads"`
 }
 
@@ -381,7 +399,6 @@ func (m *SocketMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
-		m.Goroutines,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
@@ -389,6 +406,7 @@ func (m *SocketMaps) Close() error {
 		m.Scratches,
 		m.Settled,
 		m.Targets,
+		m.Tasks,
 		m.Threads,
 	)
 }

@@ -36,17 +36,17 @@ type goFile struct {
 	users  int
 }
 
-func newGolang(t *probe.Tracer, log *zap.Logger, counts *goCounts) *golang {
+func newGolang(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
 	return &golang{
-		tracer: t, log: log, counts: counts,
+		tracer: t, log: log, counts: &counts.golang,
 		files: map[process.FileKey]*goFile{}, users: map[int]process.FileKey{},
 	}
 }
 
-// use says what the kernel side needs to know of p, and attaches the probes of its executable.
-func (g *golang) use(p *process.Process) probe.Target {
+// use attaches the probes of p's executable.
+func (g *golang) use(p *process.Process, target *probe.Target) {
 	if p.Runtime != process.RuntimeGo && !goruntime.IsGo(p.ExeFile()) {
-		return probe.Target{}
+		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -61,9 +61,10 @@ func (g *golang) use(p *process.Process) probe.Target {
 	f.users++
 	g.users[p.PID] = p.ExeKey
 	if f.target == nil {
-		return probe.Target{NoContext: true}
+		target.NoContext = true
+		return
 	}
-	return probe.Target{Go: f.target}
+	target.Go = f.target
 }
 
 func (g *golang) inspect(p *process.Process) *goFile {

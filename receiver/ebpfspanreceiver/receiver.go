@@ -48,14 +48,14 @@ type ebpfReceiver struct {
 	telemetry *metadata.TelemetryBuilder
 	counts    *counts
 
-	host    process.Host
-	tracer  *probe.Tracer
-	golang  *golang
-	scanner *process.Scanner
-	watch   *process.Watch
-	sender  *sender
-	cancel  context.CancelFunc
-	readers sync.WaitGroup
+	host     process.Host
+	tracer   *probe.Tracer
+	runtimes []runtimeSupport
+	scanner  *process.Scanner
+	watch    *process.Watch
+	sender   *sender
+	cancel   context.CancelFunc
+	readers  sync.WaitGroup
 
 	// Below: used by the goroutine that reads events only.
 	events event.Event
@@ -73,7 +73,7 @@ type ebpfReceiver struct {
 type described struct {
 	*process.Process
 	gone time.Time
-	// serving counts the open requests of each goroutine. Used by the reading goroutine only.
+	// serving counts the open requests of each execution context. Used by the reading goroutine only.
 	serving map[uint64]int
 	// since is when the kernel side began to trace it; 0 before.
 	since uint64
@@ -118,7 +118,9 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 	}); err != nil {
 		return err
 	}
-	r.golang = newGolang(r.tracer, r.log, &r.counts.golang)
+	for _, of := range runtimes {
+		r.runtimes = append(r.runtimes, of(r.tracer, r.log, r.counts))
+	}
 	rules, err := r.config.Discovery.rules()
 	if err != nil {
 		return err
@@ -227,9 +229,10 @@ func (r *ebpfReceiver) release() error {
 	if r.scanner != nil {
 		r.scanner.Close()
 	}
-	if r.golang != nil {
-		r.golang.close()
+	for _, of := range r.runtimes {
+		of.close()
 	}
+	r.runtimes = nil
 	r.telemetry.Shutdown()
 	var err error
 	if r.tracer != nil {
@@ -246,7 +249,11 @@ func (r *ebpfReceiver) selected(p *process.Process) {
 	r.mu.Unlock()
 	r.listening(p)
 	r.loops(p)
-	if err := r.tracer.Select(uint32(p.PID), r.golang.use(p)); err != nil {
+	var target probe.Target
+	for _, of := range r.runtimes {
+		of.use(p, &target)
+	}
+	if err := r.tracer.Select(uint32(p.PID), target); err != nil {
 		r.log.Error("A process cannot be traced", zap.Int("pid", p.PID), zap.Error(err))
 		return
 	}
@@ -296,7 +303,9 @@ func (r *ebpfReceiver) deselected(pid int, why process.Why) {
 	if err := r.tracer.Deselect(uint32(pid)); err != nil {
 		r.log.Warn("A process cannot be deselected", zap.Int("pid", pid), zap.Error(err))
 	}
-	r.golang.drop(pid)
+	for _, of := range r.runtimes {
+		of.drop(pid)
+	}
 	r.mu.Lock()
 	if d := r.processes[uint32(pid)]; d != nil {
 		d.gone = time.Now()
@@ -429,8 +438,8 @@ func (r *ebpfReceiver) flush() {
 // Began implements exchange.Sink.
 func (r *ebpfReceiver) Began(x *exchange.Exchange) {
 	r.solver.Began(x.Turn, x.Epoch, x.Start, writerOf(x))
-	if p := r.process(x.Tgid); p != nil && x.Goid != 0 {
-		p.serving[x.Goid]++
+	if p := r.process(x.Tgid); p != nil && x.Context != 0 {
+		p.serving[x.Context]++
 	}
 }
 
@@ -438,7 +447,7 @@ func (r *ebpfReceiver) Began(x *exchange.Exchange) {
 func (r *ebpfReceiver) Done(x *exchange.Exchange) {
 	if x.Server {
 		if !x.Pending {
-			r.solver.Ended(x.Turn, x.Epoch, x.End, x.EndTid)
+			r.solver.Ended(x.Turn, x.Epoch, x.End, causality.Writer{Tgid: x.Tgid, Tid: x.EndTid, Context: x.EndContext})
 		}
 		r.emit(x, nil)
 		return
@@ -447,13 +456,13 @@ func (r *ebpfReceiver) Done(x *exchange.Exchange) {
 		return
 	}
 	r.solver.Hold(causality.Call{
-		ID: x.Turn, Writer: writerOf(x), EndTid: x.EndTid, EndGoid: x.EndGoid,
+		ID: x.Turn, Writer: writerOf(x), EndTid: x.EndTid, EndContext: x.EndContext,
 		Later: x.Later, Together: x.Together, Overlapped: x.Overlapped, Start: x.Start, End: x.End,
 	}, func(a causality.Answer) { r.emit(x, &a) })
 }
 
 func writerOf(x *exchange.Exchange) causality.Writer {
-	return causality.Writer{Tgid: x.Tgid, Tid: x.Tid, Goid: x.Goid}
+	return causality.Writer{Tgid: x.Tgid, Tid: x.Tid, Context: x.Context}
 }
 
 func (r *ebpfReceiver) emit(x *exchange.Exchange, owner *causality.Answer) {
@@ -468,22 +477,22 @@ func (r *ebpfReceiver) emit(x *exchange.Exchange, owner *causality.Answer) {
 	}
 }
 
-// lineage is the goroutine that serves: the one that read the request; for a call the one that wrote
+// lineage is the execution context that serves, where that is not the thread: the one that read the request; for a call the one that wrote
 // it if it serves a request itself, else the one that created it.
 func (p *described) lineage(x *exchange.Exchange) uint64 {
-	if x.Goid == 0 {
+	if x.Context == 0 {
 		return 0
 	}
 	if x.Server {
 		if !x.Pending {
-			if p.serving[x.Goid]--; p.serving[x.Goid] <= 0 {
-				delete(p.serving, x.Goid)
+			if p.serving[x.Context]--; p.serving[x.Context] <= 0 {
+				delete(p.serving, x.Context)
 			}
 		}
-		return lineageID(p.Process, x.Goid)
+		return lineageID(p.Process, x.Context)
 	}
-	if p.serving[x.Goid] > 0 || x.ParentGoid == 0 {
-		return lineageID(p.Process, x.Goid)
+	if p.serving[x.Context] > 0 || x.ParentContext == 0 {
+		return lineageID(p.Process, x.Context)
 	}
-	return lineageID(p.Process, x.ParentGoid)
+	return lineageID(p.Process, x.ParentContext)
 }

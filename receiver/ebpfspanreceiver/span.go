@@ -95,8 +95,8 @@ func (w *spanWriter) describe(attrs pcommon.Map, x *exchange.Exchange) {
 	if x.Tid != 0 {
 		attrs.PutInt("thread.id", int64(x.Tid))
 	}
-	if x.Goid != 0 {
-		attrs.PutInt("go.goroutine.id", int64(x.Goid))
+	if x.ContextKind == event.Goroutine {
+		attrs.PutInt("go.goroutine.id", int64(x.Context))
 	}
 }
 
@@ -152,16 +152,16 @@ func putResource(r pcommon.Resource, p *process.Process) {
 	}
 }
 
-// lineageID names a goroutine on this boot of this host: a goroutine id is never used twice in a
+// lineageID names an execution context on this boot of this host: its id is never used twice in a
 // process, and a process is its id and its start.
-func lineageID(p *process.Process, goid uint64) uint64 {
-	if goid == 0 {
+func lineageID(p *process.Process, context uint64) uint64 {
+	if context == 0 {
 		return 0
 	}
 	b := make([]byte, 0, 64)
 	b = strconv.AppendInt(b, int64(p.PID), 10)
 	b = append(b, ':')
 	b = strconv.AppendUint(b, p.Start, 10)
-	b = binary.LittleEndian.AppendUint64(b, goid)
+	b = binary.LittleEndian.AppendUint64(b, context)
 	return xxhash.Sum64(b)
 }

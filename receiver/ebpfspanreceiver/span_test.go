@@ -26,7 +26,7 @@ func sampleExchange() *exchange.Exchange {
 		},
 		Response: &protocol.Message{Attributes: []protocol.Attr{protocol.Int("http.response.status_code", 200)}},
 		Conn:     0xabc, Local: netip.MustParseAddrPort("10.0.0.1:4000"), Peer: netip.MustParseAddrPort("10.0.0.2:80"),
-		Tgid: 7, Turn: 11, Tid: 8, Goid: 9, ReqSeq: 100, RespSeq: 200, Start: 1000, End: 2000,
+		Tgid: 7, Turn: 11, Tid: 8, Context: 9, ContextKind: 1, ReqSeq: 100, RespSeq: 200, Start: 1000, End: 2000,
 	}
 }
 
@@ -170,9 +170,9 @@ func TestLineage(t *testing.T) {
 	require.NotEqual(t, lineageID(p, 5), lineageID(&process.Process{PID: 1, Start: 3}, 5))
 
 	d := &described{Process: p, serving: map[uint64]int{}}
-	server := &exchange.Exchange{Server: true, Goid: 5}
+	server := &exchange.Exchange{Server: true, Context: 5}
 	d.serving[5]++
-	call := &exchange.Exchange{Goid: 5, ParentGoid: 4}
+	call := &exchange.Exchange{Context: 5, ParentContext: 4}
 	require.Equal(t, lineageID(p, 5), d.lineage(call), "it serves a request itself")
 	require.Equal(t, lineageID(p, 5), d.lineage(server))
 	require.Equal(t, lineageID(p, 4), d.lineage(call), "it does not any more")

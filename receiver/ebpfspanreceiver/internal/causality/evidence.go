@@ -34,6 +34,17 @@ const (
 	channelBack
 	loop
 	taskBack
+	answer
+	next
+	wakeBack
+	wake
+	notifyBack
+	connected
+	item
+	copied
+	inContext
+	asyncID
+	statistical
 )
 
 // kinds has a row for every number of enum evidence_kind. A kind is added by adding a row here and
@@ -48,6 +59,19 @@ var kinds = [...]kind{
 	channelBack: {"channel_back", exact, 0.999},
 	loop:        {"event_loop", disabled, 0.5},
 	taskBack:    {"task_back", handed, 0.995},
+	answer:      {"answer", exact, 0.999},
+	// From one call to the one before it: nothing by itself.
+	next:     {"next", disabled, 0.5},
+	wakeBack: {"wake_back", exact, 0.999},
+	// The woken worker is often not the one that takes the task.
+	wake:        {"wake", disabled, 0.5},
+	notifyBack:  {"notify_back", exact, 0.98},
+	connected:   {"connected", disabled, 0.8},
+	item:        {"item", exact, 0.999},
+	copied:      {"context_copied", inherited, 0.99},
+	inContext:   {"context", exact, 0.999},
+	asyncID:     {"async_id", exact, 0.995},
+	statistical: {"statistical", disabled, 0.5},
 }
 
 // Outcome says what became of a call. Each is a counter.

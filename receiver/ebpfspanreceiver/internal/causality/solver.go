@@ -36,9 +36,9 @@ type Call struct {
 	ID uint64
 	// Writer is the context that wrote it.
 	Writer Writer
-	// EndTid and EndGoid are the thread and goroutine that read the end of its response.
-	EndTid  uint32
-	EndGoid uint64
+	// EndTid and EndContext read the end of its response.
+	EndTid     uint32
+	EndContext uint64
 	// Later: an earlier write of the same call held another request. Together: the same write did.
 	// Overlapped: another one, of another write, was open on its connection.
 	Later, Together, Overlapped bool
@@ -46,11 +46,11 @@ type Call struct {
 	Start, End uint64
 }
 
-// Writer is an execution context: a goroutine, or a thread where Goid is 0.
+// Writer is an execution context: that of a runtime, or a thread where Context is 0.
 type Writer struct {
-	Tgid uint32
-	Tid  uint32
-	Goid uint64
+	Tgid    uint32
+	Tid     uint32
+	Context uint64
 }
 
 // Answer is what became of a call.
@@ -78,7 +78,7 @@ type served struct {
 	request    uint64
 	start, end uint64 // end 0: not answered yet
 	reader     Writer
-	endTid     uint32
+	answerer   Writer // zero: not answered
 }
 
 type held struct {
@@ -174,14 +174,14 @@ func (s *Solver) Began(turn, request, start uint64, reader Writer) {
 	s.turns[turn] = append(s.turns[turn], served{request: request, start: start, reader: reader})
 }
 
-// Ended says that its response was sent at end, by the thread endTid (0: it was not).
-func (s *Solver) Ended(turn, request, end uint64, endTid uint32) {
+// Ended says that its response was sent at end, by answerer (zero: it was not).
+func (s *Solver) Ended(turn, request, end uint64, answerer Writer) {
 	requests := s.turns[turn]
 	open := false
 	for i := range requests {
 		if requests[i].request == request {
-			requests[i].end, requests[i].endTid = end, endTid
-			if r := requests[i].reader; r.Goid == 0 && endTid != 0 && r.Tid != endTid {
+			requests[i].end, requests[i].answerer = end, answerer
+			if r := requests[i].reader; r.Context == 0 && answerer.Tid != 0 && r.Tid != answerer.Tid {
 				s.handsOver[r.Tgid] = end
 			}
 		}
@@ -365,18 +365,21 @@ func (s *Solver) admit(e *edge, c *Call, shared bool) (*served, Outcome) {
 	case c.Later && e.kind != sameThread:
 		// Whoever writes for others may have got this one unseen.
 		return nil, Untrusted
+	case (e.kind == answer || e.kind == notifyBack) && (e.uses > 1 || e.baseUses > 1), e.kind == wakeBack && e.uses > 0:
+		// Which of several responses led to it is not known.
+		return nil, Untrusted
 	case c.Overlapped && (e.kind == channelBack || e.kind == taskBack):
 		// The response that was read may have been the other's.
 		return nil, Untrusted
 	case c.Together && e.kind == channel && !s.cameBack(e.segment, e.epoch),
-		c.Together && (e.kind == channelBack || e.kind == taskBack) && c.EndGoid != c.Writer.Goid:
+		c.Together && (e.kind == channelBack || e.kind == taskBack) && c.EndContext != c.Writer.Context:
 		// Whoever writes for others may put several of them into one write.
 		return nil, Untrusted
-	case e.kind == goCreated && c.EndGoid != c.Writer.Goid:
+	case e.kind == goCreated && c.EndContext != c.Writer.Context:
 		// The goroutines of a pooled connection were created by whoever opened it, not by whoever
 		// uses it; one that makes a call for itself reads the response as well.
 		return nil, Untrusted
-	case e.uses > 1 && !s.cameBack(e.segment, e.epoch), e.baseUses > 1 && !s.cameBack(e.base, e.epoch):
+	case e.kind < answer && e.uses > 1 && !s.cameBack(e.segment, e.epoch), e.kind < answer && e.baseUses > 1 && !s.cameBack(e.base, e.epoch):
 		// After its first use a context may have taken other work without a hand-over that can be
 		// seen (a buffered channel), unless the task came back to the request.
 		return nil, Untrusted
@@ -408,16 +411,16 @@ func (s *Solver) admit(e *edge, c *Call, shared bool) (*served, Outcome) {
 // the one that read it answers it, and the one that wrote the call reads its response. Virtual
 // threads, and loops that hide in a thread pool, break that.
 func (s *Solver) ownThread(e *edge, c *Call, r *served) bool {
-	if e.kind != sameThread && e.kind != spawn || c.Writer.Goid != 0 {
+	if e.kind != sameThread && e.kind != spawn || c.Writer.Context != 0 {
 		return true
 	}
 	if c.EndTid != c.Writer.Tid {
 		return false
 	}
-	if r.endTid == 0 { // not answered, or not yet: judged by what else the process did
+	if r.answerer.Tid == 0 { // not answered, or not yet: judged by what else the process did
 		return s.handsOver[c.Writer.Tgid] == 0
 	}
-	return r.endTid == r.reader.Tid
+	return r.answerer.Tid == r.reader.Tid
 }
 
 // cameBack: the task of that hand-over ended by going back to the request.
@@ -433,7 +436,7 @@ func (s *Solver) cameBack(segment, epoch uint64) bool {
 
 // key: a goroutine is the same whatever thread runs it.
 func (w Writer) key() Writer {
-	if w.Goid != 0 {
+	if w.Context != 0 {
 		w.Tid = 0
 	}
 	return w

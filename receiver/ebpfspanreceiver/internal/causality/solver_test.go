@@ -30,7 +30,7 @@ func decide(s *Solver, c Call) Answer {
 }
 
 func TestSolve(t *testing.T) {
-	call := Call{ID: 1, Start: 20 * ms, End: 30 * ms, Writer: Writer{Tgid: 1, Goid: 5}, EndGoid: 5}
+	call := Call{ID: 1, Start: 20 * ms, End: 30 * ms, Writer: Writer{Tgid: 1, Context: 5}, EndContext: 5}
 	second := func(e *event.Evidence) *event.Evidence { e.Uses, e.Segment = 2, 77; return e }
 	onward := func(e *event.Evidence) *event.Evidence {
 		e.Uses, e.Segment, e.BaseUses, e.Base = 1, 78, 2, 77
@@ -88,7 +88,7 @@ func TestSolve(t *testing.T) {
 			s.Began(100, 100, 10*ms, Writer{})
 			s.Began(200, 200, 10*ms, Writer{})
 			s.Began(300, 300, 10*ms, Writer{})
-			s.Ended(300, 300, 15*ms, 0)
+			s.Ended(300, 300, 15*ms, Writer{})
 			s.Began(400, 400, 25*ms, Writer{})
 			for _, e := range tc.evidence {
 				s.Evidence(e)
@@ -112,10 +112,10 @@ func TestThreadsThatDoNotServeToTheEnd(t *testing.T) {
 	}
 	require.Equal(t, Linked, call(1, 7).Outcome, "open, and nothing speaks against it")
 	require.Equal(t, Untrusted, call(2, 8).Outcome, "another thread read the call's response")
-	s.Ended(103, 103, 20*ms, 8)
+	s.Ended(103, 103, 20*ms, Writer{Tid: 8})
 	require.Equal(t, Untrusted, call(3, 7).Outcome, "another thread answered the request")
 	require.Equal(t, Untrusted, call(4, 7).Outcome, "open, in a process that hands over")
-	s.Ended(105, 105, 20*ms, 7)
+	s.Ended(105, 105, 20*ms, Writer{Tid: 7})
 	require.Equal(t, Linked, call(5, 7).Outcome, "served from end to end")
 }
 
@@ -123,8 +123,8 @@ func TestPipelinedRequestsShareATurn(t *testing.T) {
 	s, _ := newSolver()
 	s.Began(100, 100, 10*ms, Writer{})
 	s.Began(100, 101, 10*ms, Writer{})
-	s.Ended(100, 100, 20*ms, 0)
-	s.Ended(100, 101, 30*ms, 0)
+	s.Ended(100, 100, 20*ms, Writer{})
+	s.Ended(100, 101, 30*ms, Writer{})
 	for i, c := range []struct{ start, want uint64 }{{15 * ms, 100}, {25 * ms, 101}} {
 		id := uint64(i + 1)
 		s.Evidence(evidence(sameThread, id, 100))
@@ -143,7 +143,7 @@ func TestCreatedGoroutineMustReadTheResponse(t *testing.T) {
 		want Outcome
 	}{1: {7, Linked}, 2: {8, Untrusted}} {
 		s.Evidence(evidence(goCreated, id, 100))
-		call := Call{ID: id, Writer: Writer{Goid: 7}, EndGoid: tc.end, Start: 11 * ms, End: 12 * ms}
+		call := Call{ID: id, Writer: Writer{Context: 7}, EndContext: tc.end, Start: 11 * ms, End: 12 * ms}
 		require.Equal(t, tc.want, decide(s, call).Outcome)
 	}
 }
@@ -151,7 +151,7 @@ func TestCreatedGoroutineMustReadTheResponse(t *testing.T) {
 // A goroutine that has written calls of two requests was created in one of them by chance.
 func TestSharedWriterLosesInheritedEvidence(t *testing.T) {
 	s, _ := newSolver()
-	writer := Writer{Tgid: 1, Goid: 7}
+	writer := Writer{Tgid: 1, Context: 7}
 	for i := uint64(1); i <= 3; i++ {
 		s.Began(i*100, i*100, 10*ms, Writer{})
 	}
@@ -161,10 +161,10 @@ func TestSharedWriterLosesInheritedEvidence(t *testing.T) {
 	}
 	s.Evidence(evidence(goCreated, 3, 300))
 	writer.Tid = 99
-	call := Call{ID: 3, Writer: writer, EndGoid: 7, Start: 11 * ms, End: 12 * ms}
+	call := Call{ID: 3, Writer: writer, EndContext: 7, Start: 11 * ms, End: 12 * ms}
 	require.Equal(t, Untrusted, decide(s, call).Outcome)
 	s.Evidence(evidence(goCreated, 4, 300))
-	call.ID, call.Writer.Goid, call.EndGoid = 4, 8, 8
+	call.ID, call.Writer.Context, call.EndContext = 4, 8, 8
 	require.Equal(t, Linked, decide(s, call).Outcome, "another goroutine")
 }
 
@@ -181,7 +181,7 @@ func TestSharedConnection(t *testing.T) {
 		"back to a task":       {taskBack, Call{Overlapped: true}, Untrusted},
 		"the writer's own":     {sameThread, Call{Overlapped: true, Later: true}, Linked},
 		"one write, forward":   {channel, Call{Together: true}, Untrusted},
-		"one write, back":      {channelBack, Call{Together: true, EndGoid: 9}, Untrusted},
+		"one write, back":      {channelBack, Call{Together: true, EndContext: 9}, Untrusted},
 		"one write of its own": {channelBack, Call{Together: true}, Linked},
 		"back, nothing shared": {channelBack, Call{}, Linked},
 	} {
@@ -217,7 +217,7 @@ func TestHeldUntilTheRequestEnds(t *testing.T) {
 	s.Hold(Call{ID: 1, Start: 11 * ms, End: 12 * ms}, func(a Answer) { got = &a })
 	s.Tick(500 * ms)
 	require.Nil(t, got, "the request is open")
-	s.Ended(100, 100, 600*ms, 0)
+	s.Ended(100, 100, 600*ms, Writer{})
 	s.Tick(700 * ms)
 	require.Nil(t, got, "the grace is not over")
 	s.Evidence(evidence(channelBack, 1, 100))
@@ -264,14 +264,14 @@ func TestCreatedForMoreThanOneRequest(t *testing.T) {
 	for _, kind := range []uint8{goCreated, spawn} {
 		for _, more := range []bool{false, true} {
 			s, _ := newSolver()
-			writer := Writer{Tgid: 1, Goid: 7}
+			writer := Writer{Tgid: 1, Context: 7}
 			s.Began(100, 100, 10*ms, Writer{})
 			s.Evidence(evidence(kind, 1, 100))
-			s.Ended(100, 100, 20*ms, 0)
+			s.Ended(100, 100, 20*ms, Writer{})
 			var got Answer
-			s.Hold(Call{ID: 1, Writer: writer, EndGoid: 7, Start: 11 * ms, End: 12 * ms}, func(a Answer) { got = a })
+			s.Hold(Call{ID: 1, Writer: writer, EndContext: 7, Start: 11 * ms, End: 12 * ms}, func(a Answer) { got = a })
 			if more {
-				s.Hold(Call{ID: 2, Writer: writer, EndGoid: 7, Start: 30 * ms, End: 31 * ms}, func(Answer) {})
+				s.Hold(Call{ID: 2, Writer: writer, EndContext: 7, Start: 30 * ms, End: 31 * ms}, func(Answer) {})
 			}
 			s.Flush()
 			require.Equal(t, !more, got.Outcome == Linked)
@@ -283,7 +283,7 @@ func TestTurnsAreForgotten(t *testing.T) {
 	s, _ := newSolver()
 	for i := uint64(1); i <= 1000; i++ {
 		s.Began(i, i, i*ms, Writer{})
-		s.Ended(i, i, i*ms+1, 0)
+		s.Ended(i, i, i*ms+1, Writer{})
 	}
 	s.Tick(uint64(time.Hour))
 	require.Empty(t, s.turns)
@@ -319,7 +319,7 @@ func TestOrderAndLoss(t *testing.T) {
 			out := map[uint64]Answer{}
 			for _, c := range calls {
 				// each call has a writer of its own: what is remembered of writers is not at test here
-				out[c.call] = decide(s, Call{ID: c.call, Writer: Writer{Goid: c.call}, Start: 20 * ms, End: 21 * ms})
+				out[c.call] = decide(s, Call{ID: c.call, Writer: Writer{Context: c.call}, Start: 20 * ms, End: 21 * ms})
 			}
 			return out
 		}

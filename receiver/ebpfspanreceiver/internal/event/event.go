@@ -29,6 +29,12 @@ const (
 	// MidStream: the connection existed before its first byte was seen.
 	MidStream = 1
 
+	// Kinds of execution contexts, enum context_kind.
+	Thread    = 0
+	Goroutine = 1
+	Virtual   = 2
+	Python    = 3
+
 	Closed = 3
 
 	Exec   = 1

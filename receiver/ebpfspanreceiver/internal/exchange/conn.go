@@ -25,13 +25,14 @@ type piece struct {
 
 // meta is what later steps need of a record.
 type meta struct {
-	ts               uint64
-	turn             uint64
-	goid, parentGoid uint64
-	seq, otherSeq    uint32
-	tid              uint32
-	dir              protocol.Direction
-	in               bool
+	ts                     uint64
+	turn                   uint64
+	context, parentContext uint64
+	contextKind            uint8
+	seq, otherSeq          uint32
+	tid                    uint32
+	dir                    protocol.Direction
+	in                     bool
 }
 
 // stream is one direction.
@@ -95,7 +96,7 @@ type conn struct {
 func (c *conn) add(d *event.Data) {
 	p := piece{
 		bpf: meta{
-			ts: d.Ts, turn: d.Turn, goid: d.Goid, parentGoid: d.ParentGoid, seq: d.Seq,
+			ts: d.Ts, turn: d.Turn, context: d.Context, parentContext: d.ParentContext, contextKind: d.ContextKind, seq: d.Seq,
 			otherSeq: d.OtherSeq, tid: d.Tid, in: d.Dir == event.In,
 			dir: protocol.Response,
 		},

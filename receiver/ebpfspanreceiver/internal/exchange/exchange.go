@@ -29,12 +29,14 @@ type Exchange struct {
 	Turn uint64
 
 	// Who read the request (server) or wrote it (client).
-	Tid              uint32
-	Goid, ParentGoid uint64
-	// EndTid and EndGoid are the thread and the goroutine that wrote (server) or read (client) the end
-	// of the response.
-	EndTid  uint32
-	EndGoid uint64
+	Tid uint32
+	// Context is 0 where the thread itself is the execution context; else ContextKind says of what kind it
+	// is, and ParentContext which one made it, if that is known.
+	Context, ParentContext uint64
+	ContextKind            uint8
+	// EndTid and EndContext wrote (server) or read (client) the end of the response.
+	EndTid     uint32
+	EndContext uint64
 
 	// At the client end. Later: an earlier write of the same Turn held another request. Together: the
 	// same write did. Overlapped: another request, of another write, was open on this connection.

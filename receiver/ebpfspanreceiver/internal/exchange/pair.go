@@ -183,8 +183,8 @@ func (c *conn) exchange(r *request) *Exchange {
 	}
 	return &Exchange{
 		Server: c.server, Protocol: c.proto, Request: r.msg, Conn: c.id, Local: c.local, Peer: c.peer,
-		Tgid: c.tgid, Epoch: r.epoch, Turn: who.turn, Tid: who.tid, Goid: who.goid,
-		ParentGoid: who.parentGoid, Later: r.later, Together: r.together,
+		Tgid: c.tgid, Epoch: r.epoch, Turn: who.turn, Tid: who.tid, Context: who.context, ContextKind: who.contextKind,
+		ParentContext: who.parentContext, Later: r.later, Together: r.together,
 		Overlapped: r.overlapped, ReqSeq: r.seq, Start: r.first.ts,
 	}
 }
@@ -192,7 +192,7 @@ func (c *conn) exchange(r *request) *Exchange {
 func (c *conn) emit(r *request, resp *half, outcome Outcome, end uint64) {
 	x := c.exchange(r)
 	x.Outcome, x.End = outcome, max(end, x.Start)
-	x.EndTid, x.EndGoid = c.now.tid, c.now.goid
+	x.EndTid, x.EndContext = c.now.tid, c.now.context
 	if resp != nil {
 		x.Response, x.RespSeq = resp.msg, resp.seq
 	}

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"maps"
 
 	"github.com/cilium/ebpf"
 )
@@ -64,9 +65,6 @@ func exit(name, program string, required bool, without string) hook {
 	return hook{program: program, group: "syscalls", name: "sys_exit_" + name, required: required, without: without}
 }
 
-// goSites are the programs of the Go probe sites.
-var goSites = []string{"go_send", "go_send_inlined", "go_recv", "go_recv_inlined", "go_new"}
-
 // programs are the loaded ones by name, from the fields that bpf2go generated.
 func (t *Tracer) programs() map[string]*ebpf.Program {
 	p := &t.objects.SocketPrograms
@@ -82,10 +80,8 @@ func (t *Tracer) programs() map[string]*ebpf.Program {
 		"enter_recvmmsg": p.EnterRecvmmsg, "enter_sendmmsg": p.EnterSendmmsg,
 		"enter_sendfile64": p.EnterSendfile64,
 	}
-	if g := t.goroutines; g != nil {
-		byName["go_send"], byName["go_send_inlined"] = g.GoSend, g.GoSendInlined
-		byName["go_recv"], byName["go_recv_inlined"] = g.GoRecv, g.GoRecvInlined
-		byName["go_new"] = g.GoNew
+	for _, c := range t.extended {
+		maps.Copy(byName, c.Programs)
 	}
 	return byName
 }

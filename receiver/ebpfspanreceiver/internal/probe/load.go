@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/bits"
 	"os"
+	"reflect"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -33,11 +34,12 @@ const MaxPayload = 8192
 
 // Tracer is the loaded kernel side.
 type Tracer struct {
-	objects    bpf.SocketObjects
-	goroutines *bpf.GoroutineObjects // nil where uprobes cannot be loaded
-	status     []Status
-	attached   []io.Closer
-	readers    readers
+	objects  bpf.SocketObjects
+	extended []*ebpf.Collection
+	seed     uint64
+	status   []Status
+	attached []io.Closer
+	readers  readers
 }
 
 // Load brings the programs and maps into the kernel; nothing is attached yet. Its errors name the
@@ -52,29 +54,29 @@ func Load(o Options) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read embedded programs: %w", err)
 	}
-	if err := configure(spec, o); err != nil {
+	// new_id in bpf/maps.bpf.h says why this unit.
+	t := &Tracer{seed: uint64(time.Now().UnixNano()) >> 10}
+	if err := t.configure(spec, o); err != nil {
 		return nil, err
 	}
-	t := &Tracer{}
 	if err := spec.LoadAndAssign(&t.objects, nil); err != nil {
 		if memlock != nil {
 			err = fmt.Errorf("%w (and RLIMIT_MEMLOCK could not be raised: %w: give CAP_SYS_RESOURCE)", err, memlock)
 		}
 		return nil, explainLoad(err)
 	}
-	t.loadGoroutines()
+	t.loadExtensions()
 	return t, nil
 }
 
-func configure(spec *ebpf.CollectionSpec, o Options) error {
+func (t *Tracer) configure(spec *ebpf.CollectionSpec, o Options) error {
 	page := os.Getpagesize()
 	size := max(o.RingBufferSize, page)
 	size = 1 << bits.Len(uint(size-1))
 	spec.Maps["events"].MaxEntries = uint32(size)
 	for name, value := range map[string]any{
 		"payload_size": uint32(min(max(o.PayloadSize, 64), MaxPayload)),
-		// new_id in bpf/maps.bpf.h says why this unit.
-		"id_seed":      uint64(time.Now().UnixNano()) >> 10,
+		"id_seed":      t.seed,
 		"wakeup_bytes": uint64(size / 8),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
@@ -84,38 +86,54 @@ func configure(spec *ebpf.CollectionSpec, o Options) error {
 	return nil
 }
 
-// loadGoroutines loads the programs of the Go probe sites. Without them everything but links across
-// goroutines works, so a failure is reported and is not an error.
-func (t *Tracer) loadGoroutines() {
-	fail := func(err error) {
-		for _, site := range goSites {
-			t.status = append(t.status, Status{Program: site, Hook: "uprobe", State: Failed, Err: err})
+// extensions are the objects that are loaded beside the first one and share its maps. Without one of
+// them everything else works, so a failure is reported and is not an error. An object is added by adding
+// a row here; where its programs sit is another table's (hooks, or the sites that a runtime's file finds).
+var extensions = []struct {
+	hook string
+	load func() (*ebpf.CollectionSpec, error)
+}{
+	{"uprobe", bpf.LoadGoroutine},
+}
+
+func (t *Tracer) loadExtensions() {
+	shared := map[string]*ebpf.Map{}
+	maps := reflect.ValueOf(t.objects.SocketMaps)
+	for i := range maps.NumField() {
+		shared[maps.Type().Field(i).Tag.Get("ebpf")] = maps.Field(i).Interface().(*ebpf.Map)
+	}
+	for _, x := range extensions {
+		spec, err := x.load()
+		if err != nil {
+			t.status = append(t.status, Status{Hook: x.hook, State: Failed, Err: fmt.Errorf("read embedded programs: %w", err)})
+			continue
 		}
+		c, err := t.extend(spec, shared)
+		if err != nil {
+			for name := range spec.Programs {
+				t.status = append(t.status, Status{Program: name, Hook: x.hook, State: Failed, Err: explainLoad(err)})
+			}
+			continue
+		}
+		t.extended = append(t.extended, c)
 	}
-	spec, err := bpf.LoadGoroutine()
-	if err != nil {
-		fail(fmt.Errorf("read embedded programs: %w", err))
-		return
-	}
+}
+
+func (t *Tracer) extend(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) (*ebpf.Collection, error) {
 	spec.Maps["events"].MaxEntries = t.objects.Events.MaxEntries()
 	if err := spec.Variables["wakeup_bytes"].Set(uint64(t.objects.Events.MaxEntries() / 8)); err != nil {
-		fail(err)
-		return
+		return nil, err
 	}
-	m := &t.objects.SocketMaps
-	objects := &bpf.GoroutineObjects{}
-	err = spec.LoadAndAssign(objects, &ebpf.CollectionOptions{MapReplacements: map[string]*ebpf.Map{
-		"calls": m.Calls, "conns": m.Conns, "events": m.Events,
-		"goroutines": m.Goroutines, "listen_ports": m.ListenPorts, "losses": m.Losses,
-		"next_ids": m.NextIds, "processes": m.Processes, "scratches": m.Scratches,
-		"settled": m.Settled,
-		"targets": m.Targets, "threads": m.Threads,
-	}})
-	if err != nil {
-		fail(explainLoad(err))
-		return
+	if err := spec.Variables["id_seed"].Set(t.seed); err != nil {
+		return nil, err
 	}
-	t.goroutines = objects
+	replaced := map[string]*ebpf.Map{}
+	for name := range spec.Maps {
+		if m := shared[name]; m != nil {
+			replaced[name] = m
+		}
+	}
+	return ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: replaced})
 }
 
 // checkHost finds the reasons for which nothing can work, in the order in which a user can mend them.
@@ -160,10 +178,10 @@ func (t *Tracer) Close() error {
 		errs = append(errs, t.attached[i].Close())
 	}
 	t.attached = nil
-	if t.goroutines != nil {
-		errs = append(errs, t.goroutines.Close())
-		t.goroutines = nil
+	for _, c := range t.extended {
+		c.Close()
 	}
+	t.extended = nil
 	errs = append(errs, t.objects.Close())
 	t.objects = bpf.SocketObjects{}
 	return errors.Join(errs...)

@@ -1,0 +1,25 @@
+package ebpfspanreceiver
+
+import (
+	"go.uber.org/zap"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
+)
+
+// runtimeSupport is what is done for the processes of one runtime beyond what is done for all. Without it
+// they are traced all the same, with fewer links.
+type runtimeSupport interface {
+	// use attaches what p needs, if it is of this runtime, and adds to target what the kernel side must
+	// know. It is called again when p executes another program.
+	use(p *process.Process, target *probe.Target)
+	// drop says that a process is not selected any more.
+	drop(pid int)
+	// close detaches everything.
+	close()
+}
+
+// runtimes has a row for every runtime: a runtime is added by adding a file and a row.
+var runtimes = []func(*probe.Tracer, *zap.Logger, *counts) runtimeSupport{
+	newGolang,
+}
