@@ -88,8 +88,6 @@ struct conn_event {
 	__u32 tgid;
 	__u64 ts;
 	__u64 conn;
-	__u32 out_seq; /* write_seq: one past the last byte handed to the kernel */
-	__u32 in_seq;  /* copied_seq: one past the last byte read */
 };
 
 /*
@@ -163,7 +161,7 @@ struct process_event {
 };
 
 _Static_assert(sizeof(struct data_event) == 112, "data_event has no hidden padding");
-_Static_assert(sizeof(struct conn_event) == 32, "conn_event has no hidden padding");
+_Static_assert(sizeof(struct conn_event) == 24, "conn_event has no hidden padding");
 _Static_assert(sizeof(struct evidence_event) == 48, "evidence_event has no hidden padding");
 _Static_assert(sizeof(struct process_event) == 24, "process_event has no hidden padding");
 
@@ -173,8 +171,6 @@ _Static_assert(sizeof(struct process_event) == 24, "process_event has no hidden 
 /* What user space tells of a selected process. */
 enum target_flags {
 	TARGET_GO = 1,
-	/* user space has not looked at it yet: inherited from its parent by fork */
-	TARGET_INHERITED = 2,
 	/* threads say nothing of requests here, and nothing else is known: a Go program whose
 	 * goroutines cannot be read */
 	TARGET_NO_CONTEXT = 4,

@@ -33,19 +33,14 @@ static __always_inline struct target *go_target(__u32 tgid)
 	return t && (t->flags & TARGET_GO) ? t : 0;
 }
 
-static __always_inline int goroutine_key(__u64 g, const struct target *t, struct context_key *key,
-					 __u64 *parent)
+static __always_inline int goroutine_key(__u64 g, const struct target *t, struct context_key *key)
 {
-	struct goroutine go = {};
-
-	if (!g || read_goroutine(g, t, &go)) {
+	key->kind = CONTEXT_GOROUTINE;
+	if (!g || bpf_probe_read_user(&key->id, sizeof(key->id), (void *)(g + t->goid))) {
 		count_loss(LOSS_GOROUTINE);
 		return -1;
 	}
-	key->kind = CONTEXT_GOROUTINE;
-	key->id = go.id;
-	*parent = go.parent;
-	return go.id ? 0 : -1; /* 0 is the scheduler: timers and the collector hand over nothing */
+	return key->id ? 0 : -1; /* 0 is the scheduler: timers and the collector hand over nothing */
 }
 
 /* The beginning of runtime.hchan. */
@@ -116,13 +111,11 @@ static __always_inline int hand_over(__u64 from_g, __u64 to_g, const struct hcha
 	struct context_key from_key = {.tgid = tgid}, to_key = {.tgid = tgid};
 	struct target *t = go_target(tgid);
 	struct context *from, *to;
-	__u64 from_parent = 0, to_parent = 0;
 	struct token token = {};
 	bool finished, owner, signal;
 	__u8 how;
 
-	if (!t || goroutine_key(from_g, t, &from_key, &from_parent) ||
-	    goroutine_key(to_g, t, &to_key, &to_parent))
+	if (!t || goroutine_key(from_g, t, &from_key) || goroutine_key(to_g, t, &to_key))
 		return 0;
 	from = context_find(&from_key);
 	to = context_find(&to_key);
@@ -255,11 +248,21 @@ int go_new(struct regs *ctx)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct context_key key = {.tgid = tgid}, parent_key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE};
 	struct target *t = go_target(tgid);
+	struct goroutine go = {};
 	struct context *parent;
 	struct context fresh = {};
 	__u8 how;
 
-	if (!t || goroutine_key(REG_ARG1(ctx), t, &key, &parent_key.id) || !parent_key.id)
+	if (!t)
+		return 0;
+	if (read_goroutine(REG_ARG1(ctx), t, &go)) {
+		count_loss(LOSS_GOROUTINE);
+		return 0;
+	}
+	key.kind = CONTEXT_GOROUTINE;
+	key.id = go.id;
+	parent_key.id = go.parent;
+	if (!key.id || !parent_key.id)
 		return 0;
 	parent = context_find(&parent_key);
 	if (!parent)

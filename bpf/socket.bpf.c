@@ -525,8 +525,6 @@ int sock_gone(struct bpf_raw_tracepoint_args *ctx)
 			.tgid = c->tgid,
 			.ts = bpf_ktime_get_ns(),
 			.conn = c->id,
-			.out_seq = write_seq_of(sk),
-			.in_seq = copied_seq_of(sk),
 		};
 		bpf_ringbuf_submit(e, wakeup_flags(&events));
 	} else {
@@ -551,7 +549,6 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 
 	if (tgid != child_tgid) {
 		if (selected(tgid, &t)) {
-			t.flags |= TARGET_INHERITED;
 			if (bpf_map_update_elem(&targets, &child_tgid, &t, BPF_ANY))
 				count_loss(LOSS_TARGETS_FULL);
 			emit_process(PROCESS_FORK, child_tgid, tgid, 0, 0);

@@ -50,16 +50,14 @@ type SocketConn struct {
 }
 
 type SocketConnEvent struct {
-	_      structs.HostLayout
-	Kind   uint8
-	What   uint8
-	Role   uint8
-	Pad0   uint8
-	Tgid   uint32
-	Ts     uint64
-	Conn   uint64
-	OutSeq uint32
-	InSeq  uint32
+	_    structs.HostLayout
+	Kind uint8
+	What uint8
+	Role uint8
+	Pad0 uint8
+	Tgid uint32
+	Ts   uint64
+	Conn uint64
 }
 
 type SocketContext struct {

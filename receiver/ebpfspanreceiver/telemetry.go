@@ -52,7 +52,7 @@ func (r *ebpfReceiver) observe() error {
 			part{"forgotten", &c.exchange.ForgottenConns})},
 		{t.RegisterReceiverEbpfSpanRecordsIrregularCallback, counter("reason",
 			part{"order_buffer_full", &c.exchange.ParkedFull}, part{"duplicate", &c.exchange.Duplicates},
-			part{"undecodable", &c.undecodable})},
+			part{"position_derived", &c.exchange.Derived}, part{"undecodable", &c.undecodable})},
 		{t.RegisterReceiverEbpfSpanExchangesDroppedCallback, counter("reason",
 			part{"unpaired", &c.exchange.Unpaired}, part{"process_unknown", &c.ownerless})},
 		{t.RegisterReceiverEbpfSpanSpansDroppedCallback, counter("reason",

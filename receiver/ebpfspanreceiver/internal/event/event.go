@@ -28,6 +28,8 @@ const (
 
 	// MidStream: the connection existed before its first byte was seen.
 	MidStream = 1
+	// SeqDerived: two threads moved bytes at once, and the position was derived from the one after.
+	SeqDerived = 2
 
 	// Kinds of execution contexts, enum context_kind.
 	Thread    = 0

@@ -24,4 +24,6 @@ type Counts struct {
 	ParkedFull atomic.Uint64
 	// Duplicates are records of bytes that were there already.
 	Duplicates atomic.Uint64
+	// Derived records were read by two threads at once: their position was worked out afterwards.
+	Derived atomic.Uint64
 }

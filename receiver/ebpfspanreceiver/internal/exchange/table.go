@@ -57,6 +57,9 @@ func (t *Table) Len() int { return len(t.conns) }
 
 // Data takes a record of bytes.
 func (t *Table) Data(d *event.Data) {
+	if d.Flags&event.SeqDerived != 0 {
+		t.counts.Derived.Add(1)
+	}
 	c := t.conns[d.Conn]
 	if c == nil {
 		if len(t.conns) >= t.options.MaxConns {

@@ -282,6 +282,15 @@ func TestDuplicateBytesAreUsedOnce(t *testing.T) {
 	require.Len(t, w.sink.began, 1)
 }
 
+func TestDerivedPositionsAreCounted(t *testing.T) {
+	w := newWire(event.Server)
+	d := w.make(event.In, get, len(get))
+	d.Flags |= event.SeqDerived
+	w.table.Data(&d)
+	require.EqualValues(t, 1, w.counts.Derived.Load())
+	require.Len(t, w.sink.began, 1)
+}
+
 // On a connection that was silent for a while, the first request that is seen is the first one open.
 func TestFoundMidStreamAfterSilence(t *testing.T) {
 	for _, quiet := range []bool{false, true} {
