@@ -66,8 +66,13 @@ struct socket {
 	struct sock *sk;
 };
 
+struct super_block {
+	unsigned long s_magic;
+};
+
 struct inode {
 	unsigned short i_mode;
+	struct super_block *i_sb;
 };
 
 struct file {
