@@ -406,6 +406,8 @@ func (r *ebpfReceiver) event(raw []byte) {
 		r.table.Conn(&r.events.Conn)
 	case event.KindEvidence:
 		r.solver.Evidence(&r.events.Evidence)
+	case event.KindAsync:
+		r.solver.Async(&r.events.Async)
 	default:
 		r.counts.undecodable.Add(1)
 	}

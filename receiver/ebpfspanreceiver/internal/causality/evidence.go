@@ -66,7 +66,7 @@ var kinds = [kindCount]kind{
 	channelBack: {"channel_back", exact, 0.999, []rule{alone, oneRead, sure}, nil},
 	loop:        {"event_loop", disabled, 0.5, nil, nil},
 	taskBack:    {"task_back", handed, 0.995, []rule{alone, oneRead, sure}, nil},
-	answer:      {"answer", exact, 0.999, []rule{alone, oneResponse}, nil},
+	answer:      {"answer", exact, 0.999, []rule{alone, oneResponse, unbatched}, nil},
 	// From one call to the one before it: nothing by itself.
 	next:     {"next", disabled, 0.5, nil, nil},
 	wakeBack: {"wake_back", exact, 0.999, []rule{alone, direct}, nil},

@@ -81,13 +81,16 @@ type Solver struct {
 	waiting  []held
 	// derivations find more evidence in what is told here.
 	derivations []derivation
+	async       *asyncIDs
 }
 
 // NewSolver makes an empty solver.
 func NewSolver(o Options, counts *Counts) *Solver {
+	async := newAsyncIDs()
 	return &Solver{
 		options: o, counts: counts, requests: newRequests(), evidence: newLedger(),
 		tasks: newTasks(), writers: newWriters(), threads: threads{},
+		async: async, derivations: []derivation{async},
 	}
 }
 
@@ -100,6 +103,9 @@ func (s *Solver) Evidence(e *event.Evidence) {
 	s.counts.Evidence[e.What].Add(1)
 	if e.What == channelBack && e.Segment != 0 {
 		s.tasks.cameBack(e.Segment, e.Epoch)
+	}
+	if e.What == answer {
+		s.async.answer(e)
 	}
 	s.evidence.add(e.Call, edge{
 		epoch: e.Epoch, segment: e.Segment, base: e.Base, kind: e.What, uses: e.Uses, baseUses: e.BaseUses,

@@ -16,6 +16,7 @@ const (
 	KindConn     Kind = 2
 	KindEvidence Kind = 3
 	KindProcess  Kind = 4
+	KindAsync    Kind = 5
 )
 
 // Values of the members, as bpf/event.h defines them.
@@ -38,6 +39,12 @@ const (
 	Python    = 3
 
 	Closed = 3
+
+	AsyncActivation = 1
+	AsyncCall       = 2
+	// AsyncRead, AsyncTokenCall: enum async_flags.
+	AsyncRead      = 1
+	AsyncTokenCall = 2
 
 	Exec   = 1
 	Fork   = 2
@@ -67,6 +74,9 @@ type Conn = bpf.SocketConnEvent
 // Evidence is one edge from a call to the request that it belongs to.
 type Evidence = bpf.SocketEvidenceEvent
 
+// Async is what a loop of Node.js does, by its asynchronous ids.
+type Async = bpf.SocketAsyncEvent
+
 // Process is a change in the life of a process.
 type Process = bpf.SocketProcessEvent
 
@@ -77,4 +87,5 @@ type Event struct {
 	Conn     Conn
 	Evidence Evidence
 	Process  Process
+	Async    Async
 }

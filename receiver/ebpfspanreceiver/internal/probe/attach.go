@@ -45,17 +45,16 @@ func (t *Tracer) attach(h hook) (io.Closer, error) {
 	return link.AttachRawTracepoint(link.RawTracepointOptions{Name: h.name, Program: p})
 }
 
-// GoSite is a place in a Go executable. Program is the name of a
-// program of bpf/goroutine.bpf.c; Offset is from
-// the beginning of the file.
-type GoSite struct {
+// Site is a place in an executable or a library. Program is the name of a BPF program; Offset is from the
+// beginning of the file.
+type Site struct {
 	Program string
 	Offset  uint64
 }
 
-// AttachGo puts the goroutine programs on the sites of an executable, for every process that runs it
-// now or later. It returns what detaches them.
-func (t *Tracer) AttachGo(executable string, sites []GoSite) (io.Closer, error) {
+// AttachSites puts programs on the sites of a file, for every process that runs it now or later. It
+// returns what detaches them.
+func (t *Tracer) AttachSites(executable string, sites []Site) (io.Closer, error) {
 	exe, err := link.OpenExecutable(executable)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", executable, err)

@@ -94,6 +94,7 @@ var extensions = []struct {
 	load func() (*ebpf.CollectionSpec, error)
 }{
 	{"uprobe", bpf.LoadGoroutine},
+	{"uprobe", bpf.LoadNode},
 }
 
 func (t *Tracer) loadExtensions() {
