@@ -16,9 +16,10 @@ enum loss {
 	LOSS_VECTORS = 6,        /* more buffers in one call than are copied: bytes counted only */
 	LOSS_TARGETS_FULL = 7,   /* map full: a forked child is not selected */
 	LOSS_GOROUTINE = 8,      /* g could not be read: the goroutine is not known */
-	LOSS_ASYNC_ID = 9,       /* asynchronous ids of Node.js could not be read */
-	LOSS_LOOPS_FULL = 10,    /* map full: the activations of an event loop are not known */
-	LOSS_MAX = 11,
+	LOSS_VIRTUAL_THREAD = 9, /* what runs on a thread of a Java VM could not be read */
+	LOSS_ASYNC_ID = 10,      /* asynchronous ids of Node.js could not be read */
+	LOSS_LOOPS_FULL = 11,    /* map full: the activations of an event loop are not known */
+	LOSS_MAX = 12,
 };
 
 #endif

@@ -89,6 +89,17 @@ type NodeContextKey struct {
 	Id   uint64
 }
 
+type NodeJavaTarget struct {
+	_            structs.HostLayout
+	Threads      uint32
+	Slot         uint32
+	Current      uint32
+	OsThread     uint32
+	Pthread      uint32
+	Continuation uint32
+	Owner        uint32
+}
+
 type NodeListenPort struct {
 	_     structs.HostLayout
 	Netns uint32
@@ -162,6 +173,7 @@ const (
 	NodeMapCalls             = "calls"
 	NodeMapConns             = "conns"
 	NodeMapEvents            = "events"
+	NodeMapJavaTargets       = "java_targets"
 	NodeMapListenPorts       = "listen_ports"
 	NodeMapLosses            = "losses"
 	NodeMapNextIds           = "next_ids"
@@ -237,6 +249,7 @@ type NodeMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
+	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
@@ -282,6 +295,7 @@ type NodeMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Events      *ebpf.Map `ebpf:"events"`
+	JavaTargets *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
@@ -300,6 +314,7 @@ func (m *NodeMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
+		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,

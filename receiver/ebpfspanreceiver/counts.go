@@ -12,6 +12,7 @@ type counts struct {
 	exchange  exchange.Counts
 	causality causality.Counts
 	golang    goCounts
+	java      javaCounts
 	node      nodeCounts
 	send      sendCounts
 	// undecodable records do not follow bpf/event.h: a bug, never traffic.
@@ -26,6 +27,12 @@ type counts struct {
 type goCounts struct {
 	Attached                    atomic.Int64  // now
 	Unreadable, Missing, Failed atomic.Uint64 // so far
+}
+
+// javaCounts are of Java VMs.
+type javaCounts struct {
+	Readable               atomic.Int64  // now: with virtual threads that are read
+	Unreadable, NeverReady atomic.Uint64 // so far
 }
 
 // nodeCounts are of Node.js executables.

@@ -5,7 +5,8 @@ import "fmt"
 // lossNames are the reasons of bpf/loss.h, as telemetry spells them.
 var lossNames = [...]string{
 	"events_full", "processes_full", "conns_full", "calls_full", "contexts_full",
-	"payload_fault", "vectors", "targets_full", "goroutine_unreadable", "async_id_unreadable", "loops_full",
+	"payload_fault", "vectors", "targets_full", "goroutine_unreadable", "virtual_thread_unreadable",
+	"async_id_unreadable", "loops_full",
 }
 
 // Loss is how often the kernel side has discarded something, since the programs were loaded.
