@@ -122,7 +122,7 @@ const server = http.createServer((req, res) => {
     res.end(err ? String(err) : 'ok\n')
   }
   const promise = shapes[shape](id, done)
-  if (promise) promise.then(() => done(), done)
+  if (promise instanceof Promise) promise.then(() => done(), done)
 })
 server.keepAliveTimeout = 60000
 
