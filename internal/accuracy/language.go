@@ -22,7 +22,7 @@ type language struct {
 }
 
 // languages is the table. Each row is in the file of its name.
-var languages = []*language{&goLanguage, &cLanguage, &pythonLanguage}
+var languages = []*language{&goLanguage, &cLanguage, &pythonLanguage, &nginxLanguage, &haproxyLanguage}
 
 // workload is one way of making calls: a row of its language.
 type workload struct {
