@@ -24,7 +24,7 @@ type language struct {
 }
 
 // languages is the table. Each row is in the file of its name.
-var languages = []*language{&goLanguage, &cLanguage, &pythonLanguage}
+var languages = []*language{&goLanguage, &cLanguage, &pythonLanguage, &javaLanguage}
 
 // workload is one way of making calls: a row of its language.
 type workload struct {
@@ -36,8 +36,10 @@ type workload struct {
 	program, shape string
 	// args are further arguments, env further NAME=value.
 	args, env []string
-	// home is the directory of the runtime, where there are several versions (a JDK).
-	home string
+	// home says which one, where there are several versions of a runtime; flags are its own, before the
+	// program.
+	home  string
+	flags []string
 	// serve starts a server that is no program of ours and does not know the contract of program.go:
 	// it writes what it needs into the site's directory.
 	serve func(ctx context.Context, b *builder, w *workload, s site) (command, error)
