@@ -138,6 +138,9 @@ static __always_inline void node_activation(__u64 pid_tgid, bool read)
 		bpf_map_delete_elem(&node_loops, &pid_tgid);
 	}
 	activation_begins(x);
+	/* Here it is known where each ends, so what led to nothing was not put off to another: see loop.bpf.h. */
+	x->unled_call_ns = 0;
+	x->unled_request_ns = 0;
 }
 
 /* Reads that JavaScript asks for while it runs are of files; what the loop reads by itself is an event. */

@@ -211,8 +211,10 @@ func (a *asyncIDs) root(c *asyncCall, visit func(*asyncCall)) (turn uint64, next
 // answer: the response of a request was begun when that of a call had arrived. A chain of calls that
 // ends there must have begun with the same request.
 func (a *asyncIDs) answer(e *event.Evidence) {
-	if e.Uses > 1 || e.BaseUses > 1 {
+	if e.BaseUses > 1 {
 		a.batch(e)
+	}
+	if e.Uses > 1 || e.BaseUses > 1 {
 		return
 	}
 	c, ok := a.calls.get(e.Call)
