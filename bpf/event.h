@@ -147,6 +147,7 @@ struct evidence_event {
 enum async_what {
 	ASYNC_ACTIVATION = 1, /* an activation of a Node.js loop has ended, in which ids may have been born */
 	ASYNC_CALL = 2,       /* a call begins */
+	ASYNC_INIT = 3,       /* an id was born, the last: while something ran that another activation had left */
 };
 
 enum async_flags {
@@ -177,8 +178,8 @@ struct async_event {
 	__u64 counter;    /* counter now */
 	__u64 base;         /* id of the event that was handled first, 0: none */
 	__u64 base_trigger; /* id of what triggered that */
-	__u64 exec;    /* ASYNC_CALL: the id that runs, 0: none */
-	__u64 trigger; /* ASYNC_CALL: id of what triggered it */
+	__u64 exec;    /* ASYNC_CALL, ASYNC_INIT: the id that runs, 0: none */
+	__u64 trigger; /* likewise: id of what triggered it */
 };
 
 enum process_what {

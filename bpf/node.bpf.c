@@ -2,11 +2,12 @@
 
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Node.js: four probe sites, each on an instruction that is cheap to probe and at which the arguments are
+ * Node.js: five probe sites, each on an instruction that is cheap to probe and at which the arguments are
  * still in registers (internal/noderuntime finds them). They tell where an activation of the event loop
  * ends that the kernel cannot see the end of; see node.bpf.h.
  *
- *   InternalCallbackScope      an event calls JavaScript: with the ids of the event
+ *   InternalCallbackScope        an event calls JavaScript: with the ids of the event
+ *   AsyncWrap::EmitAsyncInit     an operation begins
  *   Environment::CheckImmediate  the loop has handled its descriptors
  *   Environment::RunTimers       timers are due
  */
@@ -79,6 +80,39 @@ int node_callback_wrap(struct regs *ctx)
 	struct node_loop *loop = t ? bpf_map_lookup_elem(&node_loops, &pid_tgid) : 0;
 
 	return loop ? event_begins(pid_tgid, t, loop, REG_ARG1(ctx) + t->wrap_ids) : 0;
+}
+
+/* Born before this activation, and not the id of what it handles. Ids are positive or 0; -1.0, which is
+ * none, is greater than any as bits. */
+static __always_inline bool left_by_another(__u64 id, __u64 own, const struct node_loop *loop)
+{
+	return id && id <= loop->begin && id != own;
+}
+
+/*
+ * AsyncWrap::EmitAsyncInit(Environment *, ...): the last id that was drawn is that of an operation which
+ * begins: a connection, a look-up, the reading of a file. When it ends, it goes on with what runs now. That
+ * is sent only where it is not what the activation began with: timers, and what waited in a queue.
+ */
+SEC("uprobe/node_init")
+int node_init(struct regs *ctx)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct context_key key = {.tgid = pid_tgid >> 32, .id = (__u32)pid_tgid};
+	struct node_target *t = node_target(pid_tgid);
+	struct node_loop *loop = t ? bpf_map_lookup_elem(&node_loops, &pid_tgid) : 0;
+	struct async_ids ids;
+	struct context *x;
+
+	if (!loop || !read_async_ids(loop, &ids))
+		return 0;
+	if (!left_by_another(ids.now.id, loop->base, loop) &&
+	    !left_by_another(ids.now.trigger, loop->base_trigger, loop))
+		return 0;
+	x = context_find(&key);
+	if (x)
+		emit_async(pid_tgid, ASYNC_INIT, x, loop, &ids, 0);
+	return 0;
 }
 
 /* Environment::CheckImmediate(uv_check_t *): each time that a loop goes round, which is how its

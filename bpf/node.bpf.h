@@ -102,7 +102,7 @@ static __always_inline void emit_async(__u64 pid_tgid, __u8 what, const struct c
 		e->token = x->last_call;
 		e->flags |= ASYNC_TOKEN_CALL;
 	}
-	if (call) {
+	if (what != ASYNC_ACTIVATION) {
 		e->exec = ids->now.id;
 		e->trigger = ids->now.trigger;
 	}

@@ -194,6 +194,7 @@ const (
 	NodeProgNodeCallback     = "node_callback"
 	NodeProgNodeCallbackWrap = "node_callback_wrap"
 	NodeProgNodeCheck        = "node_check"
+	NodeProgNodeInit         = "node_init"
 	NodeProgNodeTimers       = "node_timers"
 	NodeVarIdSeed            = "id_seed"
 	NodeVarPayloadSize       = "payload_size"
@@ -245,6 +246,7 @@ type NodeProgramSpecs struct {
 	NodeCallback     *ebpf.ProgramSpec `ebpf:"node_callback"`
 	NodeCallbackWrap *ebpf.ProgramSpec `ebpf:"node_callback_wrap"`
 	NodeCheck        *ebpf.ProgramSpec `ebpf:"node_check"`
+	NodeInit         *ebpf.ProgramSpec `ebpf:"node_init"`
 	NodeTimers       *ebpf.ProgramSpec `ebpf:"node_timers"`
 }
 
@@ -351,6 +353,7 @@ type NodePrograms struct {
 	NodeCallback     *ebpf.Program `ebpf:"node_callback"`
 	NodeCallbackWrap *ebpf.Program `ebpf:"node_callback_wrap"`
 	NodeCheck        *ebpf.Program `ebpf:"node_check"`
+	NodeInit         *ebpf.Program `ebpf:"node_init"`
 	NodeTimers       *ebpf.Program `ebpf:"node_timers"`
 }
 
@@ -359,6 +362,7 @@ func (p *NodePrograms) Close() error {
 		p.NodeCallback,
 		p.NodeCallbackWrap,
 		p.NodeCheck,
+		p.NodeInit,
 		p.NodeTimers,
 	)
 }

@@ -15,7 +15,7 @@ import (
 // nodePrograms knows which BPF program sits on which kind of site.
 var nodePrograms = map[noderuntime.Kind]string{
 	noderuntime.Callback: "node_callback", noderuntime.WrapCallback: "node_callback_wrap",
-	noderuntime.Check: "node_check", noderuntime.Timers: "node_timers",
+	noderuntime.Init: "node_init", noderuntime.Check: "node_check", noderuntime.Timers: "node_timers",
 }
 
 // node attaches the probes of Node.js executables, once for each file, for as long as a process that runs

@@ -2,16 +2,12 @@ package causality
 
 import (
 	"math"
-	"sort"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 )
 
-// Bounds of what is remembered of the loops of Node.js.
-const (
-	maxBirths = 1 << 15 // activations of one loop; a busy loop has some 10 000 in a second
-	maxChain  = 64      // calls, or events, that led to each other
-)
+// maxChain bounds how many calls, or events, that led to each other are followed.
+const maxChain = 64
 
 // A chain of calls is believed once that many chains of the process could be checked, and that share of
 // them was right.
@@ -20,47 +16,34 @@ const (
 	rightChains = 0.98
 )
 
-// asyncIDs finds which request a call of Node.js belongs to. The number of an asynchronous id tells in
-// which activation of its loop it was born, and what an activation read tells what it works for: a
-// request, or a call whose response arrived. See bpf/node.bpf.h.
+// asyncIDs finds which request a call of Node.js belongs to. What an activation of the loop read tells
+// what it works for: a request, or a call whose response arrived. Whatever else happens in a loop
+// carries the id of an operation, and tells by its number in which activation that was begun: see
+// [asyncLoop], and bpf/node.bpf.h.
+//
+// Where all that is known is that a call was made when the response of another had arrived, the two belong
+// together or not, as the program has it: a task that makes several calls in turn, or a queue. So such a
+// chain is used only if it is closed (whoever read the response of its last call began the response of
+// the request that its first call was made for), and if nearly all that could be checked in this process
+// were.
 type asyncIDs struct {
-	loops   map[loopKey]*asyncLoop
-	calls   generations[uint64, *asyncCall]
-	batches generations[uint64, struct{}] // activations: see batched
-	chains  map[uint32]*chains            // by tgid
-	now     uint64                        // time of the last record
+	loops map[loopKey]*asyncLoop
+	calls generations[uint64, *asyncCall]
+	// batches are activations that made calls for several requests together, or whatever else an id
+	// stands for; disputed ids were contradicted by an answer, so what bears them works for others.
+	batches  generations[uint64, struct{}]
+	mixed    generations[loopID, struct{}]
+	disputed generations[loopID, struct{}]
+	chains   map[uint32]*chains // by tgid
+	now      uint64             // time of the last record
 }
 
 type loopKey struct{ tgid, tid uint32 }
 
-// asyncLoop is an event loop: the main thread, or a worker.
-type asyncLoop struct {
-	births []birth // ascending
-	// bases: which activation an event's id came with. One that comes again is that of something that
-	// lives on, and may serve many.
-	bases generations[uint64, uint64]
-	holes []span // of the activation that goes on
-	seen  uint64
-}
-
-// birth is an activation that is over, and the ids that were born in it: above begin, up to end.
-type birth struct {
-	begin, end float64
-	origin     origin
-	event      float64 // id of what it handled; 0: bytes, or nothing that is known
-	holes      []span
-}
-
-// span is ids above from, up to to.
-type span struct{ from, to float64 }
-
-func (s span) holds(id float64) bool { return id > s.from && id <= s.to }
-
-// origin is what something was done for.
-type origin struct {
-	to   uint64 // a turn, or a call; 0: nothing that is known
-	call bool
-	next bool // it is only known that the response of that call had just arrived
+// loopID is an asynchronous id: each loop has a counter of its own.
+type loopID struct {
+	loop loopKey
+	id   float64
 }
 
 // asyncCall is a call, as it began.
@@ -68,7 +51,7 @@ type asyncCall struct {
 	loop       loopKey
 	activation uint64
 	origin     origin
-	closed     bool // at the end of its chain is an answer to the request that the chain begins with
+	closed     bool // it is in a closed chain
 }
 
 // chains counts those that could be checked.
@@ -81,7 +64,8 @@ func (c *chains) believed() bool {
 func newAsyncIDs() *asyncIDs {
 	return &asyncIDs{
 		loops: map[loopKey]*asyncLoop{}, calls: newGenerations[uint64, *asyncCall](),
-		batches: newGenerations[uint64, struct{}](), chains: map[uint32]*chains{},
+		batches: newGenerations[uint64, struct{}](), mixed: newGenerations[loopID, struct{}](),
+		disputed: newGenerations[loopID, struct{}](), chains: map[uint32]*chains{},
 	}
 }
 
@@ -92,137 +76,65 @@ func (a *asyncIDs) take(e *event.Async) {
 	a.now = max(a.now, e.Ts)
 	key := loopKey{e.Tgid, e.Tid}
 	l := a.loops[key]
-	if l == nil {
-		l = &asyncLoop{bases: newGenerations[uint64, uint64]()}
+	// The counter of a loop only grows: else another program, or another worker, has its place.
+	if l == nil || math.Float64frombits(e.Begin) < l.last() {
+		l = newAsyncLoop()
 		a.loops[key] = l
 	}
 	l.seen = e.Ts
-	begin, counter := math.Float64frombits(e.Begin), math.Float64frombits(e.Counter)
-	if n := len(l.births); n > 0 && begin < l.births[n-1].begin {
-		// The counter of a loop only grows: another program runs in this process, or another worker.
-		*l = asyncLoop{bases: newGenerations[uint64, uint64](), seen: e.Ts}
+	switch e.What {
+	case event.AsyncActivation:
+		l.ended(e)
+	case event.AsyncInit:
+		l.began(e)
+	case event.AsyncCall:
+		a.calls.put(e.Call, &asyncCall{loop: key, activation: e.Activation, origin: l.called(e)})
 	}
-	base, baseTrigger := math.Float64frombits(e.Base), math.Float64frombits(e.BaseTrigger)
-	// lasting: what the event came from lives on, and may serve many.
-	lasting := e.Flags&event.AsyncRead != 0 || base > 0 && l.again(e)
-	token := origin{to: e.Token, call: e.Flags&event.AsyncTokenCall != 0}
-	if e.What == event.AsyncActivation {
-		b := birth{begin: begin, end: counter, origin: token, holes: l.holes}
-		if !lasting {
-			b.event = base
-		}
-		l.births = append(l.births, b)
-		l.holes = nil
-		if len(l.births) > maxBirths {
-			l.births = append([]birth(nil), l.births[maxBirths/2:]...)
-		}
-		return
-	}
-	token.next = token.call
-	exec, trigger := math.Float64frombits(e.Exec), math.Float64frombits(e.Trigger)
-	var ids []float64
-	for _, id := range []float64{trigger, exec} {
-		if id > 0 && id <= begin && !(lasting && (id == base || id == baseTrigger)) {
-			ids = append(ids, id)
-		}
-	}
-	if len(ids) > 0 && ids[0] == trigger && exec > begin {
-		// What runs here was left by another activation. So the ids since may not be this one's.
-		l.holes = append(l.holes, span{exec - 1, counter})
-	}
-	if base > 0 && !lasting {
-		ids = append(ids, base)
-	}
-	c := &asyncCall{loop: key, activation: e.Activation}
-	o, elsewhere := l.first(ids)
-	switch {
-	case o.to != 0:
-		c.origin = o
-	case !elsewhere && (base <= 0 || e.Flags&event.AsyncRead != 0):
-		// Nothing of which nothing is known has begun it.
-		c.origin = token
-	}
-	a.calls.put(e.Call, c)
 }
 
-// again: the event's id came before, with another activation.
-func (l *asyncLoop) again(e *event.Async) bool {
-	first, ok := l.bases.get(e.Base)
-	if !ok {
-		l.bases.put(e.Base, e.Activation)
-	}
-	return ok && first != e.Activation
-}
-
-// first is the origin of the first of several ids that has one. elsewhere: one was born in an activation
-// of which nothing is known.
-func (l *asyncLoop) first(ids []float64) (o origin, elsewhere bool) {
-	for _, id := range ids {
-		o, void := l.born(id)
-		if o.to != 0 {
-			return o, false
-		}
-		elsewhere = elsewhere || !void
-	}
-	return origin{}, elsewhere
-}
-
-// born finds for what an id was made. void: it was born where that cannot be told.
-func (l *asyncLoop) born(id float64) (o origin, void bool) {
-	for range maxChain {
-		i := sort.Search(len(l.births), func(i int) bool { return l.births[i].begin >= id }) - 1
-		if i < 0 || id > l.births[i].end {
-			return origin{}, false
-		}
-		b := &l.births[i]
-		for _, h := range b.holes {
-			if h.holds(id) {
-				return origin{}, true
-			}
-		}
-		if b.origin.to != 0 || !(b.event > 0) {
-			return b.origin, false
-		}
-		id = b.event
-	}
-	return origin{}, false
-}
-
-// root follows a call to the request at which its chain begins. next: on the way it was only known that
-// one response arrived before the next call.
-func (a *asyncIDs) root(c *asyncCall, visit func(*asyncCall)) (turn uint64, next bool) {
+// root follows a call to the one at which its chain begins, which was made for a request, or for nothing
+// that is known. next: on the way it was only known that one response arrived before the next call.
+func (a *asyncIDs) root(c *asyncCall, visit func(*asyncCall)) (first *asyncCall, next bool) {
 	for range maxChain {
 		if visit != nil {
 			visit(c)
 		}
 		next = next || c.origin.next
 		if !c.origin.call {
-			return c.origin.to, next
+			return c, next
 		}
 		earlier, ok := a.calls.get(c.origin.to)
 		if !ok {
-			return 0, next
+			break
 		}
 		c = earlier
 	}
-	return 0, next
+	return &asyncCall{}, next
 }
 
-// answer: the response of a request was begun when that of a call had arrived. A chain of calls that
-// ends there must have begun with the same request.
+// answer: the response of a request was begun when that of a call had arrived. What the call was made for
+// must be the same.
 func (a *asyncIDs) answer(e *event.Evidence) {
-	if e.BaseUses > 1 {
-		a.batch(e)
-	}
-	if e.Uses > 1 || e.BaseUses > 1 {
-		return
-	}
 	c, ok := a.calls.get(e.Call)
 	if !ok {
 		return
 	}
-	turn, next := a.root(c, nil)
-	if turn == 0 || !next {
+	first, next := a.root(c, nil)
+	if e.BaseUses > 1 {
+		// Several responses were begun after one had arrived: the calls that were made together with that
+		// call were each made for several requests, or what they led to waited for each other.
+		a.batches.put(c.activation, struct{}{})
+		a.mixed.put(loopID{first.loop, first.origin.via}, struct{}{})
+		return
+	}
+	turn := first.origin.to
+	if turn == 0 || e.Uses > 1 {
+		return
+	}
+	if turn != e.Epoch {
+		a.disputed.put(loopID{first.loop, first.origin.via}, struct{}{})
+	}
+	if !next {
 		return
 	}
 	n := a.chains[e.Tgid]
@@ -234,39 +146,42 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 		n.right, n.all = n.right/2, n.all/2
 	}
 	n.all++
-	if turn != e.Epoch {
-		return
+	if turn == e.Epoch {
+		n.right++
+		a.root(c, func(c *asyncCall) { c.closed = true })
 	}
-	n.right++
-	a.root(c, func(c *asyncCall) { c.closed = true })
-}
-
-// batch: several responses were begun after one had arrived. Either the calls that were made together
-// with that call were each made for several requests, or what they led to waited for each other.
-func (a *asyncIDs) batch(e *event.Evidence) {
-	a.batches.put(e.Segment, struct{}{})
-	if c, ok := a.calls.get(e.Call); ok {
-		a.batches.put(c.activation, struct{}{})
-	}
-}
-
-// batched: nothing is certain of the calls, and of the answers, of that activation.
-func (a *asyncIDs) batched(activation uint64) bool {
-	_, ok := a.batches.get(activation)
-	return ok
 }
 
 // edges implements derivation.
 func (a *asyncIDs) edges(to []edge, c *Call) []edge {
 	known, ok := a.calls.get(c.ID)
-	if !ok || a.batched(known.activation) {
+	if !ok {
 		return to
 	}
-	turn, next := a.root(known, nil)
-	if turn == 0 || next && !(known.closed && a.chains[known.loop.tgid].believed()) {
+	first, next := a.root(known, nil)
+	if first.origin.to == 0 || next && !(known.closed && a.chains[known.loop.tgid].believed()) {
 		return to
 	}
-	return append(to, edge{epoch: turn, kind: asyncID})
+	if _, batched := a.batches.get(known.activation); batched {
+		return to
+	}
+	if via := (loopID{first.loop, first.origin.via}); via.id != 0 {
+		_, mixed := a.mixed.get(via)
+		_, disputed := a.disputed.get(via)
+		if mixed || disputed && !has(to, answer) {
+			return to
+		}
+	}
+	return append(to, edge{epoch: first.origin.to, kind: asyncID})
+}
+
+func has(edges []edge, kind uint8) bool {
+	for i := range edges {
+		if edges[i].kind == kind {
+			return true
+		}
+	}
+	return false
 }
 
 // answered implements derivation.
@@ -276,6 +191,8 @@ func (a *asyncIDs) answered(uint64, *served) {}
 func (a *asyncIDs) forget(before uint64) {
 	a.calls.age(before, a.now)
 	a.batches.age(before, a.now)
+	a.mixed.age(before, a.now)
+	a.disputed.age(before, a.now)
 	for key, l := range a.loops {
 		l.bases.age(before, a.now)
 		if l.seen+uint64(keepFor) < a.now {

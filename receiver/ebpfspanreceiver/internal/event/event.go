@@ -42,6 +42,7 @@ const (
 
 	AsyncActivation = 1
 	AsyncCall       = 2
+	AsyncInit       = 3
 	// AsyncRead, AsyncTokenCall: enum async_flags.
 	AsyncRead      = 1
 	AsyncTokenCall = 2

@@ -1,4 +1,4 @@
-// Package noderuntime finds, in a Node.js executable, where its event loop can be observed: four places
+// Package noderuntime finds, in a Node.js executable, where its event loop can be observed: five places
 // for uprobes and the offsets by which asynchronous ids are read. Nothing is executed and no debug
 // information is needed: the functions are exported (for native addons), so that their names survive
 // stripping, and the offsets are read from their machine code.

@@ -35,6 +35,8 @@ const (
 	Callback Kind = iota + 1
 	// WrapCallback: the same. Second argument: the AsyncWrap that the event is of.
 	WrapCallback
+	// Init: an operation begins, whose id is the last that was drawn.
+	Init
 	// Check: the loop has handled its descriptors. First argument: the uv_check_t of the Environment.
 	Check
 	// Timers: timers that are due are about to run.
@@ -47,6 +49,8 @@ func (k Kind) String() string {
 		return "callback scope"
 	case WrapCallback:
 		return "callback scope of a handle"
+	case Init:
+		return "beginning of an operation"
 	case Check:
 		return "check phase"
 	case Timers:
@@ -75,6 +79,7 @@ const (
 	fnExecutionID = "_ZN4node29AsyncHooksGetExecutionAsyncIdEPN2v87IsolateE"
 	fnScope       = "_ZN4node21InternalCallbackScopeC1EPNS_11EnvironmentEN2v85LocalINS3_6ObjectEEERKNS_13async_contextEi"
 	fnWrapScope   = "_ZN4node21InternalCallbackScopeC1EPNS_9AsyncWrapEi"
+	fnInit        = "_ZN4node9AsyncWrap13EmitAsyncInitEPNS_11EnvironmentEN2v85LocalINS3_6ObjectEEENS4_INS3_6StringEEEdd"
 	fnCheck       = "_ZN4node11Environment14CheckImmediateEP10uv_check_s"
 	fnTimers      = "_ZN4node11Environment9RunTimersEP10uv_timer_s"
 )
@@ -84,7 +89,7 @@ var sites = []struct {
 	kind   Kind
 	symbol string
 }{
-	{Callback, fnScope}, {WrapCallback, fnWrapScope}, {Check, fnCheck}, {Timers, fnTimers},
+	{Callback, fnScope}, {WrapCallback, fnWrapScope}, {Init, fnInit}, {Check, fnCheck}, {Timers, fnTimers},
 }
 
 // decoders has a row for each offset, and the function whose code has it.
@@ -123,7 +128,7 @@ func inspect(r io.ReaderAt) (*Info, error) {
 		return nil, err
 	}
 	code := map[string]function{}
-	for _, name := range []string{fnExecutionID, fnScope, fnWrapScope, fnCheck, fnTimers} {
+	for _, name := range []string{fnExecutionID, fnScope, fnWrapScope, fnInit, fnCheck, fnTimers} {
 		f, err := im.function(name)
 		if errors.Is(err, errNoSymbol) {
 			if len(code) == 0 {

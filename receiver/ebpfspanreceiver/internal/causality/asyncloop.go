@@ -1,0 +1,194 @@
+package causality
+
+import (
+	"math"
+	"sort"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+)
+
+// Bounds of what is remembered of a loop.
+const (
+	maxBirths = 1 << 15 // activations; a busy loop has some 10 000 in a second
+	maxSpans  = 1 << 10 // exceptions within one of them
+)
+
+// asyncLoop is an event loop of Node.js: that of the main thread, or of a worker. Ids are drawn from one
+// counter, so the activations that are over divide them among themselves.
+type asyncLoop struct {
+	births []birth // ascending
+	// bases: which activation an event's id came with. One that comes again is that of something that
+	// lives on, and may serve many.
+	bases generations[uint64, uint64]
+	open  exceptions // of the activation that goes on
+	seen  uint64
+}
+
+// birth is an activation that is over, and the ids that were born in it: above begin, up to end.
+type birth struct {
+	begin, end float64
+	origin     origin
+	event      float64 // id of the operation that it handled the end of; 0: bytes, or nothing that is known
+	exceptions
+}
+
+// exceptions are ids that were not born for what their activation works for.
+type exceptions struct {
+	begun   []begun // operations that something else has begun
+	holes   []hole  // where something else ran
+	blurred bool    // there were too many
+}
+
+type begun struct {
+	id     float64
+	origin origin
+	void   bool
+}
+
+// hole is ids above from, up to to.
+type hole struct{ from, to float64 }
+
+// origin is what something was done for.
+type origin struct {
+	to   uint64  // a turn, or a call; 0: nothing that is known
+	via  float64 // the id that told it, 0: none was needed
+	call bool
+	next bool // it is only known that the response of that call had just arrived
+}
+
+func newAsyncLoop() *asyncLoop { return &asyncLoop{bases: newGenerations[uint64, uint64]()} }
+
+// last is the counter when the last activation began.
+func (l *asyncLoop) last() float64 {
+	if n := len(l.births); n > 0 {
+		return l.births[n-1].begin
+	}
+	return 0
+}
+
+// lasting: the event's id is that of something that lives on: a connection, or what was seen before.
+func (l *asyncLoop) lasting(e *event.Async) bool {
+	if e.Flags&event.AsyncRead != 0 {
+		return true
+	}
+	if math.Float64frombits(e.Base) <= 0 {
+		return false
+	}
+	first, ok := l.bases.get(e.Base)
+	if !ok {
+		l.bases.put(e.Base, e.Activation)
+	}
+	return ok && first != e.Activation
+}
+
+// ended: an activation is over.
+func (l *asyncLoop) ended(e *event.Async) {
+	b := birth{
+		begin: math.Float64frombits(e.Begin), end: math.Float64frombits(e.Counter), exceptions: l.open,
+		origin: origin{to: e.Token, call: e.Flags&event.AsyncTokenCall != 0},
+	}
+	if !l.lasting(e) {
+		b.event = math.Float64frombits(e.Base)
+	}
+	l.open = exceptions{}
+	if len(l.births) == maxBirths {
+		l.births = append(l.births[:0], l.births[maxBirths/2:]...)
+	}
+	l.births = append(l.births, b)
+}
+
+// began: the last id is that of an operation, begun by what another activation has left.
+func (l *asyncLoop) began(e *event.Async) {
+	if len(l.open.begun) == maxSpans {
+		l.open.blurred = true
+		return
+	}
+	ids, _ := l.left(e)
+	o, elsewhere := l.first(ids)
+	l.open.begun = append(l.open.begun, begun{math.Float64frombits(e.Counter), o, o.to == 0 && !elsewhere})
+}
+
+// called is what a call is made for that begins.
+func (l *asyncLoop) called(e *event.Async) origin {
+	begin, exec := math.Float64frombits(e.Begin), math.Float64frombits(e.Exec)
+	ids, lasting := l.left(e)
+	if len(ids) > 0 && exec > begin {
+		// What runs here was left by another activation. So the ids since may not be this one's.
+		if l.open.blurred = l.open.blurred || len(l.open.holes) == maxSpans; !l.open.blurred {
+			l.open.holes = append(l.open.holes, hole{exec - 1, math.Float64frombits(e.Counter)})
+		}
+	}
+	base := math.Float64frombits(e.Base)
+	if base > 0 && !lasting {
+		ids = append(ids, base)
+	}
+	o, elsewhere := l.first(ids)
+	switch {
+	case o.to != 0:
+		return o
+	case elsewhere, base > 0 && e.Flags&event.AsyncRead == 0:
+		return origin{} // something has begun it of which nothing is known
+	}
+	call := e.Flags&event.AsyncTokenCall != 0
+	return origin{to: e.Token, call: call, next: call}
+}
+
+// left are the ids that run and were born in an earlier activation: what triggered what runs, and what
+// runs. Not those of the connection whose bytes arrived.
+func (l *asyncLoop) left(e *event.Async) (ids []float64, lasting bool) {
+	lasting = l.lasting(e)
+	begin := math.Float64frombits(e.Begin)
+	for _, bits := range [...]uint64{e.Trigger, e.Exec} {
+		id := math.Float64frombits(bits)
+		if id > 0 && id <= begin && !(lasting && (bits == e.Base || bits == e.BaseTrigger)) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, lasting
+}
+
+// first is the origin of the first of several ids that has one. elsewhere: one was born in an activation
+// of which nothing is known.
+func (l *asyncLoop) first(ids []float64) (o origin, elsewhere bool) {
+	for _, id := range ids {
+		o, void := l.born(id)
+		if o.to != 0 {
+			return o, false
+		}
+		elsewhere = elsewhere || !void
+	}
+	return origin{}, elsewhere
+}
+
+// born finds for what an id was made. void: it was born where that cannot be told.
+func (l *asyncLoop) born(id float64) (o origin, void bool) {
+	for range maxChain {
+		i := sort.Search(len(l.births), func(i int) bool { return l.births[i].begin >= id }) - 1
+		if i < 0 || id > l.births[i].end {
+			return origin{}, false
+		}
+		b := &l.births[i]
+		if b.blurred {
+			return origin{}, true
+		}
+		for _, x := range b.begun {
+			if x.id == id {
+				return x.origin, x.void
+			}
+		}
+		for _, h := range b.holes {
+			if id > h.from && id <= h.to {
+				return origin{}, true
+			}
+		}
+		if b.origin.to != 0 || b.event == 0 {
+			o := b.origin
+			if o.to != 0 {
+				o.via = id
+			}
+			return o, false
+		}
+		id = b.event
+	}
+	return origin{}, false
+}
