@@ -147,7 +147,7 @@ struct evidence_event {
 enum async_what {
 	ASYNC_ACTIVATION = 1, /* an activation of a Node.js loop has ended, in which ids may have been born */
 	ASYNC_CALL = 2,       /* a call begins */
-	ASYNC_INIT = 3,       /* an id was born, the last: while something ran that another activation had left */
+	ASYNC_INIT = 3,       /* an operation begins: its id is the last that was drawn */
 };
 
 enum async_flags {

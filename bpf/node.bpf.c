@@ -82,17 +82,10 @@ int node_callback_wrap(struct regs *ctx)
 	return loop ? event_begins(pid_tgid, t, loop, REG_ARG1(ctx) + t->wrap_ids) : 0;
 }
 
-/* Born before this activation, and not the id of what it handles. Ids are positive or 0; -1.0, which is
- * none, is greater than any as bits. */
-static __always_inline bool left_by_another(__u64 id, __u64 own, const struct node_loop *loop)
-{
-	return id && id <= loop->begin && id != own;
-}
-
 /*
  * AsyncWrap::EmitAsyncInit(Environment *, ...): the last id that was drawn is that of an operation which
  * begins: a connection, a look-up, the reading of a file. When it ends, it goes on with what runs now. That
- * is sent only where it is not what the activation began with: timers, and what waited in a queue.
+ * is told where it may not be what the activation began with: timers, and what waited in a queue.
  */
 SEC("uprobe/node_init")
 int node_init(struct regs *ctx)
@@ -104,10 +97,7 @@ int node_init(struct regs *ctx)
 	struct async_ids ids;
 	struct context *x;
 
-	if (!loop || !read_async_ids(loop, &ids))
-		return 0;
-	if (!left_by_another(ids.now.id, loop->base, loop) &&
-	    !left_by_another(ids.now.trigger, loop->base_trigger, loop))
+	if (!loop || !read_async_ids(loop, &ids) || !ids.now.id || ids.now.id == loop->base)
 		return 0;
 	x = context_find(&key);
 	if (x)

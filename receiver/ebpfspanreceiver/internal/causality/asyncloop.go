@@ -45,6 +45,15 @@ type begun struct {
 	void   bool
 }
 
+func (x *exceptions) operation(id float64) *begun {
+	for i := range x.begun {
+		if x.begun[i].id == id {
+			return &x.begun[i]
+		}
+	}
+	return nil
+}
+
 // hole is ids above from, up to to.
 type hole struct{ from, to float64 }
 
@@ -97,13 +106,17 @@ func (l *asyncLoop) ended(e *event.Async) {
 	l.births = append(l.births, b)
 }
 
-// began: the last id is that of an operation, begun by what another activation has left.
+// began: the last id is that of an operation. What another activation has left, or an operation that it has
+// begun, may run by now.
 func (l *asyncLoop) began(e *event.Async) {
 	if len(l.open.begun) == maxSpans {
 		l.open.blurred = true
 		return
 	}
 	ids, _ := l.left(e)
+	if len(ids) == 0 {
+		return
+	}
 	o, elsewhere := l.first(ids)
 	l.open.begun = append(l.open.begun, begun{math.Float64frombits(e.Counter), o, o.to == 0 && !elsewhere})
 }
@@ -133,14 +146,18 @@ func (l *asyncLoop) called(e *event.Async) origin {
 	return origin{to: e.Token, call: call, next: call}
 }
 
-// left are the ids that run and were born in an earlier activation: what triggered what runs, and what
-// runs. Not those of the connection whose bytes arrived.
+// left are the ids that run (what triggered what runs, and what runs) and tell more than their
+// activation does: they were born in an earlier one, or are exceptions in this one. Not those of the
+// connection whose bytes arrived.
 func (l *asyncLoop) left(e *event.Async) (ids []float64, lasting bool) {
 	lasting = l.lasting(e)
 	begin := math.Float64frombits(e.Begin)
 	for _, bits := range [...]uint64{e.Trigger, e.Exec} {
 		id := math.Float64frombits(bits)
-		if id > 0 && id <= begin && !(lasting && (bits == e.Base || bits == e.BaseTrigger)) {
+		if id <= 0 || lasting && (bits == e.Base || bits == e.BaseTrigger) {
+			continue
+		}
+		if id <= begin || l.open.operation(id) != nil {
 			ids = append(ids, id)
 		}
 	}
@@ -162,6 +179,9 @@ func (l *asyncLoop) first(ids []float64) (o origin, elsewhere bool) {
 
 // born finds for what an id was made. void: it was born where that cannot be told.
 func (l *asyncLoop) born(id float64) (o origin, void bool) {
+	if x := l.open.operation(id); x != nil {
+		return x.origin, x.void
+	}
 	for range maxChain {
 		i := sort.Search(len(l.births), func(i int) bool { return l.births[i].begin >= id }) - 1
 		if i < 0 || id > l.births[i].end {
@@ -171,10 +191,8 @@ func (l *asyncLoop) born(id float64) (o origin, void bool) {
 		if b.blurred {
 			return origin{}, true
 		}
-		for _, x := range b.begun {
-			if x.id == id {
-				return x.origin, x.void
-			}
+		if x := b.operation(id); x != nil {
+			return x.origin, x.void
 		}
 		for _, h := range b.holes {
 			if id > h.from && id <= h.to {
