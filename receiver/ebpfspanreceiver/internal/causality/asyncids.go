@@ -194,7 +194,7 @@ func (a *asyncIDs) forget(before uint64) {
 	a.mixed.age(before, a.now)
 	a.disputed.age(before, a.now)
 	for key, l := range a.loops {
-		l.bases.age(before, a.now)
+		l.forget(before, a.now)
 		if l.seen+uint64(keepFor) < a.now {
 			delete(a.loops, key)
 			delete(a.chains, key.tgid)

@@ -10,7 +10,7 @@ import (
 // Bounds of what is remembered of a loop.
 const (
 	maxBirths = 1 << 15 // activations; a busy loop has some 10 000 in a second
-	maxSpans  = 1 << 10 // exceptions within one of them
+	maxHoles  = 1 << 10 // within one of them
 )
 
 // asyncLoop is an event loop of Node.js: that of the main thread, or of a worker. Ids are drawn from one
@@ -20,8 +20,10 @@ type asyncLoop struct {
 	// bases: which activation an event's id came with. One that comes again is that of something that
 	// lives on, and may serve many.
 	bases generations[uint64, uint64]
-	open  exceptions // of the activation that goes on
-	seen  uint64
+	// operations that may have been begun for something else than what their activation works for.
+	operations generations[float64, operation]
+	open       holes // of the activation that goes on
+	seen       uint64
 }
 
 // birth is an activation that is over, and the ids that were born in it: above begin, up to end.
@@ -29,33 +31,36 @@ type birth struct {
 	begin, end float64
 	origin     origin
 	event      float64 // id of the operation that it handled the end of; 0: bytes, or nothing that is known
-	exceptions
+	holes      holes
 }
 
-// exceptions are ids that were not born for what their activation works for.
-type exceptions struct {
-	begun   []begun // operations that something else has begun
-	holes   []hole  // where something else ran
-	blurred bool    // there were too many
+// holes are the ids of an activation that were drawn where something else ran: above from, up to to.
+type holes struct {
+	activation uint64
+	spans      [][2]float64
+	blurred    bool // there were too many
 }
 
-type begun struct {
-	id     float64
+func (h *holes) add(from, to float64) {
+	if h.blurred = h.blurred || len(h.spans) == maxHoles; !h.blurred {
+		h.spans = append(h.spans, [2]float64{from, to})
+	}
+}
+
+func (h *holes) has(id float64) bool {
+	for _, s := range h.spans {
+		if id > s[0] && id <= s[1] {
+			return true
+		}
+	}
+	return h.blurred
+}
+
+// operation is what one was begun for. void: that cannot be told.
+type operation struct {
 	origin origin
 	void   bool
 }
-
-func (x *exceptions) operation(id float64) *begun {
-	for i := range x.begun {
-		if x.begun[i].id == id {
-			return &x.begun[i]
-		}
-	}
-	return nil
-}
-
-// hole is ids above from, up to to.
-type hole struct{ from, to float64 }
 
 // origin is what something was done for.
 type origin struct {
@@ -65,7 +70,17 @@ type origin struct {
 	next bool // it is only known that the response of that call had just arrived
 }
 
-func newAsyncLoop() *asyncLoop { return &asyncLoop{bases: newGenerations[uint64, uint64]()} }
+func newAsyncLoop() *asyncLoop {
+	return &asyncLoop{
+		bases: newGenerations[uint64, uint64](), operations: newGenerations[float64, operation](),
+	}
+}
+
+// forget drops what is too old to matter.
+func (l *asyncLoop) forget(before, now uint64) {
+	l.bases.age(before, now)
+	l.operations.age(before, now)
+}
 
 // last is the counter when the last activation began.
 func (l *asyncLoop) last() float64 {
@@ -92,14 +107,15 @@ func (l *asyncLoop) lasting(e *event.Async) bool {
 
 // ended: an activation is over.
 func (l *asyncLoop) ended(e *event.Async) {
+	l.goesOn(e)
 	b := birth{
-		begin: math.Float64frombits(e.Begin), end: math.Float64frombits(e.Counter), exceptions: l.open,
+		begin: math.Float64frombits(e.Begin), end: math.Float64frombits(e.Counter), holes: l.open,
 		origin: origin{to: e.Token, call: e.Flags&event.AsyncTokenCall != 0},
 	}
 	if !l.lasting(e) {
 		b.event = math.Float64frombits(e.Base)
 	}
-	l.open = exceptions{}
+	l.open = holes{}
 	if len(l.births) == maxBirths {
 		l.births = append(l.births[:0], l.births[maxBirths/2:]...)
 	}
@@ -109,16 +125,17 @@ func (l *asyncLoop) ended(e *event.Async) {
 // began: the last id is that of an operation. What another activation has left, or an operation that it has
 // begun, may run by now.
 func (l *asyncLoop) began(e *event.Async) {
-	if len(l.open.begun) == maxSpans {
-		l.open.blurred = true
-		return
+	if ids, _ := l.left(e); len(ids) > 0 {
+		o, elsewhere := l.first(ids)
+		l.operations.put(math.Float64frombits(e.Counter), operation{o, o.to == 0 && !elsewhere})
 	}
-	ids, _ := l.left(e)
-	if len(ids) == 0 {
-		return
+}
+
+// goesOn: what is open is of this activation.
+func (l *asyncLoop) goesOn(e *event.Async) {
+	if l.open.activation != e.Activation {
+		l.open = holes{activation: e.Activation}
 	}
-	o, elsewhere := l.first(ids)
-	l.open.begun = append(l.open.begun, begun{math.Float64frombits(e.Counter), o, o.to == 0 && !elsewhere})
 }
 
 // called is what a call is made for that begins.
@@ -127,9 +144,8 @@ func (l *asyncLoop) called(e *event.Async) origin {
 	ids, lasting := l.left(e)
 	if len(ids) > 0 && exec > begin {
 		// What runs here was left by another activation. So the ids since may not be this one's.
-		if l.open.blurred = l.open.blurred || len(l.open.holes) == maxSpans; !l.open.blurred {
-			l.open.holes = append(l.open.holes, hole{exec - 1, math.Float64frombits(e.Counter)})
-		}
+		l.goesOn(e)
+		l.open.add(exec-1, math.Float64frombits(e.Counter))
 	}
 	base := math.Float64frombits(e.Base)
 	if base > 0 && !lasting {
@@ -157,7 +173,7 @@ func (l *asyncLoop) left(e *event.Async) (ids []float64, lasting bool) {
 		if id <= 0 || lasting && (bits == e.Base || bits == e.BaseTrigger) {
 			continue
 		}
-		if id <= begin || l.open.operation(id) != nil {
+		if _, known := l.operations.get(id); known || id <= begin {
 			ids = append(ids, id)
 		}
 	}
@@ -179,25 +195,17 @@ func (l *asyncLoop) first(ids []float64) (o origin, elsewhere bool) {
 
 // born finds for what an id was made. void: it was born where that cannot be told.
 func (l *asyncLoop) born(id float64) (o origin, void bool) {
-	if x := l.open.operation(id); x != nil {
-		return x.origin, x.void
-	}
 	for range maxChain {
+		if x, ok := l.operations.get(id); ok {
+			return x.origin, x.void
+		}
 		i := sort.Search(len(l.births), func(i int) bool { return l.births[i].begin >= id }) - 1
 		if i < 0 || id > l.births[i].end {
 			return origin{}, false
 		}
 		b := &l.births[i]
-		if b.blurred {
+		if b.holes.has(id) {
 			return origin{}, true
-		}
-		if x := b.operation(id); x != nil {
-			return x.origin, x.void
-		}
-		for _, h := range b.holes {
-			if id > h.from && id <= h.to {
-				return origin{}, true
-			}
 		}
 		if b.origin.to != 0 || b.event == 0 {
 			o := b.origin
