@@ -111,3 +111,6 @@ func (p *process) tried(of sort, right bool) {
 
 // Kind is the name of the evidence with that number; "" where there is none.
 func Kind(i int) string { return kinds[i].hint }
+
+// Kinds is the number of kinds of evidence, named or not.
+const Kinds = kindCount
