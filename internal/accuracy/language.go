@@ -24,7 +24,9 @@ type language struct {
 }
 
 // languages is the table. Each row is in the file of its name.
-var languages = []*language{&goLanguage, &cLanguage, &pythonLanguage, &javaLanguage}
+var languages = []*language{
+	&goLanguage, &cLanguage, &pythonLanguage, &javaLanguage, &nginxLanguage, &haproxyLanguage,
+}
 
 // workload is one way of making calls: a row of its language.
 type workload struct {

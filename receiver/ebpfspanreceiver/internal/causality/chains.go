@@ -74,7 +74,7 @@ func (s *Solver) completion(r *record) (verdict, bool) {
 			if walked++; walked > maxWalk {
 				return false
 			}
-			if _, by := after.previous(); !single(by) {
+			if _, by := after.previous(); by == nil || !by.follows() {
 				continue
 			}
 			v := s.verdictOf(after, 0)
@@ -100,9 +100,6 @@ func (s *Solver) completion(r *record) (verdict, bool) {
 	return found, true
 }
 
-// single: the joint says which response led to the call.
-func single(e *edge) bool { return e != nil && e.uses <= 1 }
-
 // beginning is the request that is named forwards by the call itself or by the nearest one before it
 // that says anything, or 0.
 func (s *Solver) beginning(r *record) (request uint64) {
@@ -115,7 +112,7 @@ func (s *Solver) beginning(r *record) (request uint64) {
 			return v.hint
 		}
 		call, e := r.previous()
-		if !single(e) {
+		if e == nil || !e.follows() {
 			return 0
 		}
 		if r = s.ledger.find(call); r == nil || r.several || r.crowded {
@@ -132,7 +129,7 @@ func (s *Solver) closure(h *held, v *verdict) {
 		return
 	}
 	call, e := h.record.previous()
-	if !single(e) {
+	if e == nil || !e.follows() {
 		return
 	}
 	before := s.ledger.find(call)
@@ -164,7 +161,7 @@ func (s *Solver) segment(r *record) (operations, bool) {
 	}
 	var ops operations
 	for r = first; len(ops) < maxOperations; {
-		if _, e := r.previous(); e != nil && (e.segment != 0 || !single(e)) {
+		if _, e := r.previous(); e != nil && (e.segment != 0 || !e.follows()) {
 			return nil, false // an event loop: calls of many requests follow each other
 		}
 		if r.several || r.crowded || r.operation == 0 || len(r.after) > 1 {

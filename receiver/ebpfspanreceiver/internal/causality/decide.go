@@ -46,13 +46,15 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 	votes := room[:0]
 	best, refused := unranked, NoEvidence
 	late, hinted := requestSet{}, requestSet{}
-	for _, e := range s.edges(c) {
+	edges := s.edges(c)
+	for i := range edges {
+		e := &edges[i]
 		if e.kind == next {
 			refused = max(refused, Untrusted)
 			continue
 		}
-		of := e.sort()
-		r, why := s.admit(&e, c, depth)
+		of := s.sort(e, c)
+		r, why := s.admit(e, c, depth)
 		if why == Late && of.kind().descends && c.Start <= r.end+lateFor {
 			late.add(r.request)
 		}

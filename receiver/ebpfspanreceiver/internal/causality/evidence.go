@@ -17,7 +17,7 @@ type kind struct {
 	// response it still tells where a call comes from.
 	descends bool
 	// unsure edges of the kind are guesses, whatever its trust: see unproven.
-	unsure func(*edge) bool
+	unsure rule
 	// rules are what an edge must keep to be used, service what its request must.
 	rules   []rule
 	service []service
@@ -118,7 +118,7 @@ var kinds = [kindCount]kind{
 	// What a loop read last before it wrote. A timer that fires then looks the same.
 	loop: {
 		hint: "event_loop", rank: unranked, confidence: 0.5, way: there, trust: hint,
-		rules: []rule{alone},
+		rules: []rule{alone, oneRequest},
 	},
 	taskBack: {
 		hint: "task_back", rank: handed, confidence: 0.995, way: back,
@@ -126,7 +126,7 @@ var kinds = [kindCount]kind{
 	},
 	answer: {
 		hint: "answer", rank: exact, confidence: 0.999, way: back,
-		unsure: severalResponses, rules: []rule{alone},
+		unsure: severalResponses, rules: []rule{alone, oneRead},
 	},
 	// From one call to the one before it.
 	next: {
@@ -143,12 +143,12 @@ var kinds = [kindCount]kind{
 	},
 	notifyBack: {
 		hint: "notify_back", rank: exact, confidence: 0.98, way: back,
-		unsure: severalResponses, rules: []rule{alone},
+		unsure: severalResponses, rules: []rule{alone, oneRead},
 	},
 	// A pool keeps the connection and gives it to others.
 	connected: {
 		hint: "connected", rank: unranked, confidence: 0.8, way: there, trust: hint,
-		rules: []rule{alone},
+		rules: []rule{alone, oneRequest},
 	},
 	item: {
 		hint: "item", rank: exact, confidence: 0.999, way: there, descends: true,
@@ -174,12 +174,12 @@ type sort uint8
 
 const sortCount = 2 * kindCount
 
-func (e *edge) sort() sort {
-	s := sort(e.kind) << 1
-	if unsure := kinds[e.kind].unsure; unsure != nil && unsure(e) {
-		s |= 1
+func (s *Solver) sort(e *edge, c *Call) sort {
+	of := sort(e.kind) << 1
+	if unsure := kinds[e.kind].unsure; unsure != nil && unsure(s, e, c) {
+		of |= 1
 	}
-	return s
+	return of
 }
 
 func (t sort) kind() *kind { return &kinds[t>>1] }

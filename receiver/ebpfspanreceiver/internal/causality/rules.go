@@ -57,8 +57,5 @@ func ownThread(s *Solver, c *Call, r *served) bool {
 	return r.answerer.Tid == r.reader.Tid
 }
 
-// severalResponses: which of them led to the answer is not known.
-func severalResponses(e *edge) bool { return e.uses > 1 || e.baseUses > 1 }
-
 // passedOn: other threads lay between the one that read the response and the one that waited for it.
-func passedOn(e *edge) bool { return e.uses > 0 }
+func passedOn(_ *Solver, e *edge, _ *Call) bool { return e.uses > 0 }
