@@ -10,7 +10,7 @@ package causality
 // A joint alone is a guess, so a call gets its request through a chain only where both ends hold it:
 //
 //   - In an event loop, the first call of the chain is named by what the loop read before (forwards), and
-//     a later one by what its response led to (backwards); both must name the same request, and in this
+//     the last one by what its response led to (backwards); both must name the same request, and in this
 //     process chains must have closed like that almost always.
 //   - In a thread, where nothing forward is known, the operations of the whole segment, from the first
 //     call to the one that completed it, must be a sequence that this process does again and again and
@@ -22,44 +22,81 @@ const (
 	maxWalk = 128
 )
 
+// Chains are calibrated apart where a part of them is unsure.
+const (
+	sureChain   = sort(next << 1)
+	unsureChain = sureChain | 1
+)
+
+func chainSort(sure bool) sort {
+	if sure {
+		return sureChain
+	}
+	return unsureChain
+}
+
+// end is what a chain comes to.
+type end struct {
+	request, turn uint64
+	hints         uint32
+	confidence    float64
+	sure          bool // it is exact evidence
+}
+
 // chained finds the request of a call that has none by itself.
-func (s *Solver) chained(h *held) (verdict, bool) {
-	end, ok := s.completion(h.record)
-	if !ok || !s.belongs(&h.call, &end) {
+func (s *Solver) chained(h *held, own *verdict) (verdict, bool) {
+	last, ok := s.completion(h.record, own)
+	if !ok || !s.belongs(&h.call, &last) {
 		return verdict{}, false
 	}
 	v := verdict{
-		outcome: Linked, request: end.request, turn: end.turn, class: Probable, hints: end.hints | 1<<next,
+		outcome: Linked, request: last.request, turn: last.turn, class: Probable, hints: last.hints | 1<<next,
 	}
-	switch first := s.beginning(h.record); {
-	case first == end.request && h.process.trusted(nextSort):
-		v.confidence = min(end.confidence, h.process.confidence(nextSort))
+	first, sure := s.beginning(h.record, own)
+	by := chainSort(sure && last.sure)
+	switch {
+	case first == last.request && h.process.trusted(by):
+		v.confidence = min(last.confidence, h.process.confidence(by))
 		return v, true
-	case first != 0 && first != end.request:
+	case first != 0 && first != last.request:
 		h.process.counts.Contradicted[next].Add(1)
+		return verdict{}, false
+	case !last.sure:
 		return verdict{}, false
 	}
 	ops, ok := s.segment(h.record)
 	if !ok || !h.process.signatures.typical(ops) {
 		return verdict{}, false
 	}
-	v.confidence = min(end.confidence, enough)
+	v.confidence = min(last.confidence, enough)
 	return v, true
 }
 
-const nextSort = sort(next << 1)
-
 // belongs: that request was being served when the call was sent.
-func (s *Solver) belongs(c *Call, end *verdict) bool {
-	r := s.requests.named(end.turn, end.request)
+func (s *Solver) belongs(c *Call, last *end) bool {
+	r := s.requests.named(last.turn, last.request)
 	return r != nil && c.Start >= r.start && (r.end == 0 || c.Start <= r.end) &&
 		c.Start-r.start <= uint64(s.options.MaxAge)
 }
 
-// completion is what the calls after r say backwards, if they all say the same.
-func (s *Solver) completion(r *record) (verdict, bool) {
-	var found verdict
+// completion is what the call and those after it say backwards, if they all say the same.
+func (s *Solver) completion(r *record, own *verdict) (end, bool) {
+	var last end
 	var named requestSet
+	take := func(v *verdict) {
+		switch {
+		case v.exactly():
+			named.add(v.request)
+			if v.ways&back != 0 && !last.sure {
+				last = end{v.request, v.turn, v.hints, v.confidence, true}
+			}
+		case v.hintBack != 0:
+			named.add(v.hintBack)
+			if last.request == 0 {
+				last = end{v.hintBack, v.hintBackTurn, 0, 1, false}
+			}
+		}
+	}
 	walked := 0
 	var walk func(r *record) bool
 	walk = func(r *record) bool {
@@ -74,70 +111,70 @@ func (s *Solver) completion(r *record) (verdict, bool) {
 			if walked++; walked > maxWalk {
 				return false
 			}
-			if _, by := after.previous(); by == nil || !by.follows() {
-				continue
-			}
 			v := s.verdictOf(after, 0)
-			switch {
-			case v.outcome == Conflict:
+			if v.outcome == Conflict {
 				return false
-			case v.exactly():
-				named.add(v.request)
-				if v.ways&back != 0 {
-					found = v
-				}
-			default:
-				if !walk(after) {
-					return false
-				}
+			}
+			take(&v)
+			if !v.exactly() && !walk(after) {
+				return false
 			}
 		}
 		return true
 	}
-	if !walk(r) || named.only() == 0 || found.request == 0 {
-		return verdict{}, false
+	take(own)
+	if !walk(r) || named.only() == 0 || last.request == 0 {
+		return end{}, false
 	}
-	return found, true
+	return last, true
 }
 
 // beginning is the request that is named forwards by the call itself or by the nearest one before it
-// that says anything, or 0.
-func (s *Solver) beginning(r *record) (request uint64) {
+// that says anything, or 0. sure: no joint on the way may be another's.
+func (s *Solver) beginning(r *record, own *verdict) (request uint64, sure bool) {
+	v := *own
+	sure = true
 	for range maxChain {
-		v := s.verdictOf(r, 0)
 		switch {
 		case v.exactly():
-			return v.request
+			return v.request, sure
 		case v.hint != 0:
-			return v.hint
+			return v.hint, sure
 		}
 		call, e := r.previous()
-		if e == nil || !e.follows() {
-			return 0
+		if e == nil {
+			return 0, false
 		}
+		sure = sure && e.follows()
 		if r = s.ledger.find(call); r == nil || r.several || r.crowded {
-			return 0
+			return 0, false
 		}
+		v = s.verdictOf(r, 0)
 	}
-	return 0
+	return 0, false
 }
 
 // closure compares the two ends of the chain that a call completes, which is how the kind next proves
 // itself.
 func (s *Solver) closure(h *held, v *verdict) {
-	if !v.exactly() || v.ways&back == 0 {
-		return
+	last := v.hintBack
+	if v.exactly() {
+		if v.ways&back == 0 {
+			return
+		}
+		last = v.request
 	}
 	call, e := h.record.previous()
-	if e == nil || !e.follows() {
+	if e == nil || last == 0 {
 		return
 	}
 	before := s.ledger.find(call)
 	if before == nil {
 		return
 	}
-	if first := s.beginning(before); first != 0 {
-		h.process.tried(nextSort, first == v.request)
+	own := s.verdictOf(before, 0)
+	if first, sure := s.beginning(before, &own); first != 0 {
+		h.process.tried(chainSort(sure && e.follows() && v.exactly()), first == last)
 	}
 }
 

@@ -13,14 +13,16 @@ type vote struct {
 // verdict is what the evidence of one call says by itself. It is kept for as long as the call is.
 type verdict struct {
 	request, turn uint64
-	// hint is the request that evidence names which is not used alone; 0: none, or several.
-	hint       uint64
-	confidence float64
-	hints      uint32 // bit n: the kind with the number n
-	outcome    Outcome
-	class      Class
-	ways       way // in which the request is known
-	overruled  uint8
+	// hint is the request that forward evidence names which is not used alone, hintBack the one that
+	// unsure backward evidence names; 0: none, or several.
+	hint, hintBack uint64
+	hintBackTurn   uint64
+	confidence     float64
+	hints          uint32 // bit n: the kind with the number n
+	outcome        Outcome
+	class          Class
+	ways           way // in which the request is known
+	overruled      uint8
 }
 
 func (v *verdict) answer() Answer {
@@ -45,7 +47,8 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 	var room [maxEdges]vote
 	votes := room[:0]
 	best, refused := unranked, NoEvidence
-	late, hinted := requestSet{}, requestSet{}
+	late, hinted, hintedBack := requestSet{}, requestSet{}, requestSet{}
+	var hintBackTurn uint64
 	edges := s.edges(c)
 	for i := range edges {
 		e := &edges[i]
@@ -67,14 +70,16 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 		switch {
 		case v.trusted:
 			best = min(best, of.rank())
+			continue
 		case of.trust() == hint:
 			hinted.add(r.request)
-			fallthrough
-		default:
-			refused = max(refused, Untrusted)
+		case of.kind().way == back:
+			hintedBack.add(r.request)
+			hintBackTurn = r.turn
 		}
+		refused = max(refused, Untrusted)
 	}
-	out := verdict{outcome: refused, hint: hinted.only()}
+	out := verdict{outcome: refused, hint: hinted.only(), hintBack: hintedBack.only(), hintBackTurn: hintBackTurn}
 	if best == unranked {
 		if late.only() != 0 && len(votes) == 0 {
 			out.outcome, out.request = Late, late.only()

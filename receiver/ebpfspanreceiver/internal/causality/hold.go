@@ -99,7 +99,7 @@ func (s *Solver) answer(h *held) {
 	}
 	a := v
 	if v.outcome == NoEvidence || v.outcome == Untrusted {
-		if through, ok := s.chained(h); ok {
+		if through, ok := s.chained(h, &v); ok {
 			a = through
 		} else if likely, ok := s.likely(h); ok {
 			a = likely
