@@ -25,7 +25,15 @@ type language struct {
 
 // languages is the table. Each row is in the file of its name.
 var languages = []*language{
-	&goLanguage, &cLanguage, &pythonLanguage, &javaLanguage, &nginxLanguage, &haproxyLanguage,
+	&cLanguage,
+	&goLanguage,
+	&haproxyLanguage,
+	&javaLanguage,
+	&nginxLanguage,
+	&perlLanguage,
+	&phpLanguage,
+	&pythonLanguage,
+	&rubyLanguage,
 }
 
 // workload is one way of making calls: a row of its language.
