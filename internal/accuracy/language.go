@@ -25,8 +25,16 @@ type language struct {
 
 // languages is the table. Each row is in the file of its name.
 var languages = []*language{
-	&goLanguage, &cLanguage, &pythonLanguage, &javaLanguage, &nginxLanguage, &haproxyLanguage,
+	&cLanguage,
+	&goLanguage,
+	&haproxyLanguage,
+	&javaLanguage,
+	&nginxLanguage,
 	&nodeLanguage,
+	&perlLanguage,
+	&phpLanguage,
+	&pythonLanguage,
+	&rubyLanguage,
 }
 
 // workload is one way of making calls: a row of its language.

@@ -23,5 +23,6 @@ type runtimeSupport interface {
 var runtimes = []func(*probe.Tracer, *zap.Logger, *counts) runtimeSupport{
 	newGolang,
 	newJava,
+	newHAProxy,
 	newNode,
 }

@@ -6,8 +6,8 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 )
 
-// maxChain bounds how many calls, or events, that led to each other are followed.
-const maxChain = 64
+// maxHops bounds how many calls, or events, that led to each other are followed.
+const maxHops = 64
 
 // A chain of calls is believed once that many chains of the process could be checked, and that share of
 // them was right.
@@ -95,7 +95,7 @@ func (a *asyncIDs) take(e *event.Async) {
 // root follows a call to the one at which its chain begins, which was made for a request, or for nothing
 // that is known. next: on the way it was only known that one response arrived before the next call.
 func (a *asyncIDs) root(c *asyncCall, visit func(*asyncCall)) (first *asyncCall, next bool) {
-	for range maxChain {
+	for range maxHops {
 		if visit != nil {
 			visit(c)
 		}
@@ -172,7 +172,7 @@ func (a *asyncIDs) edges(to []edge, c *Call) []edge {
 			return to
 		}
 	}
-	return append(to, edge{epoch: first.origin.to, kind: asyncID})
+	return append(to, edge{to: first.origin.to, kind: asyncID})
 }
 
 func has(edges []edge, kind uint8) bool {

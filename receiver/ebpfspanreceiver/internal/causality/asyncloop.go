@@ -1,8 +1,9 @@
 package causality
 
 import (
+	"cmp"
 	"math"
-	"sort"
+	"slices"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 )
@@ -195,15 +196,15 @@ func (l *asyncLoop) first(ids []float64) (o origin, elsewhere bool) {
 
 // born finds for what an id was made. void: it was born where that cannot be told.
 func (l *asyncLoop) born(id float64) (o origin, void bool) {
-	for range maxChain {
+	for range maxHops {
 		if x, ok := l.operations.get(id); ok {
 			return x.origin, x.void
 		}
-		i := sort.Search(len(l.births), func(i int) bool { return l.births[i].begin >= id }) - 1
-		if i < 0 || id > l.births[i].end {
+		i, _ := slices.BinarySearchFunc(l.births, id, func(b birth, id float64) int { return cmp.Compare(b.begin, id) })
+		if i == 0 || id > l.births[i-1].end {
 			return origin{}, false
 		}
-		b := &l.births[i]
+		b := &l.births[i-1] // the last that began below it
 		if b.holes.has(id) {
 			return origin{}, true
 		}

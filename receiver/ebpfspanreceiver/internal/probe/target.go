@@ -18,6 +18,8 @@ type Target struct {
 	NoContext bool
 	// Java: it has a Java VM. Until [Tracer.Java] says how its threads are read, they say nothing.
 	Java bool
+	// HAProxy: see [Tracer.HAProxy].
+	HAProxy bool
 	// Node: the asynchronous ids of its loops are read, see [Tracer.Node].
 	Node bool
 }
@@ -53,6 +55,7 @@ const (
 	targetNoContext  = 4
 	targetNoCreation = 8
 	targetJava       = 16
+	targetHAProxy    = 512
 	targetNode       = 64
 )
 
@@ -72,6 +75,9 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	}
 	if target.Java {
 		v.Flags |= targetJava
+	}
+	if target.HAProxy {
+		v.Flags |= targetHAProxy
 	}
 	if target.Node {
 		v.Flags |= targetNode
