@@ -8,9 +8,10 @@ import (
 
 // report is what a run found.
 type report struct {
-	began time.Time
-	cells []cell
-	cost  []cost
+	began  time.Time
+	cells  []cell
+	cost   []cost
+	probes []probe
 }
 
 // summary is the last line. recall_exact is that of all cells together; whole_traces are requests whose
