@@ -10,12 +10,9 @@ import (
 	"time"
 )
 
-// costly are the workloads that -cost measures: for each runtime one that makes little else than calls, so
-// that the cost is the highest that a program sees. A runtime without one is left out.
-var costly = []string{
-	"go/handler", "c/thread", "java/future", "java/virtual-one", "python/same-thread", "python/asyncio",
-	"node/direct", "php/direct", "ruby/puma", "perl/prefork", "rust/pool", "nginx/proxy", "haproxy/proxy",
-}
+// expensive says whether -cost measures the workload: the first row of its language, which is the plainest, and
+// those that say so. They make little else than calls, so the cost is the highest that a program sees.
+func (w *workload) expensive() bool { return w.costly || w == &w.language.workloads[0] }
 
 const (
 	// costRounds are pairs: the program without the receiver, then traced. Their median counts.
@@ -49,13 +46,13 @@ func (c *cost) limit() float64 {
 	return 0.05
 }
 
-// costs measures the costly ones among the workloads.
+// costs measures the expensive ones among the workloads.
 func (r *report) costs(ctx context.Context, programs *builder, ws []*workload) error {
 	fmt.Printf("\n"+costColumns, "workload", "requests", "CPU µs", "traced", "added %", "of pairs", "p99 ms", "traced")
 	fmt.Printf(costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
 	stats := &probeStats{byName: map[string]*probe{}}
 	for _, w := range ws {
-		if !slices.Contains(costly, w.String()) {
+		if !w.expensive() {
 			continue
 		}
 		c, err := measureCost(ctx, programs, w, stats)

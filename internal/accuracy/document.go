@@ -134,6 +134,12 @@ those seen. whole: requests whose finished trace holds exactly their calls.
 		}
 		fmt.Fprintf(w, " %d/%d | %d/%d |\n", strays, background, whole, requests)
 	}
+	for _, s := range r.skipped {
+		fmt.Fprintf(w, "\nNot run: %s.\n", s)
+	}
+	for _, err := range r.broken {
+		fmt.Fprintf(w, "\nNot measured: %s.\n", err)
+	}
 }
 
 func (r *report) documentCauses(w io.Writer) {

@@ -8,7 +8,11 @@ import (
 
 // report is what a run found.
 type report struct {
-	began  time.Time
+	began time.Time
+	// skipped are workloads that this machine cannot run, with the reason.
+	skipped []string
+	// broken are cells that could not be measured.
+	broken []error
 	cells  []cell
 	cost   []cost
 	probes []probe
