@@ -7,6 +7,7 @@
 #define CONTEXT_BPF_H
 
 #include "conn.bpf.h"
+#include "python.bpf.h"
 
 /* Goroutine identity of the running thread. */
 struct goroutine {
@@ -70,7 +71,16 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 		out->key.kind = CONTEXT_GOROUTINE;
 		out->key.id = go.id;
 		out->parent = go.parent;
-	} else if (!(t->flags & TARGET_NO_CONTEXT)) {
+		return;
+	}
+	if (t->flags & TARGET_PYTHON) {
+		out->key.kind = CONTEXT_PYTHON;
+		out->key.id = py_current(pid_tgid);
+		if (out->key.id)
+			return;
+		out->key.kind = CONTEXT_THREAD;
+	}
+	if (!(t->flags & TARGET_NO_CONTEXT)) {
 		out->key.id = (__u32)pid_tgid;
 	}
 }

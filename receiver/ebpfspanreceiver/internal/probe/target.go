@@ -16,6 +16,8 @@ type Target struct {
 	// NoContext: what its threads do says nothing of requests, and nothing else is known of them
 	// (a Go program whose goroutines cannot be read). Its calls are not linked.
 	NoContext bool
+	// Python: its contexts are asked for. Until its probes have seen one there is none.
+	Python bool
 }
 
 // GoTarget says where runtime.g keeps what is read. Offsets are in bytes; ParentGoid 0 means that
@@ -32,6 +34,7 @@ const (
 	targetGo         = 1
 	targetNoContext  = 4
 	targetNoCreation = 8
+	targetPython     = 32
 )
 
 // Select begins to trace a process.
@@ -47,6 +50,9 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	}
 	if target.NoContext {
 		v.Flags |= targetNoContext
+	}
+	if target.Python {
+		v.Flags |= targetPython
 	}
 	if err := t.objects.Targets.Put(pid, v); err != nil {
 		return fmt.Errorf("select process %d: %w", pid, err)
