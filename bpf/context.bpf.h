@@ -7,6 +7,7 @@
 #define CONTEXT_BPF_H
 
 #include "conn.bpf.h"
+#include "java.bpf.h"
 #include "python.bpf.h"
 
 /* Goroutine identity of the running thread. */
@@ -71,6 +72,10 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 		out->key.kind = CONTEXT_GOROUTINE;
 		out->key.id = go.id;
 		out->parent = go.parent;
+		return;
+	}
+	if (t->flags & TARGET_JAVA) {
+		current_java((__u32)pid_tgid, &out->key);
 		return;
 	}
 	if (t->flags & TARGET_PYTHON) {

@@ -89,6 +89,17 @@ type PythonContextKey struct {
 	Id   uint64
 }
 
+type PythonJavaTarget struct {
+	_            structs.HostLayout
+	Threads      uint32
+	Slot         uint32
+	Current      uint32
+	OsThread     uint32
+	Pthread      uint32
+	Continuation uint32
+	Owner        uint32
+}
+
 type PythonListenPort struct {
 	_     structs.HostLayout
 	Netns uint32
@@ -195,6 +206,7 @@ const (
 	PythonMapCalls           = "calls"
 	PythonMapConns           = "conns"
 	PythonMapEvents          = "events"
+	PythonMapJavaTargets     = "java_targets"
 	PythonMapListenPorts     = "listen_ports"
 	PythonMapLosses          = "losses"
 	PythonMapNextIds         = "next_ids"
@@ -278,6 +290,7 @@ type PythonMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
+	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
@@ -325,6 +338,7 @@ type PythonMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Events      *ebpf.Map `ebpf:"events"`
+	JavaTargets *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
@@ -345,6 +359,7 @@ func (m *PythonMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
+		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,

@@ -164,6 +164,25 @@ const (
 	SocketEvidenceKindEVIDENCE_STATISTICAL  SocketEvidenceKind = 19
 )
 
+type SocketJavaTarget struct {
+	_            structs.HostLayout
+	Threads      uint32
+	Slot         uint32
+	Current      uint32
+	OsThread     uint32
+	Pthread      uint32
+	Continuation uint32
+	Owner        uint32
+}
+
+type SocketJavaThreads uint32
+
+const (
+	SocketJavaThreadsJAVA_UNREADABLE SocketJavaThreads = 0
+	SocketJavaThreadsJAVA_PLATFORM   SocketJavaThreads = 1
+	SocketJavaThreadsJAVA_VIRTUAL    SocketJavaThreads = 2
+)
+
 type SocketListenPort struct {
 	_     structs.HostLayout
 	Netns uint32
@@ -182,8 +201,9 @@ const (
 	SocketLossLOSS_VECTORS        SocketLoss = 6
 	SocketLossLOSS_TARGETS_FULL   SocketLoss = 7
 	SocketLossLOSS_GOROUTINE      SocketLoss = 8
-	SocketLossLOSS_PYTHON         SocketLoss = 9
-	SocketLossLOSS_MAX            SocketLoss = 10
+	SocketLossLOSS_VIRTUAL_THREAD SocketLoss = 9
+	SocketLossLOSS_PYTHON         SocketLoss = 10
+	SocketLossLOSS_MAX            SocketLoss = 11
 )
 
 type SocketOriginEvent struct {
@@ -258,6 +278,7 @@ const (
 	SocketMapCalls               = "calls"
 	SocketMapConns               = "conns"
 	SocketMapEvents              = "events"
+	SocketMapJavaTargets         = "java_targets"
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
 	SocketMapNextIds             = "next_ids"
@@ -296,6 +317,7 @@ const (
 	SocketVarUnusedConnEvent     = "unused_conn_event"
 	SocketVarUnusedEvidenceEvent = "unused_evidence_event"
 	SocketVarUnusedEvidenceKind  = "unused_evidence_kind"
+	SocketVarUnusedJavaThreads   = "unused_java_threads"
 	SocketVarUnusedLoss          = "unused_loss"
 	SocketVarUnusedOriginEvent   = "unused_origin_event"
 	SocketVarUnusedProcessEvent  = "unused_process_event"
@@ -375,6 +397,7 @@ type SocketMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
+	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
@@ -397,6 +420,7 @@ type SocketVariableSpecs struct {
 	UnusedConnEvent     *ebpf.VariableSpec `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.VariableSpec `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.VariableSpec `ebpf:"unused_evidence_kind"`
+	UnusedJavaThreads   *ebpf.VariableSpec `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.VariableSpec `ebpf:"unused_loss"`
 	UnusedOriginEvent   *ebpf.VariableSpec `ebpf:"unused_origin_event"`
 	UnusedProcessEvent  *ebpf.VariableSpec `ebpf:"unused_process_event"`
@@ -426,6 +450,7 @@ type SocketMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Events      *ebpf.Map `ebpf:"events"`
+	JavaTargets *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
@@ -444,6 +469,7 @@ func (m *SocketMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
+		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
@@ -467,6 +493,7 @@ type SocketVariables struct {
 	UnusedConnEvent     *ebpf.Variable `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.Variable `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.Variable `ebpf:"unused_evidence_kind"`
+	UnusedJavaThreads   *ebpf.Variable `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.Variable `ebpf:"unused_loss"`
 	UnusedOriginEvent   *ebpf.Variable `ebpf:"unused_origin_event"`
 	UnusedProcessEvent  *ebpf.Variable `ebpf:"unused_process_event"`

@@ -11,6 +11,7 @@ var goLanguage = language{
 			return command{args: []string{out}}, runTool(ctx, "go", "build", "-o", out, goProgram)
 		})
 	},
+	pressure: []string{"GOGC=1"},
 	workloads: []workload{
 		{name: "handler", what: "net/http client in the handler", calls: 1},
 		{name: "sequential", what: "three calls in turn", calls: 3},
