@@ -50,7 +50,8 @@ func newContexts() *contexts {
 
 // made: a context was made by another.
 func (x *contexts) made(e *event.Origin) {
-	child, parent := Writer{Tgid: e.Tgid, Context: e.Child}, Writer{Tgid: e.Tgid, Context: e.Parent}
+	child := Writer{Tgid: e.Tgid, Context: e.Child, Kind: e.ContextKind}
+	parent := Writer{Tgid: e.Tgid, Context: e.Parent, Kind: e.ContextKind}
 	x.origins[child] = origin{parent, e.Ts}
 	x.server(parent).lastMade = e.Ts
 	if len(x.origins) >= maxContexts || len(x.known) >= maxContexts {
@@ -61,7 +62,7 @@ func (x *contexts) made(e *event.Origin) {
 // answered: the context that sent the response served the request, and so did those that led to it since
 // the request was read.
 func (x *contexts) answered(turn uint64, r *served) {
-	if r.answerer.Context == 0 {
+	if r.answerer.Kind != event.Python {
 		return
 	}
 	w := r.answerer.key()
@@ -79,7 +80,7 @@ func (v *server) serve(s stint, reader Writer) {
 	switch {
 	case v.reader == Writer{}:
 		v.reader = reader
-	case reader.Context != 0 && v.reader.Context != 0 && reader != v.reader:
+	case reader.Kind == event.Python && v.reader.Kind == event.Python && reader != v.reader:
 		v.shared = true
 	}
 	for _, other := range v.stints {
@@ -112,7 +113,7 @@ func (v *server) at(ts uint64) (stint, bool) {
 // edges names the request that the writer of a call answered, or the nearest of those that made it was
 // serving when it did.
 func (x *contexts) edges(to []edge, c *Call) []edge {
-	if c.Writer.Context == 0 {
+	if c.Writer.Kind != event.Python {
 		return to
 	}
 	w := c.Writer.key()

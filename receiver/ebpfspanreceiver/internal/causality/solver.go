@@ -46,6 +46,7 @@ type Writer struct {
 	Tgid    uint32
 	Tid     uint32
 	Context uint64
+	Kind    uint8 // enum context_kind, bpf/event.h
 }
 
 // key: a goroutine is the same whatever thread runs it.
@@ -79,16 +80,19 @@ type Solver struct {
 	writers  writers
 	threads  threads
 	waiting  []held
+	contexts *contexts
 	// derivations find more evidence in what is told here.
 	derivations []derivation
 }
 
 // NewSolver makes an empty solver.
 func NewSolver(o Options, counts *Counts) *Solver {
-	return &Solver{
+	s := &Solver{
 		options: o, counts: counts, requests: newRequests(), evidence: newLedger(),
-		tasks: newTasks(), writers: newWriters(), threads: threads{},
+		tasks: newTasks(), writers: newWriters(), threads: threads{}, contexts: newContexts(),
 	}
+	s.derivations = []derivation{s.contexts}
+	return s
 }
 
 // Evidence takes one edge.
@@ -108,6 +112,9 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		s.age(e.Ts)
 	}
 }
+
+// Origin says who made an execution context.
+func (s *Solver) Origin(e *event.Origin) { s.contexts.made(e) }
 
 // age forgets what no exchange came for, and what is too old to matter.
 func (s *Solver) age(now uint64) {

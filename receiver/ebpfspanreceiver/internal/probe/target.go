@@ -34,7 +34,7 @@ const (
 
 // JavaTarget says where a Java VM keeps what is read, in bytes: struct java_target.
 type JavaTarget struct {
-	Threads                                                    JavaThreads
+	Threads                                               JavaThreads
 	Slot, Current, OSThread, Pthread, Continuation, Owner uint32
 }
 
