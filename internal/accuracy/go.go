@@ -46,5 +46,8 @@ var goLanguage = language{
 		{name: "coalesced", what: "the same, buffered, one write for what waits", calls: 1},
 		{name: "raw-grandchild", what: "own connection in a grandchild goroutine", calls: 1},
 		{name: "raw-fanout", what: "three goroutines with a connection each", calls: 3},
+		{name: "redis-pool", what: "Redis, a command on a connection of a pool", backend: newRedisBackend, packages: []string{"redis-server"}, calls: 1, pooled: true},
+		{name: "redis-pipelined", what: "Redis, three commands in one write", backend: newRedisBackend, packages: []string{"redis-server"}, calls: 3, pooled: true},
+		{name: "redis-multiplexed", what: "Redis, one connection, a writer and a reader goroutine", backend: newRedisBackend, packages: []string{"redis-server"}, calls: 1},
 	},
 }

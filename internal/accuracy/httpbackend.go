@@ -100,6 +100,9 @@ func (b *httpBackend) serve(c net.Conn) {
 		b.paths[r.URL.Path]++
 		b.mu.Unlock()
 		due <- time.Now().Add(time.Millisecond + rand.N(9*time.Millisecond))
+		if r.Close { // the connection is closed behind the answer
+			return
+		}
 	}
 }
 

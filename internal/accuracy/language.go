@@ -24,7 +24,17 @@ type language struct {
 }
 
 // languages is the table. Each row is in the file of its name.
-var languages = []*language{&goLanguage, &cLanguage, &pythonLanguage, &javaLanguage}
+var languages = []*language{
+	&cLanguage,
+	&goLanguage,
+	&haproxyLanguage,
+	&javaLanguage,
+	&nginxLanguage,
+	&perlLanguage,
+	&phpLanguage,
+	&pythonLanguage,
+	&rubyLanguage,
+}
 
 // workload is one way of making calls: a row of its language.
 type workload struct {

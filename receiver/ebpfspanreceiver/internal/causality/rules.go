@@ -35,9 +35,6 @@ func oneRead(_ *Solver, _ *edge, c *Call) bool {
 // uses it; one that makes a call for itself reads the response as well.
 func readsItself(_ *Solver, _ *edge, c *Call) bool { return c.EndContext == c.Writer.Context }
 
-// oneResponse: which of several responses led to the answer is not known.
-func oneResponse(_ *Solver, e *edge, _ *Call) bool { return e.uses <= 1 && e.baseUses <= 1 }
-
 // direct: nobody passed the completion on.
 func direct(_ *Solver, e *edge, _ *Call) bool { return e.uses == 0 }
 
