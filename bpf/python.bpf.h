@@ -100,16 +100,19 @@ static __noinline __u64 py_in(struct py_thread *t, __u64 pid_tgid)
 	return 0;
 }
 
-/* What a thread of Python does now, as a context: 0 is the thread itself. */
-static __always_inline __u64 py_current(__u64 pid_tgid)
+/* The context that a thread of Python is in, else the task that it took from a queue, else the thread. */
+static __always_inline void current_python(__u64 pid_tgid, struct context_key *key)
 {
 	struct py_thread *t = bpf_map_lookup_elem(&py_threads, &pid_tgid);
-	__u64 id;
 
-	if (!t)
-		return 0;
-	id = py_in(t, pid_tgid);
-	return id ? id : t->item;
+	key->kind = CONTEXT_PYTHON;
+	key->id = py_in(t, pid_tgid);
+	if (!key->id && t)
+		key->id = t->item;
+	if (key->id)
+		return;
+	key->kind = CONTEXT_THREAD;
+	key->id = (__u32)pid_tgid;
 }
 
 #endif

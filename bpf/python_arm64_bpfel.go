@@ -95,6 +95,13 @@ type PythonContextKey struct {
 	Id   uint64
 }
 
+type PythonHaproxyTarget struct {
+	_             structs.HostLayout
+	Tls           int64
+	ProcessStream uint64
+	Current       uint64
+}
+
 type PythonJavaTarget struct {
 	_            structs.HostLayout
 	Threads      uint32
@@ -212,6 +219,7 @@ const (
 	PythonMapCalls           = "calls"
 	PythonMapConns           = "conns"
 	PythonMapEvents          = "events"
+	PythonMapHaproxyTargets  = "haproxy_targets"
 	PythonMapJavaTargets     = "java_targets"
 	PythonMapListenPorts     = "listen_ports"
 	PythonMapLosses          = "losses"
@@ -293,23 +301,24 @@ type PythonProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type PythonMapSpecs struct {
-	Calls       *ebpf.MapSpec `ebpf:"calls"`
-	Conns       *ebpf.MapSpec `ebpf:"conns"`
-	Events      *ebpf.MapSpec `ebpf:"events"`
-	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
-	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
-	Losses      *ebpf.MapSpec `ebpf:"losses"`
-	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
-	Processes   *ebpf.MapSpec `ebpf:"processes"`
-	PyContexts  *ebpf.MapSpec `ebpf:"py_contexts"`
-	PyItems     *ebpf.MapSpec `ebpf:"py_items"`
-	PyProcesses *ebpf.MapSpec `ebpf:"py_processes"`
-	PyThreads   *ebpf.MapSpec `ebpf:"py_threads"`
-	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
-	Settled     *ebpf.MapSpec `ebpf:"settled"`
-	Targets     *ebpf.MapSpec `ebpf:"targets"`
-	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
-	Threads     *ebpf.MapSpec `ebpf:"threads"`
+	Calls          *ebpf.MapSpec `ebpf:"calls"`
+	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Events         *ebpf.MapSpec `ebpf:"events"`
+	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
+	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
+	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
+	Losses         *ebpf.MapSpec `ebpf:"losses"`
+	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
+	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
+	PyItems        *ebpf.MapSpec `ebpf:"py_items"`
+	PyProcesses    *ebpf.MapSpec `ebpf:"py_processes"`
+	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
+	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	Settled        *ebpf.MapSpec `ebpf:"settled"`
+	Targets        *ebpf.MapSpec `ebpf:"targets"`
+	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
+	Threads        *ebpf.MapSpec `ebpf:"threads"`
 }
 
 // PythonVariableSpecs contains global variables before they are loaded into the kernel.
@@ -341,23 +350,24 @@ func (o *PythonObjects) Close() error {
 //
 // It can be passed to LoadPythonObjects or ebpf.CollectionSpec.LoadAndAssign.
 type PythonMaps struct {
-	Calls       *ebpf.Map `ebpf:"calls"`
-	Conns       *ebpf.Map `ebpf:"conns"`
-	Events      *ebpf.Map `ebpf:"events"`
-	JavaTargets *ebpf.Map `ebpf:"java_targets"`
-	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
-	Losses      *ebpf.Map `ebpf:"losses"`
-	NextIds     *ebpf.Map `ebpf:"next_ids"`
-	Processes   *ebpf.Map `ebpf:"processes"`
-	PyContexts  *ebpf.Map `ebpf:"py_contexts"`
-	PyItems     *ebpf.Map `ebpf:"py_items"`
-	PyProcesses *ebpf.Map `ebpf:"py_processes"`
-	PyThreads   *ebpf.Map `ebpf:"py_threads"`
-	Scratches   *ebpf.Map `ebpf:"scratches"`
-	Settled     *ebpf.Map `ebpf:"settled"`
-	Targets     *ebpf.Map `ebpf:"targets"`
-	Tasks       *ebpf.Map `ebpf:"tasks"`
-	Threads     *ebpf.Map `ebpf:"threads"`
+	Calls          *ebpf.Map `ebpf:"calls"`
+	Conns          *ebpf.Map `ebpf:"conns"`
+	Events         *ebpf.Map `ebpf:"events"`
+	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
+	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
+	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
+	Losses         *ebpf.Map `ebpf:"losses"`
+	NextIds        *ebpf.Map `ebpf:"next_ids"`
+	Processes      *ebpf.Map `ebpf:"processes"`
+	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
+	PyItems        *ebpf.Map `ebpf:"py_items"`
+	PyProcesses    *ebpf.Map `ebpf:"py_processes"`
+	PyThreads      *ebpf.Map `ebpf:"py_threads"`
+	Scratches      *ebpf.Map `ebpf:"scratches"`
+	Settled        *ebpf.Map `ebpf:"settled"`
+	Targets        *ebpf.Map `ebpf:"targets"`
+	Tasks          *ebpf.Map `ebpf:"tasks"`
+	Threads        *ebpf.Map `ebpf:"threads"`
 }
 
 func (m *PythonMaps) Close() error {
@@ -365,6 +375,7 @@ func (m *PythonMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
+		m.HaproxyTargets,
 		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,

@@ -24,4 +24,5 @@ var runtimes = []func(*probe.Tracer, *zap.Logger, *counts) runtimeSupport{
 	newGolang,
 	newPython,
 	newJava,
+	newHAProxy,
 }
