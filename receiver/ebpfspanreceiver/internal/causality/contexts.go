@@ -118,7 +118,7 @@ func (x *contexts) edges(to []edge, c *Call) []edge {
 	}
 	w := c.Writer.key()
 	if s, ok := x.find(w).at(c.Start); ok {
-		return append(to, edge{epoch: s.turn, kind: inContext})
+		return append(to, edge{to: s.turn, kind: inContext})
 	}
 	var passed []*server
 	for range maxLevels {
@@ -135,7 +135,7 @@ func (x *contexts) edges(to []edge, c *Call) []edge {
 					return to
 				}
 			}
-			return append(to, edge{epoch: s.turn, kind: copied})
+			return append(to, edge{to: s.turn, kind: copied})
 		}
 		if v != nil {
 			if v.shared {
