@@ -135,6 +135,13 @@ static __always_inline bool loop_goes_on(const struct context *x)
 /* A loop has read some of the response of a call. */
 static __always_inline void loop_response(struct context *x, struct conn *c, __u64 sk, __u64 now)
 {
+	/* It was waited for: request, call and response in one round. What serves here blocks. */
+	if (x->own.epoch && c->epoch == x->own.epoch) {
+		if (!(c->flags & CONN_LED))
+			emit_loop_evidence(EVIDENCE_SAME_THREAD, c->turn, c->epoch, 0, 0, 0, now);
+		c->flags |= CONN_LED;
+		return;
+	}
 	x->own.epoch = 0; /* what follows is for the request of this call */
 	if (c->flags & CONN_LED || x->last_call == c->turn)
 		return;

@@ -11,6 +11,7 @@
  */
 #include "context.bpf.h"
 #include "payload.bpf.h"
+#include "poll.bpf.h"
 
 /* Names the types for BTF, from which the Go types are made. */
 const struct conn_event *unused_conn_event __attribute__((unused));
@@ -403,6 +404,26 @@ int exit_mmsg(struct sys_exit *ctx) { return mmsg_exit(ctx->ret); }
 
 SEC("tracepoint/syscalls/sys_enter")
 int enter_loop_wait(struct sys_enter *ctx) { return loop_waits(); }
+
+static __always_inline bool traced(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return bpf_map_lookup_elem(&targets, &tgid);
+}
+
+/* poll and ppoll; select and pselect6 */
+SEC("tracepoint/syscalls/sys_enter")
+int enter_poll_wait(struct sys_enter *ctx)
+{
+	return traced() && polls_for_requests(ctx->args[0], ctx->args[1]) ? loop_waits() : 0;
+}
+
+SEC("tracepoint/syscalls/sys_enter")
+int enter_select_wait(struct sys_enter *ctx)
+{
+	return traced() && selects_for_requests(ctx->args[0], ctx->args[1]) ? loop_waits() : 0;
+}
 
 /* A connection that this process made or took: its role is certain and its stream begins here. */
 static __always_inline struct conn *connected(__s32 fd, __u8 role)

@@ -266,11 +266,13 @@ const (
 	SocketMapThreads             = "threads"
 	SocketProgEnterConnect       = "enter_connect"
 	SocketProgEnterLoopWait      = "enter_loop_wait"
+	SocketProgEnterPollWait      = "enter_poll_wait"
 	SocketProgEnterRead          = "enter_read"
 	SocketProgEnterReadv         = "enter_readv"
 	SocketProgEnterRecvfrom      = "enter_recvfrom"
 	SocketProgEnterRecvmmsg      = "enter_recvmmsg"
 	SocketProgEnterRecvmsg       = "enter_recvmsg"
+	SocketProgEnterSelectWait    = "enter_select_wait"
 	SocketProgEnterSendfile64    = "enter_sendfile64"
 	SocketProgEnterSendmmsg      = "enter_sendmmsg"
 	SocketProgEnterSendmsg       = "enter_sendmsg"
@@ -342,11 +344,13 @@ type SocketSpecs struct {
 type SocketProgramSpecs struct {
 	EnterConnect    *ebpf.ProgramSpec `ebpf:"enter_connect"`
 	EnterLoopWait   *ebpf.ProgramSpec `ebpf:"enter_loop_wait"`
+	EnterPollWait   *ebpf.ProgramSpec `ebpf:"enter_poll_wait"`
 	EnterRead       *ebpf.ProgramSpec `ebpf:"enter_read"`
 	EnterReadv      *ebpf.ProgramSpec `ebpf:"enter_readv"`
 	EnterRecvfrom   *ebpf.ProgramSpec `ebpf:"enter_recvfrom"`
 	EnterRecvmmsg   *ebpf.ProgramSpec `ebpf:"enter_recvmmsg"`
 	EnterRecvmsg    *ebpf.ProgramSpec `ebpf:"enter_recvmsg"`
+	EnterSelectWait *ebpf.ProgramSpec `ebpf:"enter_select_wait"`
 	EnterSendfile64 *ebpf.ProgramSpec `ebpf:"enter_sendfile64"`
 	EnterSendmmsg   *ebpf.ProgramSpec `ebpf:"enter_sendmmsg"`
 	EnterSendmsg    *ebpf.ProgramSpec `ebpf:"enter_sendmsg"`
@@ -477,11 +481,13 @@ type SocketVariables struct {
 type SocketPrograms struct {
 	EnterConnect    *ebpf.Program `ebpf:"enter_connect"`
 	EnterLoopWait   *ebpf.Program `ebpf:"enter_loop_wait"`
+	EnterPollWait   *ebpf.Program `ebpf:"enter_poll_wait"`
 	EnterRead       *ebpf.Program `ebpf:"enter_read"`
 	EnterReadv      *ebpf.Program `ebpf:"enter_readv"`
 	EnterRecvfrom   *ebpf.Program `ebpf:"enter_recvfrom"`
 	EnterRecvmmsg   *ebpf.Program `ebpf:"enter_recvmmsg"`
 	EnterRecvmsg    *ebpf.Program `ebpf:"enter_recvmsg"`
+	EnterSelectWait *ebpf.Program `ebpf:"enter_select_wait"`
 	EnterSendfile64 *ebpf.Program `ebpf:"enter_sendfile64"`
 	EnterSendmmsg   *ebpf.Program `ebpf:"enter_sendmmsg"`
 	EnterSendmsg    *ebpf.Program `ebpf:"enter_sendmsg"`
@@ -503,11 +509,13 @@ func (p *SocketPrograms) Close() error {
 	return _SocketClose(
 		p.EnterConnect,
 		p.EnterLoopWait,
+		p.EnterPollWait,
 		p.EnterRead,
 		p.EnterReadv,
 		p.EnterRecvfrom,
 		p.EnterRecvmmsg,
 		p.EnterRecvmsg,
+		p.EnterSelectWait,
 		p.EnterSendfile64,
 		p.EnterSendmmsg,
 		p.EnterSendmsg,
