@@ -78,6 +78,7 @@ type SocketContext struct {
 	LastSk         uint64
 	UnledCallNs    uint64
 	UnledRequestNs uint64
+	InStepNs       uint64
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
@@ -96,7 +97,9 @@ type SocketContext struct {
 	Passed         uint8
 	Requests       uint8
 	Led            uint8
-	Pad            [1]uint8
+	Pad            [3]uint8
+	Ahead          int16
+	_              [4]byte
 }
 
 type SocketContextKey struct {
@@ -219,6 +222,13 @@ const (
 	SocketLossLOSS_MAX            SocketLoss = 11
 )
 
+type SocketNote struct {
+	_       structs.HostLayout
+	Call    uint64
+	Written uint32
+	Pad     uint32
+}
+
 type SocketProcessEvent struct {
 	_     structs.HostLayout
 	Kind  uint8
@@ -258,6 +268,7 @@ const (
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
 	SocketMapNextIds             = "next_ids"
+	SocketMapNotes               = "notes"
 	SocketMapProcesses           = "processes"
 	SocketMapScratches           = "scratches"
 	SocketMapSettled             = "settled"
@@ -380,6 +391,7 @@ type SocketMapSpecs struct {
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
+	Notes          *ebpf.MapSpec `ebpf:"notes"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Settled        *ebpf.MapSpec `ebpf:"settled"`
@@ -432,6 +444,7 @@ type SocketMaps struct {
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
+	Notes          *ebpf.Map `ebpf:"notes"`
 	Processes      *ebpf.Map `ebpf:"processes"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Settled        *ebpf.Map `ebpf:"settled"`
@@ -450,6 +463,7 @@ func (m *SocketMaps) Close() error {
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
+		m.Notes,
 		m.Processes,
 		m.Scratches,
 		m.Settled,
