@@ -291,7 +291,7 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 		return;
 	}
 	if (!what)
-		emit_loop_evidence(EVIDENCE_NEXT, x->last_call, c->turn, 0, x->arrived, x->answers, ts);
+		emit_loop_evidence(EVIDENCE_NEXT, c->turn, x->last_call, 0, x->arrived, x->answers, ts);
 	x->arrived = 0; /* it led to this */
 }
 

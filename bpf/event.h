@@ -109,7 +109,7 @@ enum evidence_kind {
 				      In a loop: segment is the activation, uses counts the responses
 				      that arrived in it and led to nothing yet (1: only this one),
 				      base_uses the responses begun since (1: this is the first) */
-	EVIDENCE_NEXT = 10,        /* epoch is a call: who read its response wrote this one next */
+	EVIDENCE_NEXT = 10,        /* epoch is the call before: who read its response wrote this one next */
 	EVIDENCE_WAKE_BACK = 11,   /* who read the call's response woke the thread that reads nothing
 				      else before it answers the request; uses: how many threads
 				      passed it on before */

@@ -190,8 +190,7 @@ static __always_inline void loop_next(struct context *x, __u64 call, __u64 now)
 	__u8 answers = x->answers;
 
 	arrival_ends(x, now);
-	emit_loop_evidence(EVIDENCE_NEXT, x->last_call, call, x->activation,
-			   arrivals(x, now), answers, now);
+	emit_loop_evidence(EVIDENCE_NEXT, call, x->last_call, x->activation, arrivals(x, now), answers, now);
 	call_led(x);
 	if (x->arrived)
 		x->arrived--;
