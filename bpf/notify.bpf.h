@@ -32,7 +32,7 @@ struct {
 #define IN_STEP_NS 50000000ULL
 
 /* "[eventfd", the name of the file in fs/eventfd.c, as a number. */
-#define EVENTFD_NAME 0x64667465766e655bULL
+#define EVENTFD_NAME 0x6466746e6576655bULL
 
 /* Set in the address of an object that says how often it was written to. */
 #define NOTE_COUNTS 1ULL
