@@ -219,7 +219,8 @@ const (
 	SocketLossLOSS_GOROUTINE      SocketLoss = 8
 	SocketLossLOSS_VIRTUAL_THREAD SocketLoss = 9
 	SocketLossLOSS_STREAM         SocketLoss = 10
-	SocketLossLOSS_MAX            SocketLoss = 11
+	SocketLossLOSS_PYTHON         SocketLoss = 11
+	SocketLossLOSS_MAX            SocketLoss = 12
 )
 
 type SocketNote struct {
@@ -227,6 +228,17 @@ type SocketNote struct {
 	Call    uint64
 	Written uint32
 	Pad     uint32
+}
+
+type SocketOriginEvent struct {
+	_           structs.HostLayout
+	Kind        uint8
+	ContextKind uint8
+	Pad0        [2]uint8
+	Tgid        uint32
+	Ts          uint64
+	Child       uint64
+	Parent      uint64
 }
 
 type SocketProcessEvent struct {
@@ -238,6 +250,33 @@ type SocketProcessEvent struct {
 	Ppid  uint32
 	Netns uint32
 	Ts    uint64
+}
+
+type SocketPyContext struct {
+	_   structs.HostLayout
+	Id  uint64
+	Tid uint32
+	Pad uint32
+}
+
+type SocketPyContextKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type SocketPyThread struct {
+	_      structs.HostLayout
+	Item   uint64
+	Depth  uint32
+	Took   uint32
+	Frames [4]struct {
+		_       structs.HostLayout
+		Address uint64
+		Type    uint64
+		Id      uint64
+	}
 }
 
 type SocketScratch struct {
@@ -270,6 +309,8 @@ const (
 	SocketMapNextIds             = "next_ids"
 	SocketMapNotes               = "notes"
 	SocketMapProcesses           = "processes"
+	SocketMapPyContexts          = "py_contexts"
+	SocketMapPyThreads           = "py_threads"
 	SocketMapScratches           = "scratches"
 	SocketMapSettled             = "settled"
 	SocketMapTargets             = "targets"
@@ -307,6 +348,7 @@ const (
 	SocketVarUnusedHaproxyTarget = "unused_haproxy_target"
 	SocketVarUnusedJavaThreads   = "unused_java_threads"
 	SocketVarUnusedLoss          = "unused_loss"
+	SocketVarUnusedOriginEvent   = "unused_origin_event"
 	SocketVarUnusedProcessEvent  = "unused_process_event"
 	SocketVarWakeupBytes         = "wakeup_bytes"
 )
@@ -393,6 +435,8 @@ type SocketMapSpecs struct {
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Notes          *ebpf.MapSpec `ebpf:"notes"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
+	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -412,6 +456,7 @@ type SocketVariableSpecs struct {
 	UnusedHaproxyTarget *ebpf.VariableSpec `ebpf:"unused_haproxy_target"`
 	UnusedJavaThreads   *ebpf.VariableSpec `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.VariableSpec `ebpf:"unused_loss"`
+	UnusedOriginEvent   *ebpf.VariableSpec `ebpf:"unused_origin_event"`
 	UnusedProcessEvent  *ebpf.VariableSpec `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
@@ -446,6 +491,8 @@ type SocketMaps struct {
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Notes          *ebpf.Map `ebpf:"notes"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
+	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -465,6 +512,8 @@ func (m *SocketMaps) Close() error {
 		m.NextIds,
 		m.Notes,
 		m.Processes,
+		m.PyContexts,
+		m.PyThreads,
 		m.Scratches,
 		m.Settled,
 		m.Targets,
@@ -485,6 +534,7 @@ type SocketVariables struct {
 	UnusedHaproxyTarget *ebpf.Variable `ebpf:"unused_haproxy_target"`
 	UnusedJavaThreads   *ebpf.Variable `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.Variable `ebpf:"unused_loss"`
+	UnusedOriginEvent   *ebpf.Variable `ebpf:"unused_origin_event"`
 	UnusedProcessEvent  *ebpf.Variable `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
