@@ -14,7 +14,8 @@ enum event_kind {
 	EVENT_CONN = 2,
 	EVENT_EVIDENCE = 3,
 	EVENT_PROCESS = 4,
-	EVENT_ASYNC = 5,
+	EVENT_ORIGIN = 5,
+	EVENT_ASYNC = 6,
 };
 
 enum direction {
@@ -145,6 +146,17 @@ struct evidence_event {
 	__u64 base;    /* identity of the giver's, or 0 */
 };
 
+/* A context was made by another one of the same kind. */
+struct origin_event {
+	__u8 kind;         /* EVENT_ORIGIN */
+	__u8 context_kind; /* enum context_kind */
+	__u8 pad0[2];
+	__u32 tgid;
+	__u64 ts;
+	__u64 child;
+	__u64 parent;
+};
+
 enum async_what {
 	ASYNC_ACTIVATION = 1, /* an activation of a Node.js loop has ended, in which ids may have been born */
 	ASYNC_CALL = 2,       /* a call begins */
@@ -203,6 +215,7 @@ struct process_event {
 _Static_assert(sizeof(struct data_event) == 112, "data_event has no hidden padding");
 _Static_assert(sizeof(struct conn_event) == 24, "conn_event has no hidden padding");
 _Static_assert(sizeof(struct evidence_event) == 48, "evidence_event has no hidden padding");
+_Static_assert(sizeof(struct origin_event) == 32, "origin_event has no hidden padding");
 _Static_assert(sizeof(struct async_event) == 96, "async_event has no hidden padding");
 _Static_assert(sizeof(struct process_event) == 24, "process_event has no hidden padding");
 

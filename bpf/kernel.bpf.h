@@ -70,14 +70,32 @@ struct super_block {
 	unsigned long s_magic;
 };
 
+/* net/unix: its struct sock is the first member */
+struct unix_sock {
+	struct sock *peer;
+};
+
 struct inode {
 	unsigned short i_mode;
 	struct super_block *i_sb;
 };
 
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
+};
+
 struct file {
 	void *private_data;
 	struct inode *f_inode;
+	struct path f_path;
 };
 
 struct fdtable {
@@ -102,6 +120,7 @@ struct signal_struct {
 struct task_struct {
 	int pid;
 	int tgid;
+	__u64 start_time; /* CLOCK_MONOTONIC */
 	void *stack;
 	struct task_struct *real_parent;
 	struct files_struct *files;
@@ -193,6 +212,9 @@ struct user_mmsg {
 
 #define S_IFMT 00170000
 #define S_IFSOCK 0140000
+#define S_IFREG 0100000
+#define S_IFIFO 0010000
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6

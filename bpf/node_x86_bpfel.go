@@ -67,6 +67,7 @@ type NodeContext struct {
 	LastSk         uint64
 	UnledCallNs    uint64
 	UnledRequestNs uint64
+	InStepNs       uint64
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
@@ -85,7 +86,9 @@ type NodeContext struct {
 	Passed         uint8
 	Requests       uint8
 	Led            uint8
-	Pad            [1]uint8
+	Pad            [3]uint8
+	Ahead          int16
+	_              [4]byte
 }
 
 type NodeContextKey struct {
@@ -137,6 +140,33 @@ type NodeNodeTarget struct {
 	Depth    uint32
 	WrapIds  uint32
 	Check    uint32
+}
+
+type NodePyContext struct {
+	_   structs.HostLayout
+	Id  uint64
+	Tid uint32
+	Pad uint32
+}
+
+type NodePyContextKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type NodePyThread struct {
+	_      structs.HostLayout
+	Item   uint64
+	Depth  uint32
+	Took   uint32
+	Frames [4]struct {
+		_       structs.HostLayout
+		Address uint64
+		Type    uint64
+		Id      uint64
+	}
 }
 
 type NodeScratch struct {
@@ -194,6 +224,8 @@ const (
 	NodeMapNodeLoops         = "node_loops"
 	NodeMapNodeTargets       = "node_targets"
 	NodeMapProcesses         = "processes"
+	NodeMapPyContexts        = "py_contexts"
+	NodeMapPyThreads         = "py_threads"
 	NodeMapScratches         = "scratches"
 	NodeMapSettled           = "settled"
 	NodeMapTargets           = "targets"
@@ -273,6 +305,8 @@ type NodeMapSpecs struct {
 	NodeLoops      *ebpf.MapSpec `ebpf:"node_loops"`
 	NodeTargets    *ebpf.MapSpec `ebpf:"node_targets"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
+	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -320,6 +354,8 @@ type NodeMaps struct {
 	NodeLoops      *ebpf.Map `ebpf:"node_loops"`
 	NodeTargets    *ebpf.Map `ebpf:"node_targets"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
+	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -340,6 +376,8 @@ func (m *NodeMaps) Close() error {
 		m.NodeLoops,
 		m.NodeTargets,
 		m.Processes,
+		m.PyContexts,
+		m.PyThreads,
 		m.Scratches,
 		m.Settled,
 		m.Targets,

@@ -52,6 +52,9 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
+	if o.packages {
+		return writePackages(os.Stdout, o.workloads)
+	}
 	if os.Geteuid() != 0 {
 		return errors.New("the receiver needs root to load BPF programs: run this as root")
 	}
@@ -65,16 +68,19 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	programs := &builder{dir: dir, built: map[string]command{}}
-	var lacking []string
+	needed := lacking(o.workloads)
+	r := &report{began: time.Now()}
+	complete := len(o.workloads) == len(workloads())
 	o.workloads = slices.DeleteFunc(o.workloads, func(w *workload) bool {
 		missing := w.missing()
 		if len(missing) > 0 {
-			fmt.Printf("accuracy: skipped %s: missing here: apt install %s\n", w, strings.Join(missing, " "))
+			fmt.Printf("accuracy: skipped %s: missing here: %s\n", w, strings.Join(missing, " "))
 		}
-		lacking = append(lacking, missing...)
+		for _, p := range missing {
+			r.skipped = append(r.skipped, fmt.Sprintf("%s: %s is missing", w, p))
+		}
 		return len(missing) > 0
 	})
-	r := &report{began: time.Now()}
 	if !o.cost {
 		if err := r.links(ctx, programs, o); err != nil {
 			return err
@@ -86,7 +92,7 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	if document && len(o.workloads) == len(workloads()) && o.out != "" {
+	if document && complete && o.out != "" {
 		if err := writeFile(o.out, r.document); err != nil {
 			return err
 		}
@@ -99,60 +105,92 @@ func run(ctx context.Context, o options) error {
 	if len(r.cells) > 0 {
 		fmt.Println(r.summary())
 	}
-	var errs []error
+	errs := slices.Clone(r.broken)
 	for i := range r.cells {
 		if why := r.cells[i].failure(); why != "" {
 			errs = append(errs, errors.New(why))
 		}
 	}
-	if len(lacking) > 0 {
-		slices.Sort(lacking)
-		errs = append(errs, fmt.Errorf("workloads were skipped: ./internal/tools/apt-install %s", strings.Join(slices.Compact(lacking), " ")))
+	if len(needed) > 0 {
+		errs = append(errs, fmt.Errorf("workloads were skipped: ./internal/tools/apt-install %s", strings.Join(needed, " ")))
 	}
 	return errors.Join(errs...)
 }
 
-// links measures the cells. While the spans of one are still coming in, the program of the next runs.
+// ahead is how many programs are started before it is their turn, and how many cells' last spans are
+// waited for: starting and ending is mostly waiting.
+const ahead = 2
+
+// links measures the cells, one after the other. A cell that cannot be measured does not keep the others
+// from it.
 func (r *report) links(ctx context.Context, programs *builder, o options) error {
 	t := table{os.Stdout}
 	t.head()
-	type result struct {
-		cell cell
-		err  error
+	type step struct {
+		job   job
+		trial *trial
+		cell  cell
+		err   error
 	}
-	var settling []chan result
-	collect := func(leave int) error {
+	broke := func(s step) {
+		err := fmt.Errorf("%s, %s: %w", s.job.workload, s.job.setting, s.err)
+		fmt.Fprintln(os.Stderr, "accuracy:", err)
+		r.broken = append(r.broken, err)
+	}
+	var settling []chan step
+	collect := func(leave int) {
 		for len(settling) > leave {
-			res := <-settling[0]
+			s := <-settling[0]
 			settling = settling[1:]
-			if res.err != nil {
-				return res.err
+			if s.err != nil {
+				broke(s)
+				continue
 			}
-			r.cells = append(r.cells, res.cell)
-			t.row(&res.cell)
-			res.cell.explain(os.Stderr, o.explain)
+			r.cells = append(r.cells, s.cell)
+			t.row(&s.cell)
+			s.cell.explain(os.Stderr, o.explain)
 		}
-		return nil
 	}
-	for _, j := range o.jobs() {
-		m, err := measure(ctx, programs, j.workload, j.setting, j.requests)
-		if err != nil {
-			return errors.Join(fmt.Errorf("%s, %s: %w", j.workload, j.setting, err), collect(0))
+	defer collect(0)
+	var prepared []chan step
+	defer func() {
+		for _, p := range prepared {
+			if s := <-p; s.trial != nil {
+				_ = s.trial.abandon()
+			}
 		}
-		done := make(chan result, 1)
+	}()
+	jobs := o.jobs()
+	for begun := 0; ctx.Err() == nil; {
+		for ; begun < len(jobs) && len(prepared) <= ahead; begun++ {
+			j, p := jobs[begun], make(chan step, 1)
+			prepared = append(prepared, p)
+			go func() {
+				trial, err := prepare(ctx, programs, j.workload, j.setting, j.requests)
+				p <- step{job: j, trial: trial, err: err}
+			}()
+		}
+		if len(prepared) == 0 {
+			break
+		}
+		s := <-prepared[0]
+		prepared = prepared[1:]
+		if s.err == nil {
+			s.err = s.trial.run(ctx)
+		}
+		if s.err != nil {
+			broke(s)
+			continue
+		}
+		done := make(chan step, 1)
 		settling = append(settling, done)
 		go func() {
-			c, err := m.settle(ctx)
-			if err != nil {
-				err = fmt.Errorf("%s, %s: %w", j.workload, j.setting, err)
-			}
-			done <- result{c, err}
+			s.cell, s.err = s.trial.settle(ctx)
+			done <- s
 		}()
-		if err := collect(2); err != nil {
-			return errors.Join(err, collect(0))
-		}
+		collect(ahead)
 	}
-	return collect(0)
+	return context.Cause(ctx)
 }
 
 func writeFile(name string, write func(io.Writer)) error {

@@ -50,7 +50,7 @@ type loopID struct {
 type asyncCall struct {
 	loop       loopKey
 	activation uint64
-	origin     origin
+	cause     cause
 	closed     bool // it is in a closed chain
 }
 
@@ -88,7 +88,7 @@ func (a *asyncIDs) take(e *event.Async) {
 	case event.AsyncInit:
 		l.began(e)
 	case event.AsyncCall:
-		a.calls.put(e.Call, &asyncCall{loop: key, activation: e.Activation, origin: l.called(e)})
+		a.calls.put(e.Call, &asyncCall{loop: key, activation: e.Activation, cause: l.called(e)})
 	}
 }
 
@@ -99,11 +99,11 @@ func (a *asyncIDs) root(c *asyncCall, visit func(*asyncCall)) (first *asyncCall,
 		if visit != nil {
 			visit(c)
 		}
-		next = next || c.origin.next
-		if !c.origin.call {
+		next = next || c.cause.next
+		if !c.cause.call {
 			return c, next
 		}
-		earlier, ok := a.calls.get(c.origin.to)
+		earlier, ok := a.calls.get(c.cause.to)
 		if !ok {
 			break
 		}
@@ -124,15 +124,15 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 		// Several responses were begun after one had arrived: the calls that were made together with that
 		// call were each made for several requests, or what they led to waited for each other.
 		a.batches.put(c.activation, struct{}{})
-		a.mixed.put(loopID{first.loop, first.origin.via}, struct{}{})
+		a.mixed.put(loopID{first.loop, first.cause.via}, struct{}{})
 		return
 	}
-	turn := first.origin.to
+	turn := first.cause.to
 	if turn == 0 || e.Uses > 1 {
 		return
 	}
 	if turn != e.Epoch {
-		a.disputed.put(loopID{first.loop, first.origin.via}, struct{}{})
+		a.disputed.put(loopID{first.loop, first.cause.via}, struct{}{})
 	}
 	if !next {
 		return
@@ -159,20 +159,20 @@ func (a *asyncIDs) edges(to []edge, c *Call) []edge {
 		return to
 	}
 	first, next := a.root(known, nil)
-	if first.origin.to == 0 || next && !(known.closed && a.chains[known.loop.tgid].believed()) {
+	if first.cause.to == 0 || next && !(known.closed && a.chains[known.loop.tgid].believed()) {
 		return to
 	}
 	if _, batched := a.batches.get(known.activation); batched {
 		return to
 	}
-	if via := (loopID{first.loop, first.origin.via}); via.id != 0 {
+	if via := (loopID{first.loop, first.cause.via}); via.id != 0 {
 		_, mixed := a.mixed.get(via)
 		_, disputed := a.disputed.get(via)
 		if mixed || disputed && !has(to, answer) {
 			return to
 		}
 	}
-	return append(to, edge{to: first.origin.to, kind: asyncID})
+	return append(to, edge{to: first.cause.to, kind: asyncID})
 }
 
 func has(edges []edge, kind uint8) bool {

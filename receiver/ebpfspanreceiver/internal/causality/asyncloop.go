@@ -30,7 +30,7 @@ type asyncLoop struct {
 // birth is an activation that is over, and the ids that were born in it: above begin, up to end.
 type birth struct {
 	begin, end float64
-	origin     origin
+	cause     cause
 	event      float64 // id of the operation that it handled the end of; 0: bytes, or nothing that is known
 	holes      holes
 }
@@ -59,12 +59,12 @@ func (h *holes) has(id float64) bool {
 
 // operation is what one was begun for. void: that cannot be told.
 type operation struct {
-	origin origin
+	cause cause
 	void   bool
 }
 
-// origin is what something was done for.
-type origin struct {
+// cause is what something was done for.
+type cause struct {
 	to   uint64  // a turn, or a call; 0: nothing that is known
 	via  float64 // the id that told it, 0: none was needed
 	call bool
@@ -111,7 +111,7 @@ func (l *asyncLoop) ended(e *event.Async) {
 	l.goesOn(e)
 	b := birth{
 		begin: math.Float64frombits(e.Begin), end: math.Float64frombits(e.Counter), holes: l.open,
-		origin: origin{to: e.Token, call: e.Flags&event.AsyncTokenCall != 0},
+		cause: cause{to: e.Token, call: e.Flags&event.AsyncTokenCall != 0},
 	}
 	if !l.lasting(e) {
 		b.event = math.Float64frombits(e.Base)
@@ -140,7 +140,7 @@ func (l *asyncLoop) goesOn(e *event.Async) {
 }
 
 // called is what a call is made for that begins.
-func (l *asyncLoop) called(e *event.Async) origin {
+func (l *asyncLoop) called(e *event.Async) cause {
 	begin, exec := math.Float64frombits(e.Begin), math.Float64frombits(e.Exec)
 	ids, lasting := l.left(e)
 	if len(ids) > 0 && exec > begin {
@@ -157,10 +157,10 @@ func (l *asyncLoop) called(e *event.Async) origin {
 	case o.to != 0:
 		return o
 	case elsewhere, base > 0 && e.Flags&event.AsyncRead == 0:
-		return origin{} // something has begun it of which nothing is known
+		return cause{} // something has begun it of which nothing is known
 	}
 	call := e.Flags&event.AsyncTokenCall != 0
-	return origin{to: e.Token, call: call, next: call}
+	return cause{to: e.Token, call: call, next: call}
 }
 
 // left are the ids that run (what triggered what runs, and what runs) and tell more than their
@@ -181,9 +181,9 @@ func (l *asyncLoop) left(e *event.Async) (ids []float64, lasting bool) {
 	return ids, lasting
 }
 
-// first is the origin of the first of several ids that has one. elsewhere: one was born in an activation
+// first is the cause of the first of several ids that has one. elsewhere: one was born in an activation
 // of which nothing is known.
-func (l *asyncLoop) first(ids []float64) (o origin, elsewhere bool) {
+func (l *asyncLoop) first(ids []float64) (o cause, elsewhere bool) {
 	for _, id := range ids {
 		o, void := l.born(id)
 		if o.to != 0 {
@@ -191,25 +191,25 @@ func (l *asyncLoop) first(ids []float64) (o origin, elsewhere bool) {
 		}
 		elsewhere = elsewhere || !void
 	}
-	return origin{}, elsewhere
+	return cause{}, elsewhere
 }
 
 // born finds for what an id was made. void: it was born where that cannot be told.
-func (l *asyncLoop) born(id float64) (o origin, void bool) {
+func (l *asyncLoop) born(id float64) (o cause, void bool) {
 	for range maxHops {
 		if x, ok := l.operations.get(id); ok {
-			return x.origin, x.void
+			return x.cause, x.void
 		}
 		i, _ := slices.BinarySearchFunc(l.births, id, func(b birth, id float64) int { return cmp.Compare(b.begin, id) })
 		if i == 0 || id > l.births[i-1].end {
-			return origin{}, false
+			return cause{}, false
 		}
 		b := &l.births[i-1] // the last that began below it
 		if b.holes.has(id) {
-			return origin{}, true
+			return cause{}, true
 		}
-		if b.origin.to != 0 || b.event == 0 {
-			o := b.origin
+		if b.cause.to != 0 || b.event == 0 {
+			o := b.cause
 			if o.to != 0 {
 				o.via = id
 			}
@@ -217,5 +217,5 @@ func (l *asyncLoop) born(id float64) (o origin, void bool) {
 		}
 		id = b.event
 	}
-	return origin{}, false
+	return cause{}, false
 }

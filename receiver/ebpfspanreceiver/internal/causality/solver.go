@@ -53,6 +53,7 @@ type Writer struct {
 	Tgid    uint32
 	Tid     uint32
 	Context uint64
+	Kind    uint8 // enum context_kind, bpf/event.h
 }
 
 // key: a goroutine is the same whatever thread runs it.
@@ -90,6 +91,7 @@ type Solver struct {
 	threads   threads
 	processes processes
 	waiting   []*held
+	contexts  *contexts
 	// derivations find more evidence in what is told here.
 	derivations []derivation
 	async       *asyncIDs
@@ -97,12 +99,13 @@ type Solver struct {
 
 // NewSolver makes an empty solver.
 func NewSolver(o Options, counts *Counts) *Solver {
-	async := newAsyncIDs()
-	return &Solver{
+	s := &Solver{
 		options: o, counts: counts, requests: newRequests(), ledger: newLedger(),
 		tasks: newTasks(), writers: newWriters(), threads: threads{}, processes: newProcesses(&o, counts),
-		async: async, derivations: []derivation{async},
+		contexts: newContexts(), async: newAsyncIDs(),
 	}
+	s.derivations = []derivation{s.contexts, s.async}
+	return s
 }
 
 // Evidence takes one edge.
@@ -126,6 +129,9 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		s.age(e.Ts)
 	}
 }
+
+// Origin says who made an execution context.
+func (s *Solver) Origin(e *event.Origin) { s.contexts.made(e) }
 
 // age forgets what no exchange came for, and what is too old to matter.
 func (s *Solver) age(now uint64) {

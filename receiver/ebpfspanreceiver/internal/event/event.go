@@ -16,7 +16,8 @@ const (
 	KindConn     Kind = 2
 	KindEvidence Kind = 3
 	KindProcess  Kind = 4
-	KindAsync    Kind = 5
+	KindOrigin   Kind = 5
+	KindAsync    Kind = 6
 )
 
 // Values of the members, as bpf/event.h defines them.
@@ -81,6 +82,9 @@ type Async = bpf.SocketAsyncEvent
 // Process is a change in the life of a process.
 type Process = bpf.SocketProcessEvent
 
+// Origin says that an execution context was made by another one.
+type Origin = bpf.SocketOriginEvent
+
 // Event is one record. The member named by Kind is set.
 type Event struct {
 	Kind     Kind
@@ -88,5 +92,6 @@ type Event struct {
 	Conn     Conn
 	Evidence Evidence
 	Process  Process
+	Origin   Origin
 	Async    Async
 }
