@@ -50,7 +50,7 @@ type loopID struct {
 type asyncCall struct {
 	loop       loopKey
 	activation uint64
-	cause     cause
+	cause      cause
 	closed     bool // it is in a closed chain
 }
 

@@ -30,7 +30,7 @@ type asyncLoop struct {
 // birth is an activation that is over, and the ids that were born in it: above begin, up to end.
 type birth struct {
 	begin, end float64
-	cause     cause
+	cause      cause
 	event      float64 // id of the operation that it handled the end of; 0: bytes, or nothing that is known
 	holes      holes
 }
@@ -60,7 +60,7 @@ func (h *holes) has(id float64) bool {
 // operation is what one was begun for. void: that cannot be told.
 type operation struct {
 	cause cause
-	void   bool
+	void  bool
 }
 
 // cause is what something was done for.
