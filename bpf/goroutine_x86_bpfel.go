@@ -67,6 +67,7 @@ type GoroutineContext struct {
 	LastSk         uint64
 	UnledCallNs    uint64
 	UnledRequestNs uint64
+	InStepNs       uint64
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
@@ -85,7 +86,9 @@ type GoroutineContext struct {
 	Passed         uint8
 	Requests       uint8
 	Led            uint8
-	Pad            [1]uint8
+	Pad            [3]uint8
+	Ahead          int16
+	_              [4]byte
 }
 
 type GoroutineContextKey struct {
@@ -117,6 +120,33 @@ type GoroutineListenPort struct {
 	_     structs.HostLayout
 	Netns uint32
 	Port  uint32
+}
+
+type GoroutinePyContext struct {
+	_   structs.HostLayout
+	Id  uint64
+	Tid uint32
+	Pad uint32
+}
+
+type GoroutinePyContextKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type GoroutinePyThread struct {
+	_      structs.HostLayout
+	Item   uint64
+	Depth  uint32
+	Took   uint32
+	Frames [4]struct {
+		_       structs.HostLayout
+		Address uint64
+		Type    uint64
+		Id      uint64
+	}
 }
 
 type GoroutineScratch struct {
@@ -172,6 +202,8 @@ const (
 	GoroutineMapLosses         = "losses"
 	GoroutineMapNextIds        = "next_ids"
 	GoroutineMapProcesses      = "processes"
+	GoroutineMapPyContexts     = "py_contexts"
+	GoroutineMapPyThreads      = "py_threads"
 	GoroutineMapScratches      = "scratches"
 	GoroutineMapSettled        = "settled"
 	GoroutineMapTargets        = "targets"
@@ -249,6 +281,8 @@ type GoroutineMapSpecs struct {
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
+	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -294,6 +328,8 @@ type GoroutineMaps struct {
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
+	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -312,6 +348,8 @@ func (m *GoroutineMaps) Close() error {
 		m.Losses,
 		m.NextIds,
 		m.Processes,
+		m.PyContexts,
+		m.PyThreads,
 		m.Scratches,
 		m.Settled,
 		m.Targets,

@@ -78,6 +78,7 @@ type SocketContext struct {
 	LastSk         uint64
 	UnledCallNs    uint64
 	UnledRequestNs uint64
+	InStepNs       uint64
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
@@ -96,7 +97,9 @@ type SocketContext struct {
 	Passed         uint8
 	Requests       uint8
 	Led            uint8
-	Pad            [1]uint8
+	Pad            [3]uint8
+	Ahead          int16
+	_              [4]byte
 }
 
 type SocketContextKey struct {
@@ -216,8 +219,27 @@ const (
 	SocketLossLOSS_GOROUTINE      SocketLoss = 8
 	SocketLossLOSS_VIRTUAL_THREAD SocketLoss = 9
 	SocketLossLOSS_STREAM         SocketLoss = 10
-	SocketLossLOSS_MAX            SocketLoss = 11
+	SocketLossLOSS_PYTHON         SocketLoss = 11
+	SocketLossLOSS_MAX            SocketLoss = 12
 )
+
+type SocketNote struct {
+	_       structs.HostLayout
+	Call    uint64
+	Written uint32
+	Pad     uint32
+}
+
+type SocketOriginEvent struct {
+	_           structs.HostLayout
+	Kind        uint8
+	ContextKind uint8
+	Pad0        [2]uint8
+	Tgid        uint32
+	Ts          uint64
+	Child       uint64
+	Parent      uint64
+}
 
 type SocketProcessEvent struct {
 	_     structs.HostLayout
@@ -228,6 +250,33 @@ type SocketProcessEvent struct {
 	Ppid  uint32
 	Netns uint32
 	Ts    uint64
+}
+
+type SocketPyContext struct {
+	_   structs.HostLayout
+	Id  uint64
+	Tid uint32
+	Pad uint32
+}
+
+type SocketPyContextKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type SocketPyThread struct {
+	_      structs.HostLayout
+	Item   uint64
+	Depth  uint32
+	Took   uint32
+	Frames [4]struct {
+		_       structs.HostLayout
+		Address uint64
+		Type    uint64
+		Id      uint64
+	}
 }
 
 type SocketScratch struct {
@@ -258,7 +307,10 @@ const (
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
 	SocketMapNextIds             = "next_ids"
+	SocketMapNotes               = "notes"
 	SocketMapProcesses           = "processes"
+	SocketMapPyContexts          = "py_contexts"
+	SocketMapPyThreads           = "py_threads"
 	SocketMapScratches           = "scratches"
 	SocketMapSettled             = "settled"
 	SocketMapTargets             = "targets"
@@ -266,11 +318,13 @@ const (
 	SocketMapThreads             = "threads"
 	SocketProgEnterConnect       = "enter_connect"
 	SocketProgEnterLoopWait      = "enter_loop_wait"
+	SocketProgEnterPollWait      = "enter_poll_wait"
 	SocketProgEnterRead          = "enter_read"
 	SocketProgEnterReadv         = "enter_readv"
 	SocketProgEnterRecvfrom      = "enter_recvfrom"
 	SocketProgEnterRecvmmsg      = "enter_recvmmsg"
 	SocketProgEnterRecvmsg       = "enter_recvmsg"
+	SocketProgEnterSelectWait    = "enter_select_wait"
 	SocketProgEnterSendfile64    = "enter_sendfile64"
 	SocketProgEnterSendmmsg      = "enter_sendmmsg"
 	SocketProgEnterSendmsg       = "enter_sendmsg"
@@ -294,6 +348,7 @@ const (
 	SocketVarUnusedHaproxyTarget = "unused_haproxy_target"
 	SocketVarUnusedJavaThreads   = "unused_java_threads"
 	SocketVarUnusedLoss          = "unused_loss"
+	SocketVarUnusedOriginEvent   = "unused_origin_event"
 	SocketVarUnusedProcessEvent  = "unused_process_event"
 	SocketVarWakeupBytes         = "wakeup_bytes"
 )
@@ -342,11 +397,13 @@ type SocketSpecs struct {
 type SocketProgramSpecs struct {
 	EnterConnect    *ebpf.ProgramSpec `ebpf:"enter_connect"`
 	EnterLoopWait   *ebpf.ProgramSpec `ebpf:"enter_loop_wait"`
+	EnterPollWait   *ebpf.ProgramSpec `ebpf:"enter_poll_wait"`
 	EnterRead       *ebpf.ProgramSpec `ebpf:"enter_read"`
 	EnterReadv      *ebpf.ProgramSpec `ebpf:"enter_readv"`
 	EnterRecvfrom   *ebpf.ProgramSpec `ebpf:"enter_recvfrom"`
 	EnterRecvmmsg   *ebpf.ProgramSpec `ebpf:"enter_recvmmsg"`
 	EnterRecvmsg    *ebpf.ProgramSpec `ebpf:"enter_recvmsg"`
+	EnterSelectWait *ebpf.ProgramSpec `ebpf:"enter_select_wait"`
 	EnterSendfile64 *ebpf.ProgramSpec `ebpf:"enter_sendfile64"`
 	EnterSendmmsg   *ebpf.ProgramSpec `ebpf:"enter_sendmmsg"`
 	EnterSendmsg    *ebpf.ProgramSpec `ebpf:"enter_sendmsg"`
@@ -376,7 +433,10 @@ type SocketMapSpecs struct {
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
+	Notes          *ebpf.MapSpec `ebpf:"notes"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
+	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -396,6 +456,7 @@ type SocketVariableSpecs struct {
 	UnusedHaproxyTarget *ebpf.VariableSpec `ebpf:"unused_haproxy_target"`
 	UnusedJavaThreads   *ebpf.VariableSpec `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.VariableSpec `ebpf:"unused_loss"`
+	UnusedOriginEvent   *ebpf.VariableSpec `ebpf:"unused_origin_event"`
 	UnusedProcessEvent  *ebpf.VariableSpec `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
@@ -428,7 +489,10 @@ type SocketMaps struct {
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
+	Notes          *ebpf.Map `ebpf:"notes"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
+	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -446,7 +510,10 @@ func (m *SocketMaps) Close() error {
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
+		m.Notes,
 		m.Processes,
+		m.PyContexts,
+		m.PyThreads,
 		m.Scratches,
 		m.Settled,
 		m.Targets,
@@ -467,6 +534,7 @@ type SocketVariables struct {
 	UnusedHaproxyTarget *ebpf.Variable `ebpf:"unused_haproxy_target"`
 	UnusedJavaThreads   *ebpf.Variable `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.Variable `ebpf:"unused_loss"`
+	UnusedOriginEvent   *ebpf.Variable `ebpf:"unused_origin_event"`
 	UnusedProcessEvent  *ebpf.Variable `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
@@ -477,11 +545,13 @@ type SocketVariables struct {
 type SocketPrograms struct {
 	EnterConnect    *ebpf.Program `ebpf:"enter_connect"`
 	EnterLoopWait   *ebpf.Program `ebpf:"enter_loop_wait"`
+	EnterPollWait   *ebpf.Program `ebpf:"enter_poll_wait"`
 	EnterRead       *ebpf.Program `ebpf:"enter_read"`
 	EnterReadv      *ebpf.Program `ebpf:"enter_readv"`
 	EnterRecvfrom   *ebpf.Program `ebpf:"enter_recvfrom"`
 	EnterRecvmmsg   *ebpf.Program `ebpf:"enter_recvmmsg"`
 	EnterRecvmsg    *ebpf.Program `ebpf:"enter_recvmsg"`
+	EnterSelectWait *ebpf.Program `ebpf:"enter_select_wait"`
 	EnterSendfile64 *ebpf.Program `ebpf:"enter_sendfile64"`
 	EnterSendmmsg   *ebpf.Program `ebpf:"enter_sendmmsg"`
 	EnterSendmsg    *ebpf.Program `ebpf:"enter_sendmsg"`
@@ -503,11 +573,13 @@ func (p *SocketPrograms) Close() error {
 	return _SocketClose(
 		p.EnterConnect,
 		p.EnterLoopWait,
+		p.EnterPollWait,
 		p.EnterRead,
 		p.EnterReadv,
 		p.EnterRecvfrom,
 		p.EnterRecvmmsg,
 		p.EnterRecvmsg,
+		p.EnterSelectWait,
 		p.EnterSendfile64,
 		p.EnterSendmmsg,
 		p.EnterSendmsg,
