@@ -93,27 +93,43 @@ func (j *java) await(ctx context.Context, pid int, vm *javaVM, proc string, log 
 
 // tell passes on what was found. The caller holds mu.
 func (j *java) tell(pid int, vm *javaVM, l javaruntime.Layout, err error, log *zap.Logger) {
-	t := probe.JavaTarget{Threads: probe.JavaPlatform}
+	t := javaTarget(l)
 	switch {
 	case err != nil:
 		j.counts.Unreadable.Add(1)
-		log.Warn("The virtual threads of this Java VM cannot be read: its spans are made, its calls are not linked to its requests",
-			zap.Error(err))
-		t.Threads = probe.JavaUnreadable
+		log.Warn("The threads of this Java VM cannot be told from its virtual threads: its spans are made, its calls are not "+
+			"linked to its requests", zap.Error(err))
+		t = probe.JavaTarget{Threads: probe.JavaUnreadable}
+	case l.Objects != nil && l.Objects.Hidden != "":
+		j.counts.Unreadable.Add(1)
+		log.Warn("The virtual threads of this Java VM cannot be told from each other: what they call is not linked to their requests",
+			zap.String("reason", l.Objects.Hidden))
 	case l.Virtual:
-		t = probe.JavaTarget{
-			Threads: probe.JavaVirtual, Slot: l.Slot, Current: l.Current, OSThread: l.OSThread, Pthread: l.Pthread,
-			Continuation: l.Continuation, Owner: l.Owner,
-		}
+		vm.readable = true
 	}
 	if err := j.tracer.Java(uint32(pid), t); err != nil {
 		log.Warn("A Java VM cannot be noted: its calls are not linked to its requests", zap.Error(err))
-		return
+		vm.readable = false
 	}
-	if t.Threads == probe.JavaVirtual {
-		vm.readable = true
+	if vm.readable {
 		j.counts.Readable.Add(1)
 	}
+}
+
+func javaTarget(l javaruntime.Layout) probe.JavaTarget {
+	if !l.Virtual {
+		return probe.JavaTarget{Threads: probe.JavaPlatform}
+	}
+	t := probe.JavaTarget{
+		Threads: probe.JavaVirtual, Slot: l.Slot, Current: l.Current, OSThread: l.OSThread, Pthread: l.Pthread,
+		Continuation: l.Continuation, Owner: l.Owner,
+	}
+	if o := l.Objects; o != nil {
+		t.Threads = probe.JavaObjects
+		t.Mounted, t.Platform, t.ID, t.Carrier = o.Mounted, o.Platform, o.ID, o.Carrier
+		t.Narrow, t.Shift, t.Base = o.Narrow, o.Shift, o.Base
+	}
+	return t
 }
 
 // drop says that a process is not selected any more.
