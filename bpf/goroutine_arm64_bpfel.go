@@ -61,25 +61,31 @@ type GoroutineContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall   uint64
-	Activation uint64
-	Tasker     uint64
-	Segment    uint64
-	Base       uint64
-	GivenBy    uint8
-	Loop       uint8
-	Uses       uint8
-	BaseUses   uint8
-	Reader     uint8
-	Wrote      uint8
-	Writer     uint8
-	Dialer     uint8
-	Asked      uint8
-	Arrived    uint8
-	Answers    uint8
-	LastBy     uint8
-	Passed     uint8
-	Pad        [3]uint8
+	LastCall       uint64
+	Activation     uint64
+	Answered       uint64
+	LastSk         uint64
+	UnledCallNs    uint64
+	UnledRequestNs uint64
+	Tasker         uint64
+	Segment        uint64
+	Base           uint64
+	GivenBy        uint8
+	Loop           uint8
+	Uses           uint8
+	BaseUses       uint8
+	Reader         uint8
+	Wrote          uint8
+	Writer         uint8
+	Dialer         uint8
+	Asked          uint8
+	Arrived        uint8
+	Answers        uint8
+	LastBy         uint8
+	Passed         uint8
+	Requests       uint8
+	Led            uint8
+	Pad            [1]uint8
 }
 
 type GoroutineContextKey struct {

@@ -177,7 +177,7 @@ static __always_inline void bytes_read(struct call *call, struct conn *c, __u64 
 	if (c->role == ROLE_SERVER)
 		request_read(x, c, call->sk, len);
 	else
-		response_read(x, c, context_id(&key));
+		response_read(x, c, call->sk, context_id(&key));
 	call->turn = c->turn;
 }
 
@@ -463,8 +463,12 @@ EXIT(connect)
 		return 0;
 	c = connected(fd, ROLE_CLIENT);
 	x = context_find(&key);
-	if (c && x && key.kind != CONTEXT_GOROUTINE && serving(x, &token))
-		c->epoch = token.epoch;
+	if (!c || !x || key.kind == CONTEXT_GOROUTINE || !serving(x, &token))
+		return 0;
+	c->epoch = token.epoch;
+	if (!x->loop || loop_requests(x, bpf_ktime_get_ns()) == 1)
+		c->flags |= CONN_SURE;
+	x->led = 1;
 	return 0;
 }
 

@@ -33,7 +33,7 @@ const (
 
 // JavaTarget says where a Java VM keeps what is read, in bytes: struct java_target.
 type JavaTarget struct {
-	Threads                                                    JavaThreads
+	Threads                                               JavaThreads
 	Slot, Current, OSThread, Pthread, Continuation, Owner uint32
 	// Of JavaObjects, instead of the last two. ID 0: where objects are is hidden.
 	Mounted, Platform, ID, Carrier uint32
