@@ -494,7 +494,7 @@ func (r *ebpfReceiver) Done(x *exchange.Exchange) {
 }
 
 func writerOf(x *exchange.Exchange) causality.Writer {
-	return causality.Writer{Tgid: x.Tgid, Tid: x.Tid, Context: x.Context}
+	return causality.Writer{Tgid: x.Tgid, Tid: x.Tid, Context: x.Context, Kind: x.ContextKind}
 }
 
 func (r *ebpfReceiver) emit(x *exchange.Exchange, owner *causality.Answer) {
