@@ -97,6 +97,7 @@ struct signal_struct {
 struct task_struct {
 	int pid;
 	int tgid;
+	__u64 start_time; /* CLOCK_MONOTONIC */
 	void *stack;
 	struct task_struct *real_parent;
 	struct files_struct *files;

@@ -95,6 +95,7 @@ var extensions = []struct {
 	load func() (*ebpf.CollectionSpec, error)
 }{
 	{"uprobe", bpf.LoadGoroutine},
+	{"uprobe", bpf.LoadPython},
 }
 
 func (t *Tracer) loadExtensions() {
