@@ -3,7 +3,7 @@
 'use strict'
 const http = require('http')
 const fs = require('fs')
-const { AsyncLocalStorage } = require('async_hooks')
+const { AsyncLocalStorage, AsyncResource } = require('async_hooks')
 const { setTimeout: sleep } = require('timers/promises')
 
 const [, , shape, backend, poolSize] = process.argv
@@ -61,17 +61,33 @@ function load (id, schedule) {
   return new Promise((resolve, reject) => batch.push({ id, resolve, reject }))
 }
 
+// bound is a queue whose tasks keep the id of who left them: as pools of database connections have it.
+const tasks = []
+let busy = 0
+function bound (task) {
+  return new Promise((resolve, reject) => {
+    tasks.push(AsyncResource.bind(() => task().then(resolve, reject).finally(() => { busy--; drain() })))
+    drain()
+  })
+}
+function drain () {
+  while (busy < pool && tasks.length > 0) {
+    busy++
+    tasks.shift()()
+  }
+}
+
 // flush is called by a timer that one request has started, and makes the calls of all that came since.
 let waiting = null
-function flushed (id) {
+function flushed (task) {
   if (!waiting) {
     const mine = waiting = []
     setTimeout(() => {
       waiting = null
-      mine.forEach((w) => op(w.id, 'flush').then(w.resolve, w.reject))
+      mine.forEach((w) => w.task().then(w.resolve, w.reject))
     }, 2)
   }
-  return new Promise((resolve, reject) => waiting.push({ id, resolve, reject }))
+  return new Promise((resolve, reject) => waiting.push({ task, resolve, reject }))
 }
 
 const sequential = async (id) => { for (const n of ['a', 'b', 'c']) await op(id, n) }
@@ -107,7 +123,10 @@ const shapes = {
   'loader-tick': (id) => load(id, (f) => process.nextTick(f)),
   'loader-timer': (id) => load(id, (f) => setTimeout(f, 2)),
   'loader-immediate': async (id) => { await op(id, 'a'); await load(id, setImmediate) },
-  flush: (id) => flushed(id),
+  flush: (id) => flushed(() => op(id, 'a')),
+  'flush-sequential': (id) => flushed(() => sequential(id)),
+  'bound-queue': (id) => bound(() => sequential(id)),
+  'bound-file': (id) => bound(async () => { await fs.promises.stat(__filename); await sequential(id) }),
   storage: (id) => storage.run({ id }, async () => { await sleep(random(5)); await op(id, 'a'); await sleep(random(5)); await op(storage.getStore().id, 'b') }),
   'storage-limiter': (id) => storage.run({ id }, () => limiter(() => op(id, 'a')))
 }

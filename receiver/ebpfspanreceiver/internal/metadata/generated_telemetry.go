@@ -46,6 +46,8 @@ type TelemetryBuilder struct {
 	ReceiverEbpfSpanJavaFailures         metric.Int64ObservableCounter
 	ReceiverEbpfSpanJavaProcesses        metric.Int64ObservableGauge
 	ReceiverEbpfSpanLinks                metric.Int64ObservableCounter
+	ReceiverEbpfSpanNodeExecutables      metric.Int64ObservableGauge
+	ReceiverEbpfSpanNodeFailures         metric.Int64ObservableCounter
 	ReceiverEbpfSpanProcesses            metric.Int64ObservableGauge
 	ReceiverEbpfSpanProcessesSkipped     metric.Int64ObservableCounter
 	ReceiverEbpfSpanRecordsIrregular     metric.Int64ObservableCounter
@@ -333,6 +335,36 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanLinksCallback(cb metric
 	return nil
 }
 
+// RegisterReceiverEbpfSpanNodeExecutablesCallback sets callback for observable ReceiverEbpfSpanNodeExecutables metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanNodeExecutablesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanNodeExecutables, obs: o})
+		return nil
+	}, builder.ReceiverEbpfSpanNodeExecutables)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfSpanNodeFailuresCallback sets callback for observable ReceiverEbpfSpanNodeFailures metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanNodeFailuresCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanNodeFailures, obs: o})
+		return nil
+	}, builder.ReceiverEbpfSpanNodeFailures)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterReceiverEbpfSpanProcessesCallback sets callback for observable ReceiverEbpfSpanProcesses metric.
 func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanProcessesCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -537,6 +569,18 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_span_links",
 		metric.WithDescription("Outgoing calls that were linked to a request, by what the link rests on. [Development]"),
 		metric.WithUnit("{call}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfSpanNodeExecutables, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_ebpf_span_node_executables",
+		metric.WithDescription("Node.js executables whose probes are attached now. [Development]"),
+		metric.WithUnit("{executable}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfSpanNodeFailures, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_span_node_failures",
+		metric.WithDescription("Node.js executables that cannot be used. [Development]"),
+		metric.WithUnit("{executable}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfSpanProcesses, err = builder.meter.Int64ObservableGauge(
