@@ -94,14 +94,14 @@ int node_init(struct regs *ctx)
 	struct context_key key = {.tgid = pid_tgid >> 32, .id = (__u32)pid_tgid};
 	struct node_target *t = node_target(pid_tgid);
 	struct node_loop *loop = t ? bpf_map_lookup_elem(&node_loops, &pid_tgid) : 0;
-	struct async_ids ids;
 	struct context *x;
+	__u64 exec = 0;
 
-	if (!loop || !read_async_ids(loop, &ids) || !ids.now.id || ids.now.id == loop->base)
+	if (!loop || !read_async(&exec, sizeof(exec), loop->ids) || !exec || exec == loop->base)
 		return 0;
 	x = context_find(&key);
 	if (x)
-		emit_async(pid_tgid, ASYNC_INIT, x, loop, &ids, 0);
+		emit_async(pid_tgid, ASYNC_INIT, x, loop, 0);
 	return 0;
 }
 
@@ -113,19 +113,14 @@ int node_check(struct regs *ctx)
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct node_target *t = node_target(pid_tgid);
 	struct node_loop fresh = {};
-	struct async_ids ids;
 
 	if (!t)
 		return 0;
 	if (!bpf_map_lookup_elem(&node_loops, &pid_tgid)) {
 		fresh.env = REG_ARG0(ctx) - t->check;
-		if (bpf_probe_read_user(&fresh.ids, sizeof(fresh.ids), (void *)(fresh.env + t->async_ids))) {
-			count_loss(LOSS_ASYNC_ID);
+		if (!read_async(&fresh.ids, sizeof(fresh.ids), fresh.env + t->async_ids) ||
+		    !read_counter(&fresh, &fresh.begin))
 			return 0;
-		}
-		if (!read_async_ids(&fresh, &ids))
-			return 0;
-		fresh.begin = ids.counter;
 		if (bpf_map_update_elem(&node_loops, &pid_tgid, &fresh, BPF_ANY))
 			count_loss(LOSS_LOOPS_FULL);
 	}

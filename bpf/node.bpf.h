@@ -66,16 +66,22 @@ struct async_ids {
 	__u64 default_trigger;
 };
 
-static __always_inline bool read_async_ids(const struct node_loop *loop, struct async_ids *ids)
+static __always_inline bool read_async(void *to, __u32 size, __u64 from)
 {
-	if (!bpf_probe_read_user(ids, sizeof(*ids), (void *)loop->ids))
+	if (!bpf_probe_read_user(to, size, (void *)from))
 		return true;
 	count_loss(LOSS_ASYNC_ID);
 	return false;
 }
 
+static __always_inline bool read_counter(const struct node_loop *loop, __u64 *counter)
+{
+	return read_async(counter, sizeof(*counter), loop->ids + offsetof(struct async_ids, counter));
+}
+
+/* The ids are read into the record: the stacks of the programs that send it are nearly full. */
 static __always_inline void emit_async(__u64 pid_tgid, __u8 what, const struct context *x,
-				       const struct node_loop *loop, const struct async_ids *ids, __u64 call)
+				       const struct node_loop *loop, __u64 call)
 {
 	struct async_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
@@ -83,30 +89,73 @@ static __always_inline void emit_async(__u64 pid_tgid, __u8 what, const struct c
 		count_loss(LOSS_EVENTS_FULL);
 		return;
 	}
-	*e = (struct async_event){
-		.kind = EVENT_ASYNC,
-		.what = what,
-		.flags = loop->read ? ASYNC_READ : 0,
-		.tgid = pid_tgid >> 32,
-		.tid = (__u32)pid_tgid,
-		.ts = bpf_ktime_get_ns(),
-		.call = call,
-		.activation = x->activation,
-		.token = x->own.epoch,
-		.begin = loop->begin,
-		.counter = ids->counter,
-		.base = loop->base,
-		.base_trigger = loop->base_trigger,
-	};
+	__builtin_memset(e, 0, sizeof(*e));
+	e->kind = EVENT_ASYNC;
+	e->what = what;
+	e->flags = loop->read ? ASYNC_READ : 0;
+	e->tgid = pid_tgid >> 32;
+	e->tid = (__u32)pid_tgid;
+	e->ts = bpf_ktime_get_ns();
+	e->call = call;
+	e->activation = x->activation;
+	e->token = x->own.epoch;
+	e->begin = loop->begin;
+	e->base = loop->base;
+	e->base_trigger = loop->base_trigger;
 	if (!e->token && x->last_call) {
 		e->token = x->last_call;
 		e->flags |= ASYNC_TOKEN_CALL;
 	}
-	if (what != ASYNC_ACTIVATION) {
-		e->exec = ids->now.id;
-		e->trigger = ids->now.trigger;
+	if (read_counter(loop, &e->counter) &&
+	    (what == ASYNC_ACTIVATION || read_async(&e->exec, sizeof(struct async_pair), loop->ids)))
+		bpf_ringbuf_submit(e, wakeup_flags(&events));
+	else
+		bpf_ringbuf_discard(e, 0);
+}
+
+/* Functions that are not inlined have a stack of their own: those of their callers are nearly full. */
+
+/* The event loop that this thread is, or 0: it works for one. */
+static __noinline struct context *node_thread(__u64 pid_tgid)
+{
+	struct context_key key = {.tgid = pid_tgid >> 32, .id = (__u32)pid_tgid};
+	struct context *x = context_find(&key);
+
+	return x && x->loop ? x : 0;
+}
+
+/* The activation is over. read: as node_activation has it. */
+static __noinline int node_turns(struct context *x, __u64 pid_tgid, __u32 read)
+{
+	struct node_loop *loop = bpf_map_lookup_elem(&node_loops, &pid_tgid);
+	__u64 counter = 0;
+
+	if (!x || !loop)
+		return 0;
+	if (!read_counter(loop, &counter)) {
+		bpf_map_delete_elem(&node_loops, &pid_tgid);
+		return 0;
 	}
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
+	if ((loop->base && !loop->read) || ((x->own.epoch || x->last_call) && counter != loop->begin))
+		emit_async(pid_tgid, ASYNC_ACTIVATION, x, loop, 0);
+	loop->begin = counter;
+	loop->base = 0;
+	loop->base_trigger = 0;
+	loop->entered = 0;
+	loop->read = read;
+	return 0;
+}
+
+/* Another one begins. */
+static __noinline int node_begins(struct context *x)
+{
+	if (!x)
+		return 0;
+	activation_begins(x);
+	/* Here it is known where each ends, so what led to nothing was not put off to another: see loop.bpf.h. */
+	x->unled_call_ns = 0;
+	x->unled_request_ns = 0;
+	return 0;
 }
 
 /*
@@ -115,62 +164,43 @@ static __always_inline void emit_async(__u64 pid_tgid, __u8 what, const struct c
  */
 static __always_inline void node_activation(__u64 pid_tgid, bool read)
 {
-	struct context_key key = {.tgid = pid_tgid >> 32, .id = (__u32)pid_tgid};
-	struct context *x = context_find(&key);
-	struct node_loop *loop;
-	struct async_ids ids;
-	bool own, event;
+	struct context *x = node_thread(pid_tgid);
 
-	if (!x || !x->loop)
-		return; /* a thread that works for the loop */
-	loop = bpf_map_lookup_elem(&node_loops, &pid_tgid);
-	if (loop && read_async_ids(loop, &ids)) {
-		own = (x->own.epoch || x->last_call) && ids.counter != loop->begin;
-		event = loop->base && !loop->read;
-		if (own || event)
-			emit_async(pid_tgid, ASYNC_ACTIVATION, x, loop, &ids, 0);
-		loop->begin = ids.counter;
-		loop->base = 0;
-		loop->base_trigger = 0;
-		loop->entered = 0;
-		loop->read = read;
-	} else if (loop) {
-		bpf_map_delete_elem(&node_loops, &pid_tgid);
-	}
-	activation_begins(x);
-	/* Here it is known where each ends, so what led to nothing was not put off to another: see loop.bpf.h. */
-	x->unled_call_ns = 0;
-	x->unled_request_ns = 0;
+	if (!x)
+		return;
+	node_turns(x, pid_tgid, read);
+	node_begins(x);
 }
 
-/* Reads that JavaScript asks for while it runs are of files; what the loop reads by itself is an event. */
-static __always_inline void node_reads(__u64 pid_tgid, __s32 fd)
-{
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file **fds, *file = 0;
-	bool anonymous;
+enum node_read {
+	NODE_READ_FILE = 0,    /* JavaScript asks for it while it runs */
+	NODE_READ_BYTES = 1,   /* an event: from a socket, a pipe */
+	NODE_READ_EVENT = 2,   /* an event, as that threads which work for the loop are done */
+};
 
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
-		return;
-	fds = BPF_CORE_READ(fdt, fd);
-	if (bpf_core_read(&file, sizeof(file), &fds[fd]) || !file)
-		return;
-	/* An eventfd, by which threads that work for the loop say that they are done: since Linux 6.16 its
-	 * mode looks like a file's. */
-	anonymous = BPF_CORE_READ(file, f_inode, i_sb, s_magic) == ANON_INODE_FS_MAGIC;
-	if (anonymous || (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG)
-		node_activation(pid_tgid, !anonymous);
+/* What the loop is about to read. */
+__noinline int node_reads(__s32 fd)
+{
+	struct file *file = file_of_fd(fd);
+
+	if (!file)
+		return NODE_READ_FILE;
+	/* An eventfd: since Linux 6.16 its mode looks like a file's. */
+	if (BPF_CORE_READ(file, f_inode, i_sb, s_magic) == ANON_INODE_FS_MAGIC)
+		return NODE_READ_EVENT;
+	return (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG;
 }
 
 /* A call begins: which id runs, as far as that says anything. */
-static __always_inline void node_call(__u64 pid_tgid, const struct context *x, __u64 call)
+__noinline int node_call(__u64 pid_tgid, __u64 call)
 {
+	struct context_key key = {.tgid = pid_tgid >> 32, .id = (__u32)pid_tgid};
 	struct node_loop *loop = bpf_map_lookup_elem(&node_loops, &pid_tgid);
-	struct async_ids ids;
+	struct context *x = context_find(&key);
 
-	if (x && loop && read_async_ids(loop, &ids))
-		emit_async(pid_tgid, ASYNC_CALL, x, loop, &ids, call);
+	if (x && loop)
+		emit_async(pid_tgid, ASYNC_CALL, x, loop, call);
+	return 0;
 }
 
 #endif

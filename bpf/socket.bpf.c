@@ -129,14 +129,15 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 	struct current cur;
 	struct call call = {};
 	struct target t;
+	int event;
 	struct context *x;
 	struct conn *c;
 	__u64 sk, turn;
 
 	if (!selected(tgid, &t))
 		return 0;
-	if (t.flags & TARGET_NODE && dir == DIR_IN)
-		node_reads(pid_tgid, fd);
+	if (t.flags & TARGET_NODE && dir == DIR_IN && (event = node_reads(fd)))
+		node_activation(pid_tgid, event == NODE_READ_BYTES);
 	sk = tcp_sock_of_fd(fd);
 	if (!sk)
 		return vec == VEC_MMSG ? 0 : note_enter(fd, dir, buf, &t, pid_tgid);
@@ -169,7 +170,7 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 		else
 			response_written(x, c, &cur, call.ts);
 		if (t.flags & TARGET_NODE && c->turn != turn)
-			node_call(pid_tgid, x, c->turn);
+			node_call(pid_tgid, c->turn);
 		call.turn = c->turn;
 		call.seq = write_seq_of(sk);
 		call.other_seq = copied_seq_of(sk);
