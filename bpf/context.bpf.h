@@ -276,7 +276,8 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 	if (what == EVIDENCE_CHANNEL)
 		use_given(x);
 	if (what)
-		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts, what == EVIDENCE_CHANNEL ? x : 0);
+		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts,
+			      what == EVIDENCE_CHANNEL || what == EVIDENCE_GO_CREATED ? x : 0);
 	if (opened_for)
 		emit_evidence(cur->key.tgid, EVIDENCE_CONNECTED, c->turn, opened_for, ts, 0);
 	if (x && x->last_call && cur->key.kind != CONTEXT_GOROUTINE) {
