@@ -7,6 +7,7 @@
 #define CONTEXT_BPF_H
 
 #include "conn.bpf.h"
+#include "java.bpf.h"
 
 /* Goroutine identity of the running thread. */
 struct goroutine {
@@ -70,6 +71,8 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 		out->key.kind = CONTEXT_GOROUTINE;
 		out->key.id = go.id;
 		out->parent = go.parent;
+	} else if (t->flags & TARGET_JAVA) {
+		current_java((__u32)pid_tgid, &out->key);
 	} else if (!(t->flags & TARGET_NO_CONTEXT)) {
 		out->key.id = (__u32)pid_tgid;
 	}

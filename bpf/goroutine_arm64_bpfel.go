@@ -89,6 +89,17 @@ type GoroutineContextKey struct {
 	Id   uint64
 }
 
+type GoroutineJavaTarget struct {
+	_            structs.HostLayout
+	Threads      uint32
+	Slot         uint32
+	Current      uint32
+	OsThread     uint32
+	Pthread      uint32
+	Continuation uint32
+	Owner        uint32
+}
+
 type GoroutineListenPort struct {
 	_     structs.HostLayout
 	Netns uint32
@@ -142,6 +153,7 @@ const (
 	GoroutineMapCalls          = "calls"
 	GoroutineMapConns          = "conns"
 	GoroutineMapEvents         = "events"
+	GoroutineMapJavaTargets    = "java_targets"
 	GoroutineMapListenPorts    = "listen_ports"
 	GoroutineMapLosses         = "losses"
 	GoroutineMapNextIds        = "next_ids"
@@ -217,6 +229,7 @@ type GoroutineMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
+	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
@@ -260,6 +273,7 @@ type GoroutineMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Events      *ebpf.Map `ebpf:"events"`
+	JavaTargets *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
@@ -276,6 +290,7 @@ func (m *GoroutineMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
+		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,

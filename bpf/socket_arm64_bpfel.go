@@ -164,6 +164,25 @@ const (
 	SocketEvidenceKindEVIDENCE_STATISTICAL  SocketEvidenceKind = 19
 )
 
+type SocketJavaTarget struct {
+	_            structs.HostLayout
+	Threads      uint32
+	Slot         uint32
+	Current      uint32
+	OsThread     uint32
+	Pthread      uint32
+	Continuation uint32
+	Owner        uint32
+}
+
+type SocketJavaThreads uint32
+
+const (
+	SocketJavaThreadsJAVA_UNREADABLE SocketJavaThreads = 0
+	SocketJavaThreadsJAVA_PLATFORM   SocketJavaThreads = 1
+	SocketJavaThreadsJAVA_VIRTUAL    SocketJavaThreads = 2
+)
+
 type SocketListenPort struct {
 	_     structs.HostLayout
 	Netns uint32
@@ -182,7 +201,8 @@ const (
 	SocketLossLOSS_VECTORS        SocketLoss = 6
 	SocketLossLOSS_TARGETS_FULL   SocketLoss = 7
 	SocketLossLOSS_GOROUTINE      SocketLoss = 8
-	SocketLossLOSS_MAX            SocketLoss = 9
+	SocketLossLOSS_VIRTUAL_THREAD SocketLoss = 9
+	SocketLossLOSS_MAX            SocketLoss = 10
 )
 
 type SocketProcessEvent struct {
@@ -219,6 +239,7 @@ const (
 	SocketMapCalls               = "calls"
 	SocketMapConns               = "conns"
 	SocketMapEvents              = "events"
+	SocketMapJavaTargets         = "java_targets"
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
 	SocketMapNextIds             = "next_ids"
@@ -255,6 +276,7 @@ const (
 	SocketVarUnusedConnEvent     = "unused_conn_event"
 	SocketVarUnusedEvidenceEvent = "unused_evidence_event"
 	SocketVarUnusedEvidenceKind  = "unused_evidence_kind"
+	SocketVarUnusedJavaThreads   = "unused_java_threads"
 	SocketVarUnusedLoss          = "unused_loss"
 	SocketVarUnusedProcessEvent  = "unused_process_event"
 	SocketVarWakeupBytes         = "wakeup_bytes"
@@ -333,6 +355,7 @@ type SocketMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
+	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
@@ -353,6 +376,7 @@ type SocketVariableSpecs struct {
 	UnusedConnEvent     *ebpf.VariableSpec `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.VariableSpec `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.VariableSpec `ebpf:"unused_evidence_kind"`
+	UnusedJavaThreads   *ebpf.VariableSpec `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.VariableSpec `ebpf:"unused_loss"`
 	UnusedProcessEvent  *ebpf.VariableSpec `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
@@ -381,6 +405,7 @@ type SocketMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Events      *ebpf.Map `ebpf:"events"`
+	JavaTargets *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
@@ -397,6 +422,7 @@ func (m *SocketMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
+		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
@@ -418,6 +444,7 @@ type SocketVariables struct {
 	UnusedConnEvent     *ebpf.Variable `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.Variable `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.Variable `ebpf:"unused_evidence_kind"`
+	UnusedJavaThreads   *ebpf.Variable `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.Variable `ebpf:"unused_loss"`
 	UnusedProcessEvent  *ebpf.Variable `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.Variable `ebpf:"wakeup_bytes"`

@@ -14,14 +14,14 @@ import (
 
 // cell is the result of one workload at one concurrency.
 type cell struct {
-	workload    workload
+	workload    *workload
 	concurrency int
 	requests    int
 	score
 	outcomes, evidence, lost map[string]int
 }
 
-func runCell(ctx context.Context, programs *builder, w workload, concurrency int, o options) (_ cell, err error) {
+func runCell(ctx context.Context, programs *builder, w *workload, concurrency int, o options) (_ cell, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("the cell took more than 2 minutes"))
 	defer cancel()
 	b, err := newBackend()
@@ -43,7 +43,7 @@ func runCell(ctx context.Context, programs *builder, w workload, concurrency int
 	if err := load(ctx, p.addr, 0, o.warm, concurrency); err != nil {
 		return cell{}, fmt.Errorf("before tracing: %w", err)
 	}
-	t, err := startTracer(ctx, p.cmd.Process.Pid)
+	t, err := startTracer(ctx, p)
 	if err != nil {
 		return cell{}, fmt.Errorf("start the receiver: %w", err)
 	}
@@ -95,11 +95,11 @@ func (c *cell) explain(w io.Writer, n int) {
 		calls []verdict
 	}{{"wrong", c.wrongCalls}, {"unlinked", c.unlinked}, {"false parent", c.falseCalls}} {
 		for _, v := range list.calls[:min(n, len(list.calls))] {
-			fmt.Fprintf(w, "%s c=%d %s: %s\n", c.workload.name, c.concurrency, list.what, v)
+			fmt.Fprintf(w, "%s c=%d %s: %s\n", c.workload, c.concurrency, list.what, v)
 		}
 	}
 	for _, path := range c.unseen[:min(n, len(c.unseen))] {
-		fmt.Fprintf(w, "%s c=%d no span: %s\n", c.workload.name, c.concurrency, path)
+		fmt.Fprintf(w, "%s c=%d no span: %s\n", c.workload, c.concurrency, path)
 	}
 }
 

@@ -29,7 +29,7 @@ import (
 )
 
 type options struct {
-	workloads   []workload
+	workloads   []*workload
 	all         bool
 	concurrency []int
 	requests    int
@@ -82,15 +82,16 @@ func parseFlags(args []string) (options, error) {
 	if o.requests < 5 || o.pool <= 0 || o.warm < 0 {
 		return o, errors.New("-requests must be at least 5, -pool above 0, -warm not negative")
 	}
+	all := workloads()
 	for _, pattern := range strings.Split(*names, ",") {
 		n := len(o.workloads)
-		for _, w := range workloads {
-			ok, err := path.Match(pattern, w.name)
+		for _, w := range all {
+			ok, err := path.Match(pattern, w.String())
 			if err != nil {
 				return o, fmt.Errorf("-workloads: %q: %w", pattern, err)
 			}
 			// A star that stands alone means everything.
-			if (ok || pattern == "*") && !slices.ContainsFunc(o.workloads, func(have workload) bool { return have.name == w.name }) {
+			if (ok || pattern == "*") && !slices.Contains(o.workloads, w) {
 				o.workloads = append(o.workloads, w)
 			}
 		}
@@ -98,7 +99,7 @@ func parseFlags(args []string) (options, error) {
 			return o, fmt.Errorf("-workloads: %q adds no workload; there are: %s", pattern, workloadNames())
 		}
 	}
-	o.all = len(o.workloads) == len(workloads) && *conc == f.Lookup("concurrency").DefValue
+	o.all = len(o.workloads) == len(all) && *conc == f.Lookup("concurrency").DefValue
 	return o, nil
 }
 
@@ -111,16 +112,22 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	programs := &builder{dir: dir, built: map[string][]string{}}
+	programs := &builder{dir: dir, built: map[string]command{}}
 	began := time.Now()
 	var cells []cell
+	var skipped []string
 	t := newTable(os.Stdout)
 	t.head()
 	for _, w := range o.workloads {
+		if missing := w.missing(); len(missing) > 0 {
+			skipped = append(skipped, missing...)
+			fmt.Printf("accuracy: skipped %s: missing here: apt install %s\n", w, strings.Join(missing, " "))
+			continue
+		}
 		for _, c := range o.concurrency {
 			r, err := runCell(ctx, programs, w, c, o)
 			if err != nil {
-				return fmt.Errorf("%s at concurrency %d: %w", w.name, c, err)
+				return fmt.Errorf("%s at concurrency %d: %w", w, c, err)
 			}
 			cells = append(cells, r)
 			t.row(r)
@@ -134,6 +141,9 @@ func run(ctx context.Context, o options) error {
 		}
 	}
 	fmt.Println(summary)
+	if len(skipped) > 0 {
+		return fmt.Errorf("packages are missing: ./internal/tools/apt-install %s", strings.Join(slices.Compact(slices.Sorted(slices.Values(skipped))), " "))
+	}
 	return nil
 }
 

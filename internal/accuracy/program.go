@@ -4,74 +4,86 @@ import (
 	"bufio"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
-//go:embed threads
-var sources embed.FS
+// The contract of a program of ours. Its arguments are those of the command, then the shape, the
+// backend's address, the size of pools and the args of its row. It prints the address at which it
+// listens as its first line, and ends when its standard input does. GET /r/<id> makes calls
+// GET /d/<id>/<op> to the backend, and all the while it makes calls GET /d/bg/<n>, which belong to no
+// request.
 
-const goShapes = "github.com/otelcol-ebpf/otelcol-ebpf/internal/accuracy/goshapes"
+// command starts a program.
+type command struct {
+	args, env []string
+	// addr is where a server listens that does not print it. Such a server ends with SIGTERM.
+	addr string
+}
+
+// site is what a server that knows no contract is told, for its configuration.
+type site struct {
+	dir, listen, backend string
+	pool                 int
+}
 
 // builder makes the programs that are traced, each once.
 type builder struct {
 	dir   string
-	built map[string][]string
+	built map[string]command
+	sites int
 }
 
-// command returns how a program is started, without the arguments of the workload.
-func (b *builder) command(ctx context.Context, program string) ([]string, error) {
-	if c := b.built[program]; c != nil {
+// once makes what is called name, into out or beside it.
+func (b *builder) once(name string, build func(out string) (command, error)) (command, error) {
+	if c, ok := b.built[name]; ok {
 		return c, nil
 	}
-	out := filepath.Join(b.dir, program)
-	var err error
-	c := []string{out}
-	switch program {
-	case "go":
-		err = runTool(ctx, "go", "build", "-o", out, goShapes)
-	case "python":
-		c, err = b.python(ctx)
-	case "c":
-		var source string
-		if source, err = b.source("threads.c"); err == nil {
-			err = runTool(ctx, "gcc", "-O2", "-pthread", "-o", out, source)
-		}
-	default:
-		err = fmt.Errorf("nothing builds %q", program)
+	out := filepath.Join(b.dir, "bin", strings.NewReplacer("/", "-", ".", "-").Replace(name))
+	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
+		return command{}, err
 	}
+	c, err := build(out)
 	if err != nil {
-		return nil, err
+		return command{}, err
 	}
-	b.built[program] = c
+	b.built[name] = c
 	return c, nil
 }
 
-// python asks the interpreter where it is: what PATH has may be a script that starts it.
-func (b *builder) python(ctx context.Context) ([]string, error) {
-	exe, err := exec.CommandContext(ctx, "python3", "-c", "import sys; print(sys.executable)").Output()
-	if err != nil {
-		return nil, fmt.Errorf("find python3 (install it): %w", err)
+// source writes an embedded file or, with all that is in it, directory, and returns where it is.
+func (b *builder) source(files embed.FS, name string) (string, error) {
+	to := filepath.Join(b.dir, filepath.FromSlash(name))
+	if entries, err := files.ReadDir(name); err == nil {
+		for _, e := range entries {
+			if _, err := b.source(files, path.Join(name, e.Name())); err != nil {
+				return "", err
+			}
+		}
+		return to, nil
 	}
-	source, err := b.source("threads.py")
-	return []string{strings.TrimSpace(string(exe)), source}, err
-}
-
-func (b *builder) source(name string) (string, error) {
-	text, err := sources.ReadFile("threads/" + name)
+	text, err := files.ReadFile(name)
 	if err != nil {
 		return "", err
 	}
-	to := filepath.Join(b.dir, name)
+	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+		return "", err
+	}
 	return to, os.WriteFile(to, text, 0o644)
 }
 
+// runTool runs a compiler and the like; its output is in the error.
 func runTool(ctx context.Context, name string, args ...string) error {
 	if out, err := exec.CommandContext(ctx, name, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
@@ -79,52 +91,135 @@ func runTool(ctx context.Context, name string, args ...string) error {
 	return nil
 }
 
-// program is a running child.
-type program struct {
-	cmd  *exec.Cmd
-	in   io.Closer
-	addr string
+// command returns how a workload's program is started.
+func (b *builder) command(ctx context.Context, w *workload, backend string, pool int) (command, error) {
+	var c command
+	var err error
+	if w.serve == nil {
+		c, err = w.language.build(ctx, b, w)
+		c.args = append(slices.Clone(c.args), w.shape, backend, strconv.Itoa(pool))
+	} else {
+		b.sites++
+		s := site{dir: filepath.Join(b.dir, "site"+strconv.Itoa(b.sites)), backend: backend, pool: pool}
+		if s.listen, err = freeAddress(); err != nil {
+			return c, err
+		}
+		if err = os.MkdirAll(s.dir, 0o755); err != nil {
+			return c, err
+		}
+		c, err = w.serve(ctx, b, w, s)
+		c.addr = s.listen
+	}
+	c.args = append(slices.Clone(c.args), w.args...)
+	c.env = append(slices.Clone(c.env), w.env...)
+	return c, err
 }
 
-// start runs a workload's program and waits for its address.
-func (b *builder) start(ctx context.Context, w workload, backend string, pool int) (*program, error) {
-	command, err := b.command(ctx, w.program)
+// freeAddress is one that nobody listens on.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// program is a running child.
+type program struct {
+	cmd    *exec.Cmd
+	in     io.Closer
+	addr   string
+	server bool   // ends with SIGTERM, not with its standard input
+	mark   string // a variable of its environment that nothing else has
+}
+
+// markName is the variable by which the processes are known that a program starts later.
+const markName = "ACCURACY_CELL"
+
+// start runs a workload's program and waits until it listens.
+func (b *builder) start(ctx context.Context, w *workload, backend string, pool int) (*program, error) {
+	c, err := b.command(ctx, w, backend, pool)
 	if err != nil {
 		return nil, err
 	}
-	args := command[1:]
-	if w.program == "go" {
-		args = append(args, "-shape", w.shape, "-backend", backend, "-pool", strconv.Itoa(pool))
-	} else {
-		args = append(args, w.shape, backend, strconv.Itoa(pool))
+	p := &program{
+		cmd: exec.CommandContext(ctx, c.args[0], c.args[1:]...), server: c.addr != "", addr: c.addr,
+		mark: fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()),
 	}
-	p := &program{cmd: exec.CommandContext(ctx, command[0], args...)}
 	p.cmd.Stderr = os.Stderr
-	in, err := p.cmd.StdinPipe()
-	if err != nil {
+	p.cmd.Env = append(os.Environ(), append(c.env, markName+"="+p.mark)...)
+	// A server and all that it starts end together.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.Cancel = func() error { return p.signal(syscall.SIGKILL) }
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	out, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
+	var out io.Reader
+	if !p.server {
+		if out, err = p.cmd.StdoutPipe(); err != nil {
+			return nil, err
+		}
 	}
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
-	p.in = in
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		_ = p.stop()
-		return nil, fmt.Errorf("%s did not print its address: %w", strings.Join(p.cmd.Args, " "), err)
+	if p.server {
+		err = awaitListener(ctx, p.addr)
+	} else {
+		p.addr, err = bufio.NewReader(out).ReadString('\n')
+		p.addr = strings.TrimSpace(p.addr)
 	}
-	p.addr = strings.TrimSpace(line)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s does not say that it listens: %w", strings.Join(p.cmd.Args, " "), err), p.stop())
+	}
 	return p, nil
 }
 
-// stop ends the program with its standard input, or by its pid when it does not listen.
+func awaitListener(ctx context.Context, addr string) error {
+	deadline := time.Now().Add(15 * time.Second)
+	for {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			return c.Close()
+		}
+		if ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// pids are those of the process and of what it has started.
+func (p *program) pids() []int { return descendants(p.cmd.Process.Pid) }
+
+func descendants(pid int) []int {
+	out := []int{pid}
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, name := range lists {
+		text, _ := os.ReadFile(name)
+		for _, f := range strings.Fields(string(text)) {
+			if child, err := strconv.Atoi(f); err == nil {
+				out = append(out, descendants(child)...)
+			}
+		}
+	}
+	return out
+}
+
+func (p *program) signal(s syscall.Signal) error { return syscall.Kill(-p.cmd.Process.Pid, s) }
+
+// stop ends the program, with its process group when it does not listen.
 func (p *program) stop() error {
 	_ = p.in.Close()
-	kill := time.AfterFunc(5*time.Second, func() { _ = p.cmd.Process.Kill() })
+	if p.server {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	kill := time.AfterFunc(5*time.Second, func() { _ = p.signal(syscall.SIGKILL) })
 	defer kill.Stop()
-	return p.cmd.Wait()
+	err := p.cmd.Wait()
+	_ = p.signal(syscall.SIGKILL) // what it left behind
+	if p.server {
+		return nil // each server has its own idea of the status after SIGTERM
+	}
+	return err
 }

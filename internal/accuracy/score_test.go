@@ -67,11 +67,11 @@ func TestWhole(t *testing.T) {
 // Every workload names a program and a shape that exist once.
 func TestWorkloads(t *testing.T) {
 	seen := map[string]bool{}
-	for _, w := range workloads {
-		if seen[w.name] || w.program == "" || w.shape == "" || w.what == "" {
-			t.Errorf("%+v", w)
+	for _, w := range workloads() {
+		if seen[w.String()] || w.shape == "" || w.what == "" {
+			t.Errorf("%s: %+v", w, *w)
 		}
-		seen[w.name] = true
+		seen[w.String()] = true
 	}
 	for _, bad := range []string{"-concurrency=0", "-concurrency=x", "-workloads=nothing", "-requests=1", "-pool=0", "rest"} {
 		if _, err := parseFlags([]string{bad}); err == nil {

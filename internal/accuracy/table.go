@@ -31,7 +31,7 @@ func (t table) row(c cell) {
 	if lost := counted(c.lost); lost != "" {
 		outcomes += " · lost: " + lost
 	}
-	fmt.Fprintf(t.w, columns, c.workload.name, c.concurrency, c.calls, c.linked, c.right, c.wrong(),
+	fmt.Fprintf(t.w, columns, c.workload, c.concurrency, c.calls, c.linked, c.right, c.wrong(),
 		percent(c.precision()), percent(c.recall()), fmt.Sprintf("%d/%d", c.falseParents, c.background),
 		fmt.Sprintf("%d/%d", c.whole, c.requests), outcomes)
 }
@@ -79,8 +79,8 @@ linked right and to which nothing else was linked. Outcomes are the receiver's, 
 		t.row(c)
 	}
 	fmt.Fprintf(w, "\n| workload | what it does |\n| --- | --- |\n")
-	for _, wl := range workloads {
-		fmt.Fprintf(w, "| %s | %s |\n", wl.name, wl.what)
+	for _, wl := range workloads() {
+		fmt.Fprintf(w, "| %s | %s |\n", wl, wl.what)
 	}
 	fmt.Fprintf(w, "\n    %s\n", summary)
 }

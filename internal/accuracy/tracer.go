@@ -34,7 +34,7 @@ type span struct {
 	attrs    pcommon.Map
 }
 
-// tracer is a receiver that traces one process.
+// tracer is a receiver that traces one program.
 type tracer struct {
 	receiver  receiver.Traces
 	telemetry *componenttest.Telemetry
@@ -43,10 +43,12 @@ type tracer struct {
 	spans []span
 }
 
-// startTracer returns when the process is traced.
-func startTracer(ctx context.Context, pid int) (*tracer, error) {
+// startTracer returns when every process of p is traced. Those that it starts later are, by the mark in
+// their environment; by their pids those that write their title where it was.
+func startTracer(ctx context.Context, p *program) (*tracer, error) {
+	pids := p.pids()
 	t := &tracer{telemetry: componenttest.NewTelemetry()}
-	tracing := make(chan struct{}, 1)
+	tracing := make(chan struct{}, 1024)
 	f := ebpfspanreceiver.NewFactory()
 	set := receiver.Settings{
 		ID:                component.NewID(f.Type()),
@@ -67,7 +69,7 @@ func startTracer(ctx context.Context, pid int) (*tracer, error) {
 	}
 	set.Logger = logger
 	cfg := f.CreateDefaultConfig().(*ebpfspanreceiver.Config)
-	cfg.Discovery.Include = []ebpfspanreceiver.SelectorConfig{{PIDs: []int{pid}}}
+	cfg.Discovery.Include = []ebpfspanreceiver.SelectorConfig{{PIDs: pids}, {Env: []string{markName + "=" + p.mark}}}
 	cfg.Hold = hold
 	cfg.RingBufferSize = 64 << 20
 	if err := cfg.Validate(); err != nil {
@@ -83,15 +85,19 @@ func startTracer(ctx context.Context, pid int) (*tracer, error) {
 	if err := t.receiver.Start(ctx, componenttest.NewNopHost()); err != nil {
 		return nil, err
 	}
-	select {
-	case <-tracing:
-		return t, nil
-	case <-ctx.Done():
-		err = context.Cause(ctx)
-	case <-time.After(20 * time.Second):
-		err = fmt.Errorf("the receiver did not select process %d within 20s", pid)
+	late := time.After(20 * time.Second)
+	for range pids {
+		select {
+		case <-tracing:
+			continue
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case <-late:
+			err = fmt.Errorf("the receiver did not select the processes %v within 20s", pids)
+		}
+		return nil, errors.Join(err, t.stop())
 	}
-	return nil, errors.Join(err, t.stop())
+	return t, nil
 }
 
 // watchedCore drops what is below warning and shows each message to watch.

@@ -5,7 +5,7 @@ import "sync/atomic"
 // Counts is what a [Solver] has seen and decided. It is written by one goroutine and read by any.
 type Counts struct {
 	// Evidence by kind: the index is the number of enum evidence_kind.
-	Evidence [len(kinds)]atomic.Uint64
+	Evidence [kindCount]atomic.Uint64
 	// Outcomes of calls.
 	Outcomes [len(Outcomes)]atomic.Uint64
 	// Overruled edges named another request than stronger evidence.

@@ -205,8 +205,8 @@ func TestCallsOfOneWrite(t *testing.T) {
 	}
 	s.Tick(uint64(time.Hour))
 	s.Tick(uint64(2 * time.Hour))
-	require.Empty(t, s.answered)
-	require.Empty(t, s.oldAnswered)
+	require.Empty(t, s.evidence.answered)
+	require.Empty(t, s.evidence.oldAnswered)
 }
 
 func TestHeldUntilTheRequestEnds(t *testing.T) {
@@ -256,7 +256,7 @@ func TestRequestsAge(t *testing.T) {
 	late := evidence(sameThread, 3, 7)
 	late.Ts = 3 * hour
 	s.Evidence(late)
-	require.Empty(t, s.turns)
+	require.Empty(t, s.requests.turns)
 }
 
 // A goroutine or thread that outlives the request in which it was created may work for others.
@@ -286,7 +286,7 @@ func TestTurnsAreForgotten(t *testing.T) {
 		s.Ended(i, i, i*ms+1, Writer{})
 	}
 	s.Tick(uint64(time.Hour))
-	require.Empty(t, s.turns)
+	require.Empty(t, s.requests.turns)
 }
 
 // Shuffling evidence changes no answer; dropping some makes no wrong link.

@@ -1,6 +1,6 @@
 package main
 
-// shapes by name. internal/accuracy lists them with the calls that each makes for a request.
+// shapes by name. internal/accuracy/go.go lists them with the calls that each makes for a request.
 var shapes = map[string]func(*backend, int) shape{
 	"handler":           handler,
 	"sequential":        sequential,

@@ -1,5 +1,6 @@
-// Command goshapes is a server that makes its outgoing calls in one of the ways in which Go programs
-// do (-shape). It knows nothing of the tracer.
+// Command go is a server that makes its outgoing calls in one of the ways in which Go programs
+// do: the first argument; the second is the backend's address, the third the size of pools. It knows
+// nothing of the tracer.
 //
 // GET /r/<id> makes calls GET /d/<id>/<op> to the backend; all the while the process makes calls
 // /d/bg/<n> that belong to no request. It prints its address, and ends with its standard input.
@@ -7,7 +8,6 @@ package main
 
 import (
 	"bufio"
-	"flag"
 	"fmt"
 	"net"
 	"net/http"
@@ -28,15 +28,19 @@ type shape struct {
 const every = 4 * time.Millisecond
 
 func main() {
-	name := flag.String("shape", "", "how calls are made")
-	backendAddr := flag.String("backend", "", "address of the backend")
-	pool := flag.Int("pool", 4, "workers, slots or connections, where the shape has them")
-	flag.Parse()
-	newShape := shapes[*name]
-	if newShape == nil {
-		fail(fmt.Errorf("no shape is called %q", *name))
+	if len(os.Args) != 4 {
+		fail(fmt.Errorf("usage: %s SHAPE BACKEND POOL", os.Args[0]))
 	}
-	s := newShape(newBackend(*backendAddr), *pool)
+	newShape := shapes[os.Args[1]]
+	if newShape == nil {
+		fail(fmt.Errorf("no shape is called %q", os.Args[1]))
+	}
+	// Workers, slots or connections, where the shape has them.
+	pool, err := strconv.Atoi(os.Args[3])
+	if err != nil {
+		fail(err)
+	}
+	s := newShape(newBackend(os.Args[2]), pool)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		fail(err)
@@ -66,6 +70,6 @@ func tick(s shape) {
 }
 
 func fail(err error) {
-	fmt.Fprintln(os.Stderr, "goshapes:", err)
+	fmt.Fprintln(os.Stderr, "accuracy/programs/go:", err)
 	os.Exit(1)
 }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// language is a runtime: the workloads of programs that are written for it, and how these are made.
+// A runtime is a file and a row in languages.
+type language struct {
+	name string
+	// packages of Debian that all its workloads need, by a command that each brings where that has another
+	// name: see missing.
+	packages []string
+	// build says how a workload's program is started, up to the arguments of the contract in program.go,
+	// which follow. It is called once for each cell: what takes long goes through builder.once. Workloads
+	// that have a serve do without.
+	build     func(ctx context.Context, b *builder, w *workload) (command, error)
+	workloads []workload
+}
+
+// languages is the table. Each row is in the file of its name.
+var languages = []*language{&goLanguage, &cLanguage, &pythonLanguage, &javaLanguage}
+
+// workload is one way of making calls: a row of its language.
+type workload struct {
+	name string // within its language
+	what string
+
+	// program names the source under programs/<language>, where the language has several; shape is the
+	// program's first argument, the name unless it is set.
+	program, shape string
+	// args are further arguments, env further NAME=value.
+	args, env []string
+	// home says which one, where there are several versions of a runtime; flags are its own, before the
+	// program.
+	home  string
+	flags []string
+	// serve starts a server that is no program of ours and does not know the contract of program.go:
+	// it writes what it needs into the site's directory.
+	serve func(ctx context.Context, b *builder, w *workload, s site) (command, error)
+	// packages of Debian that it needs, more than those of its language.
+	packages []string
+
+	// calls says how many calls a request makes; 0: it depends.
+	calls int
+	// pooled says that the third argument of the program changes something.
+	pooled bool
+	// goal is the recall below which the run fails; 0: none, and cause says why.
+	goal  float64
+	cause string
+
+	language *language
+}
+
+func (w *workload) String() string { return w.language.name + "/" + w.name }
+
+// workloads are the rows of all languages.
+func workloads() []*workload {
+	var all []*workload
+	for _, l := range languages {
+		for i := range l.workloads {
+			w := &l.workloads[i]
+			w.language = l
+			if w.shape == "" {
+				w.shape = w.name
+			}
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+func workloadNames() string {
+	var names []string
+	for _, w := range workloads() {
+		names = append(names, w.String())
+	}
+	return strings.Join(names, ", ")
+}
+
+// missing are the packages that a workload needs and this machine lacks. A package is there when the
+// command that it brings is: "puma", or "php" for "php-cli:php". One that brings no command names the
+// file that it does bring: "python3-uvicorn:/usr/lib/python3/dist-packages/uvicorn".
+func (w *workload) missing() []string {
+	var out []string
+	for _, p := range append(w.language.packages[:len(w.language.packages):len(w.language.packages)], w.packages...) {
+		name, brings, other := strings.Cut(p, ":")
+		if !other {
+			brings = name
+		}
+		if filepath.IsAbs(brings) {
+			if found, err := filepath.Glob(brings); err == nil && len(found) > 0 {
+				continue
+			}
+		} else if _, err := exec.LookPath(brings); err == nil {
+			continue
+		}
+		out = append(out, name)
+	}
+	return out
+}

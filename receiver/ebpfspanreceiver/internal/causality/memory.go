@@ -1,0 +1,82 @@
+package causality
+
+// tasks are the hand-overs that went back to a request, in two generations.
+type tasks struct{ back, old map[uint64]uint64 }
+
+func newTasks() tasks { return tasks{back: map[uint64]uint64{}} }
+
+func (t *tasks) cameBack(segment, epoch uint64) { t.back[segment] = epoch }
+
+func (t *tasks) turn() { t.old, t.back = t.back, map[uint64]uint64{} }
+
+// wentTo: the task of that hand-over ended by going back to the request.
+func (t *tasks) wentTo(segment, epoch uint64) bool {
+	if segment == 0 {
+		return false
+	}
+	if back, ok := t.back[segment]; ok {
+		return back == epoch
+	}
+	return t.old[segment] == epoch
+}
+
+// writer remembers which requests a context has written calls for, as far as stronger evidence said.
+type writer struct {
+	request uint64
+	shared  bool
+	last    uint64 // when its last finished call began
+}
+
+// writers by context, in two generations.
+type writers struct{ now, old map[Writer]writer }
+
+func newWriters() writers { return writers{now: map[Writer]writer{}} }
+
+func (m *writers) turn() { m.old, m.now = m.now, map[Writer]writer{} }
+
+func (m *writers) of(w Writer) writer {
+	w = w.key()
+	if known, ok := m.now[w]; ok {
+		return known
+	}
+	return m.old[w]
+}
+
+// wrote: a call of that context began at start.
+func (m *writers) wrote(w Writer, start uint64) {
+	if known := m.of(w); start > known.last {
+		known.last = start
+		m.now[w.key()] = known
+	}
+}
+
+// worked: a call of that context was made for request.
+func (m *writers) worked(w Writer, request uint64) {
+	known := m.of(w)
+	if known.request != 0 && known.request != request {
+		known.shared = true
+	}
+	known.request = request
+	m.now[w.key()] = known
+}
+
+// threads: processes in which one thread read a request and another answered it, and when that was last
+// seen.
+type threads map[uint32]uint64
+
+func (t threads) served(r *served) {
+	if r.reader.Context == 0 && r.answerer.Tid != 0 && r.reader.Tid != r.answerer.Tid {
+		t[r.reader.Tgid] = r.end
+	}
+}
+
+func (t threads) age(now uint64) {
+	for tgid, seen := range t {
+		if now-seen > uint64(keepFor) {
+			delete(t, tgid)
+		}
+	}
+}
+
+// handOver: requests change hands between threads there.
+func (t threads) handOver(tgid uint32) bool { return t[tgid] != 0 }

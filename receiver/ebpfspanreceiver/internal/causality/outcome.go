@@ -1,0 +1,27 @@
+package causality
+
+// Outcome says what became of a call. Each is a counter.
+type Outcome uint8
+
+const (
+	// Linked: the request is known.
+	Linked Outcome = iota
+	// NoEvidence: nothing says which request, if any, the call belongs to.
+	NoEvidence
+	// Untrusted: there is evidence, of kinds that are not used on their own.
+	Untrusted
+	// UnknownRequest: the evidence names a request of which nothing was parsed.
+	UnknownRequest
+	// Late: the call began after the response had been sent.
+	Late
+	// Aged: the request has been open for longer than any is believed to be served.
+	Aged
+	// Conflict: evidence of equal rank names several requests.
+	Conflict
+)
+
+// Outcomes names every Outcome, in order, as telemetry spells it.
+var Outcomes = [...]string{
+	Linked: "linked", NoEvidence: "no_evidence", Untrusted: "untrusted",
+	UnknownRequest: "unknown_request", Late: "late", Aged: "aged", Conflict: "conflict",
+}

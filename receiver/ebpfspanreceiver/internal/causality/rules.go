@@ -1,0 +1,64 @@
+package causality
+
+// rule says of an edge whether its kind means anything for this call.
+type rule func(s *Solver, e *edge, c *Call) bool
+
+// service says of a request that was being served when the call was sent, whether it was served in the
+// way that evidence of this kind rests on.
+type service func(s *Solver, c *Call, r *served) bool
+
+// alone: whoever writes for others may have got a later request of the same call unseen.
+func alone(_ *Solver, _ *edge, c *Call) bool { return !c.Later }
+
+// unshared: a context that serves several requests in turn was created in one of them by chance.
+func unshared(s *Solver, _ *edge, c *Call) bool { return !s.writers.of(c.Writer).shared }
+
+// sure: after its first use a context may have taken other work without a hand-over that can be seen (a
+// buffered channel), unless the task came back to the request.
+func sure(s *Solver, e *edge, _ *Call) bool {
+	return (e.uses <= 1 || s.tasks.wentTo(e.segment, e.epoch)) &&
+		(e.baseUses <= 1 || s.tasks.wentTo(e.base, e.epoch))
+}
+
+// oneWrite: whoever writes for others may put several of their requests into one write.
+func oneWrite(s *Solver, e *edge, c *Call) bool {
+	return !c.Together || s.tasks.wentTo(e.segment, e.epoch)
+}
+
+// oneRead: the same of whoever reads for others; and the response that was read may have been the other
+// request's.
+func oneRead(_ *Solver, _ *edge, c *Call) bool {
+	return !c.Overlapped && (!c.Together || c.EndContext == c.Writer.Context)
+}
+
+// readsItself: the goroutines of a pooled connection were created by whoever opened it, not by whoever
+// uses it; one that makes a call for itself reads the response as well.
+func readsItself(_ *Solver, _ *edge, c *Call) bool { return c.EndContext == c.Writer.Context }
+
+// oneResponse: which of several responses led to the answer is not known.
+func oneResponse(_ *Solver, e *edge, _ *Call) bool { return e.uses <= 1 && e.baseUses <= 1 }
+
+// direct: nobody passed the completion on.
+func direct(_ *Solver, e *edge, _ *Call) bool { return e.uses == 0 }
+
+// endsWithIt: a context that lives on when the request has ended may have been made to work for others,
+// from the beginning.
+func endsWithIt(s *Solver, c *Call, r *served) bool {
+	return r.end == 0 || s.writers.of(c.Writer).last <= r.end
+}
+
+// ownThread: evidence that rests on threads holds where a thread serves a request from end to end:
+// the one that read it answers it, and the one that wrote the call reads its response. Virtual
+// threads, and loops that hide in a thread pool, break that.
+func ownThread(s *Solver, c *Call, r *served) bool {
+	if c.Writer.Context != 0 {
+		return true
+	}
+	if c.EndTid != c.Writer.Tid {
+		return false
+	}
+	if r.answerer.Tid == 0 { // not answered, or not yet: judged by what else the process did
+		return !s.threads.handOver(c.Writer.Tgid)
+	}
+	return r.answerer.Tid == r.reader.Tid
+}
