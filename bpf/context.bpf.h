@@ -165,7 +165,8 @@ static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u
 	if (x) {
 		e->uses = x->uses;
 		e->segment = x->segment;
-		e->base_uses = x->base_uses;
+		/* Who the giver had it from does not matter when it is back. */
+		e->base_uses = what == EVIDENCE_CHANNEL_BACK ? 0 : x->base_uses;
 		e->base = x->base;
 	}
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
@@ -337,6 +338,7 @@ static __always_inline void response_read(struct context *x, struct conn *c, __u
 		x->answers = 0;
 	}
 	x->last_call = c->turn;
+	x->answered = 0;
 	x->last_by = 0;
 	x->passed = 0;
 	if (x->loop)

@@ -61,25 +61,32 @@ type GoroutineContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall   uint64
-	Activation uint64
-	Tasker     uint64
-	Segment    uint64
-	Base       uint64
-	GivenBy    uint8
-	Loop       uint8
-	Uses       uint8
-	BaseUses   uint8
-	Reader     uint8
-	Wrote      uint8
-	Writer     uint8
-	Dialer     uint8
-	Asked      uint8
-	Arrived    uint8
-	Answers    uint8
-	LastBy     uint8
-	Passed     uint8
-	Pad        [3]uint8
+	LastCall     uint64
+	Activation   uint64
+	Tasker       uint64
+	Segment      uint64
+	Base         uint64
+	GivenBy      uint8
+	Loop         uint8
+	Uses         uint8
+	BaseUses     uint8
+	Reader       uint8
+	Wrote        uint8
+	Writer       uint8
+	Dialer       uint8
+	Asked        uint8
+	Spawned      uint8
+	Pad0         [6]uint8
+	Type         uint64
+	Answered     uint64
+	AnsweredType uint64
+	Lent         uint64
+	Arrived      uint8
+	Answers      uint8
+	LastBy       uint8
+	Passed       uint8
+	Pad          [3]uint8
+	_            [1]byte
 }
 
 type GoroutineContextKey struct {
@@ -87,6 +94,15 @@ type GoroutineContextKey struct {
 	Tgid uint32
 	Kind uint32
 	Id   uint64
+}
+
+type GoroutineElement struct {
+	_       structs.HostLayout
+	Giver   uint64
+	Context GoroutineContext
+	Uses    uint8
+	Asked   uint8
+	Pad     [6]uint8
 }
 
 type GoroutineJavaTarget struct {
@@ -104,6 +120,12 @@ type GoroutineListenPort struct {
 	_     structs.HostLayout
 	Netns uint32
 	Port  uint32
+}
+
+type GoroutinePlace struct {
+	_    structs.HostLayout
+	Tgid uint64
+	Addr uint64
 }
 
 type GoroutineScratch struct {
@@ -157,17 +179,21 @@ const (
 	GoroutineMapListenPorts    = "listen_ports"
 	GoroutineMapLosses         = "losses"
 	GoroutineMapNextIds        = "next_ids"
+	GoroutineMapPlaces         = "places"
 	GoroutineMapProcesses      = "processes"
 	GoroutineMapScratches      = "scratches"
 	GoroutineMapSettled        = "settled"
 	GoroutineMapTargets        = "targets"
 	GoroutineMapTasks          = "tasks"
 	GoroutineMapThreads        = "threads"
+	GoroutineMapValueTypes     = "value_types"
 	GoroutineProgGoNew         = "go_new"
+	GoroutineProgGoPut         = "go_put"
 	GoroutineProgGoRecv        = "go_recv"
 	GoroutineProgGoRecvInlined = "go_recv_inlined"
 	GoroutineProgGoSend        = "go_send"
 	GoroutineProgGoSendInlined = "go_send_inlined"
+	GoroutineProgGoTake        = "go_take"
 	GoroutineVarIdSeed         = "id_seed"
 	GoroutineVarPayloadSize    = "payload_size"
 	GoroutineVarWakeupBytes    = "wakeup_bytes"
@@ -216,10 +242,12 @@ type GoroutineSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type GoroutineProgramSpecs struct {
 	GoNew         *ebpf.ProgramSpec `ebpf:"go_new"`
+	GoPut         *ebpf.ProgramSpec `ebpf:"go_put"`
 	GoRecv        *ebpf.ProgramSpec `ebpf:"go_recv"`
 	GoRecvInlined *ebpf.ProgramSpec `ebpf:"go_recv_inlined"`
 	GoSend        *ebpf.ProgramSpec `ebpf:"go_send"`
 	GoSendInlined *ebpf.ProgramSpec `ebpf:"go_send_inlined"`
+	GoTake        *ebpf.ProgramSpec `ebpf:"go_take"`
 }
 
 // GoroutineMapSpecs contains maps before they are loaded into the kernel.
@@ -233,12 +261,14 @@ type GoroutineMapSpecs struct {
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
+	Places      *ebpf.MapSpec `ebpf:"places"`
 	Processes   *ebpf.MapSpec `ebpf:"processes"`
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
 	Settled     *ebpf.MapSpec `ebpf:"settled"`
 	Targets     *ebpf.MapSpec `ebpf:"targets"`
 	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
 	Threads     *ebpf.MapSpec `ebpf:"threads"`
+	ValueTypes  *ebpf.MapSpec `ebpf:"value_types"`
 }
 
 // GoroutineVariableSpecs contains global variables before they are loaded into the kernel.
@@ -277,12 +307,14 @@ type GoroutineMaps struct {
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
+	Places      *ebpf.Map `ebpf:"places"`
 	Processes   *ebpf.Map `ebpf:"processes"`
 	Scratches   *ebpf.Map `ebpf:"scratches"`
 	Settled     *ebpf.Map `ebpf:"settled"`
 	Targets     *ebpf.Map `ebpf:"targets"`
 	Tasks       *ebpf.Map `ebpf:"tasks"`
 	Threads     *ebpf.Map `ebpf:"threads"`
+	ValueTypes  *ebpf.Map `ebpf:"value_types"`
 }
 
 func (m *GoroutineMaps) Close() error {
@@ -294,12 +326,14 @@ func (m *GoroutineMaps) Close() error {
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
+		m.Places,
 		m.Processes,
 		m.Scratches,
 		m.Settled,
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.ValueTypes,
 	)
 }
 
@@ -317,19 +351,23 @@ type GoroutineVariables struct {
 // It can be passed to LoadGoroutineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GoroutinePrograms struct {
 	GoNew         *ebpf.Program `ebpf:"go_new"`
+	GoPut         *ebpf.Program `ebpf:"go_put"`
 	GoRecv        *ebpf.Program `ebpf:"go_recv"`
 	GoRecvInlined *ebpf.Program `ebpf:"go_recv_inlined"`
 	GoSend        *ebpf.Program `ebpf:"go_send"`
 	GoSendInlined *ebpf.Program `ebpf:"go_send_inlined"`
+	GoTake        *ebpf.Program `ebpf:"go_take"`
 }
 
 func (p *GoroutinePrograms) Close() error {
 	return _GoroutineClose(
 		p.GoNew,
+		p.GoPut,
 		p.GoRecv,
 		p.GoRecvInlined,
 		p.GoSend,
 		p.GoSendInlined,
+		p.GoTake,
 	)
 }
 

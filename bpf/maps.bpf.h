@@ -157,9 +157,12 @@ struct context {
 	__u8 writer; /* was given another task in that state: it writes what others ask for */
 	__u8 dialer; /* opened a connection, for itself or for others */
 	__u8 asked;  /* gave a task to another, or got a connection, and no answer since */
-	__u8 pad0[3];
-	__u64 type;     /* of the value that was the hand-over, see channel_type */
-	__u64 answered; /* the call that it gave back last, as long as it has done nothing since */
+	__u8 spawned; /* goroutines that it created for what it was given */
+	__u8 pad0[6];
+	__u64 type;     /* of the value that was the hand-over: see struct value */
+	__u64 answered; /* the call that it gave back last, as long as it has finished no other */
+	__u64 answered_type;
+	__u64 lent; /* type of what it got from another request, while it served its own */
 	/* event loops only: */
 	__u8 arrived; /* responses that arrived in this activation and led to nothing yet */
 	__u8 answers; /* responses begun since the last of them */

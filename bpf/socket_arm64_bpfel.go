@@ -72,25 +72,32 @@ type SocketContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall   uint64
-	Activation uint64
-	Tasker     uint64
-	Segment    uint64
-	Base       uint64
-	GivenBy    uint8
-	Loop       uint8
-	Uses       uint8
-	BaseUses   uint8
-	Reader     uint8
-	Wrote      uint8
-	Writer     uint8
-	Dialer     uint8
-	Asked      uint8
-	Arrived    uint8
-	Answers    uint8
-	LastBy     uint8
-	Passed     uint8
-	Pad        [3]uint8
+	LastCall     uint64
+	Activation   uint64
+	Tasker       uint64
+	Segment      uint64
+	Base         uint64
+	GivenBy      uint8
+	Loop         uint8
+	Uses         uint8
+	BaseUses     uint8
+	Reader       uint8
+	Wrote        uint8
+	Writer       uint8
+	Dialer       uint8
+	Asked        uint8
+	Spawned      uint8
+	Pad0         [6]uint8
+	Type         uint64
+	Answered     uint64
+	AnsweredType uint64
+	Lent         uint64
+	Arrived      uint8
+	Answers      uint8
+	LastBy       uint8
+	Passed       uint8
+	Pad          [3]uint8
+	_            [1]byte
 }
 
 type SocketContextKey struct {

@@ -22,6 +22,9 @@ type Buffers struct {
 	Reason string
 }
 
+// Timer says that channels have the pointer to a timer.
+func (b *Buffers) Timer() bool { return b.Elemtype == elemtypeNew }
+
 // bufferSites finds the calls of typedmemmove that move elements. Compiled as it is since Go 1.17:
 //
 //	chansend:  typedmemmove(c.elemtype, chanbuf(c, c.sendx), ep)

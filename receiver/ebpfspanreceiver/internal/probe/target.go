@@ -32,7 +32,7 @@ const (
 
 // JavaTarget says where a Java VM keeps what is read, in bytes: struct java_target.
 type JavaTarget struct {
-	Threads                                                    JavaThreads
+	Threads                                               JavaThreads
 	Slot, Current, OSThread, Pthread, Continuation, Owner uint32
 }
 
@@ -43,6 +43,8 @@ type GoTarget struct {
 	Goid, ParentGoid, M, Curg uint16
 	// NoCreation: the creation of goroutines is not seen.
 	NoCreation bool
+	// Buffers: what goes through the buffers of channels is seen. ChanTimer: a channel has a timer.
+	Buffers, ChanTimer bool
 }
 
 // Flags of struct target, bpf/event.h.
@@ -51,6 +53,8 @@ const (
 	targetNoContext  = 4
 	targetNoCreation = 8
 	targetJava       = 16
+	targetBuffers    = 128
+	targetChanTimer  = 256
 )
 
 // Select begins to trace a process.
@@ -63,6 +67,12 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	}
 	if target.Go != nil && target.Go.NoCreation {
 		v.Flags |= targetNoCreation
+	}
+	if target.Go != nil && target.Go.Buffers {
+		v.Flags |= targetBuffers
+		if target.Go.ChanTimer {
+			v.Flags |= targetChanTimer
+		}
 	}
 	if target.NoContext {
 		v.Flags |= targetNoContext
