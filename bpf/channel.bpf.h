@@ -61,7 +61,7 @@ enum type_marks {
 	TYPE_RESOURCE = 2,
 	/* One was taken by a goroutine that reads for others: it goes with a call, and is none. */
 	TYPE_NOTE = 4,
-	/* A goroutine that was created for a request got one from elsewhere, and gave one away. */
+	/* Who served a request got one from elsewhere, not as its task, and gave one away. */
 	TYPE_LENT = 8,
 };
 

@@ -106,11 +106,11 @@ static __always_inline void call_passed(const struct context *from, struct conte
 {
 	if (!src || src->last_call != from->last_call)
 		return;
-	src->last_call = 0;
 	if (!from->reader) {
 		src->answered = from->last_call;
 		src->answered_type = v->type;
 	}
+	src->last_call = 0; /* src may be from */
 }
 
 /* It gave a task away, or a resource: an owner that gives resources asks for nothing. */
@@ -136,7 +136,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 {
 	struct context *to = context_find(to_key);
 	struct token token = {};
-	bool finished, owner, shared;
+	bool finished, owner, shared, back;
 	__u8 how, marks;
 
 	if (to && to->reader) {
@@ -188,7 +188,10 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 			src->given.epoch = 0; /* the task is done */
 		return;
 	}
-	if (finished && (from->reader || to_key->id == from->tasker)) {
+	/* What its giver may have given it for nothing, may go back to it for nothing. */
+	back = from && to_key->id == from->tasker && !(from->segment && from->base == from->segment) &&
+	       !(marks & (TYPE_RESOURCE | TYPE_LENT));
+	if (finished && (from->reader || back)) {
 		/* On its way back; it does not change what the taker serves. */
 		if (to && live(&to->given))
 			emit_evidence(tgid, EVIDENCE_TASK_BACK, from->last_call, to->given.epoch,
@@ -201,9 +204,9 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		call_passed(from, src, v);
 		return;
 	}
-	if (v->signal || (from && !owner && (from->reader || from->wrote || to_key->id == from->tasker)))
+	if (v->signal || (from && !owner && (from->reader || from->wrote || back)))
 		return; /* an answer */
-	if (to && to->given_by == EVIDENCE_GO_CREATED && live(&to->given) &&
+	if (to && live(&to->given) && v->type != to->type &&
 	    !(from && live(&from->given) && from->given.epoch == to->given.epoch) &&
 	    !(owner && from->own.epoch == to->given.epoch))
 		to->lent = v->type;

@@ -35,6 +35,20 @@ var shapes = map[string]func(*backend, int) shape{
 	"coalesced":         coalesced,
 	"raw-grandchild":    rawGrandchild,
 	"raw-fanout":        rawFanout,
+	"batch":             batch,
+	"batch-buffered":    batchBuffered,
+	"leader":            leader,
+	"wake-spawn":        wakeSpawn,
+	"stages":            stages,
+	"retried":           retried,
+	"sql-handler":       sqlHandler,
+	"sql-fanout":        sqlFanout,
+	"sql-workers":       sqlWorkers,
+	"pool-handler":      poolHandler,
+	"pool-workers":      poolWorkers,
+	"pool-mixed":        poolMixed,
+	"redis-pool":        redisPool,
+	"worker-own":        workerOwnChannel,
 }
 
 func op(id, name string) string { return "/d/" + id + "/" + name }
