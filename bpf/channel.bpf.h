@@ -52,6 +52,21 @@ struct {
 	__type(value, struct element);
 } places SEC(".maps");
 
+/* Where an element is put together, or looked at: it is too large for the stack. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct element);
+} elements SEC(".maps");
+
+static __always_inline struct element *scratch_element(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&elements, &zero);
+}
+
 /* What was seen of the values of a type. */
 enum type_marks {
 	/* An owner of a request gave one away: a task, or a resource. */

@@ -70,9 +70,11 @@ static __always_inline void give(struct context *from, struct context *src, __u6
 	 * A goroutine that was created for one request and gets a message from another may have got a
 	 * new task, or a slot of a semaphore. The goroutine that writes on a connection has got a task.
 	 * Who gets a second task and has done nothing for the first may do both at once. And what is
-	 * given away after a call may be its result, or what the call was made with.
+	 * given away after a call may be its result, or what the call was made with; who opens connections
+	 * gives them to whoever waits for one.
 	 */
-	unsure = (created && other && !to->writer) || (busy && !to->uses) || v->plain || finished;
+	unsure = (created && other && !to->writer) || (busy && !to->uses) || v->plain || finished ||
+		 (from->dialer && how == EVIDENCE_GO_CREATED);
 
 	to->given = *token;
 	to->given_by = how == EVIDENCE_LOOP ? EVIDENCE_LOOP : EVIDENCE_CHANNEL;
@@ -123,12 +125,45 @@ static __always_inline void asks(__u32 tgid, struct context *x, const struct val
 		mark_type(tgid, v, TYPE_LENT);
 }
 
+/* Who gets something that goes from request to request serves what it served. If it can be a task after
+ * all, only the way back can tell. */
+static __always_inline void borrowed(struct context *to, __u8 marks)
+{
+	if (!(marks & TYPE_RESOURCE) && to->given_by == EVIDENCE_CHANNEL)
+		to->uses = 255;
+}
+
+/* A value came from a goroutine of which nothing is known. */
+static __always_inline void found(__u32 tgid, struct context *to, const struct value *v)
+{
+	__u8 marks;
+
+	if (!to || v->signal)
+		return;
+	if (to->reader) {
+		mark_type(tgid, v, TYPE_NOTE);
+		return;
+	}
+	if (live(&to->own)) {
+		if (!to->asked)
+			mark_type(tgid, v, TYPE_RESOURCE);
+		return;
+	}
+	if (live(&to->given) && v->type != to->type)
+		to->lent = v->type;
+	marks = type_marks(tgid, v);
+	if (marks & (TYPE_RESOURCE | TYPE_LENT))
+		borrowed(to, marks);
+	else if (to->given_by == EVIDENCE_CHANNEL)
+		to->given.epoch = 0; /* it now works on something of which nothing is known */
+}
+
 /*
  * A value went from one goroutine to another. Either a finished call goes back to who wanted it, or
  * whoever takes the value works for whom the giver worked; or neither: an acknowledgement, a slot of a
  * semaphore. A value without bytes is a signal and no task.
  *
- * from is the giver as it was when it gave, or 0; src the giver as it is now, or 0.
+ * from is the giver as it was when it gave; src the giver as it is now, or 0.
  */
 static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context *from,
 				      struct context *src, const struct context_key *to_key,
@@ -136,16 +171,16 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 {
 	struct context *to = context_find(to_key);
 	struct token token = {};
-	bool finished, owner, shared, back;
+	bool finished, owner, shared, spread, back;
 	__u8 how, marks;
 
 	if (to && to->reader) {
 		mark_type(tgid, v, TYPE_NOTE);
 		return; /* who reads for others gets acknowledgements only */
 	}
-	if (from && from->dialer && (to || (to = context_make(to_key))))
+	if (from->dialer && (to || (to = context_make(to_key))))
 		to->asked = 1; /* with a connection it will ask */
-	if (from && from->reader && from->last_call && to && !to->asked) {
+	if (from->reader && from->last_call && to && !to->asked) {
 		/*
 		 * It has asked for nothing. net/http hands a connection that is free again to a goroutine
 		 * that waits for one before it delivers the last answer.
@@ -154,13 +189,15 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		return;
 	}
 	marks = type_marks(tgid, v);
-	owner = from && live(&from->own);
-	finished = from && from->last_call && !owner;
+	owner = live(&from->own);
+	finished = from->last_call && !owner;
 	/* A second one gets the result of the same call: it was made for both, or for none of them. */
-	shared = from && !from->last_call && from->answered && from->answered_type == v->type && !v->signal;
+	spread = from->answered && from->answered_type == v->type && !v->signal && !from->reader;
+	shared = spread && !from->last_call;
+	spread = spread && from->answered == from->last_call;
 
 	if (to && live(&to->own)) {
-		bool working = from && live(&from->given);
+		bool working = live(&from->given);
 		bool same = working && from->given.epoch == to->own.epoch;
 
 		/*
@@ -170,7 +207,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		 * has asked for nothing, and is of a type that goes away from such as well.
 		 */
 		bool answer = !v->signal && !(marks & TYPE_RESOURCE) &&
-			      (to->asked || !(marks & TYPE_GIVEN)) &&
+			      (to->asked || !(marks & TYPE_GIVEN)) && !spread &&
 			      (!working || from->given_by == EVIDENCE_CHANNEL);
 
 		if (!v->signal && !same && (owner || (!finished && !to->asked)))
@@ -189,10 +226,12 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		return;
 	}
 	/* What its giver may have given it for nothing, may go back to it for nothing. */
-	back = from && to_key->id == from->tasker && !(from->segment && from->base == from->segment) &&
+	back = to_key->id == from->tasker && !(from->segment && from->base == from->segment) &&
 	       !(marks & (TYPE_RESOURCE | TYPE_LENT));
 	if (finished && (from->reader || back)) {
 		/* On its way back; it does not change what the taker serves. */
+		if (spread)
+			return;
 		if (to && live(&to->given))
 			emit_evidence(tgid, EVIDENCE_TASK_BACK, from->last_call, to->given.epoch,
 				      bpf_ktime_get_ns(), to);
@@ -204,18 +243,22 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		call_passed(from, src, v);
 		return;
 	}
-	if (v->signal || (from && !owner && (from->reader || from->wrote || back)))
+	if (v->signal || (!owner && (from->reader || from->wrote || back)))
 		return; /* an answer */
-	if (to && live(&to->given) && v->type != to->type &&
-	    !(from && live(&from->given) && from->given.epoch == to->given.epoch) &&
-	    !(owner && from->own.epoch == to->given.epoch))
+	if (shared && !owner && to && live(&to->given))
+		emit_evidence(tgid, EVIDENCE_TASK_BACK, from->answered, to->given.epoch, bpf_ktime_get_ns(), to);
+	if (finished && src && src->last_call == from->last_call) {
+		src->answered = from->last_call;
+		src->answered_type = v->type;
+	}
+	how = serving(from, &token);
+	if (to && live(&to->given) && v->type != to->type && (!how || token.epoch != to->given.epoch))
 		to->lent = v->type;
 	if (marks & (TYPE_RESOURCE | TYPE_LENT)) {
-		if (to && !(marks & TYPE_RESOURCE) && to->given_by == EVIDENCE_CHANNEL)
-			to->uses = 255; /* if it is a task after all */
+		if (to)
+			borrowed(to, marks);
 		return;
 	}
-	how = from ? serving(from, &token) : 0;
 	if (src)
 		asks(tgid, src, v);
 	if (how) {
@@ -236,7 +279,10 @@ static __always_inline int hand_straight(__u32 tgid, const struct target *t, __u
 	if (goroutine_key(from_g, t, &from_key) || goroutine_key(to_g, t, &to_key))
 		return 0;
 	from = context_find(&from_key);
-	hand_over(tgid, from_key.id, from, from, &to_key, v);
+	if (from)
+		hand_over(tgid, from_key.id, from, from, &to_key, v);
+	else
+		found(tgid, context_find(&to_key), v);
 	return 0;
 }
 
@@ -246,27 +292,27 @@ static __always_inline void put(__u32 tgid, const struct target *t, __u64 addr, 
 {
 	struct place place = {tgid, addr};
 	struct context_key key = {.tgid = tgid};
-	struct element element = {};
+	struct element *e = scratch_element();
 	struct context *from = 0;
 	__u8 marks;
 
-	if (!goroutine_key(g, t, &key))
+	if (e && !goroutine_key(g, t, &key))
 		from = context_find(&key);
-	if (!from) {
+	if (!e || !from) {
 		bpf_map_delete_elem(&places, &place);
 		return;
 	}
-	element.giver = key.id;
-	element.asked = from->asked;
-	element.uses = from->uses;
+	e->giver = key.id;
+	e->asked = from->asked;
+	e->uses = from->uses;
 	marks = type_marks(tgid, v);
 	if (!v->plain && !(marks & TYPE_RESOURCE)) {
 		if (from->given_by == EVIDENCE_CHANNEL && !(marks & TYPE_NOTE))
 			use_given(from);
 		asks(tgid, from, v);
 	}
-	element.context = *from;
-	bpf_map_update_elem(&places, &place, &element, BPF_ANY);
+	e->context = *from;
+	bpf_map_update_elem(&places, &place, e, BPF_ANY);
 }
 
 /* It comes out again. */
@@ -274,28 +320,26 @@ static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr,
 {
 	struct place place = {tgid, addr};
 	struct context_key to_key = {.tgid = tgid}, from_key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE};
-	struct element *found = bpf_map_lookup_elem(&places, &place), element;
-	struct context *self;
+	struct element *known = bpf_map_lookup_elem(&places, &place), *e = scratch_element();
+	struct context *src;
 
-	if (goroutine_key(g, t, &to_key))
+	if (!e || goroutine_key(g, t, &to_key))
 		return;
-	if (!found) {
-		hand_over(tgid, 0, 0, 0, &to_key, v);
+	if (!known) {
+		found(tgid, context_find(&to_key), v);
 		return;
 	}
-	element = *found;
+	*e = *known; /* the place may be another's at once */
 	bpf_map_delete_elem(&places, &place);
-	from_key.id = element.giver;
-	if (element.giver == to_key.id) {
+	from_key.id = e->giver;
+	src = context_find(&from_key);
+	if (e->giver != to_key.id) {
+		hand_over(tgid, e->giver, &e->context, src, &to_key, v);
+	} else if (src && src->segment == e->context.segment && src->uses == e->context.uses) {
 		/* Its own: it was no use of anything. */
-		self = context_find(&from_key);
-		if (self && self->segment == element.context.segment && self->uses == element.context.uses) {
-			self->uses = element.uses;
-			self->asked = element.asked;
-		}
-		return;
+		src->uses = e->uses;
+		src->asked = e->asked;
 	}
-	hand_over(tgid, element.giver, &element.context, context_find(&from_key), &to_key, v);
 }
 
 static __always_inline __u64 sudog_g(__u64 sudog)

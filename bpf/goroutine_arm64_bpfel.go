@@ -174,6 +174,7 @@ type GoroutineTarget struct {
 const (
 	GoroutineMapCalls          = "calls"
 	GoroutineMapConns          = "conns"
+	GoroutineMapElements       = "elements"
 	GoroutineMapEvents         = "events"
 	GoroutineMapJavaTargets    = "java_targets"
 	GoroutineMapListenPorts    = "listen_ports"
@@ -256,6 +257,7 @@ type GoroutineProgramSpecs struct {
 type GoroutineMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
+	Elements    *ebpf.MapSpec `ebpf:"elements"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
@@ -302,6 +304,7 @@ func (o *GoroutineObjects) Close() error {
 type GoroutineMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Conns       *ebpf.Map `ebpf:"conns"`
+	Elements    *ebpf.Map `ebpf:"elements"`
 	Events      *ebpf.Map `ebpf:"events"`
 	JavaTargets *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
@@ -321,6 +324,7 @@ func (m *GoroutineMaps) Close() error {
 	return _GoroutineClose(
 		m.Calls,
 		m.Conns,
+		m.Elements,
 		m.Events,
 		m.JavaTargets,
 		m.ListenPorts,
