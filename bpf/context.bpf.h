@@ -7,7 +7,10 @@
 #define CONTEXT_BPF_H
 
 #include "conn.bpf.h"
+#include "loop.bpf.h"
 #include "java.bpf.h"
+#include "haproxy.bpf.h"
+#include "python.bpf.h"
 
 /* Goroutine identity of the running thread. */
 struct goroutine {
@@ -73,6 +76,10 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 		out->parent = go.parent;
 	} else if (t->flags & TARGET_JAVA) {
 		current_java((__u32)pid_tgid, &out->key);
+	} else if (t->flags & TARGET_PYTHON) {
+		current_python(pid_tgid, &out->key);
+	} else if (t->flags & TARGET_HAPROXY) {
+		current_stream(&out->key);
 	} else if (!(t->flags & TARGET_NO_CONTEXT)) {
 		out->key.id = (__u32)pid_tgid;
 	}
@@ -81,7 +88,7 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 /* The same in one number, to be compared. */
 static __always_inline __u64 context_id(const struct context_key *key)
 {
-	return (key->id << 2) | key->kind;
+	return (key->id << 3) | key->kind;
 }
 
 static __always_inline struct context *context_find(const struct context_key *key)
@@ -172,43 +179,6 @@ static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 }
 
-/* As emit_evidence, with what the activation of a loop says of it. */
-static __always_inline void emit_loop_evidence(__u32 tgid, __u8 what, __u64 to, __u64 call,
-					       const struct context *x, __u64 ts)
-{
-	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return;
-	}
-	*e = (struct evidence_event){
-		.kind = EVENT_EVIDENCE,
-		.what = what,
-		.tgid = tgid,
-		.ts = ts,
-		.call = call,
-		.epoch = to,
-		.segment = x->activation,
-		.uses = x->arrived,
-		.base_uses = x->answers,
-	};
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
-}
-
-/* An event loop goes round: what it read before says nothing of what it does from here on. */
-static __always_inline void activation_begins(struct context *x)
-{
-	x->activation = new_id();
-	x->own.epoch = 0;
-	x->given.epoch = 0;
-	x->last_call = 0;
-	x->last_by = 0;
-	x->passed = 0;
-	x->arrived = 0;
-	x->answers = 0;
-}
-
 /* First bytes of a response or a request were read by this context on a server socket. */
 static __always_inline void request_read(struct context *x, struct conn *c, __u64 sk, __u32 len)
 {
@@ -231,6 +201,8 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 			if (other && other->last_dir == DIR_IN)
 				x->loop = 1;
 		}
+		if (x->loop && first)
+			loop_request(x, bpf_ktime_get_ns());
 		x->own.epoch = c->turn;
 		x->own.sk = sk;
 		x->given.epoch = 0;
@@ -240,6 +212,25 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 	}
 	c->turn_bytes = c->turn_bytes + len < c->turn_bytes ? ~0U : c->turn_bytes + len;
 	c->last_dir = DIR_IN;
+}
+
+/* A connection that HAProxy makes for a stream is written on by another task, once it is made. */
+static __always_inline void stream_of_connection(struct context_key *key, const struct conn *c)
+{
+	if (key->kind == CONTEXT_STREAM && !key->id && c->last_dir == DIR_NONE)
+		key->id = c->writer >> 3;
+}
+
+/*
+ * The stream that writes this call will answer a request, and it serves no other. (An address is used
+ * again; but then the call is older than that request, or it is another call.)
+ */
+static __always_inline void stream_calls(struct context *x, const struct conn *c)
+{
+	if (!x)
+		return;
+	x->last_call = c->turn;
+	x->last_by = EVIDENCE_CONTEXT;
 }
 
 /*
@@ -255,19 +246,22 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 	__u64 writer = context_id(&cur->key), opened_for = 0;
 	struct context *p;
 	struct token token = {};
-	__u8 what = 0;
+	__u8 what = 0, sure = c->flags & CONN_SURE ? 1 : 2;
 
 	if (x) {
 		what = serving(x, &token);
 		x->wrote = 1;
 	}
 	if (c->last_dir == DIR_OUT) {
-		if (c->writer == writer && c->epoch == token.epoch)
+		if (c->writer == writer && (c->epoch == token.epoch || (x && loop_goes_on(x))))
 			return;
+		if (cur->key.kind == CONTEXT_STREAM && !cur->key.id)
+			return; /* whatever moves bytes goes on for the stream */
 		c->flags |= CONN_MULTIPLEXED;
 	}
 	if (c->last_dir == DIR_NONE)
 		opened_for = c->epoch;
+	c->flags &= ~(CONN_LED | CONN_SURE);
 	c->turn = new_id();
 	c->writer = writer;
 	c->epoch = token.epoch;
@@ -279,16 +273,31 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 	}
 	if (what == EVIDENCE_CHANNEL)
 		use_given(x);
-	if (what)
+	if (cur->key.kind == CONTEXT_STREAM) {
+		stream_calls(x, c);
+		return;
+	}
+	if (opened_for)
+		emit_loop_evidence(EVIDENCE_CONNECTED, c->turn, opened_for, 0, sure, 0, ts);
+	if (what == EVIDENCE_LOOP) {
+		/* What a loop writes when a connection is made is what it was made for. */
+		if (!opened_for) {
+			emit_loop_evidence(what, c->turn, token.epoch, x->activation, loop_requests(x, ts), 0, ts);
+			x->led = 1;
+		}
+	} else if (what) {
 		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts,
 			      what == EVIDENCE_CHANNEL || what == EVIDENCE_GO_CREATED ? x : 0);
-	if (opened_for)
-		emit_evidence(cur->key.tgid, EVIDENCE_CONNECTED, c->turn, opened_for, ts, 0);
-	if (x && x->last_call && cur->key.kind != CONTEXT_GOROUTINE) {
-		if (!what || what == EVIDENCE_LOOP)
-			emit_loop_evidence(cur->key.tgid, EVIDENCE_NEXT, x->last_call, c->turn, x, ts);
-		x->arrived = 0; /* it led to this */
 	}
+	if (!x || !x->last_call || cur->key.kind == CONTEXT_GOROUTINE)
+		return;
+	if (x->loop) {
+		loop_next(x, c->turn, ts);
+		return;
+	}
+	if (!what)
+		emit_loop_evidence(EVIDENCE_NEXT, c->turn, x->last_call, 0, x->arrived, x->answers, ts);
+	x->arrived = 0; /* it led to this */
 }
 
 /*
@@ -301,18 +310,19 @@ static __always_inline void response_written(struct context *x, struct conn *c, 
 	bool begins = c->last_dir == DIR_IN;
 
 	c->last_dir = DIR_OUT;
-	if (!begins || !x || !x->last_call || cur->key.kind == CONTEXT_GOROUTINE)
+	if (!begins || !x || cur->key.kind == CONTEXT_GOROUTINE)
 		return;
-	if (!x->loop && x->own.epoch == c->turn) {
-		x->last_call = 0;
-		return; /* it reads, calls and answers by itself: EVIDENCE_SAME_THREAD */
+	if (x->loop) {
+		loop_answer(x, c, ts);
+		return;
 	}
-	if (x->answers < 255)
-		x->answers++;
-	emit_loop_evidence(cur->key.tgid, x->last_by ? x->last_by : EVIDENCE_ANSWER, c->turn, x->last_call, x, ts);
-	x->arrived = 0;
-	if (!x->loop)
-		x->last_call = 0; /* the task is done */
+	if (!x->last_call)
+		return;
+	if (x->own.epoch != c->turn) { /* else it reads, calls and answers by itself: EVIDENCE_SAME_THREAD */
+		emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, c->turn, 0, x->arrived, 1, ts);
+		x->arrived = 0;
+	}
+	x->last_call = 0; /* the task is done */
 }
 
 /* This context is about to read on a client socket. Who waits for a response to a call that it did not
@@ -325,24 +335,23 @@ static __always_inline void response_awaited(struct context *x, const struct con
 }
 
 /* This context read (a part of) the response of the connection's current call. */
-static __always_inline void response_read(struct context *x, struct conn *c, __u64 self)
+static __always_inline void response_read(struct context *x, struct conn *c, __u64 sk, __u64 self)
 {
 	c->last_dir = DIR_IN;
 	if (x && c->writer == self)
 		x->wrote = 0;
 	if (!x || c->flags & CONN_MULTIPLEXED)
 		return;
-	if (x->last_call != c->turn) {
-		if (x->arrived < 255)
-			x->arrived++;
-		x->answers = 0;
+	if (x->loop) {
+		loop_response(x, c, sk, bpf_ktime_get_ns());
+		return;
 	}
+	if (x->last_call != c->turn && x->arrived < 255)
+		x->arrived++;
 	x->last_call = c->turn;
-	x->answered = 0;
+	x->returned = 0;
 	x->last_by = 0;
 	x->passed = 0;
-	if (x->loop)
-		x->own.epoch = 0; /* what follows is for the request of this call */
 }
 
 #endif

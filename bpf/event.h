@@ -14,6 +14,7 @@ enum event_kind {
 	EVENT_CONN = 2,
 	EVENT_EVIDENCE = 3,
 	EVENT_PROCESS = 4,
+	EVENT_ORIGIN = 5,
 };
 
 enum direction {
@@ -44,6 +45,7 @@ enum context_kind {
 	CONTEXT_GOROUTINE = 1, /* id: goid */
 	CONTEXT_VIRTUAL = 2,   /* a virtual thread of a Java VM. id: java.lang.Thread.tid */
 	CONTEXT_PYTHON = 3,    /* a contextvars.Context of CPython. id: minted at its making, see new_id */
+	CONTEXT_STREAM = 4,    /* a stream of HAProxy. id: its address */
 };
 
 /* Bytes that moved. Followed by `captured` bytes of payload. */
@@ -108,7 +110,7 @@ enum evidence_kind {
 				      In a loop: segment is the activation, uses counts the responses
 				      that arrived in it and led to nothing yet (1: only this one),
 				      base_uses the responses begun since (1: this is the first) */
-	EVIDENCE_NEXT = 10,        /* epoch is a call: who read its response wrote this one next */
+	EVIDENCE_NEXT = 10,        /* epoch is the call before: who read its response wrote this one next */
 	EVIDENCE_WAKE_BACK = 11,   /* who read the call's response woke the thread that reads nothing
 				      else before it answers the request; uses: how many threads
 				      passed it on before */
@@ -143,6 +145,17 @@ struct evidence_event {
 	__u64 base;    /* identity of the giver's, or 0 */
 };
 
+/* A context was made by another one of the same kind. */
+struct origin_event {
+	__u8 kind;         /* EVENT_ORIGIN */
+	__u8 context_kind; /* enum context_kind */
+	__u8 pad0[2];
+	__u32 tgid;
+	__u64 ts;
+	__u64 child;
+	__u64 parent;
+};
+
 enum process_what {
 	PROCESS_EXEC = 1,
 	PROCESS_FORK = 2,
@@ -163,6 +176,7 @@ struct process_event {
 _Static_assert(sizeof(struct data_event) == 112, "data_event has no hidden padding");
 _Static_assert(sizeof(struct conn_event) == 24, "conn_event has no hidden padding");
 _Static_assert(sizeof(struct evidence_event) == 48, "evidence_event has no hidden padding");
+_Static_assert(sizeof(struct origin_event) == 32, "origin_event has no hidden padding");
 _Static_assert(sizeof(struct process_event) == 24, "process_event has no hidden padding");
 
 /* The largest payload prefix of one record. A power of two: it bounds the copy for the verifier. */
@@ -186,6 +200,8 @@ enum target_flags {
 	TARGET_BUFFERS = 128,
 	/* a channel has a timer: Go 1.23 and later */
 	TARGET_CHAN_TIMER = 256,
+	/* its streams are known */
+	TARGET_HAPROXY = 512,
 };
 
 struct target {
@@ -209,6 +225,13 @@ struct java_target {
 	__u32 os_thread, pthread; /* in JavaThread, and there: whose it is */
 	__u32 continuation;       /* in JavaThread: not 0 while something is mounted */
 	__u32 owner;              /* in JavaThread: java.lang.Thread.tid of it */
+};
+
+/* Where HAProxy keeps which task is running: see internal/haproxyruntime. */
+struct haproxy_target {
+	__s64 tls;            /* of the structure of a thread, from the thread pointer */
+	__u64 process_stream; /* the handler of the tasks of streams */
+	__u64 current;        /* the running task, in the structure of a thread */
 };
 
 /* A port of a network namespace that something listens on. */

@@ -86,7 +86,7 @@ static __always_inline void give(struct context *from, struct context *src, __u6
 	to->base = 0;
 	to->base_uses = 0;
 	to->last_call = 0;
-	to->answered = 0;
+	to->returned = 0;
 	to->wrote = 0;
 	if (how == EVIDENCE_CHANNEL || how == EVIDENCE_GO_CREATED) {
 		if (how == EVIDENCE_CHANNEL && from == src)
@@ -109,8 +109,8 @@ static __always_inline void call_passed(const struct context *from, struct conte
 	if (!src || src->last_call != from->last_call)
 		return;
 	if (!from->reader) {
-		src->answered = from->last_call;
-		src->answered_type = v->type;
+		src->returned = from->last_call;
+		src->returned_type = v->type;
 	}
 	src->last_call = 0; /* src may be from */
 }
@@ -192,9 +192,9 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 	owner = live(&from->own);
 	finished = from->last_call && !owner;
 	/* A second one gets the result of the same call: it was made for both, or for none of them. */
-	spread = from->answered && from->answered_type == v->type && !v->signal && !from->reader;
+	spread = from->returned && from->returned_type == v->type && !v->signal && !from->reader;
 	shared = spread && !from->last_call;
-	spread = spread && from->answered == from->last_call;
+	spread = spread && from->returned == from->last_call;
 
 	if (to && live(&to->own)) {
 		bool working = live(&from->given);
@@ -218,7 +218,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 			call_passed(from, src, v);
 			to->asked = 0;
 		} else if (shared && answer) {
-			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->answered, to->own.epoch,
+			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->returned, to->own.epoch,
 				      bpf_ktime_get_ns(), 0);
 		}
 		if (same && src && src->given_by == EVIDENCE_CHANNEL && src->segment == from->segment)
@@ -237,7 +237,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 				      bpf_ktime_get_ns(), to);
 		if (to || (to = context_make(to_key))) {
 			to->last_call = from->last_call;
-			to->answered = 0;
+			to->returned = 0;
 			to->asked = 0;
 		}
 		call_passed(from, src, v);
@@ -246,10 +246,10 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 	if (v->signal || (!owner && (from->reader || from->wrote || back)))
 		return; /* an answer */
 	if (shared && !owner && to && live(&to->given))
-		emit_evidence(tgid, EVIDENCE_TASK_BACK, from->answered, to->given.epoch, bpf_ktime_get_ns(), to);
+		emit_evidence(tgid, EVIDENCE_TASK_BACK, from->returned, to->given.epoch, bpf_ktime_get_ns(), to);
 	if (finished && src && src->last_call == from->last_call) {
-		src->answered = from->last_call;
-		src->answered_type = v->type;
+		src->returned = from->last_call;
+		src->returned_type = v->type;
 	}
 	how = serving(from, &token);
 	if (to && live(&to->given) && v->type != to->type && (!how || token.epoch != to->given.epoch))

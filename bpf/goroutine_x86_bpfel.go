@@ -61,32 +61,38 @@ type GoroutineContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall     uint64
-	Activation   uint64
-	Tasker       uint64
-	Segment      uint64
-	Base         uint64
-	GivenBy      uint8
-	Loop         uint8
-	Uses         uint8
-	BaseUses     uint8
-	Reader       uint8
-	Wrote        uint8
-	Writer       uint8
-	Dialer       uint8
-	Asked        uint8
-	Spawned      uint8
-	Pad0         [6]uint8
-	Type         uint64
-	Answered     uint64
-	AnsweredType uint64
-	Lent         uint64
-	Arrived      uint8
-	Answers      uint8
-	LastBy       uint8
-	Passed       uint8
-	Pad          [3]uint8
-	_            [1]byte
+	LastCall       uint64
+	Activation     uint64
+	Answered       uint64
+	LastSk         uint64
+	UnledCallNs    uint64
+	UnledRequestNs uint64
+	InStepNs       uint64
+	Tasker         uint64
+	Segment        uint64
+	Base           uint64
+	Type           uint64
+	Returned       uint64
+	ReturnedType   uint64
+	Lent           uint64
+	GivenBy        uint8
+	Loop           uint8
+	Uses           uint8
+	BaseUses       uint8
+	Reader         uint8
+	Wrote          uint8
+	Writer         uint8
+	Dialer         uint8
+	Asked          uint8
+	Spawned        uint8
+	Arrived        uint8
+	Answers        uint8
+	LastBy         uint8
+	Passed         uint8
+	Requests       uint8
+	Led            uint8
+	Ahead          int16
+	Pad            [6]uint8
 }
 
 type GoroutineContextKey struct {
@@ -103,6 +109,13 @@ type GoroutineElement struct {
 	Uses    uint8
 	Asked   uint8
 	Pad     [6]uint8
+}
+
+type GoroutineHaproxyTarget struct {
+	_             structs.HostLayout
+	Tls           int64
+	ProcessStream uint64
+	Current       uint64
 }
 
 type GoroutineJavaTarget struct {
@@ -126,6 +139,33 @@ type GoroutinePlace struct {
 	_    structs.HostLayout
 	Tgid uint64
 	Addr uint64
+}
+
+type GoroutinePyContext struct {
+	_   structs.HostLayout
+	Id  uint64
+	Tid uint32
+	Pad uint32
+}
+
+type GoroutinePyContextKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type GoroutinePyThread struct {
+	_      structs.HostLayout
+	Item   uint64
+	Depth  uint32
+	Took   uint32
+	Frames [4]struct {
+		_       structs.HostLayout
+		Address uint64
+		Type    uint64
+		Id      uint64
+	}
 }
 
 type GoroutineScratch struct {
@@ -176,12 +216,15 @@ const (
 	GoroutineMapConns          = "conns"
 	GoroutineMapElements       = "elements"
 	GoroutineMapEvents         = "events"
+	GoroutineMapHaproxyTargets = "haproxy_targets"
 	GoroutineMapJavaTargets    = "java_targets"
 	GoroutineMapListenPorts    = "listen_ports"
 	GoroutineMapLosses         = "losses"
 	GoroutineMapNextIds        = "next_ids"
 	GoroutineMapPlaces         = "places"
 	GoroutineMapProcesses      = "processes"
+	GoroutineMapPyContexts     = "py_contexts"
+	GoroutineMapPyThreads      = "py_threads"
 	GoroutineMapScratches      = "scratches"
 	GoroutineMapSettled        = "settled"
 	GoroutineMapTargets        = "targets"
@@ -255,22 +298,25 @@ type GoroutineProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GoroutineMapSpecs struct {
-	Calls       *ebpf.MapSpec `ebpf:"calls"`
-	Conns       *ebpf.MapSpec `ebpf:"conns"`
-	Elements    *ebpf.MapSpec `ebpf:"elements"`
-	Events      *ebpf.MapSpec `ebpf:"events"`
-	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
-	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
-	Losses      *ebpf.MapSpec `ebpf:"losses"`
-	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
-	Places      *ebpf.MapSpec `ebpf:"places"`
-	Processes   *ebpf.MapSpec `ebpf:"processes"`
-	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
-	Settled     *ebpf.MapSpec `ebpf:"settled"`
-	Targets     *ebpf.MapSpec `ebpf:"targets"`
-	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
-	Threads     *ebpf.MapSpec `ebpf:"threads"`
-	ValueTypes  *ebpf.MapSpec `ebpf:"value_types"`
+	Calls          *ebpf.MapSpec `ebpf:"calls"`
+	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Elements       *ebpf.MapSpec `ebpf:"elements"`
+	Events         *ebpf.MapSpec `ebpf:"events"`
+	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
+	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
+	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
+	Losses         *ebpf.MapSpec `ebpf:"losses"`
+	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
+	Places         *ebpf.MapSpec `ebpf:"places"`
+	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
+	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
+	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	Settled        *ebpf.MapSpec `ebpf:"settled"`
+	Targets        *ebpf.MapSpec `ebpf:"targets"`
+	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
+	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	ValueTypes     *ebpf.MapSpec `ebpf:"value_types"`
 }
 
 // GoroutineVariableSpecs contains global variables before they are loaded into the kernel.
@@ -302,22 +348,25 @@ func (o *GoroutineObjects) Close() error {
 //
 // It can be passed to LoadGoroutineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GoroutineMaps struct {
-	Calls       *ebpf.Map `ebpf:"calls"`
-	Conns       *ebpf.Map `ebpf:"conns"`
-	Elements    *ebpf.Map `ebpf:"elements"`
-	Events      *ebpf.Map `ebpf:"events"`
-	JavaTargets *ebpf.Map `ebpf:"java_targets"`
-	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
-	Losses      *ebpf.Map `ebpf:"losses"`
-	NextIds     *ebpf.Map `ebpf:"next_ids"`
-	Places      *ebpf.Map `ebpf:"places"`
-	Processes   *ebpf.Map `ebpf:"processes"`
-	Scratches   *ebpf.Map `ebpf:"scratches"`
-	Settled     *ebpf.Map `ebpf:"settled"`
-	Targets     *ebpf.Map `ebpf:"targets"`
-	Tasks       *ebpf.Map `ebpf:"tasks"`
-	Threads     *ebpf.Map `ebpf:"threads"`
-	ValueTypes  *ebpf.Map `ebpf:"value_types"`
+	Calls          *ebpf.Map `ebpf:"calls"`
+	Conns          *ebpf.Map `ebpf:"conns"`
+	Elements       *ebpf.Map `ebpf:"elements"`
+	Events         *ebpf.Map `ebpf:"events"`
+	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
+	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
+	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
+	Losses         *ebpf.Map `ebpf:"losses"`
+	NextIds        *ebpf.Map `ebpf:"next_ids"`
+	Places         *ebpf.Map `ebpf:"places"`
+	Processes      *ebpf.Map `ebpf:"processes"`
+	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
+	PyThreads      *ebpf.Map `ebpf:"py_threads"`
+	Scratches      *ebpf.Map `ebpf:"scratches"`
+	Settled        *ebpf.Map `ebpf:"settled"`
+	Targets        *ebpf.Map `ebpf:"targets"`
+	Tasks          *ebpf.Map `ebpf:"tasks"`
+	Threads        *ebpf.Map `ebpf:"threads"`
+	ValueTypes     *ebpf.Map `ebpf:"value_types"`
 }
 
 func (m *GoroutineMaps) Close() error {
@@ -326,12 +375,15 @@ func (m *GoroutineMaps) Close() error {
 		m.Conns,
 		m.Elements,
 		m.Events,
+		m.HaproxyTargets,
 		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
 		m.Places,
 		m.Processes,
+		m.PyContexts,
+		m.PyThreads,
 		m.Scratches,
 		m.Settled,
 		m.Targets,

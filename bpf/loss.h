@@ -17,7 +17,9 @@ enum loss {
 	LOSS_TARGETS_FULL = 7,   /* map full: a forked child is not selected */
 	LOSS_GOROUTINE = 8,      /* g could not be read: the goroutine is not known */
 	LOSS_VIRTUAL_THREAD = 9, /* what runs on a thread of a Java VM could not be read */
-	LOSS_MAX = 10,
+	LOSS_STREAM = 10,        /* the running task of HAProxy could not be read: the stream is not known */
+	LOSS_PYTHON = 11,        /* a context or an item of Python could not be read, or too many are nested */
+	LOSS_MAX = 12,
 };
 
 #endif

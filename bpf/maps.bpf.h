@@ -76,6 +76,10 @@ enum conn_flags {
 	CONN_MIDSTREAM = 1,
 	/* several calls were under way at once: the next response may be any one's */
 	CONN_MULTIPLEXED = 2,
+	/* client: the response of the current call has led to something: see loop.bpf.h */
+	CONN_LED = 4,
+	/* client: one request alone can have led to its being opened */
+	CONN_SURE = 8,
 };
 
 struct {
@@ -109,6 +113,7 @@ enum vec {
 	VEC_MSG = 2,
 	VEC_MMSG = 3,
 	VEC_NONE = 4, /* bytes without a user buffer: sendfile, MSG_TRUNC */
+	VEC_NOTE = 5, /* no TCP socket: sk is an object of notify.bpf.h */
 };
 
 struct {
@@ -143,11 +148,21 @@ struct context {
 	struct token own;   /* the request that this context read itself */
 	struct token given; /* the request that another context handed to it */
 	__u64 last_call;    /* the last finished call that it knows of */
-	__u64 activation;   /* event loops: which round this is, a number of new_id */
+	/* event loops only, see loop.bpf.h: */
+	__u64 activation;       /* which round this is, a number of new_id */
+	__u64 answered;         /* the epoch whose response was begun since last_call arrived */
+	__u64 last_sk;          /* the socket of last_call */
+	__u64 unled_call_ns;    /* when a response had last led to nothing at the end of its round */
+	__u64 unled_request_ns; /* and a request */
+	__u64 in_step_ns;       /* when it was last notified, or answered what it was notified of */
 	/* goroutines only, see goroutine.bpf.c: */
 	__u64 tasker;  /* who gave it `given`: created it, or handed it over */
 	__u64 segment; /* identity of that hand-over */
 	__u64 base;    /* identity of the one that the giver lived on */
+	__u64 type;          /* of the value that was the hand-over, see struct value */
+	__u64 returned;      /* the call that it gave away last, as long as it has finished no other */
+	__u64 returned_type; /* of the value that went with it */
+	__u64 lent;          /* type of what it got from another request, while it served its own */
 	__u8 given_by; /* enum evidence_kind */
 	__u8 loop;     /* serves several requests at once */
 	__u8 uses;     /* of segment: calls written, tasks given */
@@ -158,17 +173,14 @@ struct context {
 	__u8 dialer; /* opened a connection, for itself or for others */
 	__u8 asked;  /* gave a task to another, or got a connection, and no answer since */
 	__u8 spawned; /* goroutines that it created for what it was given */
-	__u8 pad0[6];
-	__u64 type;     /* of the value that was the hand-over: see struct value */
-	__u64 answered; /* the call that it gave back last, as long as it has finished no other */
-	__u64 answered_type;
-	__u64 lent; /* type of what it got from another request, while it served its own */
-	/* event loops only: */
 	__u8 arrived; /* responses that arrived in this activation and led to nothing yet */
 	__u8 answers; /* responses begun since the last of them */
 	__u8 last_by; /* how last_call became known: 0 read here, else enum evidence_kind */
 	__u8 passed;  /* how many threads passed last_call on before */
-	__u8 pad[3];
+	__u8 requests; /* event loops: requests read in this activation, since one led to something */
+	__u8 led;      /* event loops: the last of them has */
+	__s16 ahead;   /* event loops: notifications read, less answers begun */
+	__u8 pad[6];
 };
 
 /* Threads: removed at exit. */

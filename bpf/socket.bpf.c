@@ -10,14 +10,18 @@
  * are the moments at which bytes leave and arrive.
  */
 #include "context.bpf.h"
+#include "notify.bpf.h"
 #include "payload.bpf.h"
+#include "poll.bpf.h"
 
 /* Names the types for BTF, from which the Go types are made. */
 const struct conn_event *unused_conn_event __attribute__((unused));
 const struct evidence_event *unused_evidence_event __attribute__((unused));
+const struct origin_event *unused_origin_event __attribute__((unused));
 const struct process_event *unused_process_event __attribute__((unused));
 const enum loss *unused_loss __attribute__((unused));
 const enum evidence_kind *unused_evidence_kind __attribute__((unused));
+const struct haproxy_target *unused_haproxy_target __attribute__((unused));
 const enum java_threads *unused_java_threads __attribute__((unused));
 
 char __license[] SEC("license") = "Dual BSD/GPL";
@@ -66,6 +70,53 @@ static __always_inline int loop_waits(void)
 	return 0;
 }
 
+/* The beginning of a read or a write that is not on a TCP socket. Goroutines have their own ways. */
+static __always_inline int note_enter(__s32 fd, __u8 dir, __u64 buf, const struct target *t, __u64 pid_tgid)
+{
+	struct call call = {.ts = bpf_ktime_get_ns(), .fd = fd, .dir = dir, .vec = VEC_NOTE, .buf = buf};
+	struct current cur;
+	struct context *x;
+
+	if (t->flags & (TARGET_GO | TARGET_NO_CONTEXT))
+		return 0;
+	current_context(t, pid_tgid, &cur);
+	x = context_find(&cur.key);
+	if (dir == DIR_IN && (!x || !x->loop))
+		return 0;
+	call.sk = note_of_fd(fd, dir);
+	if (!call.sk)
+		return 0;
+	if (dir == DIR_OUT) {
+		note_written(call.sk, x);
+		return 0;
+	}
+	call.context_kind = cur.key.kind;
+	call.context = cur.key.kind == CONTEXT_THREAD ? 0 : cur.key.id;
+	if (bpf_map_update_elem(&calls, &pid_tgid, &call, BPF_ANY))
+		count_loss(LOSS_CALLS_FULL);
+	return 0;
+}
+
+/* The end of such a read. */
+static __always_inline int note_exit(const struct call *call, __u64 pid_tgid, __s64 ret)
+{
+	struct context_key key = {};
+	struct context *x;
+	struct target t;
+	__u64 count = 0;
+
+	if (ret <= 0 || !selected(pid_tgid >> 32, &t))
+		return 0;
+	key_of_call(&key, &t, pid_tgid, call);
+	x = context_find(&key);
+	if (!x)
+		return 0;
+	if (call->sk & NOTE_COUNTS && bpf_probe_read_user(&count, sizeof(count), (void *)call->buf))
+		return 0;
+	note_read(call->sk, x, count);
+	return 0;
+}
+
 static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u32 count)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
@@ -80,11 +131,13 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 		return 0;
 	sk = tcp_sock_of_fd(fd);
 	if (!sk)
-		return 0;
+		return vec == VEC_MMSG ? 0 : note_enter(fd, dir, buf, &t, pid_tgid);
 	c = conn_get(sk, tgid);
 	if (!c)
 		return 0;
 	current_context(&t, pid_tgid, &cur);
+	if (dir == DIR_OUT && c->role == ROLE_CLIENT)
+		stream_of_connection(&cur.key, c);
 	call.sk = sk;
 	call.ts = bpf_ktime_get_ns();
 	call.fd = fd;
@@ -97,7 +150,8 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 	call.parent_context = cur.parent;
 	if (dir == DIR_OUT) {
 		if (c->role == ROLE_CLIENT)
-			call_written(context_find(&cur.key), c, &cur, &t, call.ts);
+			call_written(cur.key.kind == CONTEXT_STREAM ? context_make(&cur.key) : context_find(&cur.key),
+				     c, &cur, &t, call.ts);
 		else
 			response_written(context_find(&cur.key), c, &cur, call.ts);
 		call.turn = c->turn;
@@ -175,7 +229,7 @@ static __always_inline void bytes_read(struct call *call, struct conn *c, __u64 
 	if (c->role == ROLE_SERVER)
 		request_read(x, c, call->sk, len);
 	else
-		response_read(x, c, context_id(&key));
+		response_read(x, c, call->sk, context_id(&key));
 	call->turn = c->turn;
 }
 
@@ -260,6 +314,8 @@ static __always_inline int io_exit(__s32 nr, __s64 ret)
 	} else if (ret <= 0 || !began_unseen(pid_tgid, nr, &call)) {
 		return 0;
 	}
+	if (call.vec == VEC_NOTE)
+		return note_exit(&call, pid_tgid, ret);
 	if (ret <= 0 || call.vec == VEC_MMSG)
 		return 0;
 	c = bpf_map_lookup_elem(&conns, &call.sk);
@@ -400,6 +456,26 @@ int exit_mmsg(struct sys_exit *ctx) { return mmsg_exit(ctx->ret); }
 SEC("tracepoint/syscalls/sys_enter")
 int enter_loop_wait(struct sys_enter *ctx) { return loop_waits(); }
 
+static __always_inline bool traced(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return bpf_map_lookup_elem(&targets, &tgid);
+}
+
+/* poll and ppoll; select and pselect6 */
+SEC("tracepoint/syscalls/sys_enter")
+int enter_poll_wait(struct sys_enter *ctx)
+{
+	return traced() && polls_for_requests(ctx->args[0], ctx->args[1]) ? loop_waits() : 0;
+}
+
+SEC("tracepoint/syscalls/sys_enter")
+int enter_select_wait(struct sys_enter *ctx)
+{
+	return traced() && selects_for_requests(ctx->args[0], ctx->args[1]) ? loop_waits() : 0;
+}
+
 /* A connection that this process made or took: its role is certain and its stream begins here. */
 static __always_inline struct conn *connected(__s32 fd, __u8 role)
 {
@@ -461,8 +537,14 @@ EXIT(connect)
 		return 0;
 	c = connected(fd, ROLE_CLIENT);
 	x = context_find(&key);
-	if (c && x && key.kind != CONTEXT_GOROUTINE && serving(x, &token))
-		c->epoch = token.epoch;
+	if (c && key.kind == CONTEXT_STREAM)
+		c->writer = context_id(&key);
+	if (!c || !x || key.kind == CONTEXT_GOROUTINE || !serving(x, &token))
+		return 0;
+	c->epoch = token.epoch;
+	if (!x->loop || loop_requests(x, bpf_ktime_get_ns()) == 1)
+		c->flags |= CONN_SURE;
+	x->led = 1;
 	return 0;
 }
 
@@ -594,6 +676,7 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	bpf_map_delete_elem(&calls, &pid_tgid);
 	bpf_map_delete_elem(&settled, &pid_tgid);
+	bpf_map_delete_elem(&py_threads, &pid_tgid);
 	bpf_map_delete_elem(&threads, &key);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0; /* other threads live on */

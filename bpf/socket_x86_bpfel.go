@@ -72,32 +72,38 @@ type SocketContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall     uint64
-	Activation   uint64
-	Tasker       uint64
-	Segment      uint64
-	Base         uint64
-	GivenBy      uint8
-	Loop         uint8
-	Uses         uint8
-	BaseUses     uint8
-	Reader       uint8
-	Wrote        uint8
-	Writer       uint8
-	Dialer       uint8
-	Asked        uint8
-	Spawned      uint8
-	Pad0         [6]uint8
-	Type         uint64
-	Answered     uint64
-	AnsweredType uint64
-	Lent         uint64
-	Arrived      uint8
-	Answers      uint8
-	LastBy       uint8
-	Passed       uint8
-	Pad          [3]uint8
-	_            [1]byte
+	LastCall       uint64
+	Activation     uint64
+	Answered       uint64
+	LastSk         uint64
+	UnledCallNs    uint64
+	UnledRequestNs uint64
+	InStepNs       uint64
+	Tasker         uint64
+	Segment        uint64
+	Base           uint64
+	Type           uint64
+	Returned       uint64
+	ReturnedType   uint64
+	Lent           uint64
+	GivenBy        uint8
+	Loop           uint8
+	Uses           uint8
+	BaseUses       uint8
+	Reader         uint8
+	Wrote          uint8
+	Writer         uint8
+	Dialer         uint8
+	Asked          uint8
+	Spawned        uint8
+	Arrived        uint8
+	Answers        uint8
+	LastBy         uint8
+	Passed         uint8
+	Requests       uint8
+	Led            uint8
+	Ahead          int16
+	Pad            [6]uint8
 }
 
 type SocketContextKey struct {
@@ -171,6 +177,13 @@ const (
 	SocketEvidenceKindEVIDENCE_STATISTICAL  SocketEvidenceKind = 19
 )
 
+type SocketHaproxyTarget struct {
+	_             structs.HostLayout
+	Tls           int64
+	ProcessStream uint64
+	Current       uint64
+}
+
 type SocketJavaTarget struct {
 	_            structs.HostLayout
 	Threads      uint32
@@ -209,8 +222,28 @@ const (
 	SocketLossLOSS_TARGETS_FULL   SocketLoss = 7
 	SocketLossLOSS_GOROUTINE      SocketLoss = 8
 	SocketLossLOSS_VIRTUAL_THREAD SocketLoss = 9
-	SocketLossLOSS_MAX            SocketLoss = 10
+	SocketLossLOSS_STREAM         SocketLoss = 10
+	SocketLossLOSS_PYTHON         SocketLoss = 11
+	SocketLossLOSS_MAX            SocketLoss = 12
 )
+
+type SocketNote struct {
+	_       structs.HostLayout
+	Call    uint64
+	Written uint32
+	Pad     uint32
+}
+
+type SocketOriginEvent struct {
+	_           structs.HostLayout
+	Kind        uint8
+	ContextKind uint8
+	Pad0        [2]uint8
+	Tgid        uint32
+	Ts          uint64
+	Child       uint64
+	Parent      uint64
+}
 
 type SocketProcessEvent struct {
 	_     structs.HostLayout
@@ -221,6 +254,33 @@ type SocketProcessEvent struct {
 	Ppid  uint32
 	Netns uint32
 	Ts    uint64
+}
+
+type SocketPyContext struct {
+	_   structs.HostLayout
+	Id  uint64
+	Tid uint32
+	Pad uint32
+}
+
+type SocketPyContextKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type SocketPyThread struct {
+	_      structs.HostLayout
+	Item   uint64
+	Depth  uint32
+	Took   uint32
+	Frames [4]struct {
+		_       structs.HostLayout
+		Address uint64
+		Type    uint64
+		Id      uint64
+	}
 }
 
 type SocketScratch struct {
@@ -246,11 +306,15 @@ const (
 	SocketMapCalls               = "calls"
 	SocketMapConns               = "conns"
 	SocketMapEvents              = "events"
+	SocketMapHaproxyTargets      = "haproxy_targets"
 	SocketMapJavaTargets         = "java_targets"
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
 	SocketMapNextIds             = "next_ids"
+	SocketMapNotes               = "notes"
 	SocketMapProcesses           = "processes"
+	SocketMapPyContexts          = "py_contexts"
+	SocketMapPyThreads           = "py_threads"
 	SocketMapScratches           = "scratches"
 	SocketMapSettled             = "settled"
 	SocketMapTargets             = "targets"
@@ -258,11 +322,13 @@ const (
 	SocketMapThreads             = "threads"
 	SocketProgEnterConnect       = "enter_connect"
 	SocketProgEnterLoopWait      = "enter_loop_wait"
+	SocketProgEnterPollWait      = "enter_poll_wait"
 	SocketProgEnterRead          = "enter_read"
 	SocketProgEnterReadv         = "enter_readv"
 	SocketProgEnterRecvfrom      = "enter_recvfrom"
 	SocketProgEnterRecvmmsg      = "enter_recvmmsg"
 	SocketProgEnterRecvmsg       = "enter_recvmsg"
+	SocketProgEnterSelectWait    = "enter_select_wait"
 	SocketProgEnterSendfile64    = "enter_sendfile64"
 	SocketProgEnterSendmmsg      = "enter_sendmmsg"
 	SocketProgEnterSendmsg       = "enter_sendmsg"
@@ -283,8 +349,10 @@ const (
 	SocketVarUnusedConnEvent     = "unused_conn_event"
 	SocketVarUnusedEvidenceEvent = "unused_evidence_event"
 	SocketVarUnusedEvidenceKind  = "unused_evidence_kind"
+	SocketVarUnusedHaproxyTarget = "unused_haproxy_target"
 	SocketVarUnusedJavaThreads   = "unused_java_threads"
 	SocketVarUnusedLoss          = "unused_loss"
+	SocketVarUnusedOriginEvent   = "unused_origin_event"
 	SocketVarUnusedProcessEvent  = "unused_process_event"
 	SocketVarWakeupBytes         = "wakeup_bytes"
 )
@@ -333,11 +401,13 @@ type SocketSpecs struct {
 type SocketProgramSpecs struct {
 	EnterConnect    *ebpf.ProgramSpec `ebpf:"enter_connect"`
 	EnterLoopWait   *ebpf.ProgramSpec `ebpf:"enter_loop_wait"`
+	EnterPollWait   *ebpf.ProgramSpec `ebpf:"enter_poll_wait"`
 	EnterRead       *ebpf.ProgramSpec `ebpf:"enter_read"`
 	EnterReadv      *ebpf.ProgramSpec `ebpf:"enter_readv"`
 	EnterRecvfrom   *ebpf.ProgramSpec `ebpf:"enter_recvfrom"`
 	EnterRecvmmsg   *ebpf.ProgramSpec `ebpf:"enter_recvmmsg"`
 	EnterRecvmsg    *ebpf.ProgramSpec `ebpf:"enter_recvmsg"`
+	EnterSelectWait *ebpf.ProgramSpec `ebpf:"enter_select_wait"`
 	EnterSendfile64 *ebpf.ProgramSpec `ebpf:"enter_sendfile64"`
 	EnterSendmmsg   *ebpf.ProgramSpec `ebpf:"enter_sendmmsg"`
 	EnterSendmsg    *ebpf.ProgramSpec `ebpf:"enter_sendmsg"`
@@ -359,19 +429,23 @@ type SocketProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SocketMapSpecs struct {
-	Calls       *ebpf.MapSpec `ebpf:"calls"`
-	Conns       *ebpf.MapSpec `ebpf:"conns"`
-	Events      *ebpf.MapSpec `ebpf:"events"`
-	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
-	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
-	Losses      *ebpf.MapSpec `ebpf:"losses"`
-	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
-	Processes   *ebpf.MapSpec `ebpf:"processes"`
-	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
-	Settled     *ebpf.MapSpec `ebpf:"settled"`
-	Targets     *ebpf.MapSpec `ebpf:"targets"`
-	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
-	Threads     *ebpf.MapSpec `ebpf:"threads"`
+	Calls          *ebpf.MapSpec `ebpf:"calls"`
+	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Events         *ebpf.MapSpec `ebpf:"events"`
+	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
+	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
+	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
+	Losses         *ebpf.MapSpec `ebpf:"losses"`
+	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
+	Notes          *ebpf.MapSpec `ebpf:"notes"`
+	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
+	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
+	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	Settled        *ebpf.MapSpec `ebpf:"settled"`
+	Targets        *ebpf.MapSpec `ebpf:"targets"`
+	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
+	Threads        *ebpf.MapSpec `ebpf:"threads"`
 }
 
 // SocketVariableSpecs contains global variables before they are loaded into the kernel.
@@ -383,8 +457,10 @@ type SocketVariableSpecs struct {
 	UnusedConnEvent     *ebpf.VariableSpec `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.VariableSpec `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.VariableSpec `ebpf:"unused_evidence_kind"`
+	UnusedHaproxyTarget *ebpf.VariableSpec `ebpf:"unused_haproxy_target"`
 	UnusedJavaThreads   *ebpf.VariableSpec `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.VariableSpec `ebpf:"unused_loss"`
+	UnusedOriginEvent   *ebpf.VariableSpec `ebpf:"unused_origin_event"`
 	UnusedProcessEvent  *ebpf.VariableSpec `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
@@ -409,19 +485,23 @@ func (o *SocketObjects) Close() error {
 //
 // It can be passed to LoadSocketObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SocketMaps struct {
-	Calls       *ebpf.Map `ebpf:"calls"`
-	Conns       *ebpf.Map `ebpf:"conns"`
-	Events      *ebpf.Map `ebpf:"events"`
-	JavaTargets *ebpf.Map `ebpf:"java_targets"`
-	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
-	Losses      *ebpf.Map `ebpf:"losses"`
-	NextIds     *ebpf.Map `ebpf:"next_ids"`
-	Processes   *ebpf.Map `ebpf:"processes"`
-	Scratches   *ebpf.Map `ebpf:"scratches"`
-	Settled     *ebpf.Map `ebpf:"settled"`
-	Targets     *ebpf.Map `ebpf:"targets"`
-	Tasks       *ebpf.Map `ebpf:"tasks"`
-	Threads     *ebpf.Map `ebpf:"threads"`
+	Calls          *ebpf.Map `ebpf:"calls"`
+	Conns          *ebpf.Map `ebpf:"conns"`
+	Events         *ebpf.Map `ebpf:"events"`
+	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
+	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
+	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
+	Losses         *ebpf.Map `ebpf:"losses"`
+	NextIds        *ebpf.Map `ebpf:"next_ids"`
+	Notes          *ebpf.Map `ebpf:"notes"`
+	Processes      *ebpf.Map `ebpf:"processes"`
+	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
+	PyThreads      *ebpf.Map `ebpf:"py_threads"`
+	Scratches      *ebpf.Map `ebpf:"scratches"`
+	Settled        *ebpf.Map `ebpf:"settled"`
+	Targets        *ebpf.Map `ebpf:"targets"`
+	Tasks          *ebpf.Map `ebpf:"tasks"`
+	Threads        *ebpf.Map `ebpf:"threads"`
 }
 
 func (m *SocketMaps) Close() error {
@@ -429,11 +509,15 @@ func (m *SocketMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
+		m.HaproxyTargets,
 		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
+		m.Notes,
 		m.Processes,
+		m.PyContexts,
+		m.PyThreads,
 		m.Scratches,
 		m.Settled,
 		m.Targets,
@@ -451,8 +535,10 @@ type SocketVariables struct {
 	UnusedConnEvent     *ebpf.Variable `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.Variable `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.Variable `ebpf:"unused_evidence_kind"`
+	UnusedHaproxyTarget *ebpf.Variable `ebpf:"unused_haproxy_target"`
 	UnusedJavaThreads   *ebpf.Variable `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.Variable `ebpf:"unused_loss"`
+	UnusedOriginEvent   *ebpf.Variable `ebpf:"unused_origin_event"`
 	UnusedProcessEvent  *ebpf.Variable `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
@@ -463,11 +549,13 @@ type SocketVariables struct {
 type SocketPrograms struct {
 	EnterConnect    *ebpf.Program `ebpf:"enter_connect"`
 	EnterLoopWait   *ebpf.Program `ebpf:"enter_loop_wait"`
+	EnterPollWait   *ebpf.Program `ebpf:"enter_poll_wait"`
 	EnterRead       *ebpf.Program `ebpf:"enter_read"`
 	EnterReadv      *ebpf.Program `ebpf:"enter_readv"`
 	EnterRecvfrom   *ebpf.Program `ebpf:"enter_recvfrom"`
 	EnterRecvmmsg   *ebpf.Program `ebpf:"enter_recvmmsg"`
 	EnterRecvmsg    *ebpf.Program `ebpf:"enter_recvmsg"`
+	EnterSelectWait *ebpf.Program `ebpf:"enter_select_wait"`
 	EnterSendfile64 *ebpf.Program `ebpf:"enter_sendfile64"`
 	EnterSendmmsg   *ebpf.Program `ebpf:"enter_sendmmsg"`
 	EnterSendmsg    *ebpf.Program `ebpf:"enter_sendmsg"`
@@ -489,11 +577,13 @@ func (p *SocketPrograms) Close() error {
 	return _SocketClose(
 		p.EnterConnect,
 		p.EnterLoopWait,
+		p.EnterPollWait,
 		p.EnterRead,
 		p.EnterReadv,
 		p.EnterRecvfrom,
 		p.EnterRecvmmsg,
 		p.EnterRecvmsg,
+		p.EnterSelectWait,
 		p.EnterSendfile64,
 		p.EnterSendmmsg,
 		p.EnterSendmsg,

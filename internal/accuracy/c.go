@@ -21,5 +21,16 @@ var cLanguage = language{
 	},
 	workloads: []workload{
 		{name: "thread", what: "a thread and a backend connection for each connection", program: "threads.c", calls: 1, goal: 0.99},
+		{name: "epoll-proxy", what: "one epoll loop", program: "loop.c", shape: "proxy", calls: 1, goal: 0.99},
+		{name: "epoll-edge", what: "edge-triggered", program: "loop.c", shape: "edge", calls: 1, goal: 0.99},
+		{name: "poll-proxy", what: "one poll loop", program: "loop.c", shape: "poll", calls: 1, goal: 0.99},
+		{name: "select-proxy", what: "one select loop", program: "loop.c", shape: "select", calls: 1, goal: 0.99},
+		{name: "epoll-busy-timer", what: "a background call every 2 ms in the loop", program: "loop.c", shape: "busy-timer", calls: 1, goal: 0.99},
+		{name: "epoll-sequence", what: "three calls, one after the other", program: "loop.c", shape: "sequence", calls: 3, goal: 0.99},
+		{name: "epoll-fan-out", what: "three calls at once", program: "loop.c", shape: "fan-out", calls: 3},
+		{name: "epoll-queue", what: "calls wait for a connection", program: "loop.c", shape: "queue", calls: 1, pooled: true},
+		{name: "epoll-give-up", what: "a timer answers every fourth request", program: "loop.c", shape: "give-up", calls: 1},
+		{name: "epoll-batch", what: "reads all that is ready, then writes", program: "loop.c", shape: "batch", calls: 1},
+		{name: "epoll-delayed", what: "writes a round later than it reads", program: "loop.c", shape: "delayed", calls: 1},
 	},
 }

@@ -6,73 +6,165 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
 )
 
-// cell is the result of one workload at one concurrency.
+// cell is the result of one workload in one setting.
 type cell struct {
-	workload    *workload
-	concurrency int
-	requests    int
-	score
+	workload *workload
+	setting  setting
+	requests int
+	score          // of the raw spans
+	traces   score // of what ebpf_link made of them
+	// baselines have the score that a rule of others reaches on the same spans.
+	baselines                []score
 	outcomes, evidence, lost map[string]int
 }
 
-func runCell(ctx context.Context, programs *builder, w *workload, concurrency int, o options) (_ cell, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("the cell took more than 2 minutes"))
+// wrongs are the links that should not be, wherever they were made.
+func (c *cell) wrongs() int { return max(c.wrong(), c.traces.wrong()) }
+
+// strays are the background calls in a trace of a request.
+func (c *cell) strays() int { return max(c.falseParents, c.traces.falseParents) }
+
+// failure says why the cell is not good enough, "" when it is.
+func (c *cell) failure() string {
+	var why []string
+	if n := c.wrongs(); n > 0 {
+		why = append(why, fmt.Sprintf("%d wrong links", n))
+	}
+	if n := c.strays(); n > 0 {
+		why = append(why, fmt.Sprintf("%d background calls with a parent", n))
+	}
+	if r := min(c.recall(), c.traces.recall()); r < c.workload.goal {
+		why = append(why, fmt.Sprintf("recall %.4f is below %.4f", r, c.workload.goal))
+	}
+	if len(why) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s, %s: %s", c.workload, c.setting, strings.Join(why, ", "))
+}
+
+const (
+	// warmRequests are served before a warm attach.
+	warmRequests = 100
+	// firstID leaves room for them.
+	firstID = 1_000_000
+	// quietFor is more than the receiver's quietAfter: the first exchange of a connection that is older
+	// than the tracer is told apart from the rest of one only after a silence.
+	quietFor = 600 * time.Millisecond
+)
+
+// trial is a cell on its way: prepare, run, settle. Only run needs the machine for itself.
+type trial struct {
+	cell    cell
+	backend backend
+	program *program
+	loader  *loader
+	tracer  *tracer
+	made    map[string]int // the truth
+}
+
+// prepare starts a workload's program and traces it.
+func prepare(ctx context.Context, programs *builder, w *workload, s setting, requests int) (_ *trial, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it took more than a minute to start"))
 	defer cancel()
-	b, err := newBackend()
-	if err != nil {
-		return cell{}, err
+	t := &trial{cell: cell{workload: w, setting: s, requests: requests}}
+	if s.concurrency == 1 {
+		t.cell.requests /= 5
 	}
-	defer b.close()
-	pool := max(2, int(math.Round(o.pool*float64(concurrency))))
-	p, err := programs.start(ctx, w, b.addr(), pool)
-	if err != nil {
-		return cell{}, err
-	}
-	running := true
 	defer func() {
-		if running {
-			err = errors.Join(err, p.stop())
+		if err != nil {
+			err = errors.Join(err, t.abandon())
 		}
 	}()
-	if err := load(ctx, p.addr, 0, o.warm, concurrency); err != nil {
-		return cell{}, fmt.Errorf("before tracing: %w", err)
+	if t.backend, err = startBackend(ctx, w); err != nil {
+		return nil, fmt.Errorf("start the backend: %w", err)
 	}
-	t, err := startTracer(ctx, p)
-	if err != nil {
-		return cell{}, fmt.Errorf("start the receiver: %w", err)
+	if t.program, err = programs.start(ctx, w, t.backend.addr(), s); err != nil {
+		return nil, err
 	}
-	// The first exchange of a connection that is older than the tracer is told apart from the rest of
-	// one only after a silence, see quietAfter in the receiver.
-	time.Sleep(600 * time.Millisecond)
-	b.forget()
+	t.loader = newLoader(t.program.addr, s.concurrency)
+	if s.warm {
+		if _, err := t.loader.send(ctx, 0, warmRequests); err != nil {
+			return nil, fmt.Errorf("before tracing: %w", err)
+		}
+	}
+	if t.tracer, err = startTracer(ctx, t.program); err != nil {
+		return nil, fmt.Errorf("start the receiver: %w", err)
+	}
+	time.Sleep(quietFor)
+	return t, nil
+}
+
+// abandon ends what a trial has started.
+func (t *trial) abandon() error {
+	err := t.end()
+	if t.tracer != nil {
+		err = errors.Join(err, t.tracer.stop())
+		t.tracer = nil
+	}
+	return err
+}
+
+// end stops everything but the tracer.
+func (t *trial) end() error {
+	var err error
+	if t.loader != nil {
+		t.loader.close()
+		t.loader = nil
+	}
+	if t.program != nil {
+		if err = t.program.stop(); err != nil {
+			err = fmt.Errorf("stop the program: %w", err)
+		}
+		t.program = nil
+	}
+	if t.backend != nil {
+		t.backend.close()
+		t.backend = nil
+	}
+	return err
+}
+
+// run sends the requests and ends the program. The result is not there yet: settle waits for it.
+func (t *trial) run(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("the requests took more than 2 minutes"))
+	defer cancel()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, t.abandon())
+		}
+	}()
+	if t.cell.setting.noise == hog {
+		stop, err := startHog(ctx)
+		if err != nil {
+			return fmt.Errorf("start the hog: %w", err)
+		}
+		defer stop()
+	}
+	t.backend.forget()
+	if _, err := t.loader.send(ctx, firstID, t.cell.requests); err != nil {
+		return err
+	}
+	t.made = t.backend.seen()
+	return t.end() // no more background calls
+}
+
+// settle waits for the last spans and judges them.
+func (m *trial) settle(ctx context.Context) (_ cell, err error) {
+	c, t := m.cell, m.tracer
 	stopped := false
 	defer func() {
 		if !stopped {
 			err = errors.Join(err, t.stop())
 		}
 	}()
-	requests := o.requests
-	if concurrency == 1 {
-		requests /= 5
-	}
-	if err := load(ctx, p.addr, 1_000_000, requests, concurrency); err != nil {
-		return cell{}, err
-	}
-	made := b.seen()
-	running = false // no more background calls
-	if err := p.stop(); err != nil {
-		return cell{}, fmt.Errorf("stop the program: %w", err)
-	}
 	if err := t.settle(ctx); err != nil {
 		return cell{}, err
 	}
-	c := cell{workload: w, concurrency: concurrency, requests: requests}
 	for metric, to := range map[string]*map[string]int{
 		"calls": &c.outcomes, "evidence": &c.evidence, "events_lost": &c.lost,
 	} {
@@ -84,7 +176,14 @@ func runCell(ctx context.Context, programs *builder, w *workload, concurrency in
 	if err := t.stop(); err != nil {
 		return cell{}, fmt.Errorf("stop the receiver: %w", err)
 	}
-	c.score = judge(t.result(), made, requests)
+	if len(t.raw) != len(t.finished) {
+		return cell{}, fmt.Errorf("ebpf_link was given %d spans and let %d go on", len(t.raw), len(t.finished))
+	}
+	c.score = judge(t.raw, m.made, c.requests)
+	c.traces = judge(t.finished, m.made, c.requests)
+	for _, of := range baselines {
+		c.baselines = append(c.baselines, judge(of.apply(t.raw, c.workload.calls), m.made, c.requests))
+	}
 	return c, nil
 }
 
@@ -93,13 +192,16 @@ func (c *cell) explain(w io.Writer, n int) {
 	for _, list := range []struct {
 		what  string
 		calls []verdict
-	}{{"wrong", c.wrongCalls}, {"unlinked", c.unlinked}, {"false parent", c.falseCalls}} {
+	}{
+		{"wrong", c.wrongCalls}, {"unlinked", c.unlinked}, {"false parent", c.falseCalls},
+		{"wrong in its trace", c.traces.wrongCalls}, {"false parent in its trace", c.traces.falseCalls},
+	} {
 		for _, v := range list.calls[:min(n, len(list.calls))] {
-			fmt.Fprintf(w, "%s c=%d %s: %s\n", c.workload, c.concurrency, list.what, v)
+			fmt.Fprintf(w, "%s c=%d %s: %s\n", c.workload, c.setting.concurrency, list.what, v)
 		}
 	}
 	for _, path := range c.unseen[:min(n, len(c.unseen))] {
-		fmt.Fprintf(w, "%s c=%d no span: %s\n", c.workload, c.concurrency, path)
+		fmt.Fprintf(w, "%s c=%d no span: %s\n", c.workload, c.setting.concurrency, path)
 	}
 }
 

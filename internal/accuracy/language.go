@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"os/exec"
-	"path/filepath"
 	"strings"
 )
 
@@ -17,12 +15,24 @@ type language struct {
 	// build says how a workload's program is started, up to the arguments of the contract in program.go,
 	// which follow. It is called once for each cell: what takes long goes through builder.once. Workloads
 	// that have a serve do without.
-	build     func(ctx context.Context, b *builder, w *workload) (command, error)
+	build func(ctx context.Context, b *builder, w *workload) (command, error)
+	// pressure are NAME=value that make the runtime collect its garbage all the time, where it can be told.
+	pressure  []string
 	workloads []workload
 }
 
 // languages is the table. Each row is in the file of its name.
-var languages = []*language{&goLanguage, &cLanguage, &pythonLanguage, &javaLanguage}
+var languages = []*language{
+	&cLanguage,
+	&goLanguage,
+	&haproxyLanguage,
+	&javaLanguage,
+	&nginxLanguage,
+	&perlLanguage,
+	&phpLanguage,
+	&pythonLanguage,
+	&rubyLanguage,
+}
 
 // workload is one way of making calls: a row of its language.
 type workload struct {
@@ -41,6 +51,8 @@ type workload struct {
 	// serve starts a server that is no program of ours and does not know the contract of program.go:
 	// it writes what it needs into the site's directory.
 	serve func(ctx context.Context, b *builder, w *workload, s site) (command, error)
+	// backend is what it calls, where that is not the HTTP backend.
+	backend func(ctx context.Context) (backend, error)
 	// packages of Debian that it needs, more than those of its language.
 	packages []string
 
@@ -51,6 +63,9 @@ type workload struct {
 	// goal is the recall below which the run fails; 0: none, and cause says why.
 	goal  float64
 	cause string
+
+	// costly says that -cost measures it too, besides the first row of the language.
+	costly bool
 
 	language *language
 }
@@ -79,26 +94,4 @@ func workloadNames() string {
 		names = append(names, w.String())
 	}
 	return strings.Join(names, ", ")
-}
-
-// missing are the packages that a workload needs and this machine lacks. A package is there when the
-// command that it brings is: "puma", or "php" for "php-cli:php". One that brings no command names the
-// file that it does bring: "python3-uvicorn:/usr/lib/python3/dist-packages/uvicorn".
-func (w *workload) missing() []string {
-	var out []string
-	for _, p := range append(w.language.packages[:len(w.language.packages):len(w.language.packages)], w.packages...) {
-		name, brings, other := strings.Cut(p, ":")
-		if !other {
-			brings = name
-		}
-		if filepath.IsAbs(brings) {
-			if found, err := filepath.Glob(brings); err == nil && len(found) > 0 {
-				continue
-			}
-		} else if _, err := exec.LookPath(brings); err == nil {
-			continue
-		}
-		out = append(out, name)
-	}
-	return out
 }

@@ -2,14 +2,18 @@
 //
 // Real programs serve requests on loopback and make calls to a backend, in one of the ways in which
 // programs do (a workload), traced by the real receiver in this process, which selects exactly the
-// program that was started. The truth is in the paths: GET /r/<id> makes calls GET /d/<id>/<op>, and
-// /d/bg/<n> belongs to no request. The tracer never looks at it. Each cell is a workload at one
-// concurrency, with a fresh process and a fresh receiver.
+// program that was started; its spans go through ebpf_link. The truth is in the paths: GET /r/<id> makes
+// calls GET /d/<id>/<op>, and /d/bg/<n> belongs to no request. The tracer never looks at it. Each cell is a
+// workload in one setting, with a fresh process and a fresh receiver. What is compared with the truth is
+// the request that the receiver names on the span of a call, and the parent that the call has in the end.
 //
-//	go run ./internal/accuracy
+//	go run ./internal/accuracy -plan real
 //	go run ./internal/accuracy -workloads go/handler,go/fanout -concurrency 16 -explain 5
+//	go run ./internal/accuracy -workloads 'java/*' -concurrency 16,64 -attach warm,cold -noise hog
+//	go run ./internal/accuracy -cost
 //
-// The table goes to standard output and to docs/accuracy.md (-out; only when every cell was run).
+// The rows go to standard output as they come, and a run of -plan real with all workloads also writes
+// docs/accuracy.md. It fails when a cell has a wrong link, or less recall than its row promises.
 package main
 
 import (
@@ -20,26 +24,17 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-type options struct {
-	workloads   []*workload
-	all         bool
-	concurrency []int
-	requests    int
-	pool        float64
-	warm        int
-	explain     int
-	out         string
-}
-
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == hogArgument {
+		beHog()
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	o, err := parseFlags(os.Args[1:])
@@ -56,54 +51,10 @@ func main() {
 	}
 }
 
-func parseFlags(args []string) (options, error) {
-	var o options
-	f := flag.NewFlagSet("accuracy", flag.ContinueOnError)
-	names := f.String("workloads", "*", "comma-separated patterns of `names`, as path.Match has them")
-	conc := f.String("concurrency", "1,16,64", "comma-separated `numbers` of requests at once")
-	f.IntVar(&o.requests, "requests", 1500, "`number` of requests of a cell; a fifth at concurrency 1")
-	f.Float64Var(&o.pool, "pool", 0.25, "size of pools, as a `share` of the concurrency; at least 2")
-	f.IntVar(&o.warm, "warm", 0, "`number` of requests before the tracer starts")
-	f.IntVar(&o.explain, "explain", 0, "print up to that `number` of wrong and of unlinked calls of a cell")
-	f.StringVar(&o.out, "out", "docs/accuracy.md", "`file` for the table of a run of everything")
-	if err := f.Parse(args); err != nil {
-		return o, err
-	}
-	if f.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
-	}
-	for _, s := range strings.Split(*conc, ",") {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > 1024 {
-			return o, fmt.Errorf("-concurrency: %q is out of range: 1 to 1024", s)
-		}
-		o.concurrency = append(o.concurrency, n)
-	}
-	if o.requests < 5 || o.pool <= 0 || o.warm < 0 {
-		return o, errors.New("-requests must be at least 5, -pool above 0, -warm not negative")
-	}
-	all := workloads()
-	for _, pattern := range strings.Split(*names, ",") {
-		n := len(o.workloads)
-		for _, w := range all {
-			ok, err := path.Match(pattern, w.String())
-			if err != nil {
-				return o, fmt.Errorf("-workloads: %q: %w", pattern, err)
-			}
-			// A star that stands alone means everything.
-			if (ok || pattern == "*") && !slices.Contains(o.workloads, w) {
-				o.workloads = append(o.workloads, w)
-			}
-		}
-		if len(o.workloads) == n {
-			return o, fmt.Errorf("-workloads: %q adds no workload; there are: %s", pattern, workloadNames())
-		}
-	}
-	o.all = len(o.workloads) == len(all) && *conc == f.Lookup("concurrency").DefValue
-	return o, nil
-}
-
 func run(ctx context.Context, o options) error {
+	if o.packages {
+		return writePackages(os.Stdout, o.workloads)
+	}
 	if os.Geteuid() != 0 {
 		return errors.New("the receiver needs root to load BPF programs: run this as root")
 	}
@@ -112,39 +63,134 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	programs := &builder{dir: dir, built: map[string]command{}}
-	began := time.Now()
-	var cells []cell
-	var skipped []string
-	t := newTable(os.Stdout)
-	t.head()
-	for _, w := range o.workloads {
-		if missing := w.missing(); len(missing) > 0 {
-			skipped = append(skipped, missing...)
-			fmt.Printf("accuracy: skipped %s: missing here: apt install %s\n", w, strings.Join(missing, " "))
-			continue
-		}
-		for _, c := range o.concurrency {
-			r, err := runCell(ctx, programs, w, c, o)
-			if err != nil {
-				return fmt.Errorf("%s at concurrency %d: %w", w, c, err)
-			}
-			cells = append(cells, r)
-			t.row(r)
-			r.explain(os.Stderr, o.explain)
-		}
+	// Servers give up root for their workers, which must be able to read what is here.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
 	}
-	summary := summarize(cells)
-	if o.all && o.out != "" {
-		if err := writeFile(o.out, func(w io.Writer) { document(w, cells, summary, time.Since(began)) }); err != nil {
+	programs := &builder{dir: dir, built: map[string]command{}}
+	needed := lacking(o.workloads)
+	r := &report{began: time.Now()}
+	complete := len(o.workloads) == len(workloads())
+	o.workloads = slices.DeleteFunc(o.workloads, func(w *workload) bool {
+		missing := w.missing()
+		if len(missing) > 0 {
+			fmt.Printf("accuracy: skipped %s: missing here: %s\n", w, strings.Join(missing, " "))
+		}
+		for _, p := range missing {
+			r.skipped = append(r.skipped, fmt.Sprintf("%s: %s is missing", w, p))
+		}
+		return len(missing) > 0
+	})
+	if !o.cost {
+		if err := r.links(ctx, programs, o); err != nil {
 			return err
 		}
 	}
-	fmt.Println(summary)
-	if len(skipped) > 0 {
-		return fmt.Errorf("packages are missing: ./internal/tools/apt-install %s", strings.Join(slices.Compact(slices.Sorted(slices.Values(skipped))), " "))
+	document := o.plan != nil && o.plan.document
+	if o.cost || document {
+		if err := r.costs(ctx, programs, o.workloads); err != nil {
+			return err
+		}
 	}
-	return nil
+	if document && complete && o.out != "" {
+		if err := writeFile(o.out, r.document); err != nil {
+			return err
+		}
+	}
+	if o.cells != "" {
+		if err := writeFile(o.cells, r.list); err != nil {
+			return err
+		}
+	}
+	if len(r.cells) > 0 {
+		fmt.Println(r.summary())
+	}
+	errs := slices.Clone(r.broken)
+	for i := range r.cells {
+		if why := r.cells[i].failure(); why != "" {
+			errs = append(errs, errors.New(why))
+		}
+	}
+	if len(needed) > 0 {
+		errs = append(errs, fmt.Errorf("workloads were skipped: ./internal/tools/apt-install %s", strings.Join(needed, " ")))
+	}
+	return errors.Join(errs...)
+}
+
+// ahead is how many programs are started before it is their turn, and how many cells' last spans are
+// waited for: starting and ending is mostly waiting.
+const ahead = 2
+
+// links measures the cells, one after the other. A cell that cannot be measured does not keep the others
+// from it.
+func (r *report) links(ctx context.Context, programs *builder, o options) error {
+	t := table{os.Stdout}
+	t.head()
+	type step struct {
+		job   job
+		trial *trial
+		cell  cell
+		err   error
+	}
+	broke := func(s step) {
+		err := fmt.Errorf("%s, %s: %w", s.job.workload, s.job.setting, s.err)
+		fmt.Fprintln(os.Stderr, "accuracy:", err)
+		r.broken = append(r.broken, err)
+	}
+	var settling []chan step
+	collect := func(leave int) {
+		for len(settling) > leave {
+			s := <-settling[0]
+			settling = settling[1:]
+			if s.err != nil {
+				broke(s)
+				continue
+			}
+			r.cells = append(r.cells, s.cell)
+			t.row(&s.cell)
+			s.cell.explain(os.Stderr, o.explain)
+		}
+	}
+	defer collect(0)
+	var prepared []chan step
+	defer func() {
+		for _, p := range prepared {
+			if s := <-p; s.trial != nil {
+				_ = s.trial.abandon()
+			}
+		}
+	}()
+	jobs := o.jobs()
+	for begun := 0; ctx.Err() == nil; {
+		for ; begun < len(jobs) && len(prepared) <= ahead; begun++ {
+			j, p := jobs[begun], make(chan step, 1)
+			prepared = append(prepared, p)
+			go func() {
+				trial, err := prepare(ctx, programs, j.workload, j.setting, j.requests)
+				p <- step{job: j, trial: trial, err: err}
+			}()
+		}
+		if len(prepared) == 0 {
+			break
+		}
+		s := <-prepared[0]
+		prepared = prepared[1:]
+		if s.err == nil {
+			s.err = s.trial.run(ctx)
+		}
+		if s.err != nil {
+			broke(s)
+			continue
+		}
+		done := make(chan step, 1)
+		settling = append(settling, done)
+		go func() {
+			s.cell, s.err = s.trial.settle(ctx)
+			done <- s
+		}()
+		collect(ahead)
+	}
+	return context.Cause(ctx)
 }
 
 func writeFile(name string, write func(io.Writer)) error {

@@ -137,8 +137,8 @@ func poolMixed(b *backend, size int) shape {
 	}, call}
 }
 
-// redisPool: a semaphore of slots, and connections in a slice under a mutex, as go-redis has them.
-func redisPool(b *backend, size int) shape {
+// slotsPool: a semaphore of slots, and connections in a slice under a mutex, as go-redis has them.
+func slotsPool(b *backend, size int) shape {
 	slots := make(chan struct{}, size)
 	p := newStarved(b, size)
 	call := func(path string) error {

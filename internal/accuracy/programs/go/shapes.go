@@ -47,8 +47,11 @@ var shapes = map[string]func(*backend, int) shape{
 	"pool-handler":      poolHandler,
 	"pool-workers":      poolWorkers,
 	"pool-mixed":        poolMixed,
-	"redis-pool":        redisPool,
+	"slots-pool":        slotsPool,
 	"worker-own":        workerOwnChannel,
+	"redis-pool":        redisPooled,
+	"redis-pipelined":   redisPipelined,
+	"redis-multiplexed": redisMultiplexed,
 }
 
 func op(id, name string) string { return "/d/" + id + "/" + name }

@@ -16,8 +16,12 @@ type Target struct {
 	// NoContext: what its threads do says nothing of requests, and nothing else is known of them
 	// (a Go program whose goroutines cannot be read). Its calls are not linked.
 	NoContext bool
+	// Python: its contexts are asked for. Until its probes have seen one there is none.
+	Python bool
 	// Java: it has a Java VM. Until [Tracer.Java] says how its threads are read, they say nothing.
 	Java bool
+	// HAProxy: see [Tracer.HAProxy].
+	HAProxy bool
 }
 
 // JavaThreads says which contexts a Java VM has: enum java_threads in bpf/event.h.
@@ -52,9 +56,11 @@ const (
 	targetGo         = 1
 	targetNoContext  = 4
 	targetNoCreation = 8
+	targetPython     = 32
 	targetJava       = 16
 	targetBuffers    = 128
 	targetChanTimer  = 256
+	targetHAProxy    = 512
 )
 
 // Select begins to trace a process.
@@ -77,8 +83,14 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	if target.NoContext {
 		v.Flags |= targetNoContext
 	}
+	if target.Python {
+		v.Flags |= targetPython
+	}
 	if target.Java {
 		v.Flags |= targetJava
+	}
+	if target.HAProxy {
+		v.Flags |= targetHAProxy
 	}
 	if err := t.objects.Targets.Put(pid, v); err != nil {
 		return fmt.Errorf("select process %d: %w", pid, err)
