@@ -103,15 +103,18 @@ static __always_inline struct context *context_find(const struct context_key *ke
 
 static __always_inline struct context *context_make(const struct context_key *key)
 {
-	struct context *found = context_find(key);
-	struct context empty = {};
+	struct context *found = context_find(key), *empty;
+	__u32 zero = 0;
 
 	if (found || !key->id)
 		return found;
+	empty = bpf_map_lookup_elem(&empty_contexts, &zero);
+	if (!empty)
+		return 0;
 	if (key->kind != CONTEXT_THREAD)
-		bpf_map_update_elem(&tasks, key, &empty, BPF_NOEXIST);
+		bpf_map_update_elem(&tasks, key, empty, BPF_NOEXIST);
 	else
-		bpf_map_update_elem(&threads, key, &empty, BPF_NOEXIST);
+		bpf_map_update_elem(&threads, key, empty, BPF_NOEXIST);
 	found = context_find(key);
 	if (!found)
 		count_loss(LOSS_CONTEXTS_FULL);

@@ -223,6 +223,7 @@ const (
 	GoroutineMapCalls          = "calls"
 	GoroutineMapConns          = "conns"
 	GoroutineMapElements       = "elements"
+	GoroutineMapEmptyContexts  = "empty_contexts"
 	GoroutineMapEvents         = "events"
 	GoroutineMapHaproxyTargets = "haproxy_targets"
 	GoroutineMapJavaTargets    = "java_targets"
@@ -309,6 +310,7 @@ type GoroutineMapSpecs struct {
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	Elements       *ebpf.MapSpec `ebpf:"elements"`
+	EmptyContexts  *ebpf.MapSpec `ebpf:"empty_contexts"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -359,6 +361,7 @@ type GoroutineMaps struct {
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
 	Elements       *ebpf.Map `ebpf:"elements"`
+	EmptyContexts  *ebpf.Map `ebpf:"empty_contexts"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -382,6 +385,7 @@ func (m *GoroutineMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Elements,
+		m.EmptyContexts,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,

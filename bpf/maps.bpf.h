@@ -183,6 +183,14 @@ struct context {
 	__u8 pad[6];
 };
 
+/* What a context begins as. Never written: it is too large for the stacks of some programs. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct context);
+} empty_contexts SEC(".maps");
+
 /* Threads: removed at exit. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

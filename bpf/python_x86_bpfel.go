@@ -233,6 +233,7 @@ type PythonTarget struct {
 const (
 	PythonMapCalls           = "calls"
 	PythonMapConns           = "conns"
+	PythonMapEmptyContexts   = "empty_contexts"
 	PythonMapEvents          = "events"
 	PythonMapHaproxyTargets  = "haproxy_targets"
 	PythonMapJavaTargets     = "java_targets"
@@ -318,6 +319,7 @@ type PythonProgramSpecs struct {
 type PythonMapSpecs struct {
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	EmptyContexts  *ebpf.MapSpec `ebpf:"empty_contexts"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -367,6 +369,7 @@ func (o *PythonObjects) Close() error {
 type PythonMaps struct {
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
+	EmptyContexts  *ebpf.Map `ebpf:"empty_contexts"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -389,6 +392,7 @@ func (m *PythonMaps) Close() error {
 	return _PythonClose(
 		m.Calls,
 		m.Conns,
+		m.EmptyContexts,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,

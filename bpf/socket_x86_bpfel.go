@@ -314,6 +314,7 @@ type SocketTarget struct {
 const (
 	SocketMapCalls               = "calls"
 	SocketMapConns               = "conns"
+	SocketMapEmptyContexts       = "empty_contexts"
 	SocketMapEvents              = "events"
 	SocketMapHaproxyTargets      = "haproxy_targets"
 	SocketMapJavaTargets         = "java_targets"
@@ -440,6 +441,7 @@ type SocketProgramSpecs struct {
 type SocketMapSpecs struct {
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	EmptyContexts  *ebpf.MapSpec `ebpf:"empty_contexts"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -496,6 +498,7 @@ func (o *SocketObjects) Close() error {
 type SocketMaps struct {
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
+	EmptyContexts  *ebpf.Map `ebpf:"empty_contexts"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -517,6 +520,7 @@ func (m *SocketMaps) Close() error {
 	return _SocketClose(
 		m.Calls,
 		m.Conns,
+		m.EmptyContexts,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,
