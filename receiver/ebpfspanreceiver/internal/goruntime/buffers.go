@@ -41,9 +41,14 @@ func (t *funcTable) bufferSites(base uint64) Buffers {
 		name        string
 		puts, takes int
 	}{
-		{fnChansend, 1, 0}, {fnChanrecv, 0, 1}, {fnSelectgo, 1, 1},
-		{"runtime.chansend1", 0, 0}, {"runtime.chanrecv1", 0, 0}, {"runtime.chanrecv2", 0, 0},
-		{"runtime.selectnbsend", 0, 0}, {"runtime.selectnbrecv", 0, 0},
+		{fnChansend, 1, 0},
+		{fnChanrecv, 0, 1},
+		{fnSelectgo, 1, 1},
+		{"runtime.chansend1", 0, 0},
+		{"runtime.chanrecv1", 0, 0},
+		{"runtime.chanrecv2", 0, 0},
+		{"runtime.selectnbsend", 0, 0},
+		{"runtime.selectnbrecv", 0, 0},
 	} {
 		puts, takes := 0, 0
 		for _, b := range t.bodies(base, f.name) {
