@@ -7,6 +7,7 @@
 #define CONTEXT_BPF_H
 
 #include "conn.bpf.h"
+#include "schedule.bpf.h"
 
 /* Goroutine identity of the running thread. */
 struct goroutine {
@@ -189,6 +190,8 @@ static __always_inline void emit_loop_evidence(__u32 tgid, __u8 what, __u64 to, 
 		.uses = x->arrived,
 		.base_uses = x->answers,
 	};
+	if (what == EVIDENCE_WAKE_BACK)
+		e->uses = x->passed;
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 }
 
@@ -280,7 +283,7 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 	if (opened_for)
 		emit_evidence(cur->key.tgid, EVIDENCE_CONNECTED, c->turn, opened_for, ts, 0);
 	if (x && x->last_call && cur->key.kind != CONTEXT_GOROUTINE) {
-		if (!what || what == EVIDENCE_LOOP)
+		if (!what || what == EVIDENCE_LOOP || what == EVIDENCE_WAKE)
 			emit_loop_evidence(cur->key.tgid, EVIDENCE_NEXT, x->last_call, c->turn, x, ts);
 		x->arrived = 0; /* it led to this */
 	}
@@ -331,7 +334,9 @@ static __always_inline void response_read(struct context *x, struct conn *c, __u
 		if (x->arrived < 255)
 			x->arrived++;
 		x->answers = 0;
+		x->response_at = running_since((struct task_struct *)bpf_get_current_task());
 	}
+	x->called = 1;
 	x->last_call = c->turn;
 	x->last_by = 0;
 	x->passed = 0;

@@ -109,9 +109,11 @@ enum evidence_kind {
 				      that arrived in it and led to nothing yet (1: only this one),
 				      base_uses the responses begun since (1: this is the first) */
 	EVIDENCE_NEXT = 10,        /* epoch is a call: who read its response wrote this one next */
-	EVIDENCE_WAKE_BACK = 11,   /* who read the call's response woke the thread that reads nothing
-				      else before it answers the request; uses: how many threads
-				      passed it on before */
+	EVIDENCE_WAKE_BACK = 11,   /* who read the call's response woke the thread that waits while it
+				      serves the request; uses: how many threads passed it on before;
+				      base_uses 1: that went to sleep after the response had come, or
+				      several had. call 0: the waker makes calls, and none was made
+				      since it last did this */
 	EVIDENCE_WAKE = 12,        /* a thread that serves the request woke the one that wrote the call */
 	EVIDENCE_NOTIFY_BACK = 13, /* as ANSWER, through an eventfd, a pipe or a socket pair */
 	EVIDENCE_CONNECTED = 14,   /* who serves the request opened the connection; its first call */

@@ -62,6 +62,7 @@ type GoroutineContext struct {
 		Sk    uint64
 	}
 	LastCall   uint64
+	ResponseAt uint64
 	Activation uint64
 	Tasker     uint64
 	Segment    uint64
@@ -79,7 +80,8 @@ type GoroutineContext struct {
 	Answers    uint8
 	LastBy     uint8
 	Passed     uint8
-	Pad        [3]uint8
+	Called     uint8
+	Pad        [2]uint8
 }
 
 type GoroutineContextKey struct {

@@ -73,6 +73,7 @@ type SocketContext struct {
 		Sk    uint64
 	}
 	LastCall   uint64
+	ResponseAt uint64
 	Activation uint64
 	Tasker     uint64
 	Segment    uint64
@@ -90,7 +91,8 @@ type SocketContext struct {
 	Answers    uint8
 	LastBy     uint8
 	Passed     uint8
-	Pad        [3]uint8
+	Called     uint8
+	Pad        [2]uint8
 }
 
 type SocketContextKey struct {

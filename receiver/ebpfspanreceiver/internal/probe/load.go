@@ -94,6 +94,7 @@ var extensions = []struct {
 	load func() (*ebpf.CollectionSpec, error)
 }{
 	{"uprobe", bpf.LoadGoroutine},
+	{"tp_btf", bpf.LoadWake},
 }
 
 func (t *Tracer) loadExtensions() {

@@ -1,0 +1,131 @@
+//go:build ignore
+
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Threads that wake each other. Who has read the response of a call and then wakes the thread that waits
+ * while it serves a request made the call for that request: the way back is sure where the way there is
+ * not, because the worker that is woken for a task is often not the one that takes it.
+ */
+#include "context.bpf.h"
+#include "futex.bpf.h"
+
+char __license[] SEC("license") = "Dual BSD/GPL";
+
+/* The request is being served and nothing of its response was written. */
+static __always_inline bool unanswered(const struct token *t)
+{
+	struct conn *c;
+	__u64 sk = t->sk;
+
+	if (!t->epoch)
+		return false;
+	c = bpf_map_lookup_elem(&conns, &sk);
+	return c && c->turn == t->epoch && c->last_dir == DIR_IN;
+}
+
+static __always_inline bool owner(const struct context *x)
+{
+	return x && !x->loop && unanswered(&x->own);
+}
+
+/* from wakes to, which waits while it serves a request. */
+static __always_inline void completed(struct context *from, const struct context *to, __u32 tgid,
+				      struct task_struct *p, __u64 now)
+{
+	struct evidence_event *e;
+
+	/* A thread that never read a response completes nothing; one that serves a request by itself is
+	 * no worker: a lock changes hands. */
+	if (!from || !from->called || owner(from))
+		return;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		count_loss(LOSS_EVENTS_FULL);
+		return;
+	}
+	*e = (struct evidence_event){
+		.kind = EVENT_EVIDENCE,
+		.what = EVIDENCE_WAKE_BACK,
+		.tgid = tgid,
+		.ts = now,
+		.call = from->last_call,
+		.epoch = to->own.epoch,
+		.uses = from->passed,
+		.base_uses = slept_since(p) > from->response_at || (from->loop && from->arrived > 1),
+	};
+	bpf_ringbuf_submit(e, wakeup_flags(&events));
+	from->last_call = 0; /* the task is done */
+	from->last_by = 0;
+	from->passed = 0;
+	from->arrived = 0;
+}
+
+/*
+ * from wakes another worker, for its next task or with a part of one. What that had done before is over.
+ * It may be that it waits for exactly this call, in the middle of its own task: that is passed on, and
+ * said.
+ */
+static __always_inline void handed(const struct context *from, struct context *to, const struct context_key *key)
+{
+	struct token token = {};
+
+	if (to) {
+		to->last_call = 0;
+		to->last_by = 0;
+		to->passed = 0;
+	}
+	if (!from || (to && to->loop))
+		return;
+	if (from->last_call && !owner(from)) {
+		if (!to)
+			to = context_make(key);
+		if (!to)
+			return;
+		to->last_call = from->last_call;
+		to->response_at = from->response_at;
+		to->last_by = EVIDENCE_WAKE_BACK;
+		to->passed = from->passed < 255 ? from->passed + 1 : 255;
+		to->called = 1;
+		return;
+	}
+	if (!serving(from, &token) || (to && to->given_by != EVIDENCE_WAKE && live(&to->given)))
+		return;
+	if (!to)
+		to = context_make(key);
+	if (!to)
+		return;
+	to->given = token;
+	to->given_by = EVIDENCE_WAKE;
+}
+
+/*
+ * kernel/sched/core.c try_to_wake_up: (task). Runs where the waker does; sched_wakeup may not. The woken
+ * task's lock is held: nobody else wakes it, and it does not run.
+ */
+SEC("tp_btf/sched_waking")
+int wake(__u64 *ctx)
+{
+	struct task_struct *p = (struct task_struct *)ctx[0];
+	__u64 pid_tgid = bpf_get_current_pid_tgid(), uaddr, now;
+	__u32 tgid = pid_tgid >> 32;
+	struct context_key from_key = {.tgid = tgid, .id = (__u32)pid_tgid}, to_key = {.tgid = tgid};
+	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
+	struct context *from, *to;
+
+	if (!t || t->flags & (TARGET_GO | TARGET_NO_CONTEXT) || p->tgid != tgid)
+		return 0;
+	uaddr = futex_of_wake(p);
+	if (!uaddr)
+		return 0;
+	to_key.id = p->pid;
+	now = bpf_ktime_get_ns();
+	if (is_lock(tgid, uaddr, to_key.id, from_key.id, now))
+		return 0;
+	from = context_find(&from_key);
+	to = context_find(&to_key);
+	if (owner(to))
+		completed(from, to, tgid, p, now);
+	else
+		handed(from, to, &to_key);
+	return 0;
+}
