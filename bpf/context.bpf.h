@@ -192,6 +192,8 @@ static __always_inline void emit_loop_evidence(__u32 tgid, __u8 what, __u64 to, 
 	};
 	if (what == EVIDENCE_WAKE_BACK)
 		e->uses = x->passed;
+	if (what == EVIDENCE_NEXT)
+		e->base = x->doubts;
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 }
 
@@ -204,6 +206,7 @@ static __always_inline void activation_begins(struct context *x)
 	x->last_call = 0;
 	x->last_by = 0;
 	x->passed = 0;
+	x->done_call = 0;
 	x->arrived = 0;
 	x->answers = 0;
 }
@@ -234,6 +237,7 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 		x->own.sk = sk;
 		x->given.epoch = 0;
 		x->last_call = 0;
+		x->done_call = 0;
 		x->arrived = 0;
 		x->answers = 0;
 	}
@@ -335,6 +339,8 @@ static __always_inline void response_read(struct context *x, struct conn *c, __u
 			x->arrived++;
 		x->answers = 0;
 		x->response_at = running_since((struct task_struct *)bpf_get_current_task());
+		x->done_call = 0;
+		x->doubts = 0;
 	}
 	x->called = 1;
 	x->last_call = c->turn;

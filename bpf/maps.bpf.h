@@ -143,6 +143,7 @@ struct context {
 	struct token own;   /* the request that this context read itself */
 	struct token given; /* the request that another context handed to it */
 	__u64 last_call;    /* the last finished call that it knows of */
+	__u64 done_call;    /* the last call with which it woke who waited for it, and none since */
 	__u64 response_at;  /* when its reader got the CPU to read it: see schedule.bpf.h */
 	__u64 activation;   /* event loops: which round this is, a number of new_id */
 	/* goroutines only, see goroutine.bpf.c: */
@@ -164,7 +165,8 @@ struct context {
 	__u8 last_by; /* how last_call became known: 0 read here, else enum evidence_kind */
 	__u8 passed;  /* how many threads passed last_call on before */
 	__u8 called;  /* has read, or was passed, the response of a call */
-	__u8 pad[2];
+	__u8 doubts;  /* enum wake_doubt, of last_call */
+	__u8 pad[1];
 };
 
 /* Threads: removed at exit. */

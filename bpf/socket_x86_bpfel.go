@@ -73,6 +73,7 @@ type SocketContext struct {
 		Sk    uint64
 	}
 	LastCall   uint64
+	DoneCall   uint64
 	ResponseAt uint64
 	Activation uint64
 	Tasker     uint64
@@ -92,7 +93,8 @@ type SocketContext struct {
 	LastBy     uint8
 	Passed     uint8
 	Called     uint8
-	Pad        [2]uint8
+	Doubts     uint8
+	Pad        [1]uint8
 }
 
 type SocketContextKey struct {

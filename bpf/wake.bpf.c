@@ -28,16 +28,44 @@ static __always_inline bool owner(const struct context *x)
 	return x && !x->loop && unanswered(&x->own);
 }
 
-/* from wakes to, which waits while it serves a request. */
+static __always_inline void task_done(struct context *x)
+{
+	x->last_call = 0;
+	x->last_by = 0;
+	x->passed = 0;
+	x->doubts = 0;
+	x->arrived = 0;
+}
+
+/*
+ * from wakes to, which waits while it serves a request. That ends a task of from, unless something speaks
+ * against it: then the task may go on.
+ */
 static __always_inline void completed(struct context *from, const struct context *to, __u32 tgid,
 				      struct task_struct *p, __u64 now)
 {
 	struct evidence_event *e;
+	__u8 doubts = 0;
+	__u64 call;
 
-	/* A thread that never read a response completes nothing; one that serves a request by itself is
-	 * no worker: a lock changes hands. */
-	if (!from || !from->called || owner(from))
-		return;
+	if (!from || !from->called)
+		return; /* it never read a response, so it completes nothing */
+	call = from->last_call;
+	if (owner(from)) {
+		if (!call)
+			return;
+		doubts |= WAKE_SERVES;
+	} else if (!call) {
+		call = from->done_call;
+		if (call)
+			doubts |= WAKE_DONE_BEFORE;
+	} else {
+		doubts |= from->doubts;
+	}
+	if (from->loop && from->arrived > 1)
+		doubts |= WAKE_SEVERAL;
+	if (call && slept_since(p) > from->response_at)
+		doubts |= WAKE_SLEPT_LATER;
 	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 	if (!e) {
 		count_loss(LOSS_EVENTS_FULL);
@@ -48,16 +76,16 @@ static __always_inline void completed(struct context *from, const struct context
 		.what = EVIDENCE_WAKE_BACK,
 		.tgid = tgid,
 		.ts = now,
-		.call = from->last_call,
+		.call = call,
 		.epoch = to->own.epoch,
 		.uses = from->passed,
-		.base_uses = slept_since(p) > from->response_at || (from->loop && from->arrived > 1),
+		.base_uses = doubts,
 	};
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
-	from->last_call = 0; /* the task is done */
-	from->last_by = 0;
-	from->passed = 0;
-	from->arrived = 0;
+	if (!call || doubts & (WAKE_SERVES | WAKE_SEVERAL | WAKE_SLEPT_LATER | WAKE_DONE_BEFORE))
+		return;
+	from->done_call = call;
+	task_done(from);
 }
 
 /*
@@ -65,18 +93,18 @@ static __always_inline void completed(struct context *from, const struct context
  * It may be that it waits for exactly this call, in the middle of its own task: that is passed on, and
  * said.
  */
-static __always_inline void handed(const struct context *from, struct context *to, const struct context_key *key)
+static __always_inline void handed(struct context *from, struct context *to, const struct context_key *key)
 {
 	struct token token = {};
 
 	if (to) {
-		to->last_call = 0;
-		to->last_by = 0;
-		to->passed = 0;
+		task_done(to);
+		to->done_call = 0;
 	}
 	if (!from || (to && to->loop))
 		return;
 	if (from->last_call && !owner(from)) {
+		from->doubts |= WAKE_OTHERS_TOO;
 		if (!to)
 			to = context_make(key);
 		if (!to)
@@ -85,6 +113,7 @@ static __always_inline void handed(const struct context *from, struct context *t
 		to->response_at = from->response_at;
 		to->last_by = EVIDENCE_WAKE_BACK;
 		to->passed = from->passed < 255 ? from->passed + 1 : 255;
+		to->doubts = 0;
 		to->called = 1;
 		return;
 	}

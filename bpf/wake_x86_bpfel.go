@@ -62,6 +62,7 @@ type WakeContext struct {
 		Sk    uint64
 	}
 	LastCall   uint64
+	DoneCall   uint64
 	ResponseAt uint64
 	Activation uint64
 	Tasker     uint64
@@ -81,7 +82,8 @@ type WakeContext struct {
 	LastBy     uint8
 	Passed     uint8
 	Called     uint8
-	Pad        [2]uint8
+	Doubts     uint8
+	Pad        [1]uint8
 }
 
 type WakeContextKey struct {

@@ -69,7 +69,7 @@ var kinds = [kindCount]kind{
 	answer:      {"answer", exact, 0.999, []rule{alone, oneResponse}, nil},
 	// From one call to the one before it: nothing by itself.
 	next:     {"next", disabled, 0.5, nil, nil},
-	wakeBack: {"wake_back", exact, 0.999, []rule{alone, direct}, nil},
+	wakeBack: {"wake_back", exact, 0.999, []rule{alone, completes}, nil},
 	// The woken worker is often not the one that takes the task.
 	wake:        {"wake", disabled, 0.5, nil, nil},
 	notifyBack:  {"notify_back", exact, 0.98, []rule{alone, oneResponse}, nil},

@@ -38,10 +38,6 @@ func readsItself(_ *Solver, _ *edge, c *Call) bool { return c.EndContext == c.Wr
 // oneResponse: which of several responses led to the answer is not known.
 func oneResponse(_ *Solver, e *edge, _ *Call) bool { return e.uses <= 1 && e.baseUses <= 1 }
 
-// direct: nobody passed the completion on, and the request was being waited for when the response came.
-// Who goes to sleep later may be waiting for a lock that the worker holds.
-func direct(_ *Solver, e *edge, _ *Call) bool { return e.uses == 0 && e.baseUses == 0 }
-
 // endsWithIt: a context that lives on when the request has ended may have been made to work for others,
 // from the beginning.
 func endsWithIt(s *Solver, c *Call, r *served) bool {

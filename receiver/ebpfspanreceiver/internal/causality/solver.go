@@ -78,6 +78,7 @@ type Solver struct {
 	tasks    tasks
 	writers  writers
 	threads  threads
+	wakes    wakes
 	waiting  []held
 	// derivations find more evidence in what is told here.
 	derivations []derivation
@@ -87,7 +88,7 @@ type Solver struct {
 func NewSolver(o Options, counts *Counts) *Solver {
 	return &Solver{
 		options: o, counts: counts, requests: newRequests(), evidence: newLedger(),
-		tasks: newTasks(), writers: newWriters(), threads: threads{},
+		tasks: newTasks(), writers: newWriters(), threads: threads{}, wakes: wakes{},
 	}
 }
 
@@ -98,6 +99,10 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		return
 	}
 	s.counts.Evidence[e.What].Add(1)
+	s.wakes.saw(e)
+	if e.Call == 0 {
+		return
+	}
 	if e.What == channelBack && e.Segment != 0 {
 		s.tasks.cameBack(e.Segment, e.Epoch)
 	}
@@ -116,6 +121,7 @@ func (s *Solver) age(now uint64) {
 	s.writers.turn()
 	s.requests.age(now, s.options.MaxAge)
 	s.threads.age(now)
+	s.wakes.age(now)
 }
 
 // Began says that a request was read, by reader: turn is the kernel's epoch, request its systrace id.
