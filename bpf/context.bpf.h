@@ -7,7 +7,8 @@
 #define CONTEXT_BPF_H
 
 #include "conn.bpf.h"
-#include "schedule.bpf.h"
+#include "loop.bpf.h"
+#include "java.bpf.h"
 
 /* Goroutine identity of the running thread. */
 struct goroutine {
@@ -71,6 +72,8 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 		out->key.kind = CONTEXT_GOROUTINE;
 		out->key.id = go.id;
 		out->parent = go.parent;
+	} else if (t->flags & TARGET_JAVA) {
+		current_java((__u32)pid_tgid, &out->key);
 	} else if (!(t->flags & TARGET_NO_CONTEXT)) {
 		out->key.id = (__u32)pid_tgid;
 	}
@@ -142,6 +145,29 @@ static __always_inline void use_given(struct context *x)
 		x->uses++;
 }
 
+/* EVIDENCE_NEXT of a thread. */
+static __always_inline void emit_next(const struct context *x, __u64 call, __u64 ts)
+{
+	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count_loss(LOSS_EVENTS_FULL);
+		return;
+	}
+	*e = (struct evidence_event){
+		.kind = EVENT_EVIDENCE,
+		.what = EVIDENCE_NEXT,
+		.tgid = bpf_get_current_pid_tgid() >> 32,
+		.ts = ts,
+		.call = x->last_call,
+		.epoch = call,
+		.uses = x->arrived,
+		.base_uses = x->answers,
+		.base = x->doubts | (x->completes ? WAKE_WORKER : 0),
+	};
+	bpf_ringbuf_submit(e, wakeup_flags(&events));
+}
+
 /* x: whose hand-over the edge rests on, or 0. */
 static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u64 epoch, __u64 ts,
 					  const struct context *x)
@@ -169,48 +195,6 @@ static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 }
 
-/* As emit_evidence, with what the activation of a loop says of it. */
-static __always_inline void emit_loop_evidence(__u32 tgid, __u8 what, __u64 to, __u64 call,
-					       const struct context *x, __u64 ts)
-{
-	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return;
-	}
-	*e = (struct evidence_event){
-		.kind = EVENT_EVIDENCE,
-		.what = what,
-		.tgid = tgid,
-		.ts = ts,
-		.call = call,
-		.epoch = to,
-		.segment = x->activation,
-		.uses = x->arrived,
-		.base_uses = x->answers,
-	};
-	if (what == EVIDENCE_WAKE_BACK)
-		e->uses = x->passed;
-	if (what == EVIDENCE_NEXT)
-		e->base = x->doubts;
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
-}
-
-/* An event loop goes round: what it read before says nothing of what it does from here on. */
-static __always_inline void activation_begins(struct context *x)
-{
-	x->activation = new_id();
-	x->own.epoch = 0;
-	x->given.epoch = 0;
-	x->last_call = 0;
-	x->last_by = 0;
-	x->passed = 0;
-	x->done_call = 0;
-	x->arrived = 0;
-	x->answers = 0;
-}
-
 /* First bytes of a response or a request were read by this context on a server socket. */
 static __always_inline void request_read(struct context *x, struct conn *c, __u64 sk, __u32 len)
 {
@@ -233,6 +217,8 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 			if (other && other->last_dir == DIR_IN)
 				x->loop = 1;
 		}
+		if (x->loop && first)
+			loop_request(x, bpf_ktime_get_ns());
 		x->own.epoch = c->turn;
 		x->own.sk = sk;
 		x->given.epoch = 0;
@@ -258,19 +244,20 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 	__u64 writer = context_id(&cur->key), opened_for = 0;
 	struct context *p;
 	struct token token = {};
-	__u8 what = 0;
+	__u8 what = 0, sure = c->flags & CONN_SURE ? 1 : 2;
 
 	if (x) {
 		what = serving(x, &token);
 		x->wrote = 1;
 	}
 	if (c->last_dir == DIR_OUT) {
-		if (c->writer == writer && c->epoch == token.epoch)
+		if (c->writer == writer && (c->epoch == token.epoch || (x && loop_goes_on(x))))
 			return;
 		c->flags |= CONN_MULTIPLEXED;
 	}
 	if (c->last_dir == DIR_NONE)
 		opened_for = c->epoch;
+	c->flags &= ~(CONN_LED | CONN_SURE);
 	c->turn = new_id();
 	c->writer = writer;
 	c->epoch = token.epoch;
@@ -282,15 +269,26 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 	}
 	if (what == EVIDENCE_CHANNEL)
 		use_given(x);
-	if (what)
-		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts, what == EVIDENCE_CHANNEL ? x : 0);
 	if (opened_for)
-		emit_evidence(cur->key.tgid, EVIDENCE_CONNECTED, c->turn, opened_for, ts, 0);
-	if (x && x->last_call && cur->key.kind != CONTEXT_GOROUTINE) {
-		if (!what || what == EVIDENCE_LOOP || what == EVIDENCE_WAKE)
-			emit_loop_evidence(cur->key.tgid, EVIDENCE_NEXT, x->last_call, c->turn, x, ts);
-		x->arrived = 0; /* it led to this */
+		emit_loop_evidence(EVIDENCE_CONNECTED, c->turn, opened_for, 0, sure, 0, ts);
+	if (what == EVIDENCE_LOOP) {
+		/* What a loop writes when a connection is made is what it was made for. */
+		if (!opened_for) {
+			emit_loop_evidence(what, c->turn, token.epoch, x->activation, loop_requests(x, ts), 0, ts);
+			x->led = 1;
+		}
+	} else if (what) {
+		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts, what == EVIDENCE_CHANNEL ? x : 0);
 	}
+	if (!x || !x->last_call || cur->key.kind == CONTEXT_GOROUTINE)
+		return;
+	if (x->loop) {
+		loop_next(x, c->turn, ts);
+		return;
+	}
+	if (!what || what == EVIDENCE_WAKE)
+		emit_next(x, c->turn, ts);
+	x->arrived = 0; /* it led to this */
 }
 
 /*
@@ -303,18 +301,22 @@ static __always_inline void response_written(struct context *x, struct conn *c, 
 	bool begins = c->last_dir == DIR_IN;
 
 	c->last_dir = DIR_OUT;
-	if (!begins || !x || !x->last_call || cur->key.kind == CONTEXT_GOROUTINE)
+	if (!begins || !x || cur->key.kind == CONTEXT_GOROUTINE)
 		return;
-	if (!x->loop && x->own.epoch == c->turn) {
-		x->last_call = 0;
-		return; /* it reads, calls and answers by itself: EVIDENCE_SAME_THREAD */
+	if (x->loop) {
+		loop_answer(x, c, ts);
+		return;
 	}
-	if (x->answers < 255)
-		x->answers++;
-	emit_loop_evidence(cur->key.tgid, x->last_by ? x->last_by : EVIDENCE_ANSWER, c->turn, x->last_call, x, ts);
-	x->arrived = 0;
-	if (!x->loop)
-		x->last_call = 0; /* the task is done */
+	if (!x->last_call)
+		return;
+	if (x->own.epoch != c->turn) { /* else it reads, calls and answers by itself: EVIDENCE_SAME_THREAD */
+		if (x->passed)
+			emit_loop_evidence(x->last_by, x->last_call, c->turn, 0, x->passed, 0, ts);
+		else
+			emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, c->turn, 0, x->arrived, 1, ts);
+		x->arrived = 0;
+	}
+	x->last_call = 0; /* the task is done */
 }
 
 /* This context is about to read on a client socket. Who waits for a response to a call that it did not
@@ -327,27 +329,25 @@ static __always_inline void response_awaited(struct context *x, const struct con
 }
 
 /* This context read (a part of) the response of the connection's current call. */
-static __always_inline void response_read(struct context *x, struct conn *c, __u64 self)
+static __always_inline void response_read(struct context *x, struct conn *c, __u64 sk, __u64 self)
 {
 	c->last_dir = DIR_IN;
 	if (x && c->writer == self)
 		x->wrote = 0;
 	if (!x || c->flags & CONN_MULTIPLEXED)
 		return;
+	if (x->loop) {
+		loop_response(x, c, sk, bpf_ktime_get_ns());
+		return;
+	}
 	if (x->last_call != c->turn) {
 		if (x->arrived < 255)
 			x->arrived++;
-		x->answers = 0;
-		x->response_at = running_since((struct task_struct *)bpf_get_current_task());
-		x->done_call = 0;
-		x->doubts = 0;
+		response_arrives(x);
 	}
-	x->called = 1;
 	x->last_call = c->turn;
 	x->last_by = 0;
 	x->passed = 0;
-	if (x->loop)
-		x->own.epoch = 0; /* what follows is for the request of this call */
 }
 
 #endif

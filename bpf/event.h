@@ -131,6 +131,7 @@ enum wake_doubt {
 	WAKE_OTHERS_TOO = 4,   /* it has woken a thread that serves nothing since: was that who waited? */
 	WAKE_DONE_BEFORE = 8,  /* it has woken another that serves a request since: which of them waited? */
 	WAKE_SERVES = 16,      /* it serves a request itself: it hands on a lock that it held meanwhile */
+	WAKE_WORKER = 32,      /* none: EVIDENCE_NEXT of a thread that has woken such a one before */
 };
 
 /*
@@ -199,6 +200,23 @@ struct target {
 	__u32 flags;
 	__s32 tls_g; /* offset of the current g from the thread pointer */
 	__u16 goid, parent_goid, m, curg; /* offsets in runtime.g, g.m, m.curg; parent_goid 0: none */
+};
+
+/* Which contexts a Java VM has. */
+enum java_threads {
+	JAVA_UNREADABLE = 0, /* virtual threads that cannot be told apart: nothing says anything */
+	JAVA_PLATFORM = 1,   /* threads, and nothing else */
+	JAVA_VIRTUAL = 2,    /* what follows is set */
+};
+
+/* Where a Java VM keeps which virtual thread runs: see internal/javaruntime. */
+struct java_target {
+	__u32 threads; /* enum java_threads */
+	__u32 slot;    /* of the VM in the dynamic thread vector, in bytes */
+	__u32 current; /* the JavaThread, in the block that the slot points to */
+	__u32 os_thread, pthread; /* in JavaThread, and there: whose it is */
+	__u32 continuation;       /* in JavaThread: not 0 while something is mounted */
+	__u32 owner;              /* in JavaThread: java.lang.Thread.tid of it */
 };
 
 /* A port of a network namespace that something listens on. */

@@ -61,29 +61,36 @@ type GoroutineContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall   uint64
-	DoneCall   uint64
-	ResponseAt uint64
-	Activation uint64
-	Tasker     uint64
-	Segment    uint64
-	Base       uint64
-	GivenBy    uint8
-	Loop       uint8
-	Uses       uint8
-	BaseUses   uint8
-	Reader     uint8
-	Wrote      uint8
-	Writer     uint8
-	Dialer     uint8
-	Asked      uint8
-	Arrived    uint8
-	Answers    uint8
-	LastBy     uint8
-	Passed     uint8
-	Called     uint8
-	Doubts     uint8
-	Pad        [1]uint8
+	LastCall       uint64
+	DoneCall       uint64
+	ResponseAt     uint64
+	Activation     uint64
+	Answered       uint64
+	LastSk         uint64
+	UnledCallNs    uint64
+	UnledRequestNs uint64
+	Tasker         uint64
+	Segment        uint64
+	Base           uint64
+	GivenBy        uint8
+	Loop           uint8
+	Uses           uint8
+	BaseUses       uint8
+	Reader         uint8
+	Wrote          uint8
+	Writer         uint8
+	Dialer         uint8
+	Asked          uint8
+	Arrived        uint8
+	Answers        uint8
+	LastBy         uint8
+	Passed         uint8
+	Called         uint8
+	Completes      uint8
+	Doubts         uint8
+	Requests       uint8
+	Led            uint8
+	Pad            [6]uint8
 }
 
 type GoroutineContextKey struct {
@@ -91,6 +98,17 @@ type GoroutineContextKey struct {
 	Tgid uint32
 	Kind uint32
 	Id   uint64
+}
+
+type GoroutineJavaTarget struct {
+	_            structs.HostLayout
+	Threads      uint32
+	Slot         uint32
+	Current      uint32
+	OsThread     uint32
+	Pthread      uint32
+	Continuation uint32
+	Owner        uint32
 }
 
 type GoroutineListenPort struct {
@@ -146,6 +164,7 @@ const (
 	GoroutineMapCalls          = "calls"
 	GoroutineMapConns          = "conns"
 	GoroutineMapEvents         = "events"
+	GoroutineMapJavaTargets    = "java_targets"
 	GoroutineMapListenPorts    = "listen_ports"
 	GoroutineMapLosses         = "losses"
 	GoroutineMapNextIds        = "next_ids"
@@ -221,6 +240,7 @@ type GoroutineMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
+	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
@@ -264,6 +284,7 @@ type GoroutineMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Events      *ebpf.Map `ebpf:"events"`
+	JavaTargets *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
@@ -280,6 +301,7 @@ func (m *GoroutineMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
+		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,

@@ -16,7 +16,8 @@ enum loss {
 	LOSS_VECTORS = 6,        /* more buffers in one call than are copied: bytes counted only */
 	LOSS_TARGETS_FULL = 7,   /* map full: a forked child is not selected */
 	LOSS_GOROUTINE = 8,      /* g could not be read: the goroutine is not known */
-	LOSS_MAX = 9,
+	LOSS_VIRTUAL_THREAD = 9, /* what runs on a thread of a Java VM could not be read */
+	LOSS_MAX = 10,
 };
 
 #endif

@@ -76,6 +76,10 @@ enum conn_flags {
 	CONN_MIDSTREAM = 1,
 	/* several calls were under way at once: the next response may be any one's */
 	CONN_MULTIPLEXED = 2,
+	/* client: the response of the current call has led to something: see loop.bpf.h */
+	CONN_LED = 4,
+	/* client: one request alone can have led to its being opened */
+	CONN_SURE = 8,
 };
 
 struct {
@@ -145,7 +149,12 @@ struct context {
 	__u64 last_call;    /* the last finished call that it knows of */
 	__u64 done_call;    /* the last call with which it woke who waited for it, and none since */
 	__u64 response_at;  /* when its reader got the CPU to read it: see schedule.bpf.h */
-	__u64 activation;   /* event loops: which round this is, a number of new_id */
+	/* event loops only, see loop.bpf.h: */
+	__u64 activation;       /* which round this is, a number of new_id */
+	__u64 answered;         /* the epoch whose response was begun since last_call arrived */
+	__u64 last_sk;          /* the socket of last_call */
+	__u64 unled_call_ns;    /* when a response had last led to nothing at the end of its round */
+	__u64 unled_request_ns; /* and a request */
 	/* goroutines only, see goroutine.bpf.c: */
 	__u64 tasker;  /* who gave it `given`: created it, or handed it over */
 	__u64 segment; /* identity of that hand-over */
@@ -159,14 +168,16 @@ struct context {
 	__u8 writer; /* was given another task in that state: it writes what others ask for */
 	__u8 dialer; /* opened a connection, for itself or for others */
 	__u8 asked;  /* gave a task to another, or got a connection, and no answer since */
-	/* event loops only: */
 	__u8 arrived; /* responses that arrived in this activation and led to nothing yet */
 	__u8 answers; /* responses begun since the last of them */
 	__u8 last_by; /* how last_call became known: 0 read here, else enum evidence_kind */
 	__u8 passed;  /* how many threads passed last_call on before */
 	__u8 called;  /* has read, or was passed, the response of a call */
-	__u8 doubts;  /* enum wake_doubt, of last_call */
-	__u8 pad[1];
+	__u8 completes; /* has woken who waited for such a call */
+	__u8 doubts;    /* enum wake_doubt, of last_call */
+	__u8 requests; /* event loops: requests read in this activation, since one led to something */
+	__u8 led;      /* event loops: the last of them has */
+	__u8 pad[6];
 };
 
 /* Threads: removed at exit. */

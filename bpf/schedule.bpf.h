@@ -7,7 +7,7 @@
 #ifndef SCHEDULE_BPF_H
 #define SCHEDULE_BPF_H
 
-#include "kernel.bpf.h"
+#include "maps.bpf.h"
 
 /* When it last got a CPU. */
 static __always_inline __u64 running_since(struct task_struct *p)
@@ -23,6 +23,16 @@ static __always_inline __u64 slept_since(struct task_struct *p)
 	__u64 ran = BPF_CORE_READ(p, se.sum_exec_runtime) - BPF_CORE_READ(p, se.prev_sum_exec_runtime);
 
 	return running_since(p) + ran;
+}
+
+/* The current task reads the beginning of a response. It got the CPU to do so, or had it before: who went to
+ * sleep before that has certainly waited when the response came. */
+static __always_inline void response_arrives(struct context *x)
+{
+	x->response_at = running_since((struct task_struct *)bpf_get_current_task());
+	x->called = 1;
+	x->done_call = 0;
+	x->doubts = 0;
 }
 
 #endif

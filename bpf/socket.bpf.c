@@ -19,6 +19,7 @@ const struct evidence_event *unused_evidence_event __attribute__((unused));
 const struct process_event *unused_process_event __attribute__((unused));
 const enum loss *unused_loss __attribute__((unused));
 const enum evidence_kind *unused_evidence_kind __attribute__((unused));
+const enum java_threads *unused_java_threads __attribute__((unused));
 
 char __license[] SEC("license") = "Dual BSD/GPL";
 
@@ -51,13 +52,14 @@ static __always_inline void key_of_call(struct context_key *key, const struct ta
 static __always_inline int loop_waits(void)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct context_key key = {.tgid = pid_tgid >> 32, .id = (__u32)pid_tgid};
+	struct current cur;
 	struct context *x;
 	struct target t;
 
-	if (!selected(key.tgid, &t) || t.flags & (TARGET_GO | TARGET_NO_CONTEXT))
+	if (!selected(pid_tgid >> 32, &t) || t.flags & (TARGET_GO | TARGET_NO_CONTEXT))
 		return 0;
-	x = context_make(&key);
+	current_context(&t, pid_tgid, &cur);
+	x = context_make(&cur.key);
 	if (!x)
 		return 0;
 	x->loop = 1;
@@ -174,7 +176,7 @@ static __always_inline void bytes_read(struct call *call, struct conn *c, __u64 
 	if (c->role == ROLE_SERVER)
 		request_read(x, c, call->sk, len);
 	else
-		response_read(x, c, context_id(&key));
+		response_read(x, c, call->sk, context_id(&key));
 	call->turn = c->turn;
 }
 
@@ -439,8 +441,12 @@ EXIT(connect)
 		return 0;
 	c = connected(fd, ROLE_CLIENT);
 	x = context_find(&key);
-	if (c && x && key.kind != CONTEXT_GOROUTINE && serving(x, &token))
-		c->epoch = token.epoch;
+	if (!c || !x || key.kind == CONTEXT_GOROUTINE || !serving(x, &token))
+		return 0;
+	c->epoch = token.epoch;
+	if (!x->loop || loop_requests(x, bpf_ktime_get_ns()) == 1)
+		c->flags |= CONN_SURE;
+	x->led = 1;
 	return 0;
 }
 
@@ -521,8 +527,9 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *parent = (struct task_struct *)ctx->args[0];
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
 	__u32 tgid = BPF_CORE_READ(parent, tgid), child_tgid = BPF_CORE_READ(child, tgid);
-	struct context_key key = {.tgid = tgid, .id = BPF_CORE_READ(parent, pid)};
+	struct context_key key = {.tgid = tgid, .id = BPF_CORE_READ(child, pid)};
 	struct context fresh = {};
+	struct current cur;
 	struct context *x;
 	struct target t;
 	__u8 how;
@@ -537,14 +544,14 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	}
 	if (!selected(tgid, &t) || (t.flags & (TARGET_GO | TARGET_NO_CONTEXT)))
 		return 0; /* a goroutine's requests do not follow the threads that run it */
-	x = context_find(&key);
+	current_context(&t, bpf_get_current_pid_tgid(), &cur);
+	x = context_find(&cur.key);
 	if (!x)
 		return 0;
 	how = serving(x, &fresh.given);
 	if (!how || how == EVIDENCE_LOOP || how == EVIDENCE_WAKE)
 		return 0;
 	fresh.given_by = EVIDENCE_SPAWN;
-	key.id = BPF_CORE_READ(child, pid);
 	if (bpf_map_update_elem(&threads, &key, &fresh, BPF_ANY))
 		count_loss(LOSS_CONTEXTS_FULL);
 	return 0;

@@ -72,29 +72,36 @@ type SocketContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall   uint64
-	DoneCall   uint64
-	ResponseAt uint64
-	Activation uint64
-	Tasker     uint64
-	Segment    uint64
-	Base       uint64
-	GivenBy    uint8
-	Loop       uint8
-	Uses       uint8
-	BaseUses   uint8
-	Reader     uint8
-	Wrote      uint8
-	Writer     uint8
-	Dialer     uint8
-	Asked      uint8
-	Arrived    uint8
-	Answers    uint8
-	LastBy     uint8
-	Passed     uint8
-	Called     uint8
-	Doubts     uint8
-	Pad        [1]uint8
+	LastCall       uint64
+	DoneCall       uint64
+	ResponseAt     uint64
+	Activation     uint64
+	Answered       uint64
+	LastSk         uint64
+	UnledCallNs    uint64
+	UnledRequestNs uint64
+	Tasker         uint64
+	Segment        uint64
+	Base           uint64
+	GivenBy        uint8
+	Loop           uint8
+	Uses           uint8
+	BaseUses       uint8
+	Reader         uint8
+	Wrote          uint8
+	Writer         uint8
+	Dialer         uint8
+	Asked          uint8
+	Arrived        uint8
+	Answers        uint8
+	LastBy         uint8
+	Passed         uint8
+	Called         uint8
+	Completes      uint8
+	Doubts         uint8
+	Requests       uint8
+	Led            uint8
+	Pad            [6]uint8
 }
 
 type SocketContextKey struct {
@@ -168,6 +175,25 @@ const (
 	SocketEvidenceKindEVIDENCE_STATISTICAL  SocketEvidenceKind = 19
 )
 
+type SocketJavaTarget struct {
+	_            structs.HostLayout
+	Threads      uint32
+	Slot         uint32
+	Current      uint32
+	OsThread     uint32
+	Pthread      uint32
+	Continuation uint32
+	Owner        uint32
+}
+
+type SocketJavaThreads uint32
+
+const (
+	SocketJavaThreadsJAVA_UNREADABLE SocketJavaThreads = 0
+	SocketJavaThreadsJAVA_PLATFORM   SocketJavaThreads = 1
+	SocketJavaThreadsJAVA_VIRTUAL    SocketJavaThreads = 2
+)
+
 type SocketListenPort struct {
 	_     structs.HostLayout
 	Netns uint32
@@ -186,7 +212,8 @@ const (
 	SocketLossLOSS_VECTORS        SocketLoss = 6
 	SocketLossLOSS_TARGETS_FULL   SocketLoss = 7
 	SocketLossLOSS_GOROUTINE      SocketLoss = 8
-	SocketLossLOSS_MAX            SocketLoss = 9
+	SocketLossLOSS_VIRTUAL_THREAD SocketLoss = 9
+	SocketLossLOSS_MAX            SocketLoss = 10
 )
 
 type SocketProcessEvent struct {
@@ -223,6 +250,7 @@ const (
 	SocketMapCalls               = "calls"
 	SocketMapConns               = "conns"
 	SocketMapEvents              = "events"
+	SocketMapJavaTargets         = "java_targets"
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
 	SocketMapNextIds             = "next_ids"
@@ -259,6 +287,7 @@ const (
 	SocketVarUnusedConnEvent     = "unused_conn_event"
 	SocketVarUnusedEvidenceEvent = "unused_evidence_event"
 	SocketVarUnusedEvidenceKind  = "unused_evidence_kind"
+	SocketVarUnusedJavaThreads   = "unused_java_threads"
 	SocketVarUnusedLoss          = "unused_loss"
 	SocketVarUnusedProcessEvent  = "unused_process_event"
 	SocketVarWakeupBytes         = "wakeup_bytes"
@@ -337,6 +366,7 @@ type SocketMapSpecs struct {
 	Calls       *ebpf.MapSpec `ebpf:"calls"`
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
+	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
@@ -357,6 +387,7 @@ type SocketVariableSpecs struct {
 	UnusedConnEvent     *ebpf.VariableSpec `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.VariableSpec `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.VariableSpec `ebpf:"unused_evidence_kind"`
+	UnusedJavaThreads   *ebpf.VariableSpec `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.VariableSpec `ebpf:"unused_loss"`
 	UnusedProcessEvent  *ebpf.VariableSpec `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
@@ -385,6 +416,7 @@ type SocketMaps struct {
 	Calls       *ebpf.Map `ebpf:"calls"`
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Events      *ebpf.Map `ebpf:"events"`
+	JavaTargets *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
@@ -401,6 +433,7 @@ func (m *SocketMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
+		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
@@ -422,6 +455,7 @@ type SocketVariables struct {
 	UnusedConnEvent     *ebpf.Variable `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.Variable `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.Variable `ebpf:"unused_evidence_kind"`
+	UnusedJavaThreads   *ebpf.Variable `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.Variable `ebpf:"unused_loss"`
 	UnusedProcessEvent  *ebpf.Variable `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.Variable `ebpf:"wakeup_bytes"`

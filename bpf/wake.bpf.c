@@ -62,7 +62,7 @@ static __always_inline void completed(struct context *from, const struct context
 	} else {
 		doubts |= from->doubts;
 	}
-	if (from->loop && from->arrived > 1)
+	if (from->loop && (from->answered || candidates(from->arrived, from->unled_call_ns, now) > 1))
 		doubts |= WAKE_SEVERAL;
 	if (call && slept_since(p) > from->response_at)
 		doubts |= WAKE_SLEPT_LATER;
@@ -84,6 +84,9 @@ static __always_inline void completed(struct context *from, const struct context
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 	if (!call || doubts & (WAKE_SERVES | WAKE_SEVERAL | WAKE_SLEPT_LATER | WAKE_DONE_BEFORE))
 		return;
+	if (from->loop)
+		call_led(from);
+	from->completes = 1;
 	from->done_call = call;
 	task_done(from);
 }

@@ -61,29 +61,36 @@ type WakeContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall   uint64
-	DoneCall   uint64
-	ResponseAt uint64
-	Activation uint64
-	Tasker     uint64
-	Segment    uint64
-	Base       uint64
-	GivenBy    uint8
-	Loop       uint8
-	Uses       uint8
-	BaseUses   uint8
-	Reader     uint8
-	Wrote      uint8
-	Writer     uint8
-	Dialer     uint8
-	Asked      uint8
-	Arrived    uint8
-	Answers    uint8
-	LastBy     uint8
-	Passed     uint8
-	Called     uint8
-	Doubts     uint8
-	Pad        [1]uint8
+	LastCall       uint64
+	DoneCall       uint64
+	ResponseAt     uint64
+	Activation     uint64
+	Answered       uint64
+	LastSk         uint64
+	UnledCallNs    uint64
+	UnledRequestNs uint64
+	Tasker         uint64
+	Segment        uint64
+	Base           uint64
+	GivenBy        uint8
+	Loop           uint8
+	Uses           uint8
+	BaseUses       uint8
+	Reader         uint8
+	Wrote          uint8
+	Writer         uint8
+	Dialer         uint8
+	Asked          uint8
+	Arrived        uint8
+	Answers        uint8
+	LastBy         uint8
+	Passed         uint8
+	Called         uint8
+	Completes      uint8
+	Doubts         uint8
+	Requests       uint8
+	Led            uint8
+	Pad            [6]uint8
 }
 
 type WakeContextKey struct {
@@ -107,6 +114,17 @@ type WakeFutexKey struct {
 	Tgid uint32
 	Pad  uint32
 	Line uint64
+}
+
+type WakeJavaTarget struct {
+	_            structs.HostLayout
+	Threads      uint32
+	Slot         uint32
+	Current      uint32
+	OsThread     uint32
+	Pthread      uint32
+	Continuation uint32
+	Owner        uint32
 }
 
 type WakeListenPort struct {
@@ -163,6 +181,7 @@ const (
 	WakeMapConns       = "conns"
 	WakeMapEvents      = "events"
 	WakeMapFutexes     = "futexes"
+	WakeMapJavaTargets = "java_targets"
 	WakeMapListenPorts = "listen_ports"
 	WakeMapLosses      = "losses"
 	WakeMapNextIds     = "next_ids"
@@ -231,6 +250,7 @@ type WakeMapSpecs struct {
 	Conns       *ebpf.MapSpec `ebpf:"conns"`
 	Events      *ebpf.MapSpec `ebpf:"events"`
 	Futexes     *ebpf.MapSpec `ebpf:"futexes"`
+	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses      *ebpf.MapSpec `ebpf:"losses"`
 	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
@@ -275,6 +295,7 @@ type WakeMaps struct {
 	Conns       *ebpf.Map `ebpf:"conns"`
 	Events      *ebpf.Map `ebpf:"events"`
 	Futexes     *ebpf.Map `ebpf:"futexes"`
+	JavaTargets *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
 	Losses      *ebpf.Map `ebpf:"losses"`
 	NextIds     *ebpf.Map `ebpf:"next_ids"`
@@ -292,6 +313,7 @@ func (m *WakeMaps) Close() error {
 		m.Conns,
 		m.Events,
 		m.Futexes,
+		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,

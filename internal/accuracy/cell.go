@@ -6,33 +6,84 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 	"time"
 )
 
-// cell is the result of one workload at one concurrency.
+// cell is the result of one workload in one setting.
 type cell struct {
-	workload    *workload
-	concurrency int
-	requests    int
-	score
+	workload *workload
+	setting  setting
+	requests int
+	score          // of the raw spans
+	traces   score // of what ebpf_link made of them
+	// baselines have the score that a rule of others reaches on the same spans.
+	baselines                []score
 	outcomes, evidence, lost map[string]int
 }
 
-func runCell(ctx context.Context, programs *builder, w *workload, concurrency int, o options) (_ cell, err error) {
+// wrongs are the links that should not be, wherever they were made.
+func (c *cell) wrongs() int { return max(c.wrong(), c.traces.wrong()) }
+
+// strays are the background calls in a trace of a request.
+func (c *cell) strays() int { return max(c.falseParents, c.traces.falseParents) }
+
+// failure says why the cell is not good enough, "" when it is.
+func (c *cell) failure() string {
+	var why []string
+	if n := c.wrongs(); n > 0 {
+		why = append(why, fmt.Sprintf("%d wrong links", n))
+	}
+	if n := c.strays(); n > 0 {
+		why = append(why, fmt.Sprintf("%d background calls with a parent", n))
+	}
+	if r := min(c.recall(), c.traces.recall()); r < c.workload.goal {
+		why = append(why, fmt.Sprintf("recall %.4f is below %.4f", r, c.workload.goal))
+	}
+	if len(why) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s, %s: %s", c.workload, c.setting, strings.Join(why, ", "))
+}
+
+const (
+	// warmRequests are served before a warm attach.
+	warmRequests = 100
+	// firstID leaves room for them.
+	firstID = 1_000_000
+	// quietFor is more than the receiver's quietAfter: the first exchange of a connection that is older
+	// than the tracer is told apart from the rest of one only after a silence.
+	quietFor = 600 * time.Millisecond
+)
+
+// measured is a program that has been traced, and has ended.
+type measured struct {
+	cell   cell
+	made   map[string]int
+	tracer *tracer
+}
+
+// measure runs a workload's program under load and traces it. Its result is not there yet: settle gets
+// that while the next program runs.
+func measure(ctx context.Context, programs *builder, w *workload, s setting, requests int) (_ *measured, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("the cell took more than 2 minutes"))
 	defer cancel()
-	b, err := newBackend()
+	b, err := startBackend(ctx, w)
 	if err != nil {
-		return cell{}, err
+		return nil, fmt.Errorf("start the backend: %w", err)
 	}
 	defer b.close()
-	pool := max(2, int(math.Round(o.pool*float64(concurrency))))
-	p, err := programs.start(ctx, w, b.addr(), pool)
+	if s.noise == hog {
+		stop, err := startHog(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("start the hog: %w", err)
+		}
+		defer stop()
+	}
+	p, err := programs.start(ctx, w, b.addr(), s)
 	if err != nil {
-		return cell{}, err
+		return nil, err
 	}
 	running := true
 	defer func() {
@@ -40,39 +91,52 @@ func runCell(ctx context.Context, programs *builder, w *workload, concurrency in
 			err = errors.Join(err, p.stop())
 		}
 	}()
-	if err := load(ctx, p.addr, 0, o.warm, concurrency); err != nil {
-		return cell{}, fmt.Errorf("before tracing: %w", err)
+	l := newLoader(p.addr, s.concurrency)
+	defer l.close()
+	if s.warm {
+		if _, err := l.send(ctx, 0, warmRequests); err != nil {
+			return nil, fmt.Errorf("before tracing: %w", err)
+		}
 	}
 	t, err := startTracer(ctx, p)
 	if err != nil {
-		return cell{}, fmt.Errorf("start the receiver: %w", err)
+		return nil, fmt.Errorf("start the receiver: %w", err)
 	}
-	// The first exchange of a connection that is older than the tracer is told apart from the rest of
-	// one only after a silence, see quietAfter in the receiver.
-	time.Sleep(600 * time.Millisecond)
+	tracing := true
+	defer func() {
+		if tracing {
+			err = errors.Join(err, t.stop())
+		}
+	}()
+	time.Sleep(quietFor)
 	b.forget()
+	if s.concurrency == 1 {
+		requests /= 5
+	}
+	if _, err := l.send(ctx, firstID, requests); err != nil {
+		return nil, err
+	}
+	made := b.seen()
+	running = false // no more background calls
+	if err := p.stop(); err != nil {
+		return nil, fmt.Errorf("stop the program: %w", err)
+	}
+	tracing = false
+	return &measured{cell{workload: w, setting: s, requests: requests}, made, t}, nil
+}
+
+// settle waits for the last spans and judges them.
+func (m *measured) settle(ctx context.Context) (_ cell, err error) {
+	c, t := m.cell, m.tracer
 	stopped := false
 	defer func() {
 		if !stopped {
 			err = errors.Join(err, t.stop())
 		}
 	}()
-	requests := o.requests
-	if concurrency == 1 {
-		requests /= 5
-	}
-	if err := load(ctx, p.addr, 1_000_000, requests, concurrency); err != nil {
-		return cell{}, err
-	}
-	made := b.seen()
-	running = false // no more background calls
-	if err := p.stop(); err != nil {
-		return cell{}, fmt.Errorf("stop the program: %w", err)
-	}
 	if err := t.settle(ctx); err != nil {
 		return cell{}, err
 	}
-	c := cell{workload: w, concurrency: concurrency, requests: requests}
 	for metric, to := range map[string]*map[string]int{
 		"calls": &c.outcomes, "evidence": &c.evidence, "events_lost": &c.lost,
 	} {
@@ -84,7 +148,14 @@ func runCell(ctx context.Context, programs *builder, w *workload, concurrency in
 	if err := t.stop(); err != nil {
 		return cell{}, fmt.Errorf("stop the receiver: %w", err)
 	}
-	c.score = judge(t.result(), made, requests)
+	if len(t.raw) != len(t.finished) {
+		return cell{}, fmt.Errorf("ebpf_link was given %d spans and let %d go on", len(t.raw), len(t.finished))
+	}
+	c.score = judge(t.raw, m.made, c.requests)
+	c.traces = judge(t.finished, m.made, c.requests)
+	for _, of := range baselines {
+		c.baselines = append(c.baselines, judge(of.apply(t.raw, c.workload.calls), m.made, c.requests))
+	}
 	return c, nil
 }
 
@@ -93,13 +164,16 @@ func (c *cell) explain(w io.Writer, n int) {
 	for _, list := range []struct {
 		what  string
 		calls []verdict
-	}{{"wrong", c.wrongCalls}, {"unlinked", c.unlinked}, {"false parent", c.falseCalls}} {
+	}{
+		{"wrong", c.wrongCalls}, {"unlinked", c.unlinked}, {"false parent", c.falseCalls},
+		{"wrong in its trace", c.traces.wrongCalls}, {"false parent in its trace", c.traces.falseCalls},
+	} {
 		for _, v := range list.calls[:min(n, len(list.calls))] {
-			fmt.Fprintf(w, "%s c=%d %s: %s\n", c.workload, c.concurrency, list.what, v)
+			fmt.Fprintf(w, "%s c=%d %s: %s\n", c.workload, c.setting.concurrency, list.what, v)
 		}
 	}
 	for _, path := range c.unseen[:min(n, len(c.unseen))] {
-		fmt.Fprintf(w, "%s c=%d no span: %s\n", c.workload, c.concurrency, path)
+		fmt.Fprintf(w, "%s c=%d no span: %s\n", c.workload, c.setting.concurrency, path)
 	}
 }
 

@@ -11,6 +11,7 @@ var goLanguage = language{
 			return command{args: []string{out}}, runTool(ctx, "go", "build", "-o", out, goProgram)
 		})
 	},
+	pressure: []string{"GOGC=1"},
 	workloads: []workload{
 		{name: "handler", what: "net/http client in the handler", calls: 1},
 		{name: "sequential", what: "three calls in turn", calls: 3},
@@ -45,5 +46,8 @@ var goLanguage = language{
 		{name: "coalesced", what: "the same, buffered, one write for what waits", calls: 1},
 		{name: "raw-grandchild", what: "own connection in a grandchild goroutine", calls: 1},
 		{name: "raw-fanout", what: "three goroutines with a connection each", calls: 3},
+		{name: "redis-pool", what: "Redis, a command on a connection of a pool", backend: newRedisBackend, packages: []string{"redis-server"}, calls: 1, pooled: true},
+		{name: "redis-pipelined", what: "Redis, three commands in one write", backend: newRedisBackend, packages: []string{"redis-server"}, calls: 3, pooled: true},
+		{name: "redis-multiplexed", what: "Redis, one connection, a writer and a reader goroutine", backend: newRedisBackend, packages: []string{"redis-server"}, calls: 1},
 	},
 }

@@ -17,12 +17,24 @@ type language struct {
 	// build says how a workload's program is started, up to the arguments of the contract in program.go,
 	// which follow. It is called once for each cell: what takes long goes through builder.once. Workloads
 	// that have a serve do without.
-	build     func(ctx context.Context, b *builder, w *workload) (command, error)
+	build func(ctx context.Context, b *builder, w *workload) (command, error)
+	// pressure are NAME=value that make the runtime collect its garbage all the time, where it can be told.
+	pressure  []string
 	workloads []workload
 }
 
 // languages is the table. Each row is in the file of its name.
-var languages = []*language{&goLanguage, &cLanguage, &pythonLanguage}
+var languages = []*language{
+	&cLanguage,
+	&goLanguage,
+	&haproxyLanguage,
+	&javaLanguage,
+	&nginxLanguage,
+	&perlLanguage,
+	&phpLanguage,
+	&pythonLanguage,
+	&rubyLanguage,
+}
 
 // workload is one way of making calls: a row of its language.
 type workload struct {
@@ -34,11 +46,15 @@ type workload struct {
 	program, shape string
 	// args are further arguments, env further NAME=value.
 	args, env []string
-	// home is the directory of the runtime, where there are several versions (a JDK).
-	home string
+	// home says which one, where there are several versions of a runtime; flags are its own, before the
+	// program.
+	home  string
+	flags []string
 	// serve starts a server that is no program of ours and does not know the contract of program.go:
 	// it writes what it needs into the site's directory.
 	serve func(ctx context.Context, b *builder, w *workload, s site) (command, error)
+	// backend is what it calls, where that is not the HTTP backend.
+	backend func(ctx context.Context) (backend, error)
 	// packages of Debian that it needs, more than those of its language.
 	packages []string
 

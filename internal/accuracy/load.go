@@ -5,39 +5,56 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// load sends requests /r/<id>, ids from first on, over as many kept connections as there are at once.
-// The first failure ends it.
-func load(ctx context.Context, addr string, first, requests, concurrency int) error {
-	client := &http.Client{
+// loader sends requests over as many connections as there are requests at once, and keeps them between
+// two loads.
+type loader struct {
+	addr        string
+	concurrency int
+	client      *http.Client
+}
+
+func newLoader(addr string, concurrency int) *loader {
+	return &loader{addr, concurrency, &http.Client{
 		Transport: &http.Transport{MaxIdleConnsPerHost: concurrency},
-		Timeout:   20 * time.Second,
-	}
-	defer client.CloseIdleConnections()
+		Timeout:   30 * time.Second,
+	}}
+}
+
+func (l *loader) close() { l.client.CloseIdleConnections() }
+
+// send asks for /r/<id>, ids from first on, and returns how long each took, shortest first. The first
+// failure ends it.
+func (l *loader) send(ctx context.Context, first, requests int) ([]time.Duration, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
+	took := make([]time.Duration, requests)
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range concurrency {
+	for range l.concurrency {
 		wg.Go(func() {
 			for ctx.Err() == nil {
 				n := int(next.Add(1)) - 1
 				if n >= requests {
 					return
 				}
-				if err := get(ctx, client, fmt.Sprintf("http://%s/r/%08d", addr, first+n)); err != nil {
+				began := time.Now()
+				if err := get(ctx, l.client, fmt.Sprintf("http://%s/r/%08d", l.addr, first+n)); err != nil {
 					cancel(err)
 					return
 				}
+				took[n] = time.Since(began)
 			}
 		})
 	}
 	wg.Wait()
-	return context.Cause(ctx)
+	slices.Sort(took)
+	return took, context.Cause(ctx)
 }
 
 func get(ctx context.Context, client *http.Client, url string) error {

@@ -2,14 +2,18 @@
 //
 // Real programs serve requests on loopback and make calls to a backend, in one of the ways in which
 // programs do (a workload), traced by the real receiver in this process, which selects exactly the
-// program that was started. The truth is in the paths: GET /r/<id> makes calls GET /d/<id>/<op>, and
-// /d/bg/<n> belongs to no request. The tracer never looks at it. Each cell is a workload at one
-// concurrency, with a fresh process and a fresh receiver.
+// program that was started; its spans go through ebpf_link. The truth is in the paths: GET /r/<id> makes
+// calls GET /d/<id>/<op>, and /d/bg/<n> belongs to no request. The tracer never looks at it. Each cell is a
+// workload in one setting, with a fresh process and a fresh receiver. What is compared with the truth is
+// the request that the receiver names on the span of a call, and the parent that the call has in the end.
 //
-//	go run ./internal/accuracy
+//	go run ./internal/accuracy -plan real
 //	go run ./internal/accuracy -workloads go/handler,go/fanout -concurrency 16 -explain 5
+//	go run ./internal/accuracy -workloads 'java/*' -concurrency 16,64 -attach warm,cold -noise hog
+//	go run ./internal/accuracy -cost
 //
-// The table goes to standard output and to docs/accuracy.md (-out; only when every cell was run).
+// The rows go to standard output as they come, and a run of -plan real with all workloads also writes
+// docs/accuracy.md. It fails when a cell has a wrong link, or less recall than its row promises.
 package main
 
 import (
@@ -20,26 +24,17 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-type options struct {
-	workloads   []*workload
-	all         bool
-	concurrency []int
-	requests    int
-	pool        float64
-	warm        int
-	explain     int
-	out         string
-}
-
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == hogArgument {
+		beHog()
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	o, err := parseFlags(os.Args[1:])
@@ -56,53 +51,6 @@ func main() {
 	}
 }
 
-func parseFlags(args []string) (options, error) {
-	var o options
-	f := flag.NewFlagSet("accuracy", flag.ContinueOnError)
-	names := f.String("workloads", "*", "comma-separated patterns of `names`, as path.Match has them")
-	conc := f.String("concurrency", "1,16,64", "comma-separated `numbers` of requests at once")
-	f.IntVar(&o.requests, "requests", 1500, "`number` of requests of a cell; a fifth at concurrency 1")
-	f.Float64Var(&o.pool, "pool", 0.25, "size of pools, as a `share` of the concurrency; at least 2")
-	f.IntVar(&o.warm, "warm", 0, "`number` of requests before the tracer starts")
-	f.IntVar(&o.explain, "explain", 0, "print up to that `number` of wrong and of unlinked calls of a cell")
-	f.StringVar(&o.out, "out", "docs/accuracy.md", "`file` for the table of a run of everything")
-	if err := f.Parse(args); err != nil {
-		return o, err
-	}
-	if f.NArg() > 0 {
-		return o, fmt.Errorf("unexpected argument %q", f.Arg(0))
-	}
-	for _, s := range strings.Split(*conc, ",") {
-		n, err := strconv.Atoi(s)
-		if err != nil || n < 1 || n > 1024 {
-			return o, fmt.Errorf("-concurrency: %q is out of range: 1 to 1024", s)
-		}
-		o.concurrency = append(o.concurrency, n)
-	}
-	if o.requests < 5 || o.pool <= 0 || o.warm < 0 {
-		return o, errors.New("-requests must be at least 5, -pool above 0, -warm not negative")
-	}
-	all := workloads()
-	for _, pattern := range strings.Split(*names, ",") {
-		n := len(o.workloads)
-		for _, w := range all {
-			ok, err := path.Match(pattern, w.String())
-			if err != nil {
-				return o, fmt.Errorf("-workloads: %q: %w", pattern, err)
-			}
-			// A star that stands alone means everything.
-			if (ok || pattern == "*") && !slices.Contains(o.workloads, w) {
-				o.workloads = append(o.workloads, w)
-			}
-		}
-		if len(o.workloads) == n {
-			return o, fmt.Errorf("-workloads: %q adds no workload; there are: %s", pattern, workloadNames())
-		}
-	}
-	o.all = len(o.workloads) == len(all) && *conc == f.Lookup("concurrency").DefValue
-	return o, nil
-}
-
 func run(ctx context.Context, o options) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the receiver needs root to load BPF programs: run this as root")
@@ -112,39 +60,99 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	programs := &builder{dir: dir, built: map[string]command{}}
-	began := time.Now()
-	var cells []cell
-	var skipped []string
-	t := newTable(os.Stdout)
-	t.head()
-	for _, w := range o.workloads {
-		if missing := w.missing(); len(missing) > 0 {
-			skipped = append(skipped, missing...)
-			fmt.Printf("accuracy: skipped %s: missing here: apt install %s\n", w, strings.Join(missing, " "))
-			continue
-		}
-		for _, c := range o.concurrency {
-			r, err := runCell(ctx, programs, w, c, o)
-			if err != nil {
-				return fmt.Errorf("%s at concurrency %d: %w", w, c, err)
-			}
-			cells = append(cells, r)
-			t.row(r)
-			r.explain(os.Stderr, o.explain)
-		}
+	// Servers give up root for their workers, which must be able to read what is here.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return err
 	}
-	summary := summarize(cells)
-	if o.all && o.out != "" {
-		if err := writeFile(o.out, func(w io.Writer) { document(w, cells, summary, time.Since(began)) }); err != nil {
+	programs := &builder{dir: dir, built: map[string]command{}}
+	var lacking []string
+	o.workloads = slices.DeleteFunc(o.workloads, func(w *workload) bool {
+		missing := w.missing()
+		if len(missing) > 0 {
+			fmt.Printf("accuracy: skipped %s: missing here: apt install %s\n", w, strings.Join(missing, " "))
+		}
+		lacking = append(lacking, missing...)
+		return len(missing) > 0
+	})
+	r := &report{began: time.Now()}
+	if !o.cost {
+		if err := r.links(ctx, programs, o); err != nil {
 			return err
 		}
 	}
-	fmt.Println(summary)
-	if len(skipped) > 0 {
-		return fmt.Errorf("packages are missing: ./internal/tools/apt-install %s", strings.Join(slices.Compact(slices.Sorted(slices.Values(skipped))), " "))
+	document := o.plan != nil && o.plan.document
+	if o.cost || document {
+		if err := r.costs(ctx, programs, o.workloads); err != nil {
+			return err
+		}
 	}
-	return nil
+	if document && len(o.workloads) == len(workloads()) && o.out != "" {
+		if err := writeFile(o.out, r.document); err != nil {
+			return err
+		}
+	}
+	if o.cells != "" {
+		if err := writeFile(o.cells, r.list); err != nil {
+			return err
+		}
+	}
+	if len(r.cells) > 0 {
+		fmt.Println(r.summary())
+	}
+	var errs []error
+	for i := range r.cells {
+		if why := r.cells[i].failure(); why != "" {
+			errs = append(errs, errors.New(why))
+		}
+	}
+	if len(lacking) > 0 {
+		slices.Sort(lacking)
+		errs = append(errs, fmt.Errorf("workloads were skipped: ./internal/tools/apt-install %s", strings.Join(slices.Compact(lacking), " ")))
+	}
+	return errors.Join(errs...)
+}
+
+// links measures the cells. While the spans of one are still coming in, the program of the next runs.
+func (r *report) links(ctx context.Context, programs *builder, o options) error {
+	t := table{os.Stdout}
+	t.head()
+	type result struct {
+		cell cell
+		err  error
+	}
+	var settling []chan result
+	collect := func(leave int) error {
+		for len(settling) > leave {
+			res := <-settling[0]
+			settling = settling[1:]
+			if res.err != nil {
+				return res.err
+			}
+			r.cells = append(r.cells, res.cell)
+			t.row(&res.cell)
+			res.cell.explain(os.Stderr, o.explain)
+		}
+		return nil
+	}
+	for _, j := range o.jobs() {
+		m, err := measure(ctx, programs, j.workload, j.setting, j.requests)
+		if err != nil {
+			return errors.Join(fmt.Errorf("%s, %s: %w", j.workload, j.setting, err), collect(0))
+		}
+		done := make(chan result, 1)
+		settling = append(settling, done)
+		go func() {
+			c, err := m.settle(ctx)
+			if err != nil {
+				err = fmt.Errorf("%s, %s: %w", j.workload, j.setting, err)
+			}
+			done <- result{c, err}
+		}()
+		if err := collect(2); err != nil {
+			return errors.Join(err, collect(0))
+		}
+	}
+	return collect(0)
 }
 
 func writeFile(name string, write func(io.Writer)) error {

@@ -137,10 +137,13 @@ type program struct {
 const markName = "ACCURACY_CELL"
 
 // start runs a workload's program and waits until it listens.
-func (b *builder) start(ctx context.Context, w *workload, backend string, pool int) (*program, error) {
-	c, err := b.command(ctx, w, backend, pool)
+func (b *builder) start(ctx context.Context, w *workload, backend string, s setting) (*program, error) {
+	c, err := b.command(ctx, w, backend, s.poolSize())
 	if err != nil {
 		return nil, err
+	}
+	if s.noise == gc {
+		c.env = append(c.env, w.language.pressure...)
 	}
 	p := &program{
 		cmd: exec.CommandContext(ctx, c.args[0], c.args[1:]...), server: c.addr != "", addr: c.addr,

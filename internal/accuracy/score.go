@@ -10,12 +10,12 @@ import (
 type score struct {
 	calls    int // made for a request, as the backend saw them
 	captured int // of these, with a CLIENT raw span
-	linked   int // of these, with a systrace id
-	right    int // of these, the one of the request
+	linked   int // of these, with an owner
+	right    int // of these, the request
 	served   int // requests with a SERVER raw span
 
 	background   int // background calls with a CLIENT raw span
-	falseParents int // of these, with a systrace id
+	falseParents int // of these, with an owner
 
 	requests int
 	whole    int // requests of which every call is linked right, and no other is linked to them
@@ -73,18 +73,18 @@ func requestOf(path string) string {
 // judge scores the spans of a cell. made are the paths that the backend was asked for.
 func judge(spans []span, made map[string]int, requests int) score {
 	s := score{requests: requests}
-	ids := map[string]uint64{}   // request id → systrace id
-	paths := map[uint64]string{} // systrace id → path of the request
+	ids := map[string]owner{}   // request id → what owns its calls
+	paths := map[owner]string{} // and the path of the request
 	for _, sp := range spans {
 		if id, ok := strings.CutPrefix(sp.path, "/r/"); ok && sp.server {
-			ids[id] = sp.systrace
-			paths[sp.systrace] = sp.path
+			ids[id] = sp.owner
+			paths[sp.owner] = sp.path
 		}
 	}
 	s.served = len(ids)
 	missing := map[string]int{} // request id → calls that are not linked right
 	linked := map[string]int{}  // path → calls that are
-	intruded := map[uint64]bool{}
+	intruded := map[owner]bool{}
 	for path, n := range made {
 		if id := requestOf(path); id != backgroundID {
 			s.calls += n
@@ -96,32 +96,33 @@ func judge(spans []span, made map[string]int, requests int) score {
 		if sp.server || made[sp.path] == 0 && id != backgroundID {
 			continue
 		}
-		v := verdict{sp, paths[sp.systrace]}
-		if v.claimed == "" && sp.systrace != 0 {
-			v.claimed = fmt.Sprintf("%016x, of no request", sp.systrace)
+		owned := sp.owner != owner{}
+		v := verdict{sp, paths[sp.owner]}
+		if v.claimed == "" && owned {
+			v.claimed = fmt.Sprintf("%x, of no request", sp.owner)
 		}
 		if id == backgroundID {
 			s.background++
-			if sp.systrace != 0 {
+			if owned {
 				s.falseParents++
 				s.falseCalls = append(s.falseCalls, v)
-				intruded[sp.systrace] = true
+				intruded[sp.owner] = true
 			}
 			continue
 		}
 		s.captured++
 		switch {
-		case sp.systrace == 0:
+		case !owned:
 			s.unlinked = append(s.unlinked, v)
 			continue
-		case sp.systrace == ids[id]:
+		case sp.owner == ids[id]:
 			s.right++
 			if linked[sp.path]++; linked[sp.path] <= made[sp.path] {
 				missing[id]-- // a span too many does not stand for another call
 			}
 		default:
 			s.wrongCalls = append(s.wrongCalls, v)
-			intruded[sp.systrace] = true
+			intruded[sp.owner] = true
 		}
 		s.linked++
 	}
@@ -136,8 +137,8 @@ func judge(spans []span, made map[string]int, requests int) score {
 			s.unseen = append(s.unseen, path)
 		}
 	}
-	for id, systrace := range ids {
-		if missing[id] == 0 && !intruded[systrace] {
+	for id, request := range ids {
+		if missing[id] == 0 && !intruded[request] {
 			s.whole++
 		}
 	}

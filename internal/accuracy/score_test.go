@@ -7,10 +7,10 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 )
 
-func server(path string, id uint64) span { return span{path: path, server: true, systrace: id} }
+func server(path string, id byte) span { return span{path: path, server: true, owner: owner{id}} }
 
-func call(path string, id uint64) span {
-	return span{path: path, systrace: id, attrs: pcommon.NewMap()}
+func call(path string, id byte) span {
+	return span{path: path, owner: owner{id}, attrs: pcommon.NewMap()}
 }
 
 // What the tracer says is compared with the paths that the backend was asked for.
@@ -73,7 +73,9 @@ func TestWorkloads(t *testing.T) {
 		}
 		seen[w.String()] = true
 	}
-	for _, bad := range []string{"-concurrency=0", "-concurrency=x", "-workloads=nothing", "-requests=1", "-pool=0", "rest"} {
+	for _, bad := range []string{
+		"-concurrency=0", "-concurrency=x", "-workloads=nothing", "-requests=1", "-pool=0", "-attach=hot", "-noise=loud", "-plan=none", "rest",
+	} {
 		if _, err := parseFlags([]string{bad}); err == nil {
 			t.Errorf("%s is accepted", bad)
 		}

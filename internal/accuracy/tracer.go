@@ -10,37 +10,28 @@ import (
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer"
-	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/receiver"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
-	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver"
 )
 
 // hold is how long a call waits for its request to end. No request here takes as long.
 const hold = time.Second
 
-// span is what the score needs of a raw span.
-type span struct {
-	path     string
-	server   bool
-	systrace uint64
-	hints    []string
-	attrs    pcommon.Map
-}
-
-// tracer is a receiver that traces one program.
+// tracer is a receiver that traces one program, and the processor that makes traces of its spans.
 type tracer struct {
 	receiver  receiver.Traces
+	linker    processor.Traces
 	telemetry *componenttest.Telemetry
 
-	mu    sync.Mutex // guards spans
-	spans []span
+	mu            sync.Mutex // guards raw and linked
+	raw, finished []span
 }
 
 // startTracer returns when every process of p is traced. Those that it starts later are, by the mark in
@@ -49,41 +40,25 @@ func startTracer(ctx context.Context, p *program) (*tracer, error) {
 	pids := p.pids()
 	t := &tracer{telemetry: componenttest.NewTelemetry()}
 	tracing := make(chan struct{}, 1024)
-	f := ebpfspanreceiver.NewFactory()
-	set := receiver.Settings{
-		ID:                component.NewID(f.Type()),
-		TelemetrySettings: t.telemetry.NewTelemetrySettings(),
-		BuildInfo:         component.NewDefaultBuildInfo(),
-	}
-	config := zap.NewDevelopmentConfig()
-	config.Level = zap.NewAtomicLevelAt(zapcore.InfoLevel)
-	logger, err := config.Build(zap.WrapCore(func(c zapcore.Core) zapcore.Core {
-		return &watchedCore{c, func(e zapcore.Entry) {
-			if e.Message == "Tracing process" {
-				tracing <- struct{}{}
+	logger, err := newLogger(func(e zapcore.Entry) {
+		if e.Message == "Tracing process" {
+			select {
+			case tracing <- struct{}{}:
+			default: // nobody waits any more
 			}
-		}}
-	}))
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
-	set.Logger = logger
-	cfg := f.CreateDefaultConfig().(*ebpfspanreceiver.Config)
-	cfg.Discovery.Include = []ebpfspanreceiver.SelectorConfig{{PIDs: pids}, {Env: []string{markName + "=" + p.mark}}}
-	cfg.Hold = hold
-	cfg.RingBufferSize = 64 << 20
-	if err := cfg.Validate(); err != nil {
+	if err := t.assemble(ctx, logger, []ebpfspanreceiver.SelectorConfig{{PIDs: pids}, {Env: []string{markName + "=" + p.mark}}}); err != nil {
 		return nil, err
 	}
-	sink, err := consumer.NewTraces(t.consume)
-	if err != nil {
-		return nil, err
-	}
-	if t.receiver, err = f.CreateTraces(ctx, set, cfg, sink); err != nil {
+	if err := t.linker.Start(ctx, componenttest.NewNopHost()); err != nil {
 		return nil, err
 	}
 	if err := t.receiver.Start(ctx, componenttest.NewNopHost()); err != nil {
-		return nil, err
+		return nil, errors.Join(err, t.linker.Shutdown(ctx))
 	}
 	late := time.After(20 * time.Second)
 	for range pids {
@@ -100,6 +75,46 @@ func startTracer(ctx context.Context, p *program) (*tracer, error) {
 	return t, nil
 }
 
+// assemble makes receiver → linker → t, and keeps what flows between the two as well.
+func (t *tracer) assemble(ctx context.Context, logger *zap.Logger, include []ebpfspanreceiver.SelectorConfig) error {
+	end, err := consumer.NewTraces(t.finish)
+	if err != nil {
+		return err
+	}
+	// Its warning that nothing is on disk is what is meant here.
+	if t.linker, err = newLinker(ctx, zap.NewNop(), t.telemetry, end); err != nil {
+		return err
+	}
+	middle, err := consumer.NewTraces(t.pass)
+	if err != nil {
+		return err
+	}
+	f := ebpfspanreceiver.NewFactory()
+	cfg := f.CreateDefaultConfig().(*ebpfspanreceiver.Config)
+	cfg.Discovery.Include = include
+	cfg.Hold = hold
+	cfg.RingBufferSize = 64 << 20
+	cfg.RawArguments = true // the truth about a Redis command is in its key
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	set := receiver.Settings{
+		ID:                component.NewID(f.Type()),
+		TelemetrySettings: t.telemetry.NewTelemetrySettings(),
+		BuildInfo:         component.NewDefaultBuildInfo(),
+	}
+	set.Logger = logger
+	t.receiver, err = f.CreateTraces(ctx, set, cfg, middle)
+	return err
+}
+
+// newLogger writes warnings, and shows each message to watch.
+func newLogger(watch func(zapcore.Entry)) (*zap.Logger, error) {
+	config := zap.NewDevelopmentConfig()
+	config.Level = zap.NewAtomicLevelAt(zapcore.InfoLevel)
+	return config.Build(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return &watchedCore{c, watch} }))
+}
+
 // watchedCore drops what is below warning and shows each message to watch.
 type watchedCore struct {
 	zapcore.Core
@@ -114,24 +129,17 @@ func (c *watchedCore) Check(e zapcore.Entry, to *zapcore.CheckedEntry) *zapcore.
 	return c.Core.Check(e, to)
 }
 
-func (t *tracer) consume(_ context.Context, td ptrace.Traces) error {
+func (t *tracer) pass(ctx context.Context, td ptrace.Traces) error {
+	t.mu.Lock()
+	t.raw = readSpans(t.raw, td, rawOwner)
+	t.mu.Unlock()
+	return t.linker.ConsumeTraces(ctx, td)
+}
+
+func (t *tracer) finish(_ context.Context, td ptrace.Traces) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, rs := range td.ResourceSpans().All() {
-		for _, ss := range rs.ScopeSpans().All() {
-			for _, s := range ss.Spans().All() {
-				l, _ := rawspan.ReadLink(s)
-				if l.Pending {
-					continue
-				}
-				path, _ := s.Attributes().Get("url.path")
-				out := span{path: path.Str(), server: s.Kind() == ptrace.SpanKindServer, systrace: l.Systrace, hints: l.Hints}
-				out.attrs = pcommon.NewMap()
-				s.Attributes().CopyTo(out.attrs)
-				t.spans = append(t.spans, out)
-			}
-		}
-	}
+	t.finished = readSpans(t.finished, td, linkedOwner)
 	return nil
 }
 
@@ -145,7 +153,7 @@ func (t *tracer) settle(ctx context.Context) error {
 			return err
 		}
 		t.mu.Lock()
-		n := len(t.spans)
+		n := len(t.raw)
 		t.mu.Unlock()
 		if n == before && waiting[""] == 0 {
 			return nil
@@ -155,17 +163,12 @@ func (t *tracer) settle(ctx context.Context) error {
 	return nil
 }
 
+// stop ends both; every span has come out then.
 func (t *tracer) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	err := t.receiver.Shutdown(ctx)
-	return errors.Join(err, t.telemetry.Shutdown(ctx))
-}
-
-func (t *tracer) result() []span {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.spans
+	return errors.Join(err, t.linker.Shutdown(ctx), t.telemetry.Shutdown(ctx))
 }
 
 // counts reads a metric of the receiver, by the value of its one attribute.

@@ -12,6 +12,7 @@ type counts struct {
 	exchange  exchange.Counts
 	causality causality.Counts
 	golang    goCounts
+	java      javaCounts
 	send      sendCounts
 	// undecodable records do not follow bpf/event.h: a bug, never traffic.
 	undecodable atomic.Uint64
@@ -25,6 +26,12 @@ type counts struct {
 type goCounts struct {
 	Attached                    atomic.Int64  // now
 	Unreadable, Missing, Failed atomic.Uint64 // so far
+}
+
+// javaCounts are of Java VMs.
+type javaCounts struct {
+	Readable               atomic.Int64  // now: with virtual threads that are read
+	Unreadable, NeverReady atomic.Uint64 // so far
 }
 
 // sendCounts are of spans that were made and not delivered.

@@ -64,6 +64,8 @@ type ebpfReceiver struct {
 	writer spanWriter
 	batch  *batch
 	adjust time.Time
+	// unknown waits for what is known of its process.
+	unknown unknown
 
 	mu        sync.Mutex // guards processes
 	processes map[uint32]*described
@@ -390,7 +392,13 @@ func (r *ebpfReceiver) readEvents() {
 		r.log.Error("Reading events ended", zap.Error(err))
 	}
 	r.solver.Flush()
+	r.describeUnknown(time.Now().Add(2 * inheritFor)) // what is not known now will not be
 	r.flush()
+}
+
+func (r *ebpfReceiver) describeUnknown(now time.Time) {
+	known := func(tgid uint32) bool { return r.process(tgid) != nil }
+	r.counts.ownerless.Add(uint64(r.unknown.release(now, known, r.emit)))
 }
 
 // event takes one record of the kernel side.
@@ -422,6 +430,7 @@ func (r *ebpfReceiver) tick() {
 	now := r.writer.clock.Now()
 	r.table.Tick(now)
 	r.solver.Tick(now)
+	r.describeUnknown(wall)
 	r.counts.conns.Store(int64(r.table.Len()))
 	r.counts.held.Store(int64(r.solver.Waiting()))
 	if r.batch.due(wall) {
@@ -468,7 +477,9 @@ func writerOf(x *exchange.Exchange) causality.Writer {
 func (r *ebpfReceiver) emit(x *exchange.Exchange, owner *causality.Answer) {
 	p := r.process(x.Tgid)
 	if p == nil {
-		r.counts.ownerless.Add(1)
+		if !r.unknown.hold(x, owner, time.Now()) {
+			r.counts.ownerless.Add(1)
+		}
 		return
 	}
 	r.writer.write(r.batch.of(p.Process), x, owner, p.lineage(x))

@@ -35,6 +35,9 @@ var shapes = map[string]func(*backend, int) shape{
 	"coalesced":         coalesced,
 	"raw-grandchild":    rawGrandchild,
 	"raw-fanout":        rawFanout,
+	"redis-pool":        redisPooled,
+	"redis-pipelined":   redisPipelined,
+	"redis-multiplexed": redisMultiplexed,
 }
 
 func op(id, name string) string { return "/d/" + id + "/" + name }

@@ -66,13 +66,13 @@ var kinds = [kindCount]kind{
 	channelBack: {"channel_back", exact, 0.999, []rule{alone, oneRead, sure}, nil},
 	loop:        {"event_loop", disabled, 0.5, nil, nil},
 	taskBack:    {"task_back", handed, 0.995, []rule{alone, oneRead, sure}, nil},
-	answer:      {"answer", exact, 0.999, []rule{alone, oneResponse}, nil},
+	answer:      {"answer", exact, 0.999, []rule{alone, oneRead, oneResponse}, nil},
 	// From one call to the one before it: nothing by itself.
 	next:     {"next", disabled, 0.5, nil, nil},
-	wakeBack: {"wake_back", exact, 0.999, []rule{alone, completes}, nil},
+	wakeBack: {"wake_back", exact, 0.999, []rule{alone, oneRead, completes}, nil},
 	// The woken worker is often not the one that takes the task.
 	wake:        {"wake", disabled, 0.5, nil, nil},
-	notifyBack:  {"notify_back", exact, 0.98, []rule{alone, oneResponse}, nil},
+	notifyBack:  {"notify_back", exact, 0.98, []rule{alone, oneRead, oneResponse}, nil},
 	connected:   {"connected", disabled, 0.8, nil, nil},
 	item:        {"item", exact, 0.999, []rule{alone}, nil},
 	copied:      {"context_copied", inherited, 0.99, []rule{alone, unshared}, []service{endsWithIt}},

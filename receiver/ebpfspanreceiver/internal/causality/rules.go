@@ -35,8 +35,6 @@ func oneRead(_ *Solver, _ *edge, c *Call) bool {
 // uses it; one that makes a call for itself reads the response as well.
 func readsItself(_ *Solver, _ *edge, c *Call) bool { return c.EndContext == c.Writer.Context }
 
-// oneResponse: which of several responses led to the answer is not known.
-func oneResponse(_ *Solver, e *edge, _ *Call) bool { return e.uses <= 1 && e.baseUses <= 1 }
 
 // endsWithIt: a context that lives on when the request has ended may have been made to work for others,
 // from the beginning.

@@ -1,8 +1,9 @@
 package causality
 
 import (
-"fmt"
-"os"
+	"fmt"
+	"os"
+
 "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 )
 
@@ -13,6 +14,7 @@ const (
 	othersToo
 	doneBefore
 	serves
+	worker
 )
 
 // wakes says for each process how far the wake-ups of its threads can be believed.
@@ -44,8 +46,8 @@ const (
 )
 
 func (w wakes) saw(e *event.Evidence) {
-	// A loop goes on by itself; and who woke others has probably ended a task that belongs to no request.
-	silentNext := e.What == next && e.Segment == 0 && e.Base&othersToo == 0
+	// Who woke others instead has probably ended a task that belongs to no request.
+	silentNext := e.What == next && e.Base&(worker|othersToo) == worker
 	if e.What != wakeBack && !silentNext {
 		return
 	}

@@ -12,6 +12,7 @@ import (
 	"math/bits"
 	"os"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -175,9 +176,14 @@ func explainLoad(err error) error {
 func (t *Tracer) Close() error {
 	var errs []error
 	errs = append(errs, t.readers.close())
-	for i := len(t.attached) - 1; i >= 0; i-- {
-		errs = append(errs, t.attached[i].Close())
+	// The kernel waits for a grace period at each; together they wait for the same ones.
+	detached := make([]error, len(t.attached))
+	var wg sync.WaitGroup
+	for i, l := range t.attached {
+		wg.Go(func() { detached[i] = l.Close() })
 	}
+	wg.Wait()
+	errs = append(errs, detached...)
 	t.attached = nil
 	for _, c := range t.extended {
 		c.Close()

@@ -5,7 +5,7 @@ import "fmt"
 // lossNames are the reasons of bpf/loss.h, as telemetry spells them.
 var lossNames = [...]string{
 	"events_full", "processes_full", "conns_full", "calls_full", "contexts_full",
-	"payload_fault", "vectors", "targets_full", "goroutine_unreadable",
+	"payload_fault", "vectors", "targets_full", "goroutine_unreadable", "virtual_thread_unreadable",
 }
 
 // Loss is how often the kernel side has discarded something, since the programs were loaded.

@@ -16,6 +16,24 @@ type Target struct {
 	// NoContext: what its threads do says nothing of requests, and nothing else is known of them
 	// (a Go program whose goroutines cannot be read). Its calls are not linked.
 	NoContext bool
+	// Java: it has a Java VM. Until [Tracer.Java] says how its threads are read, they say nothing.
+	Java bool
+}
+
+// JavaThreads says which contexts a Java VM has: enum java_threads in bpf/event.h.
+type JavaThreads uint32
+
+// Kinds of JavaThreads. The zero value: virtual threads that cannot be told apart.
+const (
+	JavaUnreadable = JavaThreads(bpf.SocketJavaThreadsJAVA_UNREADABLE)
+	JavaPlatform   = JavaThreads(bpf.SocketJavaThreadsJAVA_PLATFORM)
+	JavaVirtual    = JavaThreads(bpf.SocketJavaThreadsJAVA_VIRTUAL)
+)
+
+// JavaTarget says where a Java VM keeps what is read, in bytes: struct java_target.
+type JavaTarget struct {
+	Threads                                               JavaThreads
+	Slot, Current, OSThread, Pthread, Continuation, Owner uint32
 }
 
 // GoTarget says where runtime.g keeps what is read. Offsets are in bytes; ParentGoid 0 means that
@@ -32,6 +50,7 @@ const (
 	targetGo         = 1
 	targetNoContext  = 4
 	targetNoCreation = 8
+	targetJava       = 16
 )
 
 // Select begins to trace a process.
@@ -47,6 +66,9 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	}
 	if target.NoContext {
 		v.Flags |= targetNoContext
+	}
+	if target.Java {
+		v.Flags |= targetJava
 	}
 	if err := t.objects.Targets.Put(pid, v); err != nil {
 		return fmt.Errorf("select process %d: %w", pid, err)
@@ -78,6 +100,26 @@ func (t *Tracer) Listening(netns uint32, port uint16) error {
 	key := bpf.SocketListenPort{Netns: netns, Port: uint32(port)}
 	if err := t.objects.ListenPorts.Put(key, uint8(1)); err != nil {
 		return fmt.Errorf("note listening port %d: %w", port, err)
+	}
+	return nil
+}
+
+// Java says how the threads of a process are read that was selected as a Java VM, or is about to be.
+func (t *Tracer) Java(pid uint32, j JavaTarget) error {
+	v := bpf.SocketJavaTarget{
+		Threads: uint32(j.Threads), Slot: j.Slot, Current: j.Current, OsThread: j.OSThread, Pthread: j.Pthread,
+		Continuation: j.Continuation, Owner: j.Owner,
+	}
+	if err := t.objects.JavaTargets.Put(pid, v); err != nil {
+		return fmt.Errorf("note the Java VM of process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// ForgetJava ends what Java said.
+func (t *Tracer) ForgetJava(pid uint32) error {
+	if err := t.objects.JavaTargets.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("forget the Java VM of process %d: %w", pid, err)
 	}
 	return nil
 }

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"embed"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+//go:embed programs/java
+var javaPrograms embed.FS
+
+// JDKs by the major version that the home of a row gives.
+const (
+	jdk17 = "17"
+	jdk25 = "25"
+)
+
+// Packages of them.
+var (
+	needs17 = []string{"openjdk-17-jdk-headless:" + javaTool(jdk17, "javac")}
+	needs25 = []string{"temurin-25-jdk:" + javaTool(jdk25, "javac")}
+)
+
+func javaTool(version, tool string) string {
+	return "/usr/lib/jvm/*-" + version + "-*/bin/" + tool
+}
+
+var javaLanguage = language{
+	name: "java",
+	build: func(ctx context.Context, b *builder, w *workload) (command, error) {
+		c, err := b.once("java/"+w.home+"/"+w.program, func(out string) (command, error) {
+			found, err := filepath.Glob(javaTool(w.home, "java"))
+			if err != nil || len(found) == 0 {
+				return command{}, fmt.Errorf("no JDK %s in /usr/lib/jvm", w.home)
+			}
+			source, err := b.source(javaPrograms, "programs/java/"+w.program+".java")
+			if err != nil {
+				return command{}, err
+			}
+			if err := os.MkdirAll(out, 0o755); err != nil {
+				return command{}, err
+			}
+			return command{args: []string{found[0], "-cp", out, w.program}},
+				runTool(ctx, filepath.Join(filepath.Dir(found[0]), "javac"), "-d", out, source)
+		})
+		if err != nil {
+			return c, err
+		}
+		// What a machine with many CPUs and much memory does, on a small one: several carriers, and work
+		// for the collector.
+		flags := append([]string{"-Xmx192m", "-Djdk.virtualThreadScheduler.parallelism=4"}, w.flags...)
+		return command{args: append(append([]string{c.args[0]}, flags...), c.args[1:]...)}, nil
+	},
+	workloads: []workload{
+		virtualThreads("direct", "a virtual thread for each request, which calls", 1, 0.99),
+		virtualThreads("sequential", "the same, three calls in turn", 3, 0.99),
+		virtualThreads("sleep", "the same, two calls, each after a sleep", 2, 0.99),
+		virtualThreads("monitor", "the same, two calls, the second while it holds a monitor", 2, 0.99),
+		virtualThreads("late", "the same, one call, and one after the response", 1, 0),
+		virtualThreads("platform", "the same, one call, and one that a pool of platform threads makes", 2, 0),
+		virtualThreads("fanout", "the same, three calls by virtual threads of their own", 3, 0),
+		collected("serial", "-XX:+UseSerialGC"),
+		collected("parallel", "-XX:+UseParallelGC"),
+		collected("shenandoah", "-XX:+UseShenandoahGC"),
+		collected("zgc", "-XX:+UseZGC"),
+	},
+}
+
+// causes of what virtual threads do not reach.
+var virtualCauses = map[string]string{
+	"late":     "a call that begins after the response gets no parent",
+	"platform": "nothing tells a pool's thread yet what it works for",
+	"fanout":   "a virtual thread does not know who started it",
+}
+
+func virtualThreads(shape, what string, calls int, goal float64) workload {
+	return workload{
+		name: "virtual-" + shape, shape: shape, what: what, program: "VirtualServer", home: jdk25, packages: needs25,
+		calls: calls, goal: goal, cause: virtualCauses[shape],
+	}
+}
+
+// collected is virtual-sleep under another garbage collector than the default, G1.
+func collected(collector, flag string) workload {
+	w := virtualThreads("sleep", "virtual-sleep, "+strings.TrimPrefix(flag, "-XX:+"), 2, 0.99)
+	w.name, w.flags = "virtual-"+collector, []string{flag}
+	return w
+}

@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"math"
+)
+
+// setting is what surrounds a workload in a cell: one value of each axis.
+type setting struct {
+	concurrency int
+	pool        float64 // size of pools, as a share of the concurrency
+	warm        bool    // the program has served requests, on connections that stay, before it is traced
+	noise       noise
+}
+
+// noise is what else goes on.
+type noise string
+
+const (
+	quiet noise = "none"
+	hog   noise = "hog" // as many threads that compute as there are processors
+	gc    noise = "gc"  // the runtime collects garbage all the time
+)
+
+// quarter is the size of pools where nothing else is said: most tasks wait for a thread then.
+const quarter = 0.25
+
+// poolSize is never 1: then nothing could be confused.
+func (s setting) poolSize() int { return max(2, int(math.Round(s.pool*float64(s.concurrency)))) }
+
+func (s setting) attach() string {
+	if s.warm {
+		return "warm"
+	}
+	return "cold"
+}
+
+func (s setting) String() string {
+	return fmt.Sprintf("concurrency %d, pool ×%g, %s, noise %s", s.concurrency, s.pool, s.attach(), s.noise)
+}
+
+// meaningful says whether the setting differs, for this workload, from the others of a product of axes.
+func (s setting) meaningful(w *workload) bool {
+	return (w.pooled || s.pool == quarter) && (s.noise != gc || len(w.language.pressure) > 0)
+}
