@@ -88,7 +88,7 @@ type Solver struct {
 func NewSolver(o Options, counts *Counts) *Solver {
 	return &Solver{
 		options: o, counts: counts, requests: newRequests(), evidence: newLedger(),
-		tasks: newTasks(), writers: newWriters(), threads: threads{}, wakes: wakes{},
+		tasks: newTasks(), writers: newWriters(), threads: threads{}, wakes: newWakes(),
 	}
 }
 
