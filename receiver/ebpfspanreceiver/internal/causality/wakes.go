@@ -1,9 +1,6 @@
 package causality
 
 import (
-	"fmt"
-	"os"
-
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 )
 
@@ -81,9 +78,6 @@ func (w *wakes) saw(e *event.Evidence) {
 		c.silent++
 	} else {
 		c.woken(w, e)
-	}
-	if n := int(c.sure + c.silent + c.empty + c.locks); os.Getenv("WAKES") != "" && n%300 == 0 {
-		fmt.Fprintf(os.Stderr, "wakes %+v\n", *c)
 	}
 	if c.sure+c.silent+c.empty+c.locks > wakesRemembered {
 		*c = wakeCounts{c.sure / 2, c.silent / 2, c.empty / 2, c.locks / 2, c.passes / 2, c.last}
