@@ -9,6 +9,7 @@
 #include "conn.bpf.h"
 #include "loop.bpf.h"
 #include "java.bpf.h"
+#include "haproxy.bpf.h"
 
 /* Goroutine identity of the running thread. */
 struct goroutine {
@@ -74,6 +75,8 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 		out->parent = go.parent;
 	} else if (t->flags & TARGET_JAVA) {
 		current_java((__u32)pid_tgid, &out->key);
+	} else if (t->flags & TARGET_HAPROXY) {
+		current_stream(&out->key);
 	} else if (!(t->flags & TARGET_NO_CONTEXT)) {
 		out->key.id = (__u32)pid_tgid;
 	}
@@ -82,7 +85,7 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 /* The same in one number, to be compared. */
 static __always_inline __u64 context_id(const struct context_key *key)
 {
-	return (key->id << 2) | key->kind;
+	return (key->id << 3) | key->kind;
 }
 
 static __always_inline struct context *context_find(const struct context_key *key)
@@ -159,8 +162,8 @@ static __always_inline void emit_next(const struct context *x, __u64 call, __u64
 		.what = EVIDENCE_NEXT,
 		.tgid = bpf_get_current_pid_tgid() >> 32,
 		.ts = ts,
-		.call = x->last_call,
-		.epoch = call,
+		.call = call,
+		.epoch = x->last_call,
 		.uses = x->arrived,
 		.base_uses = x->answers,
 		.base = x->doubts | (x->completes ? WAKE_WORKER : 0),
@@ -231,6 +234,25 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 	c->last_dir = DIR_IN;
 }
 
+/* A connection that HAProxy makes for a stream is written on by another task, once it is made. */
+static __always_inline void stream_of_connection(struct context_key *key, const struct conn *c)
+{
+	if (key->kind == CONTEXT_STREAM && !key->id && c->last_dir == DIR_NONE)
+		key->id = c->writer >> 3;
+}
+
+/*
+ * The stream that writes this call will answer a request, and it serves no other. (An address is used
+ * again; but then the call is older than that request, or it is another call.)
+ */
+static __always_inline void stream_calls(struct context *x, const struct conn *c)
+{
+	if (!x)
+		return;
+	x->last_call = c->turn;
+	x->last_by = EVIDENCE_CONTEXT;
+}
+
 /*
  * This context writes on a client socket. It goes on with its last call when nothing has come back since
  * and it still works for the same request; otherwise a new call begins. No hand-over may be visible
@@ -253,6 +275,8 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 	if (c->last_dir == DIR_OUT) {
 		if (c->writer == writer && (c->epoch == token.epoch || (x && loop_goes_on(x))))
 			return;
+		if (cur->key.kind == CONTEXT_STREAM && !cur->key.id)
+			return; /* whatever moves bytes goes on for the stream */
 		c->flags |= CONN_MULTIPLEXED;
 	}
 	if (c->last_dir == DIR_NONE)
@@ -269,6 +293,10 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 	}
 	if (what == EVIDENCE_CHANNEL)
 		use_given(x);
+	if (cur->key.kind == CONTEXT_STREAM) {
+		stream_calls(x, c);
+		return;
+	}
 	if (opened_for)
 		emit_loop_evidence(EVIDENCE_CONNECTED, c->turn, opened_for, 0, sure, 0, ts);
 	if (what == EVIDENCE_LOOP) {

@@ -44,6 +44,7 @@ enum context_kind {
 	CONTEXT_GOROUTINE = 1, /* id: goid */
 	CONTEXT_VIRTUAL = 2,   /* a virtual thread of a Java VM. id: java.lang.Thread.tid */
 	CONTEXT_PYTHON = 3,    /* a contextvars.Context of CPython. id: minted at its making, see new_id */
+	CONTEXT_STREAM = 4,    /* a stream of HAProxy. id: its address */
 };
 
 /* Bytes that moved. Followed by `captured` bytes of payload. */
@@ -108,7 +109,7 @@ enum evidence_kind {
 				      In a loop: segment is the activation, uses counts the responses
 				      that arrived in it and led to nothing yet (1: only this one),
 				      base_uses the responses begun since (1: this is the first) */
-	EVIDENCE_NEXT = 10,        /* epoch is a call: who read its response wrote this one next;
+	EVIDENCE_NEXT = 10,        /* epoch is the call before: who read its response wrote this one next;
 				      base: enum wake_doubt */
 	EVIDENCE_WAKE_BACK = 11,   /* who read the call's response woke the thread that waits while it
 				      serves the request; uses: how many threads passed it on before;
@@ -194,6 +195,8 @@ enum target_flags {
 	TARGET_PYTHON = 32,
 	/* asynchronous ids can be read */
 	TARGET_NODE = 64,
+	/* its streams are known */
+	TARGET_HAPROXY = 512,
 };
 
 struct target {
@@ -217,6 +220,13 @@ struct java_target {
 	__u32 os_thread, pthread; /* in JavaThread, and there: whose it is */
 	__u32 continuation;       /* in JavaThread: not 0 while something is mounted */
 	__u32 owner;              /* in JavaThread: java.lang.Thread.tid of it */
+};
+
+/* Where HAProxy keeps which task is running: see internal/haproxyruntime. */
+struct haproxy_target {
+	__s64 tls;            /* of the structure of a thread, from the thread pointer */
+	__u64 process_stream; /* the handler of the tasks of streams */
+	__u64 current;        /* the running task, in the structure of a thread */
 };
 
 /* A port of a network namespace that something listens on. */

@@ -175,7 +175,7 @@ static __always_inline void loop_next(struct context *x, __u64 call, __u64 now)
 	__u8 answers = x->answers;
 
 	arrival_ends(x, now);
-	emit_loop_evidence(EVIDENCE_NEXT, x->last_call, call, x->activation,
+	emit_loop_evidence(EVIDENCE_NEXT, call, x->last_call, x->activation,
 			   candidates(x->arrived, x->unled_call_ns, now), answers, now);
 	call_led(x);
 	if (x->arrived)

@@ -17,7 +17,8 @@ enum loss {
 	LOSS_TARGETS_FULL = 7,   /* map full: a forked child is not selected */
 	LOSS_GOROUTINE = 8,      /* g could not be read: the goroutine is not known */
 	LOSS_VIRTUAL_THREAD = 9, /* what runs on a thread of a Java VM could not be read */
-	LOSS_MAX = 10,
+	LOSS_STREAM = 10,        /* the running task of HAProxy could not be read: the stream is not known */
+	LOSS_MAX = 11,
 };
 
 #endif

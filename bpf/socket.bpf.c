@@ -19,6 +19,7 @@ const struct evidence_event *unused_evidence_event __attribute__((unused));
 const struct process_event *unused_process_event __attribute__((unused));
 const enum loss *unused_loss __attribute__((unused));
 const enum evidence_kind *unused_evidence_kind __attribute__((unused));
+const struct haproxy_target *unused_haproxy_target __attribute__((unused));
 const enum java_threads *unused_java_threads __attribute__((unused));
 
 char __license[] SEC("license") = "Dual BSD/GPL";
@@ -86,6 +87,8 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 	if (!c)
 		return 0;
 	current_context(&t, pid_tgid, &cur);
+	if (dir == DIR_OUT && c->role == ROLE_CLIENT)
+		stream_of_connection(&cur.key, c);
 	call.sk = sk;
 	call.ts = bpf_ktime_get_ns();
 	call.fd = fd;
@@ -98,7 +101,8 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 	call.parent_context = cur.parent;
 	if (dir == DIR_OUT) {
 		if (c->role == ROLE_CLIENT)
-			call_written(context_find(&cur.key), c, &cur, &t, call.ts);
+			call_written(cur.key.kind == CONTEXT_STREAM ? context_make(&cur.key) : context_find(&cur.key),
+				     c, &cur, &t, call.ts);
 		else
 			response_written(context_find(&cur.key), c, &cur, call.ts);
 		call.turn = c->turn;
@@ -441,6 +445,8 @@ EXIT(connect)
 		return 0;
 	c = connected(fd, ROLE_CLIENT);
 	x = context_find(&key);
+	if (c && key.kind == CONTEXT_STREAM)
+		c->writer = context_id(&key);
 	if (!c || !x || key.kind == CONTEXT_GOROUTINE || !serving(x, &token))
 		return 0;
 	c->epoch = token.epoch;

@@ -175,6 +175,13 @@ const (
 	SocketEvidenceKindEVIDENCE_STATISTICAL  SocketEvidenceKind = 19
 )
 
+type SocketHaproxyTarget struct {
+	_             structs.HostLayout
+	Tls           int64
+	ProcessStream uint64
+	Current       uint64
+}
+
 type SocketJavaTarget struct {
 	_            structs.HostLayout
 	Threads      uint32
@@ -213,7 +220,8 @@ const (
 	SocketLossLOSS_TARGETS_FULL   SocketLoss = 7
 	SocketLossLOSS_GOROUTINE      SocketLoss = 8
 	SocketLossLOSS_VIRTUAL_THREAD SocketLoss = 9
-	SocketLossLOSS_MAX            SocketLoss = 10
+	SocketLossLOSS_STREAM         SocketLoss = 10
+	SocketLossLOSS_MAX            SocketLoss = 11
 )
 
 type SocketProcessEvent struct {
@@ -250,6 +258,7 @@ const (
 	SocketMapCalls               = "calls"
 	SocketMapConns               = "conns"
 	SocketMapEvents              = "events"
+	SocketMapHaproxyTargets      = "haproxy_targets"
 	SocketMapJavaTargets         = "java_targets"
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
@@ -287,6 +296,7 @@ const (
 	SocketVarUnusedConnEvent     = "unused_conn_event"
 	SocketVarUnusedEvidenceEvent = "unused_evidence_event"
 	SocketVarUnusedEvidenceKind  = "unused_evidence_kind"
+	SocketVarUnusedHaproxyTarget = "unused_haproxy_target"
 	SocketVarUnusedJavaThreads   = "unused_java_threads"
 	SocketVarUnusedLoss          = "unused_loss"
 	SocketVarUnusedProcessEvent  = "unused_process_event"
@@ -363,19 +373,20 @@ type SocketProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SocketMapSpecs struct {
-	Calls       *ebpf.MapSpec `ebpf:"calls"`
-	Conns       *ebpf.MapSpec `ebpf:"conns"`
-	Events      *ebpf.MapSpec `ebpf:"events"`
-	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
-	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
-	Losses      *ebpf.MapSpec `ebpf:"losses"`
-	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
-	Processes   *ebpf.MapSpec `ebpf:"processes"`
-	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
-	Settled     *ebpf.MapSpec `ebpf:"settled"`
-	Targets     *ebpf.MapSpec `ebpf:"targets"`
-	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
-	Threads     *ebpf.MapSpec `ebpf:"threads"`
+	Calls          *ebpf.MapSpec `ebpf:"calls"`
+	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Events         *ebpf.MapSpec `ebpf:"events"`
+	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
+	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
+	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
+	Losses         *ebpf.MapSpec `ebpf:"losses"`
+	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
+	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	Settled        *ebpf.MapSpec `ebpf:"settled"`
+	Targets        *ebpf.MapSpec `ebpf:"targets"`
+	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
+	Threads        *ebpf.MapSpec `ebpf:"threads"`
 }
 
 // SocketVariableSpecs contains global variables before they are loaded into the kernel.
@@ -387,6 +398,7 @@ type SocketVariableSpecs struct {
 	UnusedConnEvent     *ebpf.VariableSpec `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.VariableSpec `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.VariableSpec `ebpf:"unused_evidence_kind"`
+	UnusedHaproxyTarget *ebpf.VariableSpec `ebpf:"unused_haproxy_target"`
 	UnusedJavaThreads   *ebpf.VariableSpec `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.VariableSpec `ebpf:"unused_loss"`
 	UnusedProcessEvent  *ebpf.VariableSpec `ebpf:"unused_process_event"`
@@ -413,19 +425,20 @@ func (o *SocketObjects) Close() error {
 //
 // It can be passed to LoadSocketObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SocketMaps struct {
-	Calls       *ebpf.Map `ebpf:"calls"`
-	Conns       *ebpf.Map `ebpf:"conns"`
-	Events      *ebpf.Map `ebpf:"events"`
-	JavaTargets *ebpf.Map `ebpf:"java_targets"`
-	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
-	Losses      *ebpf.Map `ebpf:"losses"`
-	NextIds     *ebpf.Map `ebpf:"next_ids"`
-	Processes   *ebpf.Map `ebpf:"processes"`
-	Scratches   *ebpf.Map `ebpf:"scratches"`
-	Settled     *ebpf.Map `ebpf:"settled"`
-	Targets     *ebpf.Map `ebpf:"targets"`
-	Tasks       *ebpf.Map `ebpf:"tasks"`
-	Threads     *ebpf.Map `ebpf:"threads"`
+	Calls          *ebpf.Map `ebpf:"calls"`
+	Conns          *ebpf.Map `ebpf:"conns"`
+	Events         *ebpf.Map `ebpf:"events"`
+	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
+	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
+	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
+	Losses         *ebpf.Map `ebpf:"losses"`
+	NextIds        *ebpf.Map `ebpf:"next_ids"`
+	Processes      *ebpf.Map `ebpf:"processes"`
+	Scratches      *ebpf.Map `ebpf:"scratches"`
+	Settled        *ebpf.Map `ebpf:"settled"`
+	Targets        *ebpf.Map `ebpf:"targets"`
+	Tasks          *ebpf.Map `ebpf:"tasks"`
+	Threads        *ebpf.Map `ebpf:"threads"`
 }
 
 func (m *SocketMaps) Close() error {
@@ -433,6 +446,7 @@ func (m *SocketMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Events,
+		m.HaproxyTargets,
 		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
@@ -455,6 +469,7 @@ type SocketVariables struct {
 	UnusedConnEvent     *ebpf.Variable `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.Variable `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.Variable `ebpf:"unused_evidence_kind"`
+	UnusedHaproxyTarget *ebpf.Variable `ebpf:"unused_haproxy_target"`
 	UnusedJavaThreads   *ebpf.Variable `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.Variable `ebpf:"unused_loss"`
 	UnusedProcessEvent  *ebpf.Variable `ebpf:"unused_process_event"`

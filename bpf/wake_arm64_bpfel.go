@@ -116,6 +116,13 @@ type WakeFutexKey struct {
 	Line uint64
 }
 
+type WakeHaproxyTarget struct {
+	_             structs.HostLayout
+	Tls           int64
+	ProcessStream uint64
+	Current       uint64
+}
+
 type WakeJavaTarget struct {
 	_            structs.HostLayout
 	Threads      uint32
@@ -177,24 +184,25 @@ type WakeTarget struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	WakeMapCalls       = "calls"
-	WakeMapConns       = "conns"
-	WakeMapEvents      = "events"
-	WakeMapFutexes     = "futexes"
-	WakeMapJavaTargets = "java_targets"
-	WakeMapListenPorts = "listen_ports"
-	WakeMapLosses      = "losses"
-	WakeMapNextIds     = "next_ids"
-	WakeMapProcesses   = "processes"
-	WakeMapScratches   = "scratches"
-	WakeMapSettled     = "settled"
-	WakeMapTargets     = "targets"
-	WakeMapTasks       = "tasks"
-	WakeMapThreads     = "threads"
-	WakeProgWake       = "wake"
-	WakeVarIdSeed      = "id_seed"
-	WakeVarPayloadSize = "payload_size"
-	WakeVarWakeupBytes = "wakeup_bytes"
+	WakeMapCalls          = "calls"
+	WakeMapConns          = "conns"
+	WakeMapEvents         = "events"
+	WakeMapFutexes        = "futexes"
+	WakeMapHaproxyTargets = "haproxy_targets"
+	WakeMapJavaTargets    = "java_targets"
+	WakeMapListenPorts    = "listen_ports"
+	WakeMapLosses         = "losses"
+	WakeMapNextIds        = "next_ids"
+	WakeMapProcesses      = "processes"
+	WakeMapScratches      = "scratches"
+	WakeMapSettled        = "settled"
+	WakeMapTargets        = "targets"
+	WakeMapTasks          = "tasks"
+	WakeMapThreads        = "threads"
+	WakeProgWake          = "wake"
+	WakeVarIdSeed         = "id_seed"
+	WakeVarPayloadSize    = "payload_size"
+	WakeVarWakeupBytes    = "wakeup_bytes"
 )
 
 // LoadWake returns the embedded CollectionSpec for Wake.
@@ -246,20 +254,21 @@ type WakeProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WakeMapSpecs struct {
-	Calls       *ebpf.MapSpec `ebpf:"calls"`
-	Conns       *ebpf.MapSpec `ebpf:"conns"`
-	Events      *ebpf.MapSpec `ebpf:"events"`
-	Futexes     *ebpf.MapSpec `ebpf:"futexes"`
-	JavaTargets *ebpf.MapSpec `ebpf:"java_targets"`
-	ListenPorts *ebpf.MapSpec `ebpf:"listen_ports"`
-	Losses      *ebpf.MapSpec `ebpf:"losses"`
-	NextIds     *ebpf.MapSpec `ebpf:"next_ids"`
-	Processes   *ebpf.MapSpec `ebpf:"processes"`
-	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
-	Settled     *ebpf.MapSpec `ebpf:"settled"`
-	Targets     *ebpf.MapSpec `ebpf:"targets"`
-	Tasks       *ebpf.MapSpec `ebpf:"tasks"`
-	Threads     *ebpf.MapSpec `ebpf:"threads"`
+	Calls          *ebpf.MapSpec `ebpf:"calls"`
+	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Events         *ebpf.MapSpec `ebpf:"events"`
+	Futexes        *ebpf.MapSpec `ebpf:"futexes"`
+	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
+	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
+	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
+	Losses         *ebpf.MapSpec `ebpf:"losses"`
+	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
+	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	Settled        *ebpf.MapSpec `ebpf:"settled"`
+	Targets        *ebpf.MapSpec `ebpf:"targets"`
+	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
+	Threads        *ebpf.MapSpec `ebpf:"threads"`
 }
 
 // WakeVariableSpecs contains global variables before they are loaded into the kernel.
@@ -291,20 +300,21 @@ func (o *WakeObjects) Close() error {
 //
 // It can be passed to LoadWakeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WakeMaps struct {
-	Calls       *ebpf.Map `ebpf:"calls"`
-	Conns       *ebpf.Map `ebpf:"conns"`
-	Events      *ebpf.Map `ebpf:"events"`
-	Futexes     *ebpf.Map `ebpf:"futexes"`
-	JavaTargets *ebpf.Map `ebpf:"java_targets"`
-	ListenPorts *ebpf.Map `ebpf:"listen_ports"`
-	Losses      *ebpf.Map `ebpf:"losses"`
-	NextIds     *ebpf.Map `ebpf:"next_ids"`
-	Processes   *ebpf.Map `ebpf:"processes"`
-	Scratches   *ebpf.Map `ebpf:"scratches"`
-	Settled     *ebpf.Map `ebpf:"settled"`
-	Targets     *ebpf.Map `ebpf:"targets"`
-	Tasks       *ebpf.Map `ebpf:"tasks"`
-	Threads     *ebpf.Map `ebpf:"threads"`
+	Calls          *ebpf.Map `ebpf:"calls"`
+	Conns          *ebpf.Map `ebpf:"conns"`
+	Events         *ebpf.Map `ebpf:"events"`
+	Futexes        *ebpf.Map `ebpf:"futexes"`
+	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
+	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
+	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
+	Losses         *ebpf.Map `ebpf:"losses"`
+	NextIds        *ebpf.Map `ebpf:"next_ids"`
+	Processes      *ebpf.Map `ebpf:"processes"`
+	Scratches      *ebpf.Map `ebpf:"scratches"`
+	Settled        *ebpf.Map `ebpf:"settled"`
+	Targets        *ebpf.Map `ebpf:"targets"`
+	Tasks          *ebpf.Map `ebpf:"tasks"`
+	Threads        *ebpf.Map `ebpf:"threads"`
 }
 
 func (m *WakeMaps) Close() error {
@@ -313,6 +323,7 @@ func (m *WakeMaps) Close() error {
 		m.Conns,
 		m.Events,
 		m.Futexes,
+		m.HaproxyTargets,
 		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,

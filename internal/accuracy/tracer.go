@@ -171,7 +171,7 @@ func (t *tracer) stop() error {
 	return errors.Join(err, t.linker.Shutdown(ctx), t.telemetry.Shutdown(ctx))
 }
 
-// counts reads a metric of the receiver, by the value of its one attribute.
+// counts reads a metric of the receiver, by the value of its one attribute besides the service.
 func (t *tracer) counts(metric string) (map[string]int, error) {
 	m, err := t.telemetry.GetMetric("otelcol_receiver_ebpf_span_" + metric)
 	if err != nil {
@@ -188,7 +188,7 @@ func (t *tracer) counts(metric string) (map[string]int, error) {
 	for _, p := range points {
 		key := ""
 		for it := p.Attributes.Iter(); it.Next(); {
-			if it.Attribute().Value.Type() == attribute.STRING {
+			if it.Attribute().Value.Type() == attribute.STRING && it.Attribute().Key != "service" {
 				key = it.Attribute().Value.AsString()
 			}
 		}

@@ -27,6 +27,12 @@ func (l *Link) Put(m pcommon.Map) {
 	if len(l.Hints) > 0 {
 		putStrings(m, AttrLinkHint, l.Hints)
 		m.PutDouble(AttrLinkConfidence, l.HintConfidence)
+		if l.HintClass != "" {
+			m.PutStr(AttrLinkClass, l.HintClass)
+		}
+	}
+	if l.LateOf != 0 {
+		m.PutStr(AttrLateOf, FormatID(l.LateOf))
 	}
 	putAddr(m, AttrLocalAddress, AttrLocalPort, l.Local)
 	putAddr(m, AttrPeerAddress, AttrPeerPort, l.Peer)
@@ -72,6 +78,14 @@ func ReadLink(s ptrace.Span) (l Link, malformed int) {
 			} else {
 				bad()
 			}
+		case AttrLinkClass:
+			if v.Type() != pcommon.ValueTypeStr || v.Str() == "" {
+				bad()
+				break
+			}
+			l.HintClass = v.Str()
+		case AttrLateOf:
+			l.LateOf = readID(v, bad)
 		case AttrLocalAddress:
 			l.Local = netip.AddrPortFrom(readAddr(v, bad), l.Local.Port())
 		case AttrPeerAddress:

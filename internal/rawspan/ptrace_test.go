@@ -15,6 +15,7 @@ func full() Link {
 	return Link{
 		ReqSeq: 1, RespSeq: math.MaxUint32, Systrace: 2, PseudoThread: math.MaxUint64,
 		Hints: []string{"same_thread", "channel"}, HintConfidence: .75,
+		HintClass: "probable", LateOf: 3,
 		Local:      netip.MustParseAddrPort("10.0.0.1:80"),
 		Peer:       netip.MustParseAddrPort("[2001:db8::1]:65535"),
 		Connection: "c", ReqRequestID: []string{"a", "b"}, RespRequestID: []string{"c"},
@@ -55,6 +56,9 @@ func TestMalformedAttributesReadAsAbsent(t *testing.T) {
 		{AttrSystrace, "xyz"},
 		{AttrSystrace, "10000000000000000"},
 		{AttrSystrace, 7},
+		{AttrLateOf, "0"},
+		{AttrLinkClass, ""},
+		{AttrLinkClass, 1},
 		{AttrPseudoThread, "-1"},
 		{AttrLinkHint, 7},
 		{AttrLinkHint, []any{"a", 7}},

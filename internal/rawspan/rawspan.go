@@ -25,6 +25,8 @@ const (
 	AttrPseudoThread   = "ebpf.pseudo_thread.id"
 	AttrLinkHint       = "ebpf.link.hint"
 	AttrLinkConfidence = "ebpf.link.hint.confidence"
+	AttrLinkClass      = "ebpf.link.hint.class"
+	AttrLateOf         = "ebpf.link.late_of"
 	AttrLocalAddress   = "network.local.address"
 	AttrLocalPort      = "network.local.port"
 	AttrPeerAddress    = "network.peer.address"
@@ -44,6 +46,8 @@ const (
 	AttrConfidence = "ebpf.link.confidence"
 	AttrCandidates = "ebpf.link.candidates"
 	AttrExplain    = "ebpf.link.explain"
+	// AttrLate is on a span link, of a call to the request that it comes from and did not keep waiting.
+	AttrLate = "ebpf.link.late"
 )
 
 // IsLinkAttr says whether key is of use for linking only. Addresses and request ids are not: they
@@ -51,7 +55,7 @@ const (
 func IsLinkAttr(key string) bool {
 	switch key {
 	case AttrReqSeq, AttrRespSeq, AttrSystrace, AttrPseudoThread, AttrLinkHint, AttrLinkConfidence,
-		AttrAppTraceID, AttrAppParentID, AttrAppSampled, AttrPending:
+		AttrLinkClass, AttrLateOf, AttrAppTraceID, AttrAppParentID, AttrAppSampled, AttrPending:
 		return true
 	}
 	return false
@@ -76,12 +80,16 @@ type Link struct {
 	Hints []string
 	// HintConfidence is the weakest of them, 0 to 1.
 	HintConfidence float64
-	Local, Peer    netip.AddrPort
-	Connection     string
-	ReqRequestID   []string
-	RespRequestID  []string
-	AppTraceID     [16]byte
-	AppParentID    [8]byte
+	// HintClass is what they are worth: exact, probable or statistical.
+	HintClass string
+	// LateOf is the systrace id of the request that a call comes from which began after the response.
+	LateOf        uint64
+	Local, Peer   netip.AddrPort
+	Connection    string
+	ReqRequestID  []string
+	RespRequestID []string
+	AppTraceID    [16]byte
+	AppParentID   [8]byte
 	// AppSampled is the application's own sampling decision, meaningful when HasAppSampled.
 	AppSampled, HasAppSampled bool
 	// Pending: the exchange is still open. Such a span is for linking and is never forwarded.
@@ -91,7 +99,7 @@ type Link struct {
 // Raw says whether l has a fact that only a raw span carries. Addresses and request ids are ordinary
 // semantic conventions, which any SDK span may have.
 func (l *Link) Raw() bool {
-	return l.ReqSeq != 0 || l.RespSeq != 0 || l.Systrace != 0 || l.PseudoThread != 0 ||
+	return l.ReqSeq != 0 || l.RespSeq != 0 || l.Systrace != 0 || l.PseudoThread != 0 || l.LateOf != 0 ||
 		len(l.Hints) > 0 || l.AppTraceID != [16]byte{} || l.AppParentID != [8]byte{} || l.HasAppSampled || l.Pending
 }
 

@@ -19,8 +19,27 @@ type Config struct {
 	CaptureQuery   bool          `mapstructure:"capture_query"`
 	RawArguments   bool          `mapstructure:"raw_arguments"`
 
+	Statistical StatisticalConfig `mapstructure:"statistical"`
+
 	// prevent unkeyed literal initialization
 	_ struct{}
+}
+
+// StatisticalConfig of the fallback for calls of which nothing but their times is known.
+type StatisticalConfig struct {
+	Enabled   bool    `mapstructure:"enabled"`
+	Posterior float64 `mapstructure:"posterior"`
+
+	// prevent unkeyed literal initialization
+	_ struct{}
+}
+
+// threshold is the posterior that is needed, or 0.
+func (c *StatisticalConfig) threshold() float64 {
+	if !c.Enabled {
+		return 0
+	}
+	return c.Posterior
 }
 
 func defaultConfig() *Config {
@@ -31,6 +50,7 @@ func defaultConfig() *Config {
 		Hold:           5 * time.Second,
 		PendingAfter:   10 * time.Second,
 		RescanInterval: time.Minute,
+		Statistical:    StatisticalConfig{Posterior: 0.95},
 	}
 }
 
@@ -54,6 +74,10 @@ func (c *Config) Validate() error {
 	between("rescan_interval", c.RescanInterval, time.Second, 24*time.Hour)
 	if c.PendingAfter != 0 {
 		between("pending_after", c.PendingAfter, time.Second, time.Hour)
+	}
+	// NaN is out of every range.
+	if p := c.Statistical.Posterior; !(p >= 0.95 && p <= 1) {
+		errs = append(errs, fmt.Errorf("statistical::posterior: %v is out of range: 0.95 to 1", p))
 	}
 	_, err := c.Discovery.rules()
 	return errors.Join(append(errs, err)...)

@@ -47,6 +47,7 @@ func TestConfig(t *testing.T) {
 		}},
 		PayloadSize: 8192, RingBufferSize: 33554432, MaxConnections: 1000, Hold: 2 * time.Second,
 		RescanInterval: 30 * time.Second, CaptureQuery: true, RawArguments: true,
+		Statistical: StatisticalConfig{Enabled: true, Posterior: 0.99},
 	}
 	for name, w := range want {
 		t.Run(name, func(t *testing.T) {

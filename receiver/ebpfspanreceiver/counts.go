@@ -19,6 +19,8 @@ type counts struct {
 	// ownerless exchanges are of a process whose description is gone.
 	ownerless atomic.Uint64
 
+	missing missing
+
 	conns, held atomic.Int64 // now
 }
 

@@ -67,8 +67,9 @@ type ebpfReceiver struct {
 	// unknown waits for what is known of its process.
 	unknown unknown
 
-	mu        sync.Mutex // guards processes
+	mu        sync.Mutex // guards what follows
 	processes map[uint32]*described
+	instances uint64
 }
 
 // described is a selected process, or one that was until gone.
@@ -79,6 +80,8 @@ type described struct {
 	serving map[uint64]int
 	// since is when the kernel side began to trace it; 0 before.
 	since uint64
+	// instance is a number of its own: process ids are used again.
+	instance uint64
 }
 
 func newReceiver(set receiver.Settings, c *Config, next consumer.Traces) (*ebpfReceiver, error) {
@@ -143,7 +146,10 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 	r.writer = spanWriter{
 		host: rawspan.Host{ID: r.host.ID, Boot: r.host.BootID}, clock: event.NewClock(),
 	}
-	r.solver = causality.NewSolver(causality.Options{Hold: r.config.Hold, Grace: grace, MaxHeld: maxHeld, MaxAge: maxAge}, &r.counts.causality)
+	r.solver = causality.NewSolver(causality.Options{
+		Hold: r.config.Hold, Grace: grace, MaxHeld: maxHeld, MaxAge: maxAge,
+		Posterior: r.config.Statistical.threshold(), Identify: r.identify,
+	}, &r.counts.causality)
 	r.table = exchange.NewTable(exchange.Options{
 		MaxConns: r.config.MaxConnections, PendingAfter: r.config.PendingAfter, WatchedSince: r.watchedSince,
 		Protocol: protocol.Options{CaptureQuery: r.config.CaptureQuery, RawArguments: r.config.RawArguments},
@@ -213,14 +219,21 @@ func (r *ebpfReceiver) Shutdown(ctx context.Context) error {
 func (r *ebpfReceiver) summarize() {
 	fields := make([]zap.Field, 0, 2*len(causality.Outcomes))
 	for i, name := range causality.Outcomes {
-		fields = append(fields, zap.Uint64("calls."+name, r.counts.causality.Outcomes[i].Load()))
+		fields = append(fields, zap.Uint64("calls."+name, r.counts.causality.Outcome(causality.Outcome(i))))
 	}
-	for i := range r.counts.causality.Evidence {
-		if name := causality.Kind(i); name != "" {
-			fields = append(fields, zap.Uint64("evidence."+name, r.counts.causality.Evidence[i].Load()))
+	evidence := map[string]uint64{}
+	for _, s := range r.counts.causality.Services() {
+		for i := range s.Evidence {
+			if n := s.Evidence[i].Load(); n > 0 {
+				evidence[causality.Kind(i)] += n
+			}
 		}
 	}
+	for name, n := range evidence {
+		fields = append(fields, zap.Uint64("evidence."+name, n))
+	}
 	r.log.Info("Stopped tracing", fields...)
+	r.recallReport()
 }
 
 // release frees what Start took, last first.
@@ -247,7 +260,8 @@ func (r *ebpfReceiver) release() error {
 // selected is called by the scanner when a process is to be traced.
 func (r *ebpfReceiver) selected(p *process.Process) {
 	r.mu.Lock()
-	r.processes[uint32(p.PID)] = &described{Process: p, serving: map[uint64]int{}}
+	r.instances++
+	r.processes[uint32(p.PID)] = &described{Process: p, serving: map[uint64]int{}, instance: r.instances}
 	r.mu.Unlock()
 	r.listening(p)
 	r.loops(p)
@@ -321,6 +335,14 @@ func (r *ebpfReceiver) process(tgid uint32) *described {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.processes[tgid]
+}
+
+// identify says which process has a number.
+func (r *ebpfReceiver) identify(tgid uint32) (instance uint64, service string) {
+	if p := r.process(tgid); p != nil {
+		return p.instance, p.ServiceName
+	}
+	return 0, ""
 }
 
 // watchedSince is since when every record of a process is here.
@@ -467,6 +489,7 @@ func (r *ebpfReceiver) Done(x *exchange.Exchange) {
 	r.solver.Hold(causality.Call{
 		ID: x.Turn, Writer: writerOf(x), EndTid: x.EndTid, EndContext: x.EndContext,
 		Later: x.Later, Together: x.Together, Overlapped: x.Overlapped, Start: x.Start, End: x.End,
+		Operation: operation(x),
 	}, func(a causality.Answer) { r.emit(x, &a) })
 }
 
@@ -482,7 +505,11 @@ func (r *ebpfReceiver) emit(x *exchange.Exchange, owner *causality.Answer) {
 		}
 		return
 	}
-	r.writer.write(r.batch.of(p.Process), x, owner, p.lineage(x))
+	lineage := p.lineage(x)
+	if owner != nil && owner.Outcome != causality.Linked {
+		lineage = 0 // who created the writer was weighed as well, and is no evidence of this call
+	}
+	r.writer.write(r.batch.of(p.Process), x, owner, lineage)
 	if r.batch.spans >= batchSpans {
 		r.flush()
 	}

@@ -23,4 +23,5 @@ type runtimeSupport interface {
 var runtimes = []func(*probe.Tracer, *zap.Logger, *counts) runtimeSupport{
 	newGolang,
 	newJava,
+	newHAProxy,
 }

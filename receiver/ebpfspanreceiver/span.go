@@ -51,8 +51,13 @@ func (w *spanWriter) write(spans ptrace.SpanSlice, x *exchange.Exchange, owner *
 		id = rawspan.ServerSpanID(w.host.ID, x.Epoch)
 	} else {
 		s.SetKind(ptrace.SpanKindClient)
-		if owner != nil && owner.Outcome == causality.Linked {
+		switch {
+		case owner == nil:
+		case owner.Outcome == causality.Linked:
 			l.Systrace, l.Hints, l.HintConfidence = owner.Request, owner.Hints, owner.Confidence
+			l.HintClass = causality.Classes[owner.Class]
+		case owner.Outcome == causality.Late:
+			l.LateOf = owner.Request
 		}
 		// The kernel's time, not the wall's: it is the same each time it is converted.
 		id = rawspan.SpanID(w.host, "client", x.Local, x.Peer, x.ReqSeq, x.Start)

@@ -51,7 +51,7 @@ func TestClientSpan(t *testing.T) {
 	require.False(t, s.TraceID().IsEmpty())
 	require.True(t, s.ParentSpanID().IsEmpty(), "a raw span has no parent")
 	require.Equal(t, rawspan.Link{
-		ReqSeq: 100, RespSeq: 200, Systrace: 77, PseudoThread: 5, Hints: []string{"channel"}, HintConfidence: 0.995,
+		ReqSeq: 100, RespSeq: 200, Systrace: 77, PseudoThread: 5, Hints: []string{"channel"}, HintConfidence: 0.995, HintClass: "exact",
 		Local: x.Local, Peer: x.Peer, Connection: "0000000000000abc",
 	}, l)
 	require.Equal(t, map[string]any{
@@ -67,6 +67,9 @@ func TestClientSpan(t *testing.T) {
 	_, l = writeSpan(sampleExchange(), &causality.Answer{Outcome: causality.Conflict}, 0)
 	require.Zero(t, l.Systrace)
 	require.Empty(t, l.Hints)
+	_, l = writeSpan(sampleExchange(), &causality.Answer{Outcome: causality.Late, Request: 78}, 0)
+	require.Zero(t, l.Systrace, "a call after the response is no child")
+	require.EqualValues(t, 78, l.LateOf)
 }
 
 func withoutLink(s ptrace.Span) map[string]any {

@@ -27,16 +27,6 @@ func (r *ebpfReceiver) observe() error {
 	for i, name := range protocol.Reasons {
 		skipped = append(skipped, part{name, &c.exchange.Skipped[i]})
 	}
-	var calls []part
-	for i, name := range causality.Outcomes {
-		calls = append(calls, part{name, &c.causality.Outcomes[i]})
-	}
-	evidence := []part{{"unknown", &c.causality.Unknown}, {"forgotten", &c.causality.Forgotten}}
-	for i := range c.causality.Evidence {
-		if name := causality.Kind(i); name != "" {
-			evidence = append(evidence, part{name, &c.causality.Evidence[i]})
-		}
-	}
 	for _, row := range []struct {
 		register func(metric.Int64Callback) error
 		callback metric.Int64Callback
@@ -45,8 +35,21 @@ func (r *ebpfReceiver) observe() error {
 		{t.RegisterReceiverEbpfSpanHooksCallback, r.observeHooks},
 		{t.RegisterReceiverEbpfSpanProcessesSkippedCallback, r.observeProcesses},
 		{t.RegisterReceiverEbpfSpanBytesSkippedCallback, counter("reason", skipped...)},
-		{t.RegisterReceiverEbpfSpanCallsCallback, counter("outcome", calls...)},
-		{t.RegisterReceiverEbpfSpanEvidenceCallback, counter("kind", evidence...)},
+		{t.RegisterReceiverEbpfSpanCallsCallback, r.perService("outcome", func(s *causality.ServiceCounts, i int) (string, uint64) {
+			return causality.Outcomes[i], s.Outcomes[i].Load()
+		}, len(causality.Outcomes))},
+		{t.RegisterReceiverEbpfSpanLinksCallback, r.perService("class", func(s *causality.ServiceCounts, i int) (string, uint64) {
+			return causality.Classes[i], s.Links[i].Load()
+		}, len(causality.Classes))},
+		{t.RegisterReceiverEbpfSpanEvidenceCallback, r.perService("kind", func(s *causality.ServiceCounts, i int) (string, uint64) {
+			return causality.Kind(i), s.Evidence[i].Load()
+		}, causality.Kinds)},
+		{t.RegisterReceiverEbpfSpanEvidenceContradictedCallback, r.perService("kind", func(s *causality.ServiceCounts, i int) (string, uint64) {
+			return causality.Kind(i), s.Contradicted[i].Load()
+		}, causality.Kinds)},
+		{t.RegisterReceiverEbpfSpanEvidenceUnusedCallback, counter("reason",
+			part{"unknown", &c.causality.Unknown}, part{"forgotten", &c.causality.Forgotten},
+			part{"overruled", &c.causality.Overruled})},
 		{t.RegisterReceiverEbpfSpanConnectionsIgnoredCallback, counter("reason",
 			part{"unknown_protocol", &c.exchange.UnknownConns}, part{"tls", &c.exchange.TLSConns},
 			part{"forgotten", &c.exchange.ForgottenConns})},
@@ -60,7 +63,6 @@ func (r *ebpfReceiver) observe() error {
 		{t.RegisterReceiverEbpfSpanGoFailuresCallback, counter("reason",
 			part{"unreadable", &c.golang.Unreadable}, part{"site_missing", &c.golang.Missing},
 			part{"attach_failed", &c.golang.Failed})},
-		{t.RegisterReceiverEbpfSpanEvidenceOverruledCallback, gauge(func() int64 { return int64(c.causality.Overruled.Load()) })},
 		{t.RegisterReceiverEbpfSpanCallsHurriedCallback, gauge(func() int64 { return int64(c.causality.Hurried.Load()) })},
 		{t.RegisterReceiverEbpfSpanGoExecutablesCallback, gauge(c.golang.Attached.Load)},
 		{t.RegisterReceiverEbpfSpanConnectionsCallback, gauge(c.conns.Load)},
@@ -70,6 +72,30 @@ func (r *ebpfReceiver) observe() error {
 		if err := row.register(row.callback); err != nil {
 			return err
 		}
+	}
+	return t.RegisterReceiverEbpfSpanEvidenceAgreementCallback(r.observeAgreement)
+}
+
+// perService observes what is counted for each service: of is the value of the attribute key and the count
+// with each index below n. What never happened is not shown: services times kinds are many.
+func (r *ebpfReceiver) perService(key string, of func(*causality.ServiceCounts, int) (string, uint64), n int) metric.Int64Callback {
+	return func(_ context.Context, o metric.Int64Observer) error {
+		for _, s := range r.counts.causality.Services() {
+			for i := range n {
+				if value, count := of(s, i); value != "" && count > 0 {
+					o.Observe(int64(count), metric.WithAttributes(attribute.String(key, value), attribute.String("service", s.Service)))
+				}
+			}
+		}
+		return nil
+	}
+}
+
+func (r *ebpfReceiver) observeAgreement(_ context.Context, o metric.Float64Observer) error {
+	for _, s := range r.counts.causality.Services() {
+		s.Bounds(func(kind string, bound float64) {
+			o.Observe(bound, metric.WithAttributes(attribute.String("kind", kind), attribute.String("service", s.Service)))
+		})
 	}
 	return nil
 }

@@ -1,71 +1,171 @@
 package causality
 
-// solve weighs the evidence of one call: the strongest rank that is admissible decides, unless it
-// names several requests. The order in which evidence came does not matter.
-func (s *Solver) solve(c *Call) Answer {
-	type vote struct {
-		request uint64
-		kind    *kind
+// lateFor is how long after its response a request's own contexts still tell where a call comes from.
+const lateFor = uint64(30e9)
+
+// vote is an edge that names a request in a way that may be used.
+type vote struct {
+	*served
+	of      sort
+	trusted bool
+}
+
+// verdict is what the evidence of one call says by itself. It is kept for as long as the call is.
+type verdict struct {
+	request, turn uint64
+	// hint is the request that forward evidence names which is not used alone, hintBack the one that
+	// unsure backward evidence names; 0: none, or several.
+	hint, hintBack uint64
+	hintBackTurn   uint64
+	confidence     float64
+	hints          uint32 // bit n: the kind with the number n
+	outcome        Outcome
+	class          Class
+	ways           way // in which the request is known
+	overruled      uint8
+}
+
+func (v *verdict) answer() Answer {
+	a := Answer{
+		Outcome: v.outcome, Request: v.request, Class: v.class, Confidence: v.confidence, Overruled: int(v.overruled),
 	}
-	var votes []vote
-	best, refused := disabled, NoEvidence
-	for _, e := range s.edges(c) {
-		r, why := s.admit(&e, c)
-		if r == nil {
-			refused = max(refused, why)
-			continue
+	for i := range kinds {
+		if v.hints&(1<<i) != 0 {
+			a.Hints = append(a.Hints, kinds[i].hint)
 		}
-		k := &kinds[e.kind]
-		votes = append(votes, vote{r.request, k})
-		best = min(best, k.rank)
-	}
-	if len(votes) == 0 {
-		return Answer{Outcome: refused}
-	}
-	a := Answer{Outcome: Linked}
-	for _, v := range votes {
-		if v.kind.rank != best {
-			continue
-		}
-		if a.Request != 0 && a.Request != v.request {
-			return Answer{Outcome: Conflict}
-		}
-		a.Request = v.request
-	}
-	for _, v := range votes {
-		if v.request != a.Request {
-			a.Overruled++
-			continue
-		}
-		a.Hints = appendOnce(a.Hints, v.kind.hint)
-		a.Confidence = max(a.Confidence, v.kind.confidence)
-	}
-	if best < inherited {
-		s.writers.worked(c.Writer, a.Request)
 	}
 	return a
 }
 
-// admit checks one edge: its kind is trusted here, and its request was being served when the call
-// was sent.
-func (s *Solver) admit(e *edge, c *Call) (*served, Outcome) {
-	k := &kinds[e.kind]
-	if k.rank == disabled {
-		return nil, Untrusted
+// exactly: it is linked by evidence that is no guess.
+func (v *verdict) exactly() bool { return v.outcome == Linked && v.class == Exact }
+
+// weigh weighs the evidence of one call: the strongest rank that is admissible decides, unless it
+// names several requests. The order in which evidence came does not matter. settle: the call is about
+// to be answered; what its evidence tells of each other is remembered.
+func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
+	var room [maxEdges]vote
+	votes := room[:0]
+	best, refused := unranked, NoEvidence
+	late, hinted, hintedBack := requestSet{}, requestSet{}, requestSet{}
+	var hintBackTurn uint64
+	edges := s.edges(c)
+	for i := range edges {
+		e := &edges[i]
+		if e.kind == next {
+			refused = max(refused, Untrusted)
+			continue
+		}
+		of := s.sort(e, c)
+		r, why := s.admit(e, c, depth)
+		if why == Late && of.kind().descends && c.Start <= r.end+lateFor {
+			late.add(r.request)
+		}
+		if why != Linked {
+			refused = max(refused, why)
+			continue
+		}
+		v := vote{served: r, of: of, trusted: p.trusted(of)}
+		votes = append(votes, v)
+		switch {
+		case v.trusted:
+			best = min(best, of.rank())
+			continue
+		case of.trust() == hint:
+			hinted.add(r.request)
+		case of.kind().way == back:
+			hintedBack.add(r.request)
+			hintBackTurn = r.turn
+		}
+		refused = max(refused, Untrusted)
 	}
+	out := verdict{outcome: refused, hint: hinted.only(), hintBack: hintedBack.only(), hintBackTurn: hintBackTurn}
+	if best == unranked {
+		if late.only() != 0 && len(votes) == 0 {
+			out.outcome, out.request = Late, late.only()
+		}
+		return out
+	}
+	named := requestSet{}
+	for _, v := range votes {
+		if v.trusted && v.of.rank() == best {
+			named.add(v.request)
+		}
+	}
+	if named.only() == 0 {
+		if settle {
+			s.contradicted(p, votes, best, 0)
+		}
+		out.outcome = Conflict
+		return out
+	}
+	out.outcome, out.request, out.class = Linked, named.only(), classOf(best)
+	for _, v := range votes {
+		switch {
+		case !v.trusted:
+		case v.request != out.request:
+			out.overruled++
+		default:
+			out.hints |= 1 << (v.of >> 1)
+			out.confidence = max(out.confidence, p.confidence(v.of))
+			if v.of.rank() == best {
+				out.turn = v.turn
+				out.ways |= v.of.kind().way
+			}
+		}
+	}
+	if settle {
+		s.contradicted(p, votes, best, out.request)
+		s.learn(p, votes, best, &out)
+		if best < inherited {
+			s.writers.worked(c.Writer, out.request)
+		}
+	}
+	return out
+}
+
+func classOf(r rank) Class {
+	if r < proven {
+		return Exact
+	}
+	return Probable
+}
+
+// contradicted counts the edges that named something else; request 0: those of the rank that disagree.
+func (s *Solver) contradicted(p *process, votes []vote, best rank, request uint64) {
+	for _, v := range votes {
+		if v.request != request && (request != 0 || v.of.rank() == best) {
+			p.counts.Contradicted[v.of>>1].Add(1)
+		}
+	}
+}
+
+// learn compares guesses with evidence of a higher rank that saw the call from the other side.
+func (s *Solver) learn(p *process, votes []vote, best rank, known *verdict) {
+	for _, v := range votes {
+		if v.of.rank() > best && known.ways&^v.of.kind().way != 0 {
+			p.tried(v.of, v.request == known.request)
+		}
+	}
+}
+
+// admit checks one edge: it keeps the rules of its kind, and its request was being served when the call
+// was sent. The request is given where it is Linked or Late.
+func (s *Solver) admit(e *edge, c *Call, depth int) (*served, Outcome) {
+	k := &kinds[e.kind]
 	for _, keeps := range k.rules {
 		if !keeps(s, e, c) {
 			return nil, Untrusted
 		}
 	}
-	r := s.requests.at(e.epoch, c.Start)
+	r := s.request(e, c, depth)
 	switch {
 	case r == nil:
 		return nil, UnknownRequest
 	case c.Start < r.start:
 		return nil, Untrusted
 	case r.end != 0 && c.Start > r.end:
-		return nil, Late
+		return r, Late
 	case c.Start-r.start > uint64(s.options.MaxAge):
 		return nil, Aged
 	}
@@ -77,11 +177,55 @@ func (s *Solver) admit(e *edge, c *Call) (*served, Outcome) {
 	return r, Linked
 }
 
-func appendOnce(list []string, v string) []string {
-	for _, have := range list {
-		if have == v {
-			return list
-		}
+// maxDepth bounds how many calls lie between a call and the request that its edges lead to.
+const maxDepth = 8
+
+// request is what an edge leads to.
+func (s *Solver) request(e *edge, c *Call, depth int) *served {
+	if !e.toCall {
+		return s.requests.at(e.to, c.Start)
 	}
-	return append(list, v)
+	other := s.ledger.find(e.to)
+	if other == nil || other.several || depth >= maxDepth {
+		return nil
+	}
+	v := s.verdictOf(other, depth+1)
+	if !v.exactly() {
+		return nil
+	}
+	return s.requests.named(v.turn, v.request)
+}
+
+// verdictOf is what the evidence of a call says by itself.
+func (s *Solver) verdictOf(r *record, depth int) verdict {
+	switch {
+	case r.decided:
+		return r.verdict
+	case r.done == nil: // it has not ended, or its protocol is not parsed
+		return verdict{outcome: NoEvidence}
+	}
+	return s.weigh(&r.done.call, r.done.process, false, depth)
+}
+
+// requestSet tells one from many.
+type requestSet struct {
+	first uint64
+	many  bool
+}
+
+func (q *requestSet) add(request uint64) {
+	switch {
+	case q.first == 0:
+		q.first = request
+	case q.first != request:
+		q.many = true
+	}
+}
+
+// only is the one in it, or 0.
+func (q *requestSet) only() uint64 {
+	if q.many {
+		return 0
+	}
+	return q.first
 }

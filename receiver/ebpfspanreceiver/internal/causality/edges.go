@@ -2,77 +2,132 @@ package causality
 
 // edge says that a call belongs to a request, or with another call.
 type edge struct {
-	epoch          uint64 // the turn of the request; of kind next: a call
+	to             uint64 // the turn of the request, or with toCall the call
 	segment, base  uint64 // see struct evidence_event, bpf/event.h
 	kind           uint8
 	uses, baseUses uint8
+	// toCall: whatever request that call belongs to, this one does too. Always so for the kind next.
+	toCall bool
 }
 
-// maxEdges bounds the evidence of one call.
-const maxEdges = 16
+// Bounds of what is kept of one call.
+const (
+	maxEdges = 16
+	maxAfter = 8
+)
 
-// ledger is the edges of each call: of those that no exchange has asked for yet in two generations, so
-// that what nobody asks for is forgotten, and of the answered ones, which are asked for again: several
-// commands may go out in one write.
-type ledger struct {
-	calls, oldCalls       map[uint64][]edge
-	turned                uint64
-	answered, oldAnswered map[uint64][]edge
-	answeredTurned        uint64
+// record is what is known of a call.
+type record struct {
+	edges []edge
+	// after are the calls that name this one as the one before them; crowded: too many to know.
+	after   []uint64
+	crowded bool
+	// done is the finished exchange of the call, until it is decided; several: its bytes held more.
+	done      *held
+	several   bool
+	operation uint64
+	// decided: what its own evidence said when it was answered.
+	decided bool
+	verdict verdict
+	ended   uint64 // when it was decided: the end of the call
 }
 
-func newLedger() ledger {
-	return ledger{calls: map[uint64][]edge{}, answered: map[uint64][]edge{}}
-}
-
-func (v *ledger) add(call uint64, e edge) {
-	edges, ok := v.calls[call]
-	if !ok {
-		edges = v.oldCalls[call]
-		delete(v.oldCalls, call)
-	}
-	if len(edges) < maxEdges {
-		edges = append(edges, e)
-	}
-	v.calls[call] = edges
-}
-
-func (v *ledger) of(call uint64) []edge {
-	for _, m := range [...]map[uint64][]edge{v.calls, v.oldCalls, v.answered, v.oldAnswered} {
-		if e, ok := m[call]; ok {
-			return e
+// previous is the call that this one came next after, or 0.
+func (r *record) previous() (call uint64, by *edge) {
+	for i := range r.edges {
+		if e := &r.edges[i]; e.kind == next {
+			return e.to, e
 		}
 	}
-	return nil
+	return 0, nil
+}
+
+// ledger has the record of every call in two generations. Some are never asked for: their protocol is
+// not parsed. Others are asked for again: several commands may go out in one write, and calls that
+// follow each other stand for each other.
+type ledger struct {
+	now, old map[uint64]*record
+	turned   uint64
+	swept    uint64
+}
+
+func newLedger() ledger { return ledger{now: map[uint64]*record{}} }
+
+// of finds the record of a call, or makes it.
+func (l *ledger) of(call uint64) *record {
+	r := l.now[call]
+	if r != nil {
+		return r
+	}
+	if r = l.old[call]; r != nil {
+		delete(l.old, call)
+	} else {
+		r = &record{}
+	}
+	l.now[call] = r
+	return r
+}
+
+// find returns the record of a call, or nil.
+func (l *ledger) find(call uint64) *record {
+	if r := l.now[call]; r != nil {
+		return r
+	}
+	return l.old[call]
+}
+
+func (l *ledger) add(call uint64, e edge) {
+	r := l.of(call)
+	if len(r.edges) >= maxEdges {
+		return
+	}
+	if r.edges == nil {
+		r.edges = make([]edge, 0, 2)
+	}
+	r.edges = append(r.edges, e)
+	if e.kind != next {
+		return
+	}
+	before := l.of(e.to)
+	if len(before.after) < maxAfter {
+		before.after = append(before.after, call)
+	} else {
+		before.crowded = true
+	}
 }
 
 // due: it is time to forget.
-func (v *ledger) due(now uint64) bool {
-	return len(v.calls) >= maxCalls || now-v.turned >= uint64(keepFor)
+func (l *ledger) due(now uint64) bool {
+	return len(l.now) >= maxCalls || now-l.turned >= uint64(keepFor)
 }
 
-// turn starts a generation, and says how many calls are forgotten whose exchange never came: their
-// protocol is not parsed.
-func (v *ledger) turn(now uint64) uint64 {
-	n := uint64(len(v.oldCalls))
-	v.oldCalls, v.calls = v.calls, make(map[uint64][]edge, len(v.calls)/2)
-	v.turned = now
-	return n
-}
-
-// use moves a call to the answered ones.
-func (v *ledger) use(call uint64) {
-	if edges := v.of(call); edges != nil {
-		delete(v.calls, call)
-		delete(v.oldCalls, call)
-		v.answered[call] = edges
+// turn starts a generation, and says how many calls are forgotten whose exchange never came. Those that
+// still wait are kept by whoever holds them.
+func (l *ledger) turn(now uint64) (forgotten uint64) {
+	for call, r := range l.old {
+		switch {
+		case r.done != nil:
+			l.now[call] = r
+		case !r.decided && len(r.edges) > 0:
+			forgotten++
+		}
 	}
+	l.old, l.now = l.now, make(map[uint64]*record, len(l.now)/2)
+	l.turned = now
+	return forgotten
 }
 
-// forget drops answered calls that nobody has asked for during keep.
-func (v *ledger) forget(now, keep uint64) {
-	if len(v.answered) > maxCalls/2 || now-v.answeredTurned > keep {
-		v.oldAnswered, v.answered = v.answered, map[uint64][]edge{}
-		v.answeredTurned = now
+// sweep forgets calls that were decided and ended longer than keep ago.
+func (l *ledger) sweep(now, keep uint64) {
+	if now < l.swept+keep {
+		return
+	}
+	l.swept = now
+	for _, m := range [...]map[uint64]*record{l.now, l.old} {
+		for call, r := range m {
+			if r.decided && r.done == nil && r.ended+keep < now {
+				delete(m, call)
+			}
+		}
 	}
 }

@@ -5,10 +5,19 @@ type kind struct {
 	// hint is its name on a span (ebpf.link.hint).
 	hint string
 	// rank orders evidence that disagrees: the lower one wins. Equal ranks that disagree cancel
-	// each other. disabled kinds are counted and not used.
+	// each other.
 	rank rank
 	// confidence is how often it names the right request, from measurement.
 	confidence float64
+	// way is what it saw of the call.
+	way way
+	// trust is what it takes to be used.
+	trust trust
+	// descends: the context that wrote the call was made for the request, or its task was. After the
+	// response it still tells where a call comes from.
+	descends bool
+	// unsure edges of the kind are guesses, whatever its trust: see unproven.
+	unsure rule
 	// rules are what an edge must keep to be used, service what its request must.
 	rules   []rule
 	service []service
@@ -23,8 +32,34 @@ const (
 	handed
 	// inherited: exact unless the context goes on to serve others.
 	inherited
-	// disabled: not trusted without calibration.
-	disabled
+	// proven: a guess that has been right in this process, as often as stronger evidence could tell.
+	proven
+	// chained: the calls before and after it are known.
+	chained
+	// unranked evidence names nothing by itself.
+	unranked
+)
+
+// way tells evidence apart that cannot be wrong for the same reason.
+type way uint8
+
+const (
+	there way = 1 << iota // how the request led to the call
+	back                  // what the call's response led to
+	both  = there | back
+)
+
+// trust of a kind.
+type trust uint8
+
+const (
+	// given: used, unless it contradicts stronger evidence too often (inexact kinds only).
+	given trust = iota
+	// unproven: used in the processes in which it has agreed with stronger evidence. See calibration.
+	unproven
+	// hint: never used alone. It would hold for a background call, about which nothing stronger ever
+	// says anything. It is one end of a chain, see chains.go.
+	hint
 )
 
 // Numbers of enum evidence_kind, bpf/event.h.
@@ -55,28 +90,118 @@ const (
 // kinds has a row for every number of enum evidence_kind. A kind is added by adding a row here and
 // emitting it in bpf/, or deriving it.
 var kinds = [kindCount]kind{
-	sameThread: {"same_thread", exact, 0.999, []rule{sure}, []service{ownThread}},
-	spawn:      {"thread_spawn", inherited, 0.995, []rule{alone, unshared, sure}, []service{endsWithIt, ownThread}},
+	sameThread: {
+		hint: "same_thread", rank: exact, confidence: 0.999, way: both,
+		rules: []rule{sure}, service: []service{ownThread},
+	},
+	spawn: {
+		hint: "thread_spawn", rank: inherited, confidence: 0.995, way: there, descends: true,
+		rules: []rule{alone, unshared, sure}, service: []service{endsWithIt, ownThread},
+	},
 	goCreated: {
-		"goroutine_created", inherited, 0.99, []rule{alone, unshared, readsItself, sure}, []service{endsWithIt},
+		hint: "goroutine_created", rank: inherited, confidence: 0.99, way: there, descends: true,
+		rules: []rule{alone, unshared, readsItself, sure}, service: []service{endsWithIt},
 	},
 	// Its parent may serve another request by now than the one that it was created in.
-	goParent:    {"goroutine_parent", disabled, 0.9, nil, nil},
-	channel:     {"channel", handed, 0.995, []rule{alone, oneWrite, sure}, nil},
-	channelBack: {"channel_back", exact, 0.999, []rule{alone, oneRead, sure}, nil},
-	loop:        {"event_loop", disabled, 0.5, nil, nil},
-	taskBack:    {"task_back", handed, 0.995, []rule{alone, oneRead, sure}, nil},
-	answer:      {"answer", exact, 0.999, []rule{alone, oneRead, oneResponse}, nil},
-	// From one call to the one before it: nothing by itself.
-	next:     {"next", disabled, 0.5, nil, nil},
-	wakeBack: {"wake_back", exact, 0.999, []rule{alone, oneRead, completes}, nil},
+	goParent: {
+		hint: "goroutine_parent", rank: proven, confidence: 0.9, way: there, trust: unproven,
+		rules: []rule{alone, unshared, readsItself, sure}, service: []service{endsWithIt},
+	},
+	channel: {
+		hint: "channel", rank: handed, confidence: 0.995, way: there,
+		rules: []rule{alone, oneWrite, sure},
+	},
+	channelBack: {
+		hint: "channel_back", rank: exact, confidence: 0.999, way: back,
+		rules: []rule{alone, oneRead, sure},
+	},
+	// What a loop read last before it wrote. A timer that fires then looks the same.
+	loop: {
+		hint: "event_loop", rank: unranked, confidence: 0.5, way: there, trust: hint,
+		rules: []rule{alone, oneRequest},
+	},
+	taskBack: {
+		hint: "task_back", rank: handed, confidence: 0.995, way: back,
+		rules: []rule{alone, oneRead, sure},
+	},
+	answer: {
+		hint: "answer", rank: exact, confidence: 0.999, way: back,
+		unsure: severalResponses, rules: []rule{alone, oneRead},
+	},
+	// From one call to the one before it.
+	next: {
+		hint: "next", rank: chained, confidence: 0.5, way: both, trust: unproven,
+	},
+	wakeBack: {
+		hint: "wake_back", rank: exact, confidence: 0.999, way: back,
+		rules: []rule{alone, oneRead, completes},
+	},
 	// The woken worker is often not the one that takes the task.
-	wake:        {"wake", disabled, 0.5, nil, nil},
-	notifyBack:  {"notify_back", exact, 0.98, []rule{alone, oneRead, oneResponse}, nil},
-	connected:   {"connected", disabled, 0.8, nil, nil},
-	item:        {"item", exact, 0.999, []rule{alone}, nil},
-	copied:      {"context_copied", inherited, 0.99, []rule{alone, unshared}, []service{endsWithIt}},
-	inContext:   {"context", exact, 0.999, []rule{alone}, nil},
-	asyncID:     {"async_id", exact, 0.995, []rule{alone}, nil},
-	statistical: {"statistical", disabled, 0.5, nil, nil},
+	wake: {
+		hint: "wake", rank: proven, confidence: 0.5, way: there, trust: unproven,
+		rules: []rule{alone},
+	},
+	notifyBack: {
+		hint: "notify_back", rank: exact, confidence: 0.98, way: back,
+		unsure: severalResponses, rules: []rule{alone, oneRead},
+	},
+	// A pool keeps the connection and gives it to others.
+	connected: {
+		hint: "connected", rank: unranked, confidence: 0.8, way: there, trust: hint,
+		rules: []rule{alone, oneRequest},
+	},
+	item: {
+		hint: "item", rank: exact, confidence: 0.999, way: there, descends: true,
+		rules: []rule{alone},
+	},
+	copied: {
+		hint: "context_copied", rank: inherited, confidence: 0.99, way: there, descends: true,
+		rules: []rule{alone, unshared}, service: []service{endsWithIt},
+	},
+	inContext: {
+		hint: "context", rank: exact, confidence: 0.999, way: both,
+		rules: []rule{alone},
+	},
+	asyncID: {
+		hint: "async_id", rank: exact, confidence: 0.995, way: there,
+		rules: []rule{alone},
+	},
+	statistical: {hint: "statistical", rank: unranked, confidence: 0.5, trust: hint},
+}
+
+// sort is a kind, or its unsure edges: each is calibrated by itself.
+type sort uint8
+
+const sortCount = 2 * kindCount
+
+func (s *Solver) sort(e *edge, c *Call) sort {
+	of := sort(e.kind) << 1
+	if unsure := kinds[e.kind].unsure; unsure != nil && unsure(s, e, c) {
+		of |= 1
+	}
+	return of
+}
+
+func (t sort) kind() *kind { return &kinds[t>>1] }
+
+func (t sort) rank() rank {
+	if t&1 != 0 {
+		return proven
+	}
+	return t.kind().rank
+}
+
+func (t sort) trust() trust {
+	if t&1 != 0 {
+		return unproven
+	}
+	return t.kind().trust
+}
+
+// name as telemetry spells it.
+func (t sort) name() string {
+	if t&1 != 0 {
+		return t.kind().hint + "_unsure"
+	}
+	return t.kind().hint
 }

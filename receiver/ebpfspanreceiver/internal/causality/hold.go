@@ -1,8 +1,12 @@
 package causality
 
+import "slices"
+
 // held is a finished call that waits for evidence.
 type held struct {
 	call    Call
+	record  *record
+	process *process
 	release func(Answer)
 }
 
@@ -12,17 +16,24 @@ func (s *Solver) Hold(c Call, release func(Answer)) {
 	if len(s.waiting) >= s.options.MaxHeld {
 		s.counts.Hurried.Add(1)
 		oldest := s.waiting[0]
+		s.waiting[0] = nil
 		s.waiting = s.waiting[1:]
 		s.answer(oldest)
 	}
-	s.waiting = append(s.waiting, held{c, release})
+	r := s.ledger.of(c.ID)
+	h := &held{c, r, s.processes.check(c.Writer.Tgid, c.End), release}
+	if r.done != nil || r.decided {
+		r.several = true
+	}
+	r.done, r.operation = h, c.Operation
+	s.waiting = append(s.waiting, h)
 }
 
 // Tick answers the calls that have waited enough: now is the kernel's clock.
 func (s *Solver) Tick(now uint64) {
 	kept := s.waiting[:0]
 	for _, h := range s.waiting {
-		if s.settled(&h.call, now) {
+		if s.settled(h, now) {
 			s.answer(h)
 			continue
 		}
@@ -44,37 +55,77 @@ func (s *Solver) Flush() {
 	s.waiting = nil
 }
 
-// settled: the request has ended and the grace is over, or the call has waited for as long as one may.
-func (s *Solver) settled(c *Call, now uint64) bool {
-	if now > c.End+uint64(s.options.Hold) {
+// settled: the request has ended and the grace is over, or the call has waited for as long as one may. A
+// call that names no request waits for those that the calls after it name.
+func (s *Solver) settled(h *held, now uint64) bool {
+	if now > h.call.End+uint64(s.options.Hold) {
 		return true
 	}
-	end := uint64(0)
-	for _, e := range s.edges(c) {
-		r := s.requests.at(e.epoch, c.Start)
-		if r == nil {
-			continue
+	end, open := s.lastEnd(s.edges(&h.call), h.call.Start)
+	for r, n := h.record, 0; end == 0 && !open && len(r.after) > 0 && n < maxChain; n++ {
+		if r = s.ledger.find(r.after[0]); r == nil {
+			break
 		}
-		if r.end == 0 {
-			return false
-		}
-		end = max(end, r.end)
+		end, open = s.lastEnd(r.edges, h.call.Start)
 	}
-	return end != 0 && now > end+uint64(s.options.Grace)
+	return !open && end != 0 && now > end+uint64(s.options.Grace)
 }
 
-func (s *Solver) answer(h held) {
-	a := s.solve(&h.call)
-	s.counts.Outcomes[a.Outcome].Add(1)
-	s.counts.Overruled.Add(uint64(a.Overruled))
-	s.evidence.use(h.call.ID)
-	h.release(a)
+// lastEnd is when the last of the requests ended that edges name; open: one of them has not.
+func (s *Solver) lastEnd(edges []edge, start uint64) (end uint64, open bool) {
+	for i := range edges {
+		if edges[i].toCall {
+			continue
+		}
+		r := s.requests.at(edges[i].to, start)
+		switch {
+		case r == nil:
+		case r.end == 0:
+			return 0, true
+		default:
+			end = max(end, r.end)
+		}
+	}
+	return end, false
+}
+
+func (s *Solver) answer(h *held) {
+	v := s.weigh(&h.call, h.process, true, 0)
+	s.closure(h, &v)
+	if len(h.record.after) == 0 {
+		if ops, ok := s.segment(h.record); ok {
+			h.process.signatures.add(ops)
+		}
+	}
+	a := v
+	if v.outcome == NoEvidence || v.outcome == Untrusted {
+		if through, ok := s.chained(h, &v); ok {
+			a = through
+		} else if likely, ok := s.likely(h); ok {
+			a = likely
+		}
+	}
+	r := h.record
+	r.verdict, r.decided, r.ended = v, true, h.call.End
+	if r.done == h {
+		r.done = nil
+	}
+	n := h.process.counts
+	n.Outcomes[a.outcome].Add(1)
+	if a.outcome == Linked {
+		n.Links[a.class].Add(1)
+	}
+	s.relearn(h, &v)
+	s.counts.Overruled.Add(uint64(a.overruled))
+	h.release(a.answer())
 }
 
 // edges is all that is known of a call, reported and derived.
 func (s *Solver) edges(c *Call) []edge {
-	edges := s.evidence.of(c.ID)
-	edges = edges[:len(edges):len(edges)] // what is derived is not stored
+	var edges []edge
+	if r := s.ledger.find(c.ID); r != nil {
+		edges = slices.Clip(r.edges) // what is derived is not stored
+	}
 	for _, d := range s.derivations {
 		edges = d.edges(edges, c)
 	}
@@ -84,10 +135,10 @@ func (s *Solver) edges(c *Call) []edge {
 // forget drops what no call can refer to any more.
 func (s *Solver) forget(now uint64) {
 	keep := uint64(2*s.options.Hold + s.options.Grace)
-	s.evidence.forget(now, keep)
 	if now < keep {
 		return
 	}
+	s.ledger.sweep(now, keep)
 	s.requests.forget(now - keep)
 	for _, d := range s.derivations {
 		d.forget(now - keep)

@@ -25,3 +25,18 @@ var Outcomes = [...]string{
 	Linked: "linked", NoEvidence: "no_evidence", Untrusted: "untrusted",
 	UnknownRequest: "unknown_request", Late: "late", Aged: "aged", Conflict: "conflict",
 }
+
+// Class says what a link rests on.
+type Class uint8
+
+const (
+	// Exact: on what is so by construction.
+	Exact Class = iota
+	// Probable: on a rule that has been right in this process, as far as exact evidence could tell.
+	Probable
+	// Statistical: on times alone.
+	Statistical
+)
+
+// Classes names every Class, in order, as spans and telemetry spell it.
+var Classes = [...]string{Exact: "exact", Probable: "probable", Statistical: "statistical"}

@@ -5,6 +5,7 @@ import "time"
 // served is one request of a turn. Several arrive in one turn when they are pipelined; they are then
 // answered one after the other, so that each is being served until its own response was sent.
 type served struct {
+	turn       uint64
 	request    uint64
 	start, end uint64 // end 0: not answered yet
 	reader     Writer
@@ -21,7 +22,7 @@ type endedTurn struct{ turn, at uint64 }
 
 func newRequests() requests { return requests{turns: map[uint64][]served{}} }
 
-func (q *requests) began(turn uint64, r served) { q.turns[turn] = append(q.turns[turn], r) }
+func (q *requests) began(r served) { q.turns[r.turn] = append(q.turns[r.turn], r) }
 
 // ended returns the request, nil where it is not known.
 func (q *requests) ended(turn, request, end uint64, answerer Writer) *served {
@@ -51,6 +52,17 @@ func (q *requests) at(turn, ts uint64) *served {
 	}
 	if n := len(list); n > 0 {
 		return &list[n-1]
+	}
+	return nil
+}
+
+// named finds a request of a turn.
+func (q *requests) named(turn, request uint64) *served {
+	list := q.turns[turn]
+	for i := range list {
+		if list[i].request == request {
+			return &list[i]
+		}
 	}
 	return nil
 }

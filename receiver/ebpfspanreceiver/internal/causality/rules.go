@@ -16,13 +16,13 @@ func unshared(s *Solver, _ *edge, c *Call) bool { return !s.writers.of(c.Writer)
 // sure: after its first use a context may have taken other work without a hand-over that can be seen (a
 // buffered channel), unless the task came back to the request.
 func sure(s *Solver, e *edge, _ *Call) bool {
-	return (e.uses <= 1 || s.tasks.wentTo(e.segment, e.epoch)) &&
-		(e.baseUses <= 1 || s.tasks.wentTo(e.base, e.epoch))
+	return (e.uses <= 1 || s.tasks.wentTo(e.segment, e.to)) &&
+		(e.baseUses <= 1 || s.tasks.wentTo(e.base, e.to))
 }
 
 // oneWrite: whoever writes for others may put several of their requests into one write.
 func oneWrite(s *Solver, e *edge, c *Call) bool {
-	return !c.Together || s.tasks.wentTo(e.segment, e.epoch)
+	return !c.Together || s.tasks.wentTo(e.segment, e.to)
 }
 
 // oneRead: the same of whoever reads for others; and the response that was read may have been the other
@@ -34,7 +34,6 @@ func oneRead(_ *Solver, _ *edge, c *Call) bool {
 // readsItself: the goroutines of a pooled connection were created by whoever opened it, not by whoever
 // uses it; one that makes a call for itself reads the response as well.
 func readsItself(_ *Solver, _ *edge, c *Call) bool { return c.EndContext == c.Writer.Context }
-
 
 // endsWithIt: a context that lives on when the request has ended may have been made to work for others,
 // from the beginning.

@@ -17,6 +17,11 @@ type Options struct {
 	// MaxAge is how long a request may be served. One that was never answered (its socket was
 	// forgotten, not closed) must not collect calls for ever.
 	MaxAge time.Duration
+	// Posterior switches the statistical fallback on, and is the least that it takes; 0: off.
+	Posterior float64
+	// Identify says which process has a number now: instance differs when the number was given to
+	// another one, or when it executes another program.
+	Identify func(tgid uint32) (instance uint64, service string)
 }
 
 // Limits of what is remembered of calls that no exchange has asked for yet.
@@ -39,6 +44,8 @@ type Call struct {
 	Later, Together, Overlapped bool
 	// Start and End in kernel nanoseconds.
 	Start, End uint64
+	// Operation is a hash of what is called, without what differs from call to call; 0: not known.
+	Operation uint64
 }
 
 // Writer is an execution context: that of a runtime, or a thread where Context is 0.
@@ -59,8 +66,11 @@ func (w Writer) key() Writer {
 // Answer is what became of a call.
 type Answer struct {
 	Outcome Outcome
-	// Request is the systrace id, when Linked.
+	// Request is the systrace id, when Linked; when Late that of the request from which it comes, if
+	// that is known.
 	Request uint64
+	// Class is what the link rests on, when Linked.
+	Class Class
 	// Hints are the kinds of evidence that agree on it; Confidence is that of the best.
 	Hints      []string
 	Confidence float64
@@ -73,13 +83,13 @@ type Solver struct {
 	options Options
 	counts  *Counts
 
-	requests requests
-	evidence ledger
-	tasks    tasks
-	writers  writers
-	threads  threads
-	wakes    wakes
-	waiting  []held
+	requests  requests
+	ledger    ledger
+	tasks     tasks
+	writers   writers
+	threads   threads
+	processes processes
+	waiting   []*held
 	// derivations find more evidence in what is told here.
 	derivations []derivation
 }
@@ -87,8 +97,8 @@ type Solver struct {
 // NewSolver makes an empty solver.
 func NewSolver(o Options, counts *Counts) *Solver {
 	return &Solver{
-		options: o, counts: counts, requests: newRequests(), evidence: newLedger(),
-		tasks: newTasks(), writers: newWriters(), threads: threads{}, wakes: newWakes(),
+		options: o, counts: counts, requests: newRequests(), ledger: newLedger(),
+		tasks: newTasks(), writers: newWriters(), threads: threads{}, processes: newProcesses(&o, counts),
 	}
 }
 
@@ -98,35 +108,40 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		s.counts.Unknown.Add(1)
 		return
 	}
-	s.counts.Evidence[e.What].Add(1)
-	s.wakes.saw(e)
+	p := s.processes.of(e.Tgid)
+	p.counts.Evidence[e.What].Add(1)
+	p.wakes.saw(e)
 	if e.Call == 0 {
 		return
 	}
 	if e.What == channelBack && e.Segment != 0 {
 		s.tasks.cameBack(e.Segment, e.Epoch)
 	}
-	s.evidence.add(e.Call, edge{
-		epoch: e.Epoch, segment: e.Segment, base: e.Base, kind: e.What, uses: e.Uses, baseUses: e.BaseUses,
+	s.ledger.add(e.Call, edge{
+		to: e.Epoch, segment: e.Segment, base: e.Base, kind: e.What, uses: e.Uses, baseUses: e.BaseUses,
+		toCall: e.What == next,
 	})
-	if s.evidence.due(e.Ts) {
+	if s.ledger.due(e.Ts) {
 		s.age(e.Ts)
 	}
 }
 
 // age forgets what no exchange came for, and what is too old to matter.
 func (s *Solver) age(now uint64) {
-	s.counts.Forgotten.Add(s.evidence.turn(now))
+	s.counts.Forgotten.Add(s.ledger.turn(now))
 	s.tasks.turn()
 	s.writers.turn()
 	s.requests.age(now, s.options.MaxAge)
 	s.threads.age(now)
-	s.wakes.age(now)
+	s.processes.age(now)
 }
 
 // Began says that a request was read, by reader: turn is the kernel's epoch, request its systrace id.
 func (s *Solver) Began(turn, request, start uint64, reader Writer) {
-	s.requests.began(turn, served{request: request, start: start, reader: reader})
+	s.requests.began(served{turn: turn, request: request, start: start, reader: reader})
+	if s.options.Posterior > 0 {
+		s.processes.check(reader.Tgid, start).delays.began(named{turn, request})
+	}
 }
 
 // Ended says that its response was sent at end, by answerer (zero: it was not).

@@ -94,7 +94,7 @@ func TestSolve(t *testing.T) {
 				s.Evidence(e)
 			}
 			require.Equal(t, tc.want, decide(s, call))
-			require.EqualValues(t, 1, counts.Outcomes[tc.want.Outcome].Load())
+			require.EqualValues(t, 1, counts.Outcome(tc.want.Outcome))
 		})
 	}
 }
@@ -203,10 +203,12 @@ func TestCallsOfOneWrite(t *testing.T) {
 	for range 2 {
 		require.Equal(t, Linked, decide(s, Call{ID: 1, Start: 11 * ms, End: 12 * ms}).Outcome)
 	}
-	s.Tick(uint64(time.Hour))
-	s.Tick(uint64(2 * time.Hour))
-	require.Empty(t, s.evidence.answered)
-	require.Empty(t, s.evidence.oldAnswered)
+	for i := range uint64(3) {
+		later := evidence(sameThread, 100+i, 100)
+		later.Ts = i * uint64(time.Hour)
+		s.Evidence(later)
+	}
+	require.Nil(t, s.ledger.find(1), "forgotten")
 }
 
 func TestHeldUntilTheRequestEnds(t *testing.T) {

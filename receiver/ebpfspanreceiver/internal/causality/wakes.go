@@ -1,8 +1,6 @@
 package causality
 
-import (
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
-)
+import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 
 // Doubts of a wake-up: enum wake_doubt, bpf/event.h.
 const (
@@ -14,7 +12,8 @@ const (
 	worker
 )
 
-// wakes says how far the wake-ups by which threads of a process end the waiting for a call can be believed.
+// wakes says how far the wake-ups of the threads of a process can be believed to end the waiting for a
+// call.
 //
 // A worker that ends a task wakes who waits for it, unless nobody waits yet: such a silent end cannot be
 // seen. Nor can the beginning of the next task, when that was in the queue already. So if the next one makes
@@ -24,10 +23,16 @@ const (
 // And a worker may wake another request's thread before it ends its own task: one that waits for a lock,
 // or for a permit. Such a thread goes on and is woken again, for its own result.
 type wakes struct {
-	counts          map[uint32]*wakeCounts
-	latest, older   map[uint64]wokenBy  // by epoch: the last wake-up of who serves it
-	ended, endedOld map[uint64]struct{} // calls whose reader woke another request's thread afterwards
-	turned          uint64
+	sure   float64 // a call was read, and one thread woken that had waited for it
+	silent float64 // a call was read, and another made before anybody was woken, or who was woken came later
+	empty  float64 // a thread was woken that had waited, by one that had made no call since it last did that
+	locks  float64 // a thread that had waited was woken by one that serves another request, after a call of its own
+	passes float64 // a thread was woken with a call, and another with the same; then the first again
+
+	// In two generations: the last wake-up of who serves an epoch, and the calls whose reader woke another
+	// request's thread afterwards.
+	latest, latestOld map[uint64]wokenBy
+	ended, endedOld   map[uint64]struct{}
 }
 
 type wokenBy struct {
@@ -35,94 +40,72 @@ type wokenBy struct {
 	sure bool
 }
 
-type wakeCounts struct {
-	sure   float64 // a call was read, and one thread woken that had waited for it
-	silent float64 // a call was read, and another made before anybody was woken, or who was woken came later
-	empty  float64 // a thread was woken that had waited, by one that had made no call since it last did that
-	locks  float64 // a thread that had waited was woken by one that serves another request, after a call of its own
-	passes float64 // a thread was woken with a call, and another with the same; then the first again
-	last   uint64
-}
-
 const (
-	// maxMistaken bounds silent times empty.
+	// maxMistaken bounds silent times empty: half of what may be wrong at all.
 	maxMistaken = 0.0005
 	// maxEmpty bounds empty ends where a worker woke others too.
 	maxEmpty = 0.001
 	// maxHandedOn bounds locks and passes, as a share of all wake-ups.
 	maxHandedOn = 0.002
-	// wakesRemembered is when old counts begin to fade.
-	wakesRemembered = 8192
-	// maxWoken bounds the epochs and calls of one generation.
-	maxWoken = 1 << 16
+	// wakesCounted is when old counts begin to fade.
+	wakesCounted = 8192
+	// wakesKept bounds one generation of a process: more than it does while a call waits.
+	wakesKept = 1 << 14
 )
-
-func newWakes() wakes {
-	return wakes{counts: map[uint32]*wakeCounts{}, latest: map[uint64]wokenBy{}, ended: map[uint64]struct{}{}}
-}
 
 // saw takes every edge that the kernel side reports.
 func (w *wakes) saw(e *event.Evidence) {
-	// Who woke others instead has probably ended a task that belongs to no request.
-	silentNext := e.What == next && e.Base&(worker|othersToo) == worker
-	if e.What != wakeBack && !silentNext {
+	switch {
+	case e.What == wakeBack:
+		w.woken(e)
+	case e.What == next && e.Base&(worker|othersToo) == worker:
+		// Who woke others instead has probably ended a task that belongs to no request.
+		w.silent++
+	default:
 		return
 	}
-	c := w.counts[e.Tgid]
-	if c == nil {
-		c = &wakeCounts{}
-		w.counts[e.Tgid] = c
-	}
-	c.last = e.Ts
-	if silentNext {
-		c.silent++
-	} else {
-		c.woken(w, e)
-	}
-	if c.sure+c.silent+c.empty+c.locks > wakesRemembered {
-		*c = wakeCounts{c.sure / 2, c.silent / 2, c.empty / 2, c.locks / 2, c.passes / 2, c.last}
-	}
-	if len(w.latest)+len(w.ended) > maxWoken || e.Ts-w.turned > uint64(keepFor) {
-		w.older, w.latest = w.latest, map[uint64]wokenBy{}
-		w.endedOld, w.ended = w.ended, map[uint64]struct{}{}
-		w.turned = e.Ts
+	if w.sure+w.silent+w.empty+w.locks > wakesCounted {
+		w.sure, w.silent, w.empty, w.locks, w.passes = w.sure/2, w.silent/2, w.empty/2, w.locks/2, w.passes/2
 	}
 }
 
-func (c *wakeCounts) woken(w *wakes, e *event.Evidence) {
+func (w *wakes) woken(e *event.Evidence) {
 	if e.BaseUses&serves != 0 {
 		if e.BaseUses&sleptLater == 0 {
-			c.locks++
+			w.locks++
 		}
 		return
 	}
-	before := w.lastOf(e.Epoch)
-	if before.sure && before.call != e.Call && w.endedLater(before.call) {
-		c.passes++
+	if w.latest == nil || len(w.latest)+len(w.ended) > wakesKept {
+		w.latestOld, w.latest = w.latest, map[uint64]wokenBy{}
+		w.endedOld, w.ended = w.ended, map[uint64]struct{}{}
 	}
-	now := wokenBy{call: e.Call}
+	if before := w.lastOf(e.Epoch); before.sure && before.call != e.Call && w.endedLater(before.call) {
+		w.passes++
+	}
+	sure := false
 	switch {
 	case e.Uses > 0:
 		// Passed on: never used.
 	case e.Call == 0 || e.BaseUses&doneBefore != 0:
-		c.empty++
+		w.empty++
 		if e.Call != 0 {
 			w.ended[e.Call] = struct{}{}
 		}
 	case e.BaseUses&(sleptLater|several) != 0:
-		c.silent++
+		w.silent++
 	default:
-		c.sure++
-		now.sure = true
+		w.sure++
+		sure = true
 	}
-	w.latest[e.Epoch] = now
+	w.latest[e.Epoch] = wokenBy{e.Call, sure}
 }
 
 func (w *wakes) lastOf(epoch uint64) wokenBy {
 	if l, ok := w.latest[epoch]; ok {
 		return l
 	}
-	return w.older[epoch]
+	return w.latestOld[epoch]
 }
 
 func (w *wakes) endedLater(call uint64) bool {
@@ -131,37 +114,23 @@ func (w *wakes) endedLater(call uint64) bool {
 	return now || before
 }
 
-// age forgets processes of which nothing is heard.
-func (w *wakes) age(now uint64) {
-	for tgid, c := range w.counts {
-		if now-c.last > uint64(keepFor) {
-			delete(w.counts, tgid)
-		}
-	}
-}
-
-func (c *wakeCounts) often(n float64) bool {
-	return n > 1 && n > maxHandedOn*(c.sure+c.empty+c.locks)
-}
-
-// believed: a wake-up with such doubts names the right request here. last: that request's thread was not
-// woken again.
-func (c *wakeCounts) believed(doubts uint8, last bool) bool {
-	empty, silent := c.empty/max(1, c.sure+c.empty), c.silent/max(1, c.silent+c.sure)
-	switch {
-	case doubts&^othersToo != 0, c.often(c.locks), doubts&othersToo != 0 && empty > maxEmpty, !last && c.often(c.passes):
-		return false
-	}
-	return empty*silent <= maxMistaken
+func (w *wakes) often(n float64) bool {
+	return n > 1 && n > maxHandedOn*(w.sure+w.empty+w.locks)
 }
 
 // completes: a wake-up is the end of the task that made the call.
 func completes(s *Solver, e *edge, c *Call) bool {
-	counts := s.wakes.counts[c.Writer.Tgid]
-	// Who passed it on may have waited for a task of its own, and got any.
-	if e.uses > 0 || counts == nil {
-		return false
+	w := &s.processes.of(c.Writer.Tgid).wakes
+	empty, silent := w.empty/max(1, w.sure+w.empty), w.silent/max(1, w.sure+w.silent)
+	last := w.lastOf(e.to).call == c.ID
+	switch {
+	case e.uses > 0: // who passed it on may have waited for a task of its own, and got any
+	case e.baseUses&^othersToo != 0:
+	case e.baseUses&othersToo != 0 && empty > maxEmpty:
+	case w.often(w.locks):
+	case !last && (w.often(w.passes) || w.endedLater(c.ID)):
+	default:
+		return empty*silent <= maxMistaken
 	}
-	last := s.wakes.lastOf(e.epoch).call == c.ID
-	return counts.believed(e.baseUses, last) && (last || !s.wakes.endedLater(c.ID))
+	return false
 }

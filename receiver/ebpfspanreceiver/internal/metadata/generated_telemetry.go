@@ -25,26 +25,29 @@ func Tracer(settings component.TelemetrySettings) trace.Tracer {
 // TelemetryBuilder provides an interface for components to report telemetry
 // as defined in metadata and user config.
 type TelemetryBuilder struct {
-	meter                              metric.Meter
-	mu                                 sync.Mutex
-	registrations                      []metric.Registration
-	ReceiverEbpfSpanBytesSkipped       metric.Int64ObservableCounter
-	ReceiverEbpfSpanCalls              metric.Int64ObservableCounter
-	ReceiverEbpfSpanCallsHurried       metric.Int64ObservableCounter
-	ReceiverEbpfSpanCallsWaiting       metric.Int64ObservableGauge
-	ReceiverEbpfSpanConnections        metric.Int64ObservableGauge
-	ReceiverEbpfSpanConnectionsIgnored metric.Int64ObservableCounter
-	ReceiverEbpfSpanEventsLost         metric.Int64ObservableCounter
-	ReceiverEbpfSpanEvidence           metric.Int64ObservableCounter
-	ReceiverEbpfSpanEvidenceOverruled  metric.Int64ObservableCounter
-	ReceiverEbpfSpanExchangesDropped   metric.Int64ObservableCounter
-	ReceiverEbpfSpanGoExecutables      metric.Int64ObservableGauge
-	ReceiverEbpfSpanGoFailures         metric.Int64ObservableCounter
-	ReceiverEbpfSpanHooks              metric.Int64ObservableGauge
-	ReceiverEbpfSpanProcesses          metric.Int64ObservableGauge
-	ReceiverEbpfSpanProcessesSkipped   metric.Int64ObservableCounter
-	ReceiverEbpfSpanRecordsIrregular   metric.Int64ObservableCounter
-	ReceiverEbpfSpanSpansDropped       metric.Int64ObservableCounter
+	meter                                metric.Meter
+	mu                                   sync.Mutex
+	registrations                        []metric.Registration
+	ReceiverEbpfSpanBytesSkipped         metric.Int64ObservableCounter
+	ReceiverEbpfSpanCalls                metric.Int64ObservableCounter
+	ReceiverEbpfSpanCallsHurried         metric.Int64ObservableCounter
+	ReceiverEbpfSpanCallsWaiting         metric.Int64ObservableGauge
+	ReceiverEbpfSpanConnections          metric.Int64ObservableGauge
+	ReceiverEbpfSpanConnectionsIgnored   metric.Int64ObservableCounter
+	ReceiverEbpfSpanEventsLost           metric.Int64ObservableCounter
+	ReceiverEbpfSpanEvidence             metric.Int64ObservableCounter
+	ReceiverEbpfSpanEvidenceAgreement    metric.Float64ObservableGauge
+	ReceiverEbpfSpanEvidenceContradicted metric.Int64ObservableCounter
+	ReceiverEbpfSpanEvidenceUnused       metric.Int64ObservableCounter
+	ReceiverEbpfSpanExchangesDropped     metric.Int64ObservableCounter
+	ReceiverEbpfSpanGoExecutables        metric.Int64ObservableGauge
+	ReceiverEbpfSpanGoFailures           metric.Int64ObservableCounter
+	ReceiverEbpfSpanHooks                metric.Int64ObservableGauge
+	ReceiverEbpfSpanLinks                metric.Int64ObservableCounter
+	ReceiverEbpfSpanProcesses            metric.Int64ObservableGauge
+	ReceiverEbpfSpanProcessesSkipped     metric.Int64ObservableCounter
+	ReceiverEbpfSpanRecordsIrregular     metric.Int64ObservableCounter
+	ReceiverEbpfSpanSpansDropped         metric.Int64ObservableCounter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -178,12 +181,42 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanEvidenceCallback(cb met
 	return nil
 }
 
-// RegisterReceiverEbpfSpanEvidenceOverruledCallback sets callback for observable ReceiverEbpfSpanEvidenceOverruled metric.
-func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanEvidenceOverruledCallback(cb metric.Int64Callback) error {
+// RegisterReceiverEbpfSpanEvidenceAgreementCallback sets callback for observable ReceiverEbpfSpanEvidenceAgreement metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanEvidenceAgreementCallback(cb metric.Float64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
-		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanEvidenceOverruled, obs: o})
+		cb(ctx, &observerFloat64{inst: builder.ReceiverEbpfSpanEvidenceAgreement, obs: o})
 		return nil
-	}, builder.ReceiverEbpfSpanEvidenceOverruled)
+	}, builder.ReceiverEbpfSpanEvidenceAgreement)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfSpanEvidenceContradictedCallback sets callback for observable ReceiverEbpfSpanEvidenceContradicted metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanEvidenceContradictedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanEvidenceContradicted, obs: o})
+		return nil
+	}, builder.ReceiverEbpfSpanEvidenceContradicted)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfSpanEvidenceUnusedCallback sets callback for observable ReceiverEbpfSpanEvidenceUnused metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanEvidenceUnusedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanEvidenceUnused, obs: o})
+		return nil
+	}, builder.ReceiverEbpfSpanEvidenceUnused)
 	if err != nil {
 		return err
 	}
@@ -244,6 +277,21 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanHooksCallback(cb metric
 		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanHooks, obs: o})
 		return nil
 	}, builder.ReceiverEbpfSpanHooks)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfSpanLinksCallback sets callback for observable ReceiverEbpfSpanLinks metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanLinksCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanLinks, obs: o})
+		return nil
+	}, builder.ReceiverEbpfSpanLinks)
 	if err != nil {
 		return err
 	}
@@ -323,6 +371,16 @@ func (oi *observerInt64) Observe(value int64, opts ...metric.ObserveOption) {
 	oi.obs.ObserveInt64(oi.inst, value, opts...)
 }
 
+type observerFloat64 struct {
+	embedded.Float64Observer
+	inst metric.Float64Observable
+	obs  metric.Observer
+}
+
+func (oi *observerFloat64) Observe(value float64, opts ...metric.ObserveOption) {
+	oi.obs.ObserveFloat64(oi.inst, value, opts...)
+}
+
 // Shutdown unregister all registered callbacks for async instruments.
 func (builder *TelemetryBuilder) Shutdown() {
 	builder.mu.Lock()
@@ -389,9 +447,21 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{edge}"),
 	)
 	errs = errors.Join(errs, err)
-	builder.ReceiverEbpfSpanEvidenceOverruled, err = builder.meter.Int64ObservableCounter(
-		"otelcol_receiver_ebpf_span_evidence_overruled",
-		metric.WithDescription("Edges that named another request than stronger evidence. [Development]"),
+	builder.ReceiverEbpfSpanEvidenceAgreement, err = builder.meter.Float64ObservableGauge(
+		"otelcol_receiver_ebpf_span_evidence_agreement",
+		metric.WithDescription("How often a kind of evidence named the same request as stronger evidence, at least (lower end of the 95 % interval). A guess is used from 0.98. [Development]"),
+		metric.WithUnit("1"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfSpanEvidenceContradicted, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_span_evidence_contradicted",
+		metric.WithDescription("Edges that named another request than evidence of the same or of a higher rank. [Development]"),
+		metric.WithUnit("{edge}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfSpanEvidenceUnused, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_span_evidence_unused",
+		metric.WithDescription("Edges that decided nothing. [Development]"),
 		metric.WithUnit("{edge}"),
 	)
 	errs = errors.Join(errs, err)
@@ -417,6 +487,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_span_hooks",
 		metric.WithDescription("Hooks of the kernel side by what became of them. [Development]"),
 		metric.WithUnit("{hook}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfSpanLinks, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_span_links",
+		metric.WithDescription("Outgoing calls that were linked to a request, by what the link rests on. [Development]"),
+		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfSpanProcesses, err = builder.meter.Int64ObservableGauge(

@@ -18,6 +18,8 @@ type Target struct {
 	NoContext bool
 	// Java: it has a Java VM. Until [Tracer.Java] says how its threads are read, they say nothing.
 	Java bool
+	// HAProxy: see [Tracer.HAProxy].
+	HAProxy bool
 }
 
 // JavaThreads says which contexts a Java VM has: enum java_threads in bpf/event.h.
@@ -51,6 +53,7 @@ const (
 	targetNoContext  = 4
 	targetNoCreation = 8
 	targetJava       = 16
+	targetHAProxy    = 512
 )
 
 // Select begins to trace a process.
@@ -69,6 +72,9 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	}
 	if target.Java {
 		v.Flags |= targetJava
+	}
+	if target.HAProxy {
+		v.Flags |= targetHAProxy
 	}
 	if err := t.objects.Targets.Put(pid, v); err != nil {
 		return fmt.Errorf("select process %d: %w", pid, err)

@@ -1,0 +1,96 @@
+package ebpfspanreceiver
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/haproxyruntime"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
+)
+
+// haproxy tells the kernel side where HAProxy notes which stream it works for.
+type haproxy struct {
+	tracer *probe.Tracer
+	log    *zap.Logger
+
+	mu   sync.Mutex // guards pids
+	pids map[int]struct{}
+}
+
+func newHAProxy(t *probe.Tracer, log *zap.Logger, _ *counts) runtimeSupport {
+	return &haproxy{tracer: t, log: log, pids: map[int]struct{}{}}
+}
+
+// use notes p, if it is HAProxy and can be read. Without it is an event loop like any other, with few links.
+func (h *haproxy) use(p *process.Process, target *probe.Target) {
+	h.drop(p.PID)
+	if filepath.Base(p.Exe) != "haproxy" {
+		return
+	}
+	l, err := haproxyruntime.Inspect(p.ExeFile())
+	if errors.Is(err, haproxyruntime.ErrOther) {
+		return
+	}
+	base := uint64(0)
+	if err == nil && l.Relocated {
+		base, err = executableBase(p)
+	}
+	if err == nil {
+		err = h.tracer.HAProxy(uint32(p.PID), probe.HAProxyTarget{
+			TLS: l.TLS, ProcessStream: base + l.ProcessStream, Current: l.Current,
+		})
+	}
+	if err != nil {
+		h.log.Warn("The streams of this HAProxy cannot be read: most of its calls are not linked to its requests",
+			zap.String("executable", p.Exe), zap.Int("pid", p.PID), zap.Error(err))
+		return
+	}
+	target.HAProxy = true
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.pids[p.PID] = struct{}{}
+}
+
+func executableBase(p *process.Process) (uint64, error) {
+	proc := filepath.Dir(p.ExeFile())
+	maps, err := os.ReadFile(filepath.Join(proc, "maps"))
+	if err != nil {
+		return 0, err
+	}
+	exe, err := os.Readlink(p.ExeFile())
+	if err != nil {
+		return 0, err
+	}
+	return haproxyruntime.Base(string(maps), exe)
+}
+
+// drop says that a process is not selected any more.
+func (h *haproxy) drop(pid int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if _, ok := h.pids[pid]; ok {
+		delete(h.pids, pid)
+		h.forget(pid)
+	}
+}
+
+func (h *haproxy) forget(pid int) {
+	if err := h.tracer.ForgetHAProxy(uint32(pid)); err != nil {
+		h.log.Warn("An HAProxy cannot be forgotten", zap.Error(err))
+	}
+}
+
+// close forgets every process.
+func (h *haproxy) close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for pid := range h.pids {
+		h.forget(pid)
+	}
+	clear(h.pids)
+}
