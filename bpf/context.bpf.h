@@ -166,7 +166,7 @@ static __always_inline void emit_next(const struct context *x, __u64 call, __u64
 		.epoch = x->last_call,
 		.uses = x->arrived,
 		.base_uses = x->answers,
-		.base = x->doubts | (x->completes ? WAKE_WORKER : 0),
+		.base = x->completes ? WAKE_WORKER : 0,
 	};
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 }
@@ -314,7 +314,8 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 		loop_next(x, c->turn, ts);
 		return;
 	}
-	if (!what || what == EVIDENCE_WAKE)
+	/* Who has woken a thread that serves nothing has probably ended a task of no request. */
+	if ((!what || what == EVIDENCE_WAKE) && !(x->doubts & WAKE_OTHERS_TOO))
 		emit_next(x, c->turn, ts);
 	x->arrived = 0; /* it led to this */
 }

@@ -110,7 +110,7 @@ enum evidence_kind {
 				      that arrived in it and led to nothing yet (1: only this one),
 				      base_uses the responses begun since (1: this is the first) */
 	EVIDENCE_NEXT = 10,        /* epoch is the call before: who read its response wrote this one next;
-				      base: enum wake_doubt */
+				      base: WAKE_WORKER or 0 */
 	EVIDENCE_WAKE_BACK = 11,   /* who read the call's response woke the thread that waits while it
 				      serves the request; uses: how many threads passed it on before;
 				      base_uses: enum wake_doubt. call 0: the waker makes calls, and none
@@ -132,7 +132,7 @@ enum wake_doubt {
 	WAKE_OTHERS_TOO = 4,   /* it has woken a thread that serves nothing since: was that who waited? */
 	WAKE_DONE_BEFORE = 8,  /* it has woken another that serves a request since: which of them waited? */
 	WAKE_SERVES = 16,      /* it serves a request itself: it hands on a lock that it held meanwhile */
-	WAKE_WORKER = 32,      /* none: EVIDENCE_NEXT of a thread that has woken such a one before */
+	WAKE_WORKER = 32,      /* none: EVIDENCE_NEXT of a thread that has woken who waited before */
 };
 
 /*

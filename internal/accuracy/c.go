@@ -42,6 +42,7 @@ var cLanguage = language{
 		pooled("silent", "the same, the second without a call", 2),
 		pooled("silent-late", "the task may have ended before it is waited for; every second without a call", 0),
 		pooled("shared", "all wait at one condition variable", 1),
+		pooled("forget", "nobody waits for the tasks of the background", 1),
 		pooled("locked", "workers, connections and background take a fair lock", 1),
 		pooled("locked-mixed", "the same, every second request has a task without a call", 0),
 		pooled("answer", "epoll loop, the pool calls and answers", 1),

@@ -27,6 +27,7 @@ static const struct shape {
 	bool locked;  /* workers, connections and the background take a lock that parks who waits */
 	int hops;     /* pools that a task goes through */
 	bool nested;  /* those before the last wait for it */
+	bool forget;  /* nobody waits for what the background leaves to the pool */
 	enum { THREADS, LOOP, LOOP_EVENT } server;
 } shapes[] = {
 	{"wait", "c"},
@@ -39,6 +40,7 @@ static const struct shape {
 	{"silent", "cnc", .at_once = true},
 	{"silent-late", "s|n"},
 	{"shared", "c", .shared = true},
+	{"forget", "c", .forget = true},
 	{"locked", "c", .locked = true},
 	{"locked-mixed", "c|n", .locked = true},
 	{"answer", "c", .server = LOOP},
@@ -54,7 +56,7 @@ struct place {
 struct task {
 	struct task *next;
 	struct place *place;
-	bool call, done;
+	bool call, done, forgotten;
 	int hops, fd; /* fd: whom to answer */
 	char path[64];
 };
@@ -243,7 +245,9 @@ static void *work(void *arg)
 			call(out, t->path);
 		if (shape->locked)
 			fair_section();
-		if (t->place) {
+		if (t->forgotten) {
+			free(t);
+		} else if (t->place) {
 			finish(t);
 		} else if (shape->server == LOOP) {
 			answer(t->fd);
@@ -338,6 +342,14 @@ static void *background(void *arg)
 			continue;
 		}
 		snprintf(id, sizeof(id), "bg/%ld", n);
+		if (shape->forget) {
+			struct task *t = calloc(1, sizeof(*t));
+
+			t->call = t->forgotten = true;
+			snprintf(t->path, sizeof(t->path), "/d/bg/%ld", n);
+			put(0, t);
+			continue;
+		}
 		run(shape->shared ? &common : &mine, id, n);
 	}
 	return arg;

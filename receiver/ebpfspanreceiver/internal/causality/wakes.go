@@ -58,8 +58,7 @@ func (w *wakes) saw(e *event.Evidence) {
 	switch {
 	case e.What == wakeBack:
 		w.woken(e)
-	case e.What == next && e.Base&(worker|othersToo) == worker:
-		// Who woke others instead has probably ended a task that belongs to no request.
+	case e.What == next && e.Base&worker != 0:
 		w.silent++
 	default:
 		return
