@@ -20,7 +20,7 @@ GENERATED := _bpfe[lb]\.go:|_(x86|arm64)_bpfe[lb]\.go:|/generated_[a-z_]+\.go:|/
 # One figure line after another, also under -j: no target here is safe to mix with another.
 .NOTPARALLEL:
 
-.PHONY: help build generate check-generated lint fmt test race fuzz bench demo demo-check kernel-test bench-probe bench-link clean
+.PHONY: help build generate check-generated lint fmt test race fuzz bench demo demo-check kernel-test accuracy accuracy-real bench-probe bench-link clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -68,6 +68,15 @@ demo-check: ## the same without a terminal, every parent checked (root)
 kernel-test: ## load, attach and capture on kernels 5.10, 6.1 and 6.12 under QEMU
 	@$(APT) qemu-system-x86 busybox-static
 	@$(GO) run ./internal/kerneltest
+
+accuracy: ## whether each call is linked to its request: every workload once; fails on a wrong link (root)
+	@$(APT) $$($(GO) run ./internal/accuracy -packages)
+	@$(GO) run ./internal/accuracy -plan check
+
+accuracy-real: ## the same at every concurrency, pool size, with noise; costs; writes docs/accuracy.md (root)
+	@$(APT) $$($(GO) run ./internal/accuracy -packages)
+	@$(GO) run ./internal/accuracy -plan real
+	@[ -z "$$SUDO_UID" ] || chown "$$SUDO_UID:$$SUDO_GID" docs/accuracy.md
 
 bench-probe: ## what tracing costs nginx and a Go server: throughput, ns per hook, events lost (root)
 	@$(APT) nginx-light wrk

@@ -19,7 +19,7 @@ func TestLayout(t *testing.T) {
 	require.NoError(t, err)
 	for name, value := range map[string]any{
 		"data_event": SocketDataEvent{}, "conn_event": SocketConnEvent{},
-		"evidence_event": SocketEvidenceEvent{}, "process_event": SocketProcessEvent{},
+		"evidence_event": SocketEvidenceEvent{}, "process_event": SocketProcessEvent{}, "origin_event": SocketOriginEvent{},
 		"target": SocketTarget{}, "listen_port": SocketListenPort{},
 	} {
 		var c *btf.Struct

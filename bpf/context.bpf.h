@@ -10,6 +10,7 @@
 #include "loop.bpf.h"
 #include "java.bpf.h"
 #include "haproxy.bpf.h"
+#include "python.bpf.h"
 
 /* Goroutine identity of the running thread. */
 struct goroutine {
@@ -75,6 +76,8 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 		out->parent = go.parent;
 	} else if (t->flags & TARGET_JAVA) {
 		current_java((__u32)pid_tgid, &out->key);
+	} else if (t->flags & TARGET_PYTHON) {
+		current_python(pid_tgid, &out->key);
 	} else if (t->flags & TARGET_HAPROXY) {
 		current_stream(&out->key);
 	} else if (!(t->flags & TARGET_NO_CONTEXT)) {

@@ -14,6 +14,7 @@ enum event_kind {
 	EVENT_CONN = 2,
 	EVENT_EVIDENCE = 3,
 	EVENT_PROCESS = 4,
+	EVENT_ORIGIN = 5,
 };
 
 enum direction {
@@ -156,6 +157,17 @@ struct evidence_event {
 	__u64 base;    /* identity of the giver's, or 0 */
 };
 
+/* A context was made by another one of the same kind. */
+struct origin_event {
+	__u8 kind;         /* EVENT_ORIGIN */
+	__u8 context_kind; /* enum context_kind */
+	__u8 pad0[2];
+	__u32 tgid;
+	__u64 ts;
+	__u64 child;
+	__u64 parent;
+};
+
 enum process_what {
 	PROCESS_EXEC = 1,
 	PROCESS_FORK = 2,
@@ -176,6 +188,7 @@ struct process_event {
 _Static_assert(sizeof(struct data_event) == 112, "data_event has no hidden padding");
 _Static_assert(sizeof(struct conn_event) == 24, "conn_event has no hidden padding");
 _Static_assert(sizeof(struct evidence_event) == 48, "evidence_event has no hidden padding");
+_Static_assert(sizeof(struct origin_event) == 32, "origin_event has no hidden padding");
 _Static_assert(sizeof(struct process_event) == 24, "process_event has no hidden padding");
 
 /* The largest payload prefix of one record. A power of two: it bounds the copy for the verifier. */

@@ -124,6 +124,33 @@ type GoroutineListenPort struct {
 	Port  uint32
 }
 
+type GoroutinePyContext struct {
+	_   structs.HostLayout
+	Id  uint64
+	Tid uint32
+	Pad uint32
+}
+
+type GoroutinePyContextKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type GoroutinePyThread struct {
+	_      structs.HostLayout
+	Item   uint64
+	Depth  uint32
+	Took   uint32
+	Frames [4]struct {
+		_       structs.HostLayout
+		Address uint64
+		Type    uint64
+		Id      uint64
+	}
+}
+
 type GoroutineScratch struct {
 	_     structs.HostLayout
 	Event struct {
@@ -177,6 +204,8 @@ const (
 	GoroutineMapLosses         = "losses"
 	GoroutineMapNextIds        = "next_ids"
 	GoroutineMapProcesses      = "processes"
+	GoroutineMapPyContexts     = "py_contexts"
+	GoroutineMapPyThreads      = "py_threads"
 	GoroutineMapScratches      = "scratches"
 	GoroutineMapSettled        = "settled"
 	GoroutineMapTargets        = "targets"
@@ -254,6 +283,8 @@ type GoroutineMapSpecs struct {
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
+	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -299,6 +330,8 @@ type GoroutineMaps struct {
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
+	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -317,6 +350,8 @@ func (m *GoroutineMaps) Close() error {
 		m.Losses,
 		m.NextIds,
 		m.Processes,
+		m.PyContexts,
+		m.PyThreads,
 		m.Scratches,
 		m.Settled,
 		m.Targets,

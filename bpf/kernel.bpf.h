@@ -108,6 +108,7 @@ struct task_struct {
 	struct sched_info sched_info;
 	int pid;
 	int tgid;
+	__u64 start_time; /* CLOCK_MONOTONIC */
 	void *stack;
 	struct task_struct *real_parent;
 	struct files_struct *files;

@@ -18,7 +18,8 @@ enum loss {
 	LOSS_GOROUTINE = 8,      /* g could not be read: the goroutine is not known */
 	LOSS_VIRTUAL_THREAD = 9, /* what runs on a thread of a Java VM could not be read */
 	LOSS_STREAM = 10,        /* the running task of HAProxy could not be read: the stream is not known */
-	LOSS_MAX = 11,
+	LOSS_PYTHON = 11,        /* a context or an item of Python could not be read, or too many are nested */
+	LOSS_MAX = 12,
 };
 
 #endif

@@ -16,6 +16,7 @@
 /* Names the types for BTF, from which the Go types are made. */
 const struct conn_event *unused_conn_event __attribute__((unused));
 const struct evidence_event *unused_evidence_event __attribute__((unused));
+const struct origin_event *unused_origin_event __attribute__((unused));
 const struct process_event *unused_process_event __attribute__((unused));
 const enum loss *unused_loss __attribute__((unused));
 const enum evidence_kind *unused_evidence_kind __attribute__((unused));
@@ -584,6 +585,7 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	bpf_map_delete_elem(&calls, &pid_tgid);
 	bpf_map_delete_elem(&settled, &pid_tgid);
+	bpf_map_delete_elem(&py_threads, &pid_tgid);
 	bpf_map_delete_elem(&threads, &key);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0; /* other threads live on */

@@ -221,8 +221,20 @@ const (
 	SocketLossLOSS_GOROUTINE      SocketLoss = 8
 	SocketLossLOSS_VIRTUAL_THREAD SocketLoss = 9
 	SocketLossLOSS_STREAM         SocketLoss = 10
-	SocketLossLOSS_MAX            SocketLoss = 11
+	SocketLossLOSS_PYTHON         SocketLoss = 11
+	SocketLossLOSS_MAX            SocketLoss = 12
 )
+
+type SocketOriginEvent struct {
+	_           structs.HostLayout
+	Kind        uint8
+	ContextKind uint8
+	Pad0        [2]uint8
+	Tgid        uint32
+	Ts          uint64
+	Child       uint64
+	Parent      uint64
+}
 
 type SocketProcessEvent struct {
 	_     structs.HostLayout
@@ -233,6 +245,33 @@ type SocketProcessEvent struct {
 	Ppid  uint32
 	Netns uint32
 	Ts    uint64
+}
+
+type SocketPyContext struct {
+	_   structs.HostLayout
+	Id  uint64
+	Tid uint32
+	Pad uint32
+}
+
+type SocketPyContextKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type SocketPyThread struct {
+	_      structs.HostLayout
+	Item   uint64
+	Depth  uint32
+	Took   uint32
+	Frames [4]struct {
+		_       structs.HostLayout
+		Address uint64
+		Type    uint64
+		Id      uint64
+	}
 }
 
 type SocketScratch struct {
@@ -264,6 +303,8 @@ const (
 	SocketMapLosses              = "losses"
 	SocketMapNextIds             = "next_ids"
 	SocketMapProcesses           = "processes"
+	SocketMapPyContexts          = "py_contexts"
+	SocketMapPyThreads           = "py_threads"
 	SocketMapScratches           = "scratches"
 	SocketMapSettled             = "settled"
 	SocketMapTargets             = "targets"
@@ -299,6 +340,7 @@ const (
 	SocketVarUnusedHaproxyTarget = "unused_haproxy_target"
 	SocketVarUnusedJavaThreads   = "unused_java_threads"
 	SocketVarUnusedLoss          = "unused_loss"
+	SocketVarUnusedOriginEvent   = "unused_origin_event"
 	SocketVarUnusedProcessEvent  = "unused_process_event"
 	SocketVarWakeupBytes         = "wakeup_bytes"
 )
@@ -382,6 +424,8 @@ type SocketMapSpecs struct {
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
+	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -401,6 +445,7 @@ type SocketVariableSpecs struct {
 	UnusedHaproxyTarget *ebpf.VariableSpec `ebpf:"unused_haproxy_target"`
 	UnusedJavaThreads   *ebpf.VariableSpec `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.VariableSpec `ebpf:"unused_loss"`
+	UnusedOriginEvent   *ebpf.VariableSpec `ebpf:"unused_origin_event"`
 	UnusedProcessEvent  *ebpf.VariableSpec `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
@@ -434,6 +479,8 @@ type SocketMaps struct {
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
+	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -452,6 +499,8 @@ func (m *SocketMaps) Close() error {
 		m.Losses,
 		m.NextIds,
 		m.Processes,
+		m.PyContexts,
+		m.PyThreads,
 		m.Scratches,
 		m.Settled,
 		m.Targets,
@@ -472,6 +521,7 @@ type SocketVariables struct {
 	UnusedHaproxyTarget *ebpf.Variable `ebpf:"unused_haproxy_target"`
 	UnusedJavaThreads   *ebpf.Variable `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.Variable `ebpf:"unused_loss"`
+	UnusedOriginEvent   *ebpf.Variable `ebpf:"unused_origin_event"`
 	UnusedProcessEvent  *ebpf.Variable `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.Variable `ebpf:"wakeup_bytes"`
 }

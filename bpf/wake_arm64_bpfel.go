@@ -140,6 +140,33 @@ type WakeListenPort struct {
 	Port  uint32
 }
 
+type WakePyContext struct {
+	_   structs.HostLayout
+	Id  uint64
+	Tid uint32
+	Pad uint32
+}
+
+type WakePyContextKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type WakePyThread struct {
+	_      structs.HostLayout
+	Item   uint64
+	Depth  uint32
+	Took   uint32
+	Frames [4]struct {
+		_       structs.HostLayout
+		Address uint64
+		Type    uint64
+		Id      uint64
+	}
+}
+
 type WakeScratch struct {
 	_     structs.HostLayout
 	Event struct {
@@ -194,6 +221,8 @@ const (
 	WakeMapLosses         = "losses"
 	WakeMapNextIds        = "next_ids"
 	WakeMapProcesses      = "processes"
+	WakeMapPyContexts     = "py_contexts"
+	WakeMapPyThreads      = "py_threads"
 	WakeMapScratches      = "scratches"
 	WakeMapSettled        = "settled"
 	WakeMapTargets        = "targets"
@@ -264,6 +293,8 @@ type WakeMapSpecs struct {
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
+	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -310,6 +341,8 @@ type WakeMaps struct {
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
+	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -329,6 +362,8 @@ func (m *WakeMaps) Close() error {
 		m.Losses,
 		m.NextIds,
 		m.Processes,
+		m.PyContexts,
+		m.PyThreads,
 		m.Scratches,
 		m.Settled,
 		m.Targets,

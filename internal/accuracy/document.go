@@ -1,5 +1,260 @@
 package main
 
-import "io"
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
 
-func (r *report) document(w io.Writer) {}
+// view is a column of the table of workloads: the recall of one cell.
+type view struct {
+	head    string
+	setting setting
+}
+
+var views = []view{
+	{"1", setting{1, quarter, false, quiet}},
+	{"16", setting{16, quarter, false, quiet}},
+	{"64", setting{64, quarter, false, quiet}},
+	{"128", setting{128, quarter, false, quiet}},
+	{"warm", setting{16, quarter, true, quiet}},
+	{"hog", setting{16, quarter, false, hog}},
+	{"gc", setting{16, quarter, false, gc}},
+	{"pool ×1", setting{16, 1, false, quiet}},
+	{"pool ×2", setting{16, 2, false, quiet}},
+}
+
+// enough is the recall from which on nothing has to be explained.
+const enough = 0.99
+
+// group is the cells of one workload.
+type group struct {
+	workload *workload
+	cells    []*cell
+}
+
+func (r *report) groups() []group {
+	var out []group
+	for i := range r.cells {
+		c := &r.cells[i]
+		if len(out) == 0 || out[len(out)-1].workload != c.workload {
+			out = append(out, group{workload: c.workload})
+		}
+		last := &out[len(out)-1]
+		last.cells = append(last.cells, c)
+	}
+	return out
+}
+
+func (g group) at(s setting) *cell {
+	for _, c := range g.cells {
+		if c.setting == s {
+			return c
+		}
+	}
+	return nil
+}
+
+// precision is the lowest of its cells, -1 when nothing was linked.
+func (g group) precision() float64 {
+	lowest := -1.0
+	for _, c := range g.cells {
+		for _, p := range []float64{c.precision(), c.traces.precision()} {
+			if p >= 0 && (lowest < 0 || p < lowest) {
+				lowest = p
+			}
+		}
+	}
+	return lowest
+}
+
+// recalls are the lowest and the highest of its cells.
+func (g group) recalls() (low, high float64) {
+	low = 2
+	for _, c := range g.cells {
+		low, high = min(low, c.traces.recall()), max(high, c.traces.recall())
+	}
+	return low, high
+}
+
+// document writes docs/accuracy.md.
+func (r *report) document(w io.Writer) {
+	fmt.Fprintf(w, `# Accuracy of links inside a process
+
+Written by %s on %s: Linux %s, %d CPUs, %s, %s in all.
+
+Real programs serve requests on loopback and make calls to a backend that answers after 1 to 10 ms (Redis
+at once). The receiver traces exactly the program; its spans go through the %s processor. Each call is
+compared with the request that it was made for, which is known from ids in the paths that the tracer does
+not look at. All the while the programs make calls that belong to no request. Each cell is a fresh program
+and a fresh receiver.
+
+`, "`make accuracy-real`", r.began.UTC().Format("2006-01-02"), kernelRelease(), runtime.NumCPU(), runtime.Version(),
+		time.Since(r.began).Round(time.Second), "`ebpf_link`")
+	r.documentWorkloads(w)
+	r.documentCauses(w)
+	r.documentBaselines(w)
+	r.documentCosts(w)
+	documentRivals(w)
+	fmt.Fprintf(w, "\n    %s\n", r.summary())
+}
+
+func (r *report) documentWorkloads(w io.Writer) {
+	fmt.Fprint(w, `## Workloads
+
+precision: right of linked, the lowest of the row's cells, in percent, by the request that the receiver
+names as by the parent in the finished trace. Then recall, right parents of all calls that the backend
+saw, in percent: at 1, 16, 64 and 128 requests at once with pools of a quarter of that, attached before
+the first request; then, at 16, attached to a program that has served requests already (warm), with every
+processor kept busy by others (hog), while the runtime collects garbage all the time (gc), with pools as
+large as the concurrency and twice as large. false/bg: background calls that were given a parent, of
+those seen. whole: requests whose finished trace holds exactly their calls.
+
+| workload | what it does | precision |`)
+	for _, v := range views {
+		fmt.Fprintf(w, " %s |", v.head)
+	}
+	fmt.Fprint(w, " false/bg | whole |\n| --- | --- | --: |", strings.Repeat(" --: |", len(views)), " --: | --: |\n")
+	for _, g := range r.groups() {
+		fmt.Fprintf(w, "| %s | %s | %s |", g.workload, g.workload.what, percent(g.precision()))
+		for _, v := range views {
+			if c := g.at(v.setting); c != nil {
+				fmt.Fprintf(w, " %s |", percent(c.traces.recall()))
+			} else {
+				fmt.Fprint(w, " |")
+			}
+		}
+		var strays, background, whole, requests int
+		for _, c := range g.cells {
+			strays, background = strays+c.strays(), background+c.background
+			whole, requests = whole+c.traces.whole, requests+c.requests
+		}
+		fmt.Fprintf(w, " %d/%d | %d/%d |\n", strays, background, whole, requests)
+	}
+	for _, s := range r.skipped {
+		fmt.Fprintf(w, "\nNot run: %s.\n", s)
+	}
+	for _, err := range r.broken {
+		fmt.Fprintf(w, "\nNot measured: %s.\n", err)
+	}
+}
+
+func (r *report) documentCauses(w io.Writer) {
+	fmt.Fprintf(w, `
+## Where links are missing
+
+Every workload with a cell below %g %% recall: why, and what became of its calls, background calls included,
+in all its cells. A call that nothing certain is known of gets no parent.
+
+| workload | recall | why, and what could help | outcomes |
+| --- | --: | --- | --- |
+`, 100*enough)
+	for _, g := range r.groups() {
+		low, high := g.recalls()
+		if low >= enough {
+			continue
+		}
+		outcomes := map[string]int{}
+		for _, c := range g.cells {
+			for k, n := range c.outcomes {
+				outcomes[k] += n
+			}
+		}
+		cause := g.workload.cause
+		if cause == "" {
+			cause = "not known"
+		}
+		fmt.Fprintf(w, "| %s | %s to %s | %s | %s |\n", g.workload, percent(low), percent(high), cause, counted(outcomes))
+	}
+}
+
+// compared is where the rules of others are shown: what they are for is what goes on at once.
+var compared = setting{64, quarter, false, quiet}
+
+func (r *report) documentBaselines(w io.Writer) {
+	fmt.Fprintf(w, `
+## The rules of others on the same spans
+
+At %d requests at once: precision / recall in percent. The rules get the spans that our receiver captured
+and nothing but what spans say, so the comparison is of rules, not of products.
+
+`, compared.concurrency)
+	for _, b := range baselines {
+		fmt.Fprintf(w, "- %s: %s.\n", b.name, b.what)
+	}
+	fmt.Fprint(w, "\n| workload | here |")
+	for _, b := range baselines {
+		fmt.Fprintf(w, " %s |", b.name)
+	}
+	fmt.Fprint(w, "\n| --- | --: |", strings.Repeat(" --: |", len(baselines)), "\n")
+	both := func(s *score) string { return percent(s.precision()) + " / " + percent(s.recall()) }
+	var strays []int
+	background := 0
+	for _, g := range r.groups() {
+		c := g.at(compared)
+		if c == nil {
+			continue
+		}
+		fmt.Fprintf(w, "| %s | %s |", g.workload, both(&c.traces))
+		strays = append(strays, make([]int, len(c.baselines)-len(strays))...)
+		for i := range c.baselines {
+			fmt.Fprintf(w, " %s |", both(&c.baselines[i]))
+			strays[i] += c.baselines[i].falseParents
+		}
+		background += c.background
+		fmt.Fprintln(w)
+	}
+	fmt.Fprintf(w, "\nBackground calls that were given a parent, of %d:", background)
+	for i, n := range strays {
+		fmt.Fprintf(w, " %s %d,", baselines[i].name, n)
+	}
+	ours := 0
+	for _, g := range r.groups() {
+		if c := g.at(compared); c != nil {
+			ours += c.strays()
+		}
+	}
+	fmt.Fprintf(w, " here %d.\n", ours)
+}
+
+func (r *report) documentCosts(w io.Writer) {
+	if len(r.cost) == 0 {
+		return
+	}
+	fmt.Fprintf(w, `
+## What it costs the programs
+
+CPU time of the program for each request (user and system, from /proc), and how long the slowest in a hundred
+took, without the receiver and traced, in turn on the same process, %d times: medians, and the lowest and
+highest pair. Concurrency %d; the load, the backend and the receiver share the processors.
+
+`, costRounds, costConcurrency)
+	fmt.Fprintf(w, costColumns, "workload", "requests", "CPU µs", "traced", "added %", "of pairs", "p99 ms", "traced")
+	fmt.Fprintf(w, costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
+	for i := range r.cost {
+		fmt.Fprint(w, r.cost[i].row())
+	}
+	fmt.Fprint(w, `
+Each run of a BPF program, counted by the kernel in a round of its own, most processes being not traced; a
+uprobe costs its trap besides.
+
+| program | runs | mean ns |
+| --- | --: | --: |
+`)
+	for _, p := range r.probes {
+		if p.hits >= 100 {
+			fmt.Fprintf(w, "| %s | %d | %.0f |\n", p.name, p.hits, p.mean())
+		}
+	}
+}
+
+func kernelRelease() string {
+	text, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "of unknown release"
+	}
+	return strings.TrimSpace(string(text))
+}

@@ -15,6 +15,7 @@ type options struct {
 	axes      axes
 	plan      *plan // instead of axes
 	cost      bool
+	packages  bool
 	requests  int
 	explain   int
 	out       string
@@ -66,6 +67,7 @@ func parseFlags(args []string) (options, error) {
 	}
 	f.IntVar(&o.requests, "requests", 600, "`number` of requests of a cell; a fifth at concurrency 1")
 	f.BoolVar(&o.cost, "cost", false, "measure what tracing costs the programs, not the links")
+	f.BoolVar(&o.packages, "packages", false, "print the packages of Debian that the workloads need and this machine lacks, and do nothing else")
 	f.IntVar(&o.explain, "explain", 0, "print up to that `number` of wrong and of unlinked calls of a cell")
 	f.StringVar(&o.out, "out", "docs/accuracy.md", "`file` for what -plan real finds, when all workloads were run")
 	f.StringVar(&o.cells, "cells", "", "`file` for all figures of every cell, separated by tabs")

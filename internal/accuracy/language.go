@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"os/exec"
-	"path/filepath"
 	"strings"
 )
 
@@ -66,6 +64,9 @@ type workload struct {
 	goal  float64
 	cause string
 
+	// costly says that -cost measures it too, besides the first row of the language.
+	costly bool
+
 	language *language
 }
 
@@ -93,26 +94,4 @@ func workloadNames() string {
 		names = append(names, w.String())
 	}
 	return strings.Join(names, ", ")
-}
-
-// missing are the packages that a workload needs and this machine lacks. A package is there when the
-// command that it brings is: "puma", or "php" for "php-cli:php". One that brings no command names the
-// file that it does bring: "python3-uvicorn:/usr/lib/python3/dist-packages/uvicorn".
-func (w *workload) missing() []string {
-	var out []string
-	for _, p := range append(w.language.packages[:len(w.language.packages):len(w.language.packages)], w.packages...) {
-		name, brings, other := strings.Cut(p, ":")
-		if !other {
-			brings = name
-		}
-		if filepath.IsAbs(brings) {
-			if found, err := filepath.Glob(brings); err == nil && len(found) > 0 {
-				continue
-			}
-		} else if _, err := exec.LookPath(brings); err == nil {
-			continue
-		}
-		out = append(out, name)
-	}
-	return out
 }

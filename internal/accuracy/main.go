@@ -52,6 +52,9 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
+	if o.packages {
+		return writePackages(os.Stdout, o.workloads)
+	}
 	if os.Geteuid() != 0 {
 		return errors.New("the receiver needs root to load BPF programs: run this as root")
 	}
@@ -65,16 +68,19 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	programs := &builder{dir: dir, built: map[string]command{}}
-	var lacking []string
+	needed := lacking(o.workloads)
+	r := &report{began: time.Now()}
+	complete := len(o.workloads) == len(workloads())
 	o.workloads = slices.DeleteFunc(o.workloads, func(w *workload) bool {
 		missing := w.missing()
 		if len(missing) > 0 {
-			fmt.Printf("accuracy: skipped %s: missing here: apt install %s\n", w, strings.Join(missing, " "))
+			fmt.Printf("accuracy: skipped %s: missing here: %s\n", w, strings.Join(missing, " "))
 		}
-		lacking = append(lacking, missing...)
+		for _, p := range missing {
+			r.skipped = append(r.skipped, fmt.Sprintf("%s: %s is missing", w, p))
+		}
 		return len(missing) > 0
 	})
-	r := &report{began: time.Now()}
 	if !o.cost {
 		if err := r.links(ctx, programs, o); err != nil {
 			return err
@@ -86,7 +92,7 @@ func run(ctx context.Context, o options) error {
 			return err
 		}
 	}
-	if document && len(o.workloads) == len(workloads()) && o.out != "" {
+	if document && complete && o.out != "" {
 		if err := writeFile(o.out, r.document); err != nil {
 			return err
 		}
@@ -99,60 +105,66 @@ func run(ctx context.Context, o options) error {
 	if len(r.cells) > 0 {
 		fmt.Println(r.summary())
 	}
-	var errs []error
+	errs := slices.Clone(r.broken)
 	for i := range r.cells {
 		if why := r.cells[i].failure(); why != "" {
 			errs = append(errs, errors.New(why))
 		}
 	}
-	if len(lacking) > 0 {
-		slices.Sort(lacking)
-		errs = append(errs, fmt.Errorf("workloads were skipped: ./internal/tools/apt-install %s", strings.Join(slices.Compact(lacking), " ")))
+	if len(needed) > 0 {
+		errs = append(errs, fmt.Errorf("workloads were skipped: ./internal/tools/apt-install %s", strings.Join(needed, " ")))
 	}
 	return errors.Join(errs...)
 }
 
-// links measures the cells. While the spans of one are still coming in, the program of the next runs.
+// links measures the cells. While the spans of one are still coming in, the program of the next runs. A cell
+// that cannot be measured does not keep the others from it.
 func (r *report) links(ctx context.Context, programs *builder, o options) error {
 	t := table{os.Stdout}
 	t.head()
 	type result struct {
+		job  job
 		cell cell
 		err  error
 	}
 	var settling []chan result
-	collect := func(leave int) error {
+	broke := func(j job, err error) {
+		err = fmt.Errorf("%s, %s: %w", j.workload, j.setting, err)
+		fmt.Fprintln(os.Stderr, "accuracy:", err)
+		r.broken = append(r.broken, err)
+	}
+	collect := func(leave int) {
 		for len(settling) > leave {
 			res := <-settling[0]
 			settling = settling[1:]
 			if res.err != nil {
-				return res.err
+				broke(res.job, res.err)
+				continue
 			}
 			r.cells = append(r.cells, res.cell)
 			t.row(&res.cell)
 			res.cell.explain(os.Stderr, o.explain)
 		}
-		return nil
 	}
+	defer collect(0)
 	for _, j := range o.jobs() {
 		m, err := measure(ctx, programs, j.workload, j.setting, j.requests)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err != nil {
-			return errors.Join(fmt.Errorf("%s, %s: %w", j.workload, j.setting, err), collect(0))
+			broke(j, err)
+			continue
 		}
 		done := make(chan result, 1)
 		settling = append(settling, done)
 		go func() {
 			c, err := m.settle(ctx)
-			if err != nil {
-				err = fmt.Errorf("%s, %s: %w", j.workload, j.setting, err)
-			}
-			done <- result{c, err}
+			done <- result{j, c, err}
 		}()
-		if err := collect(2); err != nil {
-			return errors.Join(err, collect(0))
-		}
+		collect(2)
 	}
-	return collect(0)
+	return nil
 }
 
 func writeFile(name string, write func(io.Writer)) error {

@@ -5,6 +5,8 @@ import (
 	"embed"
 	"fmt"
 	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -14,24 +16,70 @@ var pythonPrograms embed.FS
 var pythonLanguage = language{
 	name: "python", packages: []string{"python3"},
 	build: func(ctx context.Context, b *builder, w *workload) (command, error) {
-		return b.once("python/"+w.program, func(string) (command, error) {
-			python, err := findPython(ctx)
-			if err != nil {
-				return command{}, err
-			}
-			source, err := b.source(pythonPrograms, "programs/python/"+w.program)
-			return command{args: []string{python, source}}, err
-		})
+		python, err := findPython(ctx, w)
+		if err != nil {
+			return command{}, err
+		}
+		dir, err := b.source(pythonPrograms, "programs/python")
+		return command{args: []string{python, filepath.Join(dir, w.program)}}, err
 	},
 	workloads: []workload{
 		{name: "same-thread", what: "ThreadingHTTPServer, the serving thread calls", program: "threads.py", shape: "same", calls: 1, goal: 0.99},
 		{name: "spawned", what: "ThreadingHTTPServer, a new thread calls", program: "threads.py", calls: 1, goal: 0.99},
-		{name: "pool", what: "ThreadPoolExecutor", program: "threads.py", calls: 1, pooled: true, cause: "nothing tells a pool's thread yet what it works for"},
+		{name: "pool", what: "ThreadPoolExecutor", program: "threads.py", calls: 1, pooled: true, goal: 0.99},
+		{name: "asyncio", what: "start_server and pooled connections", program: "aio.py", shape: "direct", calls: 1, pooled: true, goal: 0.99},
+		{name: "asyncio-sequence", what: "three calls, one after the other", program: "aio.py", shape: "sequence", calls: 3, pooled: true, goal: 0.99},
+		{name: "asyncio-gather", what: "gather of three", program: "aio.py", shape: "gather", calls: 3, pooled: true, goal: 0.99},
+		{name: "asyncio-sleep", what: "sleep before each of two calls", program: "aio.py", shape: "sleep", calls: 2, pooled: true, goal: 0.99},
+		{name: "asyncio-timer", what: "call_later starts the task that calls", program: "aio.py", shape: "timer", calls: 1, pooled: true, goal: 0.99},
+		{name: "asyncio-executor", what: "run_in_executor", program: "aio.py", shape: "executor", calls: 1, pooled: true, goal: 0.99},
+		{name: "asyncio-executors", what: "run_in_executor three times at once", program: "aio.py", shape: "executors", calls: 3, pooled: true, goal: 0.95},
+		{name: "asyncio-to-thread", what: "to_thread", program: "aio.py", shape: "to_thread", calls: 1, pooled: true, goal: 0.99},
+		{name: "asyncio-detached", what: "a task that is left behind calls after the response", program: "aio.py", shape: "detached", calls: 1, pooled: true, goal: 0.99},
+		{name: "asyncio-dispatcher", what: "a task that the first request has started calls for all", program: "aio.py", shape: "dispatcher", calls: 1, pooled: true, cause: "what goes through an asyncio.Queue is not followed"},
+		{name: "pool-fanout", what: "ThreadPoolExecutor, three at once", program: "threads.py", shape: "fanout", calls: 3, pooled: true, goal: 0.95},
+		{name: "queue", what: "threads that take tasks from a queue.Queue", program: "threads.py", shape: "queue", calls: 1, pooled: true, cause: "a queue.Queue is written in Python: only what comes back is seen"},
+		{name: "uvicorn", what: "uvicorn on asyncio, pooled connections", program: "asgi.py", shape: "direct", args: []string{"asyncio"}, home: "/usr", packages: uvicornPackages, calls: 1, pooled: true, goal: 0.99},
+		{name: "uvicorn-gather", what: "the same, gather of three", program: "asgi.py", shape: "gather", args: []string{"asyncio"}, home: "/usr", packages: uvicornPackages, calls: 3, pooled: true, goal: 0.99},
+		{name: "uvicorn-to-thread", what: "the same, to_thread", program: "asgi.py", shape: "to_thread", args: []string{"asyncio"}, home: "/usr", packages: uvicornPackages, calls: 1, pooled: true, goal: 0.99},
+		{name: "uvicorn-afterwards", what: "the same, one more call after the response", program: "asgi.py", shape: "afterwards", args: []string{"asyncio"}, home: "/usr", packages: uvicornPackages, calls: 1, pooled: true, goal: 0.99},
+		{name: "uvloop", what: "uvicorn on uvloop", program: "asgi.py", shape: "direct", args: []string{"uvloop"}, home: "/usr", packages: uvloopPackages, calls: 1, pooled: true, cause: "uvloop writes for all tasks at once, at the end of a round"},
+		{name: "uvloop-gather", what: "the same, gather of three", program: "asgi.py", shape: "gather", args: []string{"uvloop"}, home: "/usr", packages: uvloopPackages, calls: 3, pooled: true, cause: "uvloop writes for all tasks at once, at the end of a round"},
+		{name: "uvloop-executors", what: "the same, run_in_executor three times at once", program: "asgi.py", shape: "executors", args: []string{"uvloop"}, home: "/usr", packages: uvloopPackages, calls: 3, pooled: true, cause: "uvloop writes for all tasks at once, at the end of a round"},
+		{name: "aiohttp", what: "server and client of aiohttp", program: "aioweb.py", shape: "direct", home: "/usr", packages: aiohttpPackages, calls: 1, pooled: true, goal: 0.99},
+		{name: "aiohttp-gather", what: "the same, gather of three", program: "aioweb.py", shape: "gather", home: "/usr", packages: aiohttpPackages, calls: 3, pooled: true, goal: 0.99},
+		{name: "gunicorn-sync", what: "gunicorn, a process for each request at a time", serve: gunicorn("sync"), shape: "direct", packages: []string{"gunicorn"}, calls: 1, pooled: true, goal: 0.99},
+		{name: "gunicorn-gthread", what: "gunicorn, threads", serve: gunicorn("gthread"), shape: "direct", packages: []string{"gunicorn"}, calls: 1, pooled: true, goal: 0.99},
+		{name: "gunicorn-fanout", what: "gunicorn, threads, three calls at once in a pool", serve: gunicorn("gthread"), shape: "fanout", packages: []string{"gunicorn"}, calls: 3, pooled: true, goal: 0.95},
 	},
 }
 
+// Packages of Debian are for its own interpreter.
+var (
+	uvicornPackages = []string{"python3-uvicorn:/usr/lib/python3/dist-packages/uvicorn"}
+	uvloopPackages  = []string{uvicornPackages[0], "python3-uvloop:/usr/lib/python3/dist-packages/uvloop"}
+	aiohttpPackages = []string{"python3-aiohttp:/usr/lib/python3/dist-packages/aiohttp"}
+)
+
+// gunicorn serves wsgi.py with two workers.
+func gunicorn(class string) func(context.Context, *builder, *workload, site) (command, error) {
+	return func(_ context.Context, b *builder, w *workload, s site) (command, error) {
+		dir, err := b.source(pythonPrograms, "programs/python")
+		return command{
+			args: []string{
+				"/usr/bin/python3", "-m", "gunicorn", "-k", class, "--threads", strconv.Itoa(max(s.pool, 2)), "-w", "2",
+				"--chdir", dir, "-b", s.listen, "--log-level", "error", "wsgi:app",
+			},
+			env: []string{"BACKEND=" + s.backend, "SHAPE=" + w.shape},
+		}, err
+	}
+}
+
 // findPython asks the interpreter where it is: what PATH has may be a script that starts it.
-func findPython(ctx context.Context) (string, error) {
+func findPython(ctx context.Context, w *workload) (string, error) {
+	if w.home != "" {
+		return filepath.Join(w.home, "bin/python3"), nil
+	}
 	exe, err := exec.CommandContext(ctx, "python3", "-c", "import sys; print(sys.executable)").Output()
 	if err != nil {
 		return "", fmt.Errorf("find python3: %w", err)

@@ -9,8 +9,13 @@ import (
 // report is what a run found.
 type report struct {
 	began time.Time
-	cells []cell
-	cost  []cost
+	// skipped are workloads that this machine cannot run, with the reason.
+	skipped []string
+	// broken are cells that could not be measured.
+	broken []error
+	cells  []cell
+	cost   []cost
+	probes []probe
 }
 
 // summary is the last line. recall_exact is that of all cells together; whole_traces are requests whose

@@ -77,6 +77,12 @@ func (p *linkProcessor) finish(s ptrace.Span, d *departure) {
 		l.SetTraceID(pcommon.TraceID(d.appTrace))
 		l.SetSpanID(pcommon.SpanID(d.appSpan))
 	}
+	if d.lateTrace != (link.TraceID{}) {
+		l := s.Links().AppendEmpty()
+		l.SetTraceID(pcommon.TraceID(d.lateTrace))
+		l.SetSpanID(pcommon.SpanID(d.lateSpan))
+		l.Attributes().PutBool(rawspan.AttrLate, true)
+	}
 	attrs := s.Attributes()
 	if d.raw && !p.cfg.KeepLinkAttrs {
 		attrs.RemoveIf(func(k string, _ pcommon.Value) bool { return rawspan.IsLinkAttr(k) })

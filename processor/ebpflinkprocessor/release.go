@@ -37,7 +37,10 @@ type departure struct {
 	// app is what the application said, for a link where it had to give way.
 	appTrace link.TraceID
 	appSpan  link.SpanID
-	explain  []string
+	// late is the request that a call comes from and did not keep waiting.
+	lateTrace link.TraceID
+	lateSpan  link.SpanID
+	explain   []string
 }
 
 // loop releases what is due until Shutdown, then all.
@@ -132,6 +135,12 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 			d.appTrace, d.appSpan = f.CtxTrace, f.CtxParent
 			if !f.Raw {
 				d.appSpan = f.Span
+			}
+		}
+		// The request ended before and came before, so its trace is known if it ever will be.
+		if r := p.index.Request(f.Host, f.LateOf); f.Raw && r != link.None {
+			if t, fixed := p.book.Trace(r); fixed {
+				d.lateTrace, d.lateSpan = t, p.index.Fact(r).Span
 			}
 		}
 		if p.cfg.Explain {

@@ -87,20 +87,20 @@ func (g *golang) inspect(p *process.Process) *goFile {
 		f.target.ParentGoid = uint16(info.ParentGoid)
 	}
 	f.target.NoCreation = true
-	var sites []probe.GoSite
+	var sites []probe.Site
 	for _, s := range info.Sites {
 		program := goPrograms[s.Kind]
 		if s.WaiterInClosure {
 			program += "_inlined"
 		}
-		sites = append(sites, probe.GoSite{Program: program, Offset: s.Offset})
+		sites = append(sites, probe.Site{Program: program, Offset: s.Offset})
 	}
 	for _, m := range info.Missing {
 		g.counts.Missing.Add(1)
 		log.Warn("A Go probe site is missing: calls that goroutines hand over may stay unlinked",
 			zap.Stringer("site", m.Kind), zap.String("reason", m.Reason))
 	}
-	if f.probes, err = g.tracer.AttachGo(p.ExeFile(), sites); err != nil {
+	if f.probes, err = g.tracer.AttachSites(p.ExeFile(), sites); err != nil {
 		g.counts.Failed.Add(1)
 		log.Warn("Go probes cannot be attached: calls that goroutines hand over stay unlinked", zap.Error(err))
 		return f

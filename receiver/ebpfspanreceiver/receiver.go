@@ -436,6 +436,8 @@ func (r *ebpfReceiver) event(raw []byte) {
 		r.table.Conn(&r.events.Conn)
 	case event.KindEvidence:
 		r.solver.Evidence(&r.events.Evidence)
+	case event.KindOrigin:
+		r.solver.Origin(&r.events.Origin)
 	default:
 		r.counts.undecodable.Add(1)
 	}
@@ -478,7 +480,9 @@ func (r *ebpfReceiver) Began(x *exchange.Exchange) {
 func (r *ebpfReceiver) Done(x *exchange.Exchange) {
 	if x.Server {
 		if !x.Pending {
-			r.solver.Ended(x.Turn, x.Epoch, x.End, causality.Writer{Tgid: x.Tgid, Tid: x.EndTid, Context: x.EndContext})
+			r.solver.Ended(x.Turn, x.Epoch, x.End, causality.Writer{
+				Tgid: x.Tgid, Tid: x.EndTid, Context: x.EndContext, Kind: x.EndContextKind,
+			})
 		}
 		r.emit(x, nil)
 		return
@@ -494,7 +498,7 @@ func (r *ebpfReceiver) Done(x *exchange.Exchange) {
 }
 
 func writerOf(x *exchange.Exchange) causality.Writer {
-	return causality.Writer{Tgid: x.Tgid, Tid: x.Tid, Context: x.Context}
+	return causality.Writer{Tgid: x.Tgid, Tid: x.Tid, Context: x.Context, Kind: x.ContextKind}
 }
 
 func (r *ebpfReceiver) emit(x *exchange.Exchange, owner *causality.Answer) {

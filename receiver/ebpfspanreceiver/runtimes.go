@@ -22,6 +22,7 @@ type runtimeSupport interface {
 // runtimes has a row for every runtime: a runtime is added by adding a file and a row.
 var runtimes = []func(*probe.Tracer, *zap.Logger, *counts) runtimeSupport{
 	newGolang,
+	newPython,
 	newJava,
 	newHAProxy,
 }

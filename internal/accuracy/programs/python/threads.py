@@ -1,5 +1,6 @@
 """A server with a thread for each connection. GET /r/<id> calls /d/<id>/a, from the serving thread
-(argument "same"), from a new one ("spawned") or from a pool ("pool"). Arguments: shape, address of the
+(argument "same"), from a new one ("spawned") or from a pool ("pool", "fanout": three at once, "queue": a
+pool of one's own, with a queue.Queue). Arguments: shape, address of the
 backend, size of the pool. It prints its address, and ends with its standard input."""
 
 import concurrent.futures
@@ -7,6 +8,7 @@ import http.client
 import http.server
 import itertools
 import os
+import queue
 import sys
 import threading
 import time
@@ -35,7 +37,31 @@ def pooled(path):
     pool.submit(call, path).result()
 
 
-serve = {"same": call, "spawned": spawned, "pool": pooled}[shape]
+def fanout(path):
+    for f in [pool.submit(call, path + str(n)) for n in range(3)]:
+        f.result()
+
+
+tasks = queue.Queue()
+
+
+def work():
+    while True:
+        path, done = tasks.get()
+        call(path)
+        done.set()
+
+
+def queued(path):
+    done = threading.Event()
+    tasks.put((path, done))
+    done.wait()
+
+
+if shape == "queue":
+    for _ in range(int(sys.argv[3])):
+        threading.Thread(target=work, daemon=True).start()
+serve = {"same": call, "spawned": spawned, "pool": pooled, "fanout": fanout, "queue": queued}[shape]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

@@ -40,6 +40,8 @@ type Fact struct {
 	// Host is a hash of host.id.
 	Host             uint64
 	Systrace, Pseudo uint64
+	// LateOf is the systrace of the request that this call comes from, though it began after the response.
+	LateOf uint64
 	// Start and End are wall nanoseconds. End is meaningless while Pending.
 	Start, End      int64
 	ReqSeq, RespSeq uint32
@@ -56,6 +58,7 @@ type Fact struct {
 // Facts of l that this package keeps.
 func (f *Fact) SetLink(l *rawspan.Link) {
 	f.Systrace, f.Pseudo = l.Systrace, l.PseudoThread
+	f.LateOf = l.LateOf
 	f.ReqSeq, f.RespSeq = l.ReqSeq, l.RespSeq
 	f.HintConfidence = float32(l.HintConfidence)
 	f.Pending = l.Pending

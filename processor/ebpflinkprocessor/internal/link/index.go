@@ -195,6 +195,26 @@ func (x *Index) eachKey(f *Fact, defines bool, fn func(Key)) {
 	}
 }
 
+// Request finds the SERVER span of a request of a host, None where there is none, or several.
+func (x *Index) Request(host, systrace uint64) ID {
+	found := None
+	if host == 0 || systrace == 0 {
+		return found
+	}
+	var one [1]ID
+	for _, id := range x.defs.get(domainSystrace.key(host, systrace, 0), &one) {
+		f := x.Fact(id)
+		if !f.Raw || f.Role != Server || f.Host != host || f.Systrace != systrace {
+			continue
+		}
+		if found != None {
+			return None
+		}
+		found = id
+	}
+	return found
+}
+
 // Referrers calls fn for each fact that refers to a key which id defines, until fn returns false.
 // A fact may come more than once.
 func (x *Index) Referrers(id ID, fn func(ID) bool) {

@@ -78,6 +78,9 @@ func (b *Book) Restore(id link.ID, trace link.TraceID, parented bool, now int64)
 	b.entries[id] = entry{trace: trace, fixed: true, state: released, parented: parented, left: now}
 }
 
+// Trace is the id of the trace of id, false while it is not fixed.
+func (b *Book) Trace(id link.ID) (link.TraceID, bool) { return b.entries[id].trace, b.entries[id].fixed }
+
 // Waits says whether id has not left.
 func (b *Book) Waits(id link.ID) bool { return b.entries[id].state == waiting }
 

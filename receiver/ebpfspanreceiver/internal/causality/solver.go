@@ -53,6 +53,7 @@ type Writer struct {
 	Tgid    uint32
 	Tid     uint32
 	Context uint64
+	Kind    uint8 // enum context_kind, bpf/event.h
 }
 
 // key: a goroutine is the same whatever thread runs it.
@@ -90,16 +91,20 @@ type Solver struct {
 	threads   threads
 	processes processes
 	waiting   []*held
+	contexts  *contexts
 	// derivations find more evidence in what is told here.
 	derivations []derivation
 }
 
 // NewSolver makes an empty solver.
 func NewSolver(o Options, counts *Counts) *Solver {
-	return &Solver{
+	s := &Solver{
 		options: o, counts: counts, requests: newRequests(), ledger: newLedger(),
 		tasks: newTasks(), writers: newWriters(), threads: threads{}, processes: newProcesses(&o, counts),
+		contexts: newContexts(),
 	}
+	s.derivations = []derivation{s.contexts}
+	return s
 }
 
 // Evidence takes one edge.
@@ -125,6 +130,9 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		s.age(e.Ts)
 	}
 }
+
+// Origin says who made an execution context.
+func (s *Solver) Origin(e *event.Origin) { s.contexts.made(e) }
 
 // age forgets what no exchange came for, and what is too old to matter.
 func (s *Solver) age(now uint64) {

@@ -42,6 +42,9 @@ func Decode(raw []byte, e *Event) error {
 	case KindProcess:
 		_, err := fixed(raw, &e.Process)
 		return err
+	case KindOrigin:
+		_, err := fixed(raw, &e.Origin)
+		return err
 	}
 	return fmt.Errorf("%w: kind %d", ErrMalformed, raw[0])
 }

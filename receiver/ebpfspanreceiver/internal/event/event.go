@@ -16,6 +16,7 @@ const (
 	KindConn     Kind = 2
 	KindEvidence Kind = 3
 	KindProcess  Kind = 4
+	KindOrigin   Kind = 5
 )
 
 // Values of the members, as bpf/event.h defines them.
@@ -70,6 +71,9 @@ type Evidence = bpf.SocketEvidenceEvent
 // Process is a change in the life of a process.
 type Process = bpf.SocketProcessEvent
 
+// Origin says that an execution context was made by another one.
+type Origin = bpf.SocketOriginEvent
+
 // Event is one record. The member named by Kind is set.
 type Event struct {
 	Kind     Kind
@@ -77,4 +81,5 @@ type Event struct {
 	Conn     Conn
 	Evidence Evidence
 	Process  Process
+	Origin   Origin
 }

@@ -35,8 +35,9 @@ type Exchange struct {
 	Context, ParentContext uint64
 	ContextKind            uint8
 	// EndTid and EndContext wrote (server) or read (client) the end of the response.
-	EndTid     uint32
-	EndContext uint64
+	EndTid         uint32
+	EndContext     uint64
+	EndContextKind uint8
 
 	// At the client end. Later: an earlier write of the same Turn held another request. Together: the
 	// same write did. Overlapped: another request, of another write, was open on this connection.

@@ -192,7 +192,7 @@ func (c *conn) exchange(r *request) *Exchange {
 func (c *conn) emit(r *request, resp *half, outcome Outcome, end uint64) {
 	x := c.exchange(r)
 	x.Outcome, x.End = outcome, max(end, x.Start)
-	x.EndTid, x.EndContext = c.now.tid, c.now.context
+	x.EndTid, x.EndContext, x.EndContextKind = c.now.tid, c.now.context, c.now.contextKind
 	if resp != nil {
 		x.Response, x.RespSeq = resp.msg, resp.seq
 	}

@@ -48,20 +48,20 @@ func (t *Tracer) attach(h hook) (io.Closer, error) {
 	return link.AttachRawTracepoint(link.RawTracepointOptions{Name: h.name, Program: p})
 }
 
-// GoSite is a place in a Go executable. Program is the name of a
-// program of bpf/goroutine.bpf.c; Offset is from
-// the beginning of the file.
-type GoSite struct {
+// Site is a place in an executable or library. Program is the name of a program of bpf/; Offset is from the
+// beginning of the file. Return: the program runs when the function that begins there returns.
+type Site struct {
 	Program string
 	Offset  uint64
+	Return  bool
 }
 
-// AttachGo puts the goroutine programs on the sites of an executable, for every process that runs it
-// now or later. It returns what detaches them.
-func (t *Tracer) AttachGo(executable string, sites []GoSite) (io.Closer, error) {
-	exe, err := link.OpenExecutable(executable)
+// AttachSites puts programs on the sites of a file, for every process that has it mapped now or later. It
+// returns what detaches them.
+func (t *Tracer) AttachSites(file string, sites []Site) (io.Closer, error) {
+	exe, err := link.OpenExecutable(file)
 	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", executable, err)
+		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
 	var links closers
 	for _, s := range sites {
@@ -69,9 +69,13 @@ func (t *Tracer) AttachGo(executable string, sites []GoSite) (io.Closer, error) 
 		if err != nil {
 			return nil, errors.Join(err, links.Close())
 		}
-		l, err := exe.Uprobe("", p, &link.UprobeOptions{Address: s.Offset})
+		attach := exe.Uprobe
+		if s.Return {
+			attach = exe.Uretprobe
+		}
+		l, err := attach("", p, &link.UprobeOptions{Address: s.Offset})
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("uprobe %s at %#x of %s: %w", s.Program, s.Offset, executable, err),
+			return nil, errors.Join(fmt.Errorf("uprobe %s at %#x of %s: %w", s.Program, s.Offset, file, err),
 				links.Close())
 		}
 		links = append(links, l)

@@ -96,6 +96,7 @@ var extensions = []struct {
 }{
 	{"uprobe", bpf.LoadGoroutine},
 	{"tp_btf", bpf.LoadWake},
+	{"uprobe", bpf.LoadPython},
 }
 
 func (t *Tracer) loadExtensions() {

@@ -6,7 +6,7 @@ import "fmt"
 var lossNames = [...]string{
 	"events_full", "processes_full", "conns_full", "calls_full", "contexts_full",
 	"payload_fault", "vectors", "targets_full", "goroutine_unreadable", "virtual_thread_unreadable",
-	"stream_unreadable",
+	"stream_unreadable", "python_unreadable",
 }
 
 // Loss is how often the kernel side has discarded something, since the programs were loaded.

@@ -16,6 +16,8 @@ type Target struct {
 	// NoContext: what its threads do says nothing of requests, and nothing else is known of them
 	// (a Go program whose goroutines cannot be read). Its calls are not linked.
 	NoContext bool
+	// Python: its contexts are asked for. Until its probes have seen one there is none.
+	Python bool
 	// Java: it has a Java VM. Until [Tracer.Java] says how its threads are read, they say nothing.
 	Java bool
 	// HAProxy: see [Tracer.HAProxy].
@@ -52,6 +54,7 @@ const (
 	targetGo         = 1
 	targetNoContext  = 4
 	targetNoCreation = 8
+	targetPython     = 32
 	targetJava       = 16
 	targetHAProxy    = 512
 )
@@ -69,6 +72,9 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	}
 	if target.NoContext {
 		v.Flags |= targetNoContext
+	}
+	if target.Python {
+		v.Flags |= targetPython
 	}
 	if target.Java {
 		v.Flags |= targetJava

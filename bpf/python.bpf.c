@@ -1,0 +1,307 @@
+//go:build ignore
+
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Contexts of CPython, and the tasks that its threads take from queues. Where the probes sit is for
+ * internal/pyruntime to find.
+ *
+ *   py_enter            a context begins to run something
+ *   py_made             a context was made, as a rule as a copy of the one that the thread is in
+ *   py_put, py_got      an item of a queue.SimpleQueue: concurrent.futures hands its tasks over in them
+ */
+#include "context.bpf.h"
+
+char __license[] SEC("license") = "Dual BSD/GPL";
+
+#if defined(__TARGET_ARCH_x86)
+#define ARGUMENT_1(r) ((r)->di)
+#define ARGUMENT_2(r) ((r)->si)
+#define ARGUMENT_3(r) ((r)->dx)
+#define RESULT(r) ((r)->ax)
+#elif defined(__TARGET_ARCH_arm64)
+#define ARGUMENT_1(r) ((r)->x[0])
+#define ARGUMENT_2(r) ((r)->x[1])
+#define ARGUMENT_3(r) ((r)->x[2])
+#define RESULT(r) ((r)->x[0])
+#endif
+
+struct py_item_key {
+	__u64 address;
+	__u32 tgid;
+	__u32 pad;
+};
+
+/* An item that was put and not taken yet. */
+struct py_item {
+	struct token token; /* what who put it serves, where that is a thread */
+	__u64 context;      /* where it is a context: a new one, whose parent it is */
+	__u64 since;
+	__u32 count; /* how often it is in queues */
+	__u32 doubtful; /* more than once, since it last was in none: which of them is taken is not known */
+};
+
+/* LRU: an item that is never taken. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct py_item_key);
+	__type(value, struct py_item);
+} py_items SEC(".maps");
+
+struct py_process {
+	__u64 since;  /* of the first event */
+	__u64 unseen; /* until then items may have been taken unseen, by threads that waited already */
+};
+
+/* By tgid. LRU: processes end. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, struct py_process);
+} py_processes SEC(".maps");
+
+static __always_inline struct target *py_target(__u32 tgid)
+{
+	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
+
+	return t && (t->flags & TARGET_PYTHON) ? t : 0;
+}
+
+static __always_inline struct py_thread *py_thread_make(__u64 pid_tgid)
+{
+	struct py_thread *t = bpf_map_lookup_elem(&py_threads, &pid_tgid);
+	struct py_thread empty = {};
+
+	if (t)
+		return t;
+	bpf_map_update_elem(&py_threads, &pid_tgid, &empty, BPF_NOEXIST);
+	t = bpf_map_lookup_elem(&py_threads, &pid_tgid);
+	if (!t)
+		count_loss(LOSS_CONTEXTS_FULL);
+	return t;
+}
+
+static __always_inline int py_entering(__u64 address)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid(), type = 0;
+	struct py_context_key key = {.address = address, .tgid = pid_tgid >> 32};
+	struct py_context *c, fresh = {};
+	struct py_thread *t;
+	__u32 depth;
+
+	if (!py_target(key.tgid))
+		return 0;
+	if (bpf_probe_read_user(&type, sizeof(type), (void *)(address + offsetof(struct py_object, type)))) {
+		count_loss(LOSS_PYTHON);
+		return 0;
+	}
+	c = bpf_map_lookup_elem(&py_contexts, &key);
+	if (!c) { /* older than the tracer */
+		fresh.id = new_id();
+		fresh.tid = (__u32)pid_tgid;
+		bpf_map_update_elem(&py_contexts, &key, &fresh, BPF_ANY);
+	} else {
+		fresh.id = c->id;
+		c->tid = (__u32)pid_tgid;
+	}
+	t = py_thread_make(pid_tgid);
+	if (!t)
+		return 0;
+	py_in(t, pid_tgid);
+	depth = t->depth;
+	if (depth >= PY_DEPTH) {
+		count_loss(LOSS_PYTHON); /* the outermost ones are what is left of them */
+		depth = PY_DEPTH - 1;
+	}
+	t->frames[depth & (PY_DEPTH - 1)] = (struct py_frame){address, type, fresh.id};
+	t->depth = depth + 1;
+	return 0;
+}
+
+static __always_inline void emit_origin(__u32 tgid, __u64 child, __u64 parent)
+{
+	struct origin_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count_loss(LOSS_EVENTS_FULL);
+		return;
+	}
+	*e = (struct origin_event){
+		.kind = EVENT_ORIGIN,
+		.context_kind = CONTEXT_PYTHON,
+		.tgid = tgid,
+		.ts = bpf_ktime_get_ns(),
+		.child = child,
+		.parent = parent,
+	};
+	bpf_ringbuf_submit(e, wakeup_flags(&events));
+}
+
+/* A new context, made by the current one. It serves what that does. Returns its number. */
+static __always_inline __u64 py_child(const struct current *cur)
+{
+	struct context_key key = {.tgid = cur->key.tgid, .kind = CONTEXT_PYTHON, .id = new_id()};
+	struct context *x = context_find(&cur->key);
+	struct context fresh = {};
+	__u8 how = 0;
+
+	if (x)
+		how = serving(x, &fresh.given);
+	if (how && how != EVIDENCE_LOOP) {
+		fresh.given_by = EVIDENCE_COPY;
+		if (bpf_map_update_elem(&tasks, &key, &fresh, BPF_ANY))
+			count_loss(LOSS_CONTEXTS_FULL);
+	}
+	if (cur->key.kind == CONTEXT_PYTHON)
+		emit_origin(key.tgid, key.id, cur->key.id);
+	return key.id;
+}
+
+static __always_inline int py_making(__u64 address)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct py_context_key key = {.address = address, .tgid = pid_tgid >> 32};
+	struct target *t = py_target(key.tgid);
+	struct py_context fresh = {};
+	struct current cur;
+
+	if (!t || !address)
+		return 0;
+	current_context(t, pid_tgid, &cur);
+	fresh.id = py_child(&cur);
+	if (bpf_map_update_elem(&py_contexts, &key, &fresh, BPF_ANY))
+		count_loss(LOSS_CONTEXTS_FULL);
+	return 0;
+}
+
+static __always_inline struct py_process *py_process_make(__u32 tgid)
+{
+	struct py_process *p = bpf_map_lookup_elem(&py_processes, &tgid);
+	struct py_process fresh = {.since = bpf_ktime_get_ns()};
+
+	if (p)
+		return p;
+	bpf_map_update_elem(&py_processes, &tgid, &fresh, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&py_processes, &tgid);
+}
+
+/* Whoever takes the item works for whom the current context does. */
+static __always_inline int py_putting(__u64 arguments)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct py_item_key key = {.tgid = pid_tgid >> 32};
+	struct target *t = py_target(key.tgid);
+	struct py_item fresh = {.count = 1}, *old;
+	struct py_process *p;
+	struct current cur;
+	struct context *x;
+	__u8 how = 0;
+
+	if (!t)
+		return 0;
+	if (bpf_probe_read_user(&key.address, sizeof(key.address), (void *)arguments)) {
+		count_loss(LOSS_PYTHON);
+		return 0;
+	}
+	p = py_process_make(key.tgid);
+	fresh.since = bpf_ktime_get_ns();
+	old = bpf_map_lookup_elem(&py_items, &key);
+	if (old && p && old->since >= p->unseen) {
+		fresh.since = old->since;
+		fresh.count = old->count + 1;
+		fresh.doubtful = 1;
+	} else {
+		current_context(t, pid_tgid, &cur);
+		if (cur.key.kind == CONTEXT_PYTHON) {
+			fresh.context = py_child(&cur);
+		} else {
+			x = context_find(&cur.key);
+			if (x)
+				how = serving(x, &fresh.token);
+			if (how == EVIDENCE_LOOP)
+				fresh.token.epoch = 0;
+		}
+	}
+	if (bpf_map_update_elem(&py_items, &key, &fresh, BPF_ANY))
+		count_loss(LOSS_CONTEXTS_FULL);
+	return 0;
+}
+
+/* A thread that was there before the first event may have been waiting for the item that it got first: it was
+ * not seen that it did. */
+static __always_inline void py_first_taken(__u32 tgid)
+{
+	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+	struct py_process *p = py_process_make(tgid);
+
+	if (p && BPF_CORE_READ(task, start_time) < p->since)
+		p->unseen = bpf_ktime_get_ns();
+}
+
+/* From here on the thread works on this item, or on nothing. */
+static __always_inline int py_taken(__u64 address)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct py_item_key key = {.address = address, .tgid = pid_tgid >> 32};
+	struct context_key self = {.tgid = key.tgid, .id = (__u32)pid_tgid};
+	struct py_item item = {}, *found;
+	struct py_thread *t;
+	struct context *x;
+
+	if (!py_target(key.tgid))
+		return 0;
+	t = py_thread_make(pid_tgid);
+	if (!t)
+		return 0;
+	if (!t->took) {
+		t->took = 1;
+		py_first_taken(key.tgid);
+	}
+	found = address ? bpf_map_lookup_elem(&py_items, &key) : 0;
+	if (found) {
+		if (!found->doubtful)
+			item = *found;
+		if (found->count <= 1)
+			bpf_map_delete_elem(&py_items, &key);
+		else
+			found->count--;
+	}
+	x = context_find(&self);
+	if ((x && !x->loop && live(&x->own)) || py_in(t, pid_tgid))
+		return 0; /* it serves already: what it got is a result */
+	t->item = item.context;
+	if (!x && item.token.epoch)
+		x = context_make(&self);
+	if (x) {
+		x->given = item.token;
+		x->given_by = EVIDENCE_ITEM;
+		x->segment = 0;
+		x->base = 0;
+		x->uses = 0;
+		x->base_uses = 0;
+		x->last_call = 0;
+	}
+	return 0;
+}
+
+SEC("uprobe/py_enter")
+int py_enter(struct regs *ctx) { return py_entering(ARGUMENT_1(ctx)); }
+
+SEC("uprobe/py_enter")
+int py_enter_moved(struct regs *ctx) { return py_entering(ARGUMENT_2(ctx)); }
+
+SEC("uprobe/py_made")
+int py_made_argument(struct regs *ctx) { return py_making(ARGUMENT_1(ctx)); }
+
+SEC("uprobe/py_made")
+int py_made_result(struct regs *ctx) { return py_making(RESULT(ctx)); }
+
+SEC("uprobe/py_put")
+int py_put(struct regs *ctx) { return py_putting(ARGUMENT_2(ctx)); }
+
+SEC("uprobe/py_put")
+int py_put_method(struct regs *ctx) { return py_putting(ARGUMENT_3(ctx)); }
+
+SEC("uretprobe/py_got")
+int py_got(struct regs *ctx) { return py_taken(RESULT(ctx)); }

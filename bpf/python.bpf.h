@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Which contextvars.Context of CPython a thread is in: asyncio runs each task and each callback in one.
+ * python.bpf.c writes what is read here, wherever bytes move.
+ */
+#ifndef PYTHON_BPF_H
+#define PYTHON_BPF_H
+
+#include "maps.bpf.h"
+
+struct py_context_key {
+	__u64 address;
+	__u32 tgid;
+	__u32 pad;
+};
+
+/* The context at an address. It gets its number when it is made, so that the next one at the same address
+ * is another. */
+struct py_context {
+	__u64 id;
+	__u32 tid; /* the thread that entered it last */
+	__u32 pad;
+};
+
+/* LRU: nothing says when a context goes. A forgotten one that is entered once more gets a new number: a
+ * missing link. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, struct py_context_key);
+	__type(value, struct py_context);
+} py_contexts SEC(".maps");
+
+#define PY_DEPTH 4 /* contexts that run in one another: task, callback, and two to spare */
+
+struct py_frame {
+	__u64 address;
+	__u64 type; /* of the object, to know that it still is one */
+	__u64 id;
+};
+
+struct py_thread {
+	__u64 item; /* the task that it took from a queue, as a context; 0: none */
+	__u32 depth;
+	__u32 took; /* it has taken something from a queue */
+	struct py_frame frames[PY_DEPTH];
+};
+
+/* Threads of Python, by pid_tgid: removed at exit. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct py_thread);
+} py_threads SEC(".maps");
+
+/* struct _pycontextobject, CPython's Include/internal/pycontext.h and pycore_context.h, the same from 3.7
+ * to 3.13; internal/pyruntime refuses others. */
+struct py_object {
+	__u64 references;
+	__u64 type;
+	__u64 previous;
+	__u64 variables;
+	__u64 weak_references;
+	__u32 entered;
+	__u32 pad;
+};
+
+/* Leaving a context is not probed: it says of itself whether it is entered. It may have been freed, and its
+ * address be another's, or be entered by another thread. */
+static __always_inline bool py_entered(const struct py_frame *f, __u64 pid_tgid)
+{
+	struct py_context_key key = {.address = f->address, .tgid = pid_tgid >> 32};
+	struct py_object object;
+	struct py_context *c;
+
+	if (bpf_probe_read_user(&object, sizeof(object), (void *)f->address) || object.type != f->type ||
+	    object.entered != 1)
+		return false;
+	c = bpf_map_lookup_elem(&py_contexts, &key);
+	return c && c->id == f->id && c->tid == (__u32)pid_tgid;
+}
+
+/* Forgets the contexts that the thread has left since, and returns the number of the one it is in, or 0.
+ * They are left in the reverse order. */
+static __noinline __u64 py_in(struct py_thread *t, __u64 pid_tgid)
+{
+	int i;
+
+	if (!t)
+		return 0;
+#pragma unroll
+	for (i = PY_DEPTH - 1; i >= 0; i--) {
+		if (i >= t->depth)
+			continue;
+		if (py_entered(&t->frames[i], pid_tgid))
+			return t->frames[i].id;
+		t->depth = i;
+	}
+	return 0;
+}
+
+/* The context that a thread of Python is in, else the task that it took from a queue, else the thread. */
+static __always_inline void current_python(__u64 pid_tgid, struct context_key *key)
+{
+	struct py_thread *t = bpf_map_lookup_elem(&py_threads, &pid_tgid);
+
+	key->kind = CONTEXT_PYTHON;
+	key->id = py_in(t, pid_tgid);
+	if (!key->id && t)
+		key->id = t->item;
+	if (key->id)
+		return;
+	key->kind = CONTEXT_THREAD;
+	key->id = (__u32)pid_tgid;
+}
+
+#endif

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A plan has each cell once, none that differs from another in name only, and every column of the table.
+func TestPlans(t *testing.T) {
+	pooled := &workload{name: "pooled", pooled: true, language: &language{name: "x", pressure: []string{"A=b"}}}
+	plain := &workload{name: "plain", language: &language{name: "x"}}
+	for _, p := range plans {
+		jobs := p.jobs([]*workload{pooled, plain})
+		for i, j := range jobs {
+			if slices.Contains(jobs[:i], j) {
+				t.Errorf("%s: %s, %s twice", p.name, j.workload, j.setting)
+			}
+			if j.workload == plain && (j.setting.pool != quarter || j.setting.noise == gc) {
+				t.Errorf("%s: %s has no %s", p.name, j.workload, j.setting)
+			}
+		}
+		if !p.document {
+			continue
+		}
+		for _, v := range views {
+			if !slices.ContainsFunc(jobs, func(j job) bool { return j.workload == pooled && j.setting == v.setting }) {
+				t.Errorf("%s: no cell for the column %s", p.name, v.head)
+			}
+		}
+		if !slices.ContainsFunc(jobs, func(j job) bool { return j.setting == compared }) {
+			t.Errorf("%s: no cell to compare the rules of others", p.name)
+		}
+	}
+}
+
+func TestProduct(t *testing.T) {
+	w := &workload{pooled: true, language: &language{pressure: []string{"A=b"}}}
+	a := axes{[]int{1, 2}, []float64{quarter, 1}, []bool{false, true}, []noise{quiet, hog, gc}}
+	if n := len(product([]*workload{w, w}, a, 5)); n != 2*2*2*2*3 {
+		t.Errorf("%d cells", n)
+	}
+	if n := (setting{concurrency: 1, pool: quarter}).poolSize(); n != 2 {
+		t.Errorf("a pool of %d", n)
+	}
+	if n := (setting{concurrency: 128, pool: 2}).poolSize(); n != 256 {
+		t.Errorf("a pool of %d", n)
+	}
+}
+
+// The table, the causes, the comparison and the last line say what the cells hold.
+func TestDocument(t *testing.T) {
+	w := &workload{name: "shape", what: "it serves", cause: "it cannot be seen", language: &language{name: "lang"}}
+	mk := func(s setting, right, wrong, stray int) cell {
+		sc := score{calls: 100, linked: right + wrong, right: right, background: 50, falseParents: stray, requests: 100, whole: right}
+		return cell{
+			workload: w, setting: s, requests: 100, score: sc, traces: sc, baselines: make([]score, len(baselines)),
+			outcomes: map[string]int{"untrusted": 100 - right},
+		}
+	}
+	r := report{cells: []cell{mk(views[0].setting, 100, 0, 0), mk(compared, 40, 10, 1)}}
+	var b strings.Builder
+	r.document(&b)
+	for _, want := range []string{
+		"| lang/shape | it serves | 80.00 | 100.00 | | 40.00 | | | | | | | 1/100 | 140/200 |",
+		"| lang/shape | 40.00 to 100.00 | it cannot be seen | untrusted=60 |",
+		"| lang/shape | 80.00 / 40.00 | - / - |",
+		"here 1.", "DeepTrace",
+		"accuracy: cells=2 precision_min=0.8000 recall_exact=0.7000 false_parents=1 whole_traces=140/200",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("it lacks %q:\n%s", want, b.String())
+		}
+	}
+	if why := r.cells[0].failure(); why != "" {
+		t.Errorf("the first cell fails: %s", why)
+	}
+	if why := r.cells[1].failure(); !strings.Contains(why, "10 wrong links, 1 background calls with a parent") {
+		t.Errorf("the second cell: %q", why)
+	}
+	r.cells[0].workload = &workload{name: "shape", goal: 0.99, language: w.language}
+	r.cells[0].traces.right = 98
+	if why := r.cells[0].failure(); !strings.Contains(why, "recall 0.9800 is below 0.9900") {
+		t.Errorf("the first cell: %q", why)
+	}
+}
+
+// Each language has a workload whose cost is measured.
+func TestExpensive(t *testing.T) {
+	n := map[*language]int{}
+	for _, w := range workloads() {
+		if w.expensive() {
+			n[w.language]++
+		}
+	}
+	for _, l := range languages {
+		if n[l] == 0 {
+			t.Errorf("none of %s", l.name)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package pyruntime
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Files are those of one process that have sites, as the process names them. Empty: not there.
+type Files struct {
+	// Library is libpython; empty where the executable holds it all.
+	Library string
+	// Modules is the directory of extension modules.
+	Modules string
+}
+
+var library = regexp.MustCompile(`^libpython3\.\d+t?\.so`)
+
+// modulesOf are where extension modules are, from the library that loads them: pyenv and containers, and
+// Debian.
+var modulesOf = []string{"python3.*/lib-dynload", "../python3.*/lib-dynload"}
+
+// Find looks through what a process has mapped: the file maps is its /proc/<pid>/maps, root its
+// /proc/<pid>/root. A module that is not loaded yet is looked for where others are.
+func Find(maps, root string) (Files, error) {
+	f, err := os.Open(maps)
+	if err != nil {
+		return Files{}, fmt.Errorf("list mapped files: %w", err)
+	}
+	defer f.Close()
+	var found Files
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		// address perms offset dev inode path, proc(5)
+		n := strings.IndexByte(lines.Text(), '/')
+		if n < 0 {
+			continue
+		}
+		name := lines.Text()[n:]
+		switch {
+		case library.MatchString(path.Base(name)):
+			found.Library = name
+		case path.Base(path.Dir(name)) == "lib-dynload":
+			found.Modules = path.Dir(name)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return Files{}, fmt.Errorf("list mapped files: %w", err)
+	}
+	if found.Modules != "" || found.Library == "" {
+		return found, nil
+	}
+	for _, pattern := range modulesOf {
+		dirs, err := filepath.Glob(filepath.Join(root, path.Dir(found.Library), pattern))
+		if err == nil && len(dirs) == 1 {
+			found.Modules = strings.TrimPrefix(dirs[0], root)
+			break
+		}
+	}
+	return found, nil
+}
+
+// QueueModule is the file of the module _queue in a directory of modules; empty: it is built in.
+func QueueModule(root, modules string) string {
+	if modules == "" {
+		return ""
+	}
+	files, err := filepath.Glob(filepath.Join(root, modules, "_queue.*.so"))
+	if err != nil || len(files) != 1 {
+		return ""
+	}
+	return files[0]
+}

@@ -1,0 +1,230 @@
+package ebpfspanreceiver
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/pyruntime"
+)
+
+// pythonPrograms knows which BPF program sits on which kind of site.
+var pythonPrograms = map[pyruntime.Kind]string{
+	pyruntime.Enter: "py_enter", pyruntime.EnterMoved: "py_enter_moved",
+	pyruntime.MadeArgument: "py_made_argument", pyruntime.MadeResult: "py_made_result",
+	pyruntime.Put: "py_put", pyruntime.PutMethod: "py_put_method", pyruntime.Got: "py_got",
+}
+
+// pythonParts are what is looked for in the files of an interpreter, and what is lost without it.
+var pythonParts = []struct {
+	name    string
+	sites   func(file string) ([]pyruntime.Site, error)
+	without string
+}{
+	{"contexts", pyruntime.Contexts, "calls of asyncio's tasks stay unlinked, but where a thread serves one request at a time"},
+	{"queues", pyruntime.Queue, "of the calls that a task makes in a pool of threads only the last one is linked"},
+}
+
+// libraryAfter is when the files of an interpreter are looked for again that has just begun, and how often.
+const (
+	libraryAfter = 250 * time.Millisecond
+	libraryTries = 20
+)
+
+// python attaches the probes of CPython's files, once for each file, for as long as a process that has it
+// mapped is selected.
+type python struct {
+	tracer *probe.Tracer
+	log    *zap.Logger
+
+	mu      sync.Mutex
+	closed  bool
+	files   map[process.FileKey]*pythonFile
+	users   map[int][]process.FileKey // by pid
+	waiting map[int]*time.Timer       // by pid
+}
+
+type pythonFile struct {
+	probes io.Closer
+	parts  [2]bool // of pythonParts
+	users  int
+}
+
+func newPython(t *probe.Tracer, log *zap.Logger, _ *counts) runtimeSupport {
+	return &python{
+		tracer: t, log: log, files: map[process.FileKey]*pythonFile{},
+		users: map[int][]process.FileKey{}, waiting: map[int]*time.Timer{},
+	}
+}
+
+// use attaches the probes of p's interpreter.
+func (y *python) use(p *process.Process, target *probe.Target) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.leave(p.PID)
+	if p.Runtime != process.RuntimePython {
+		return
+	}
+	target.Python = true
+	y.attach(p, libraryTries)
+}
+
+// attach looks through p's files. A process that has just begun has not mapped them all.
+func (y *python) attach(p *process.Process, tries int) {
+	root := p.HostPath("/")
+	found, err := pyruntime.Find(filepath.Join(filepath.Dir(p.ExeFile()), "maps"), root)
+	if err != nil {
+		y.log.Debug("The files of an interpreter cannot be listed", zap.Int("pid", p.PID), zap.Error(err))
+		return
+	}
+	files := []string{p.ExeFile()}
+	if found.Library != "" {
+		files = append(files, filepath.Join(root, found.Library))
+	}
+	if queue := pyruntime.QueueModule(root, found.Modules); queue != "" {
+		files = append(files, queue)
+	}
+	var have [2]bool
+	for _, name := range files {
+		f := y.file(p, name)
+		if f == nil {
+			continue
+		}
+		for i, part := range f.parts {
+			have[i] = have[i] || part
+		}
+	}
+	if have == [2]bool{true, true} {
+		return
+	}
+	if tries > 0 {
+		y.waiting[p.PID] = time.AfterFunc(libraryAfter, func() {
+			y.mu.Lock()
+			defer y.mu.Unlock()
+			if y.waiting[p.PID] == nil || y.closed {
+				return
+			}
+			delete(y.waiting, p.PID)
+			before := y.users[p.PID]
+			delete(y.users, p.PID)
+			y.attach(p, tries-1)
+			y.release(before)
+		})
+		return
+	}
+	for i, part := range pythonParts {
+		if !have[i] {
+			y.log.Warn("The "+part.name+" of this interpreter are not followed: "+part.without,
+				zap.String("executable", p.Exe), zap.Int("pid", p.PID))
+		}
+	}
+}
+
+// file is that of a name, with its probes, and one more user; nil where there is none.
+func (y *python) file(p *process.Process, name string) *pythonFile {
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return nil
+	}
+	key := process.FileKey{Dev: st.Dev, Ino: st.Ino, Size: st.Size, MtimeUnixNs: info.ModTime().UnixNano()}
+	f := y.files[key]
+	if f == nil {
+		f = y.inspect(p, name)
+		y.files[key] = f
+	}
+	f.users++
+	y.users[p.PID] = append(y.users[p.PID], key)
+	return f
+}
+
+func (y *python) inspect(p *process.Process, name string) *pythonFile {
+	f := &pythonFile{}
+	log := y.log.With(zap.String("file", name), zap.Int("pid", p.PID))
+	var sites []probe.Site
+	for i, part := range pythonParts {
+		found, err := part.sites(name)
+		if errors.Is(err, pyruntime.ErrNotPython) {
+			continue
+		}
+		if err != nil {
+			log.Warn("The "+part.name+" of an interpreter cannot be followed: "+part.without, zap.Error(err))
+			continue
+		}
+		f.parts[i] = true
+		for _, s := range found {
+			sites = append(sites, probe.Site{Program: pythonPrograms[s.Kind], Offset: s.Offset, Return: s.Return})
+		}
+	}
+	if len(sites) == 0 {
+		return f
+	}
+	var err error
+	if f.probes, err = y.tracer.AttachSites(name, sites); err != nil {
+		f.parts = [2]bool{}
+		log.Warn("Python probes cannot be attached: calls of its tasks stay unlinked", zap.Error(err))
+	}
+	return f
+}
+
+// drop says that a process is not selected any more.
+func (y *python) drop(pid int) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.leave(pid)
+}
+
+func (y *python) leave(pid int) {
+	if timer := y.waiting[pid]; timer != nil {
+		timer.Stop()
+		delete(y.waiting, pid)
+	}
+	y.release(y.users[pid])
+	delete(y.users, pid)
+}
+
+func (y *python) release(keys []process.FileKey) {
+	for _, key := range keys {
+		f := y.files[key]
+		if f.users--; f.users == 0 {
+			delete(y.files, key)
+			y.detach(f)
+		}
+	}
+}
+
+func (y *python) detach(f *pythonFile) {
+	if f.probes == nil {
+		return
+	}
+	if err := f.probes.Close(); err != nil {
+		y.log.Warn("Detaching Python probes failed", zap.Error(err))
+	}
+}
+
+// close detaches everything.
+func (y *python) close() {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	y.closed = true
+	for pid := range y.waiting {
+		y.waiting[pid].Stop()
+	}
+	for _, f := range y.files {
+		y.detach(f)
+	}
+	clear(y.files)
+	clear(y.users)
+	clear(y.waiting)
+}
