@@ -43,8 +43,14 @@ static __always_inline __u64 futex_of_wake(struct task_struct *p)
 struct futex_key {
 	__u32 tgid;
 	__u32 pad;
-	__u64 line; /* of 64 bytes: a condition variable has two futexes */
+	__u64 place; /* see place_of */
 };
+
+/* A condition variable has two futexes, side by side. */
+static __always_inline __u64 place_of(__u64 uaddr)
+{
+	return uaddr >> 3;
+}
 
 struct futex {
 	__u64 waiters[4]; /* a bit for tid % 256 */
@@ -62,18 +68,25 @@ struct {
 	__type(value, struct futex);
 } futexes SEC(".maps");
 
-#define LOCK_WAKES 4
-#define LOCK_WINDOW_NS (4ULL * 1000000000)
+#define LOCK_WAKES 3
+#define LOCK_WINDOW_NS (16ULL * 1000000000)
 #define LOCK_BELIEVED_NS (60ULL * 1000000000)
+
+enum place {
+	PLACE_RESULT,   /* as far as is known */
+	PLACE_NEW_LOCK, /* known from now on: what was said of it before is wrong */
+	PLACE_LOCK,
+};
 
 /*
  * Who waits for a result does not deliver results at the same place. Where several threads are found at
  * both ends something changes hands: a lock (Python's GIL, a mutex that parks its waiters).
  */
-static __always_inline bool is_lock(__u32 tgid, __u64 uaddr, __u32 waiter, __u32 waker, __u64 now)
+static __always_inline enum place place_kind(__u32 tgid, __u64 uaddr, __u32 waiter, __u32 waker, __u64 now)
 {
-	struct futex_key key = {.tgid = tgid, .line = uaddr >> 6};
+	struct futex_key key = {.tgid = tgid, .place = place_of(uaddr)};
 	struct futex *f = bpf_map_lookup_elem(&futexes, &key);
+	bool known;
 	__u32 both = 0;
 	int i;
 
@@ -84,7 +97,7 @@ static __always_inline bool is_lock(__u32 tgid, __u64 uaddr, __u32 waiter, __u32
 		bpf_map_update_elem(&futexes, &key, &fresh, BPF_NOEXIST);
 		f = bpf_map_lookup_elem(&futexes, &key);
 		if (!f)
-			return false;
+			return PLACE_LOCK;
 	}
 	if (now - f->since > LOCK_WINDOW_NS) {
 		__builtin_memset(f->waiters, 0, sizeof(f->waiters));
@@ -102,9 +115,12 @@ static __always_inline bool is_lock(__u32 tgid, __u64 uaddr, __u32 waiter, __u32
 		if (b)
 			both += b & (b - 1) ? 2 : 1;
 	}
+	known = now < f->lock_until;
 	if (both >= 2 && f->wakes >= LOCK_WAKES)
 		f->lock_until = now + LOCK_BELIEVED_NS;
-	return now < f->lock_until;
+	if (known)
+		return PLACE_LOCK;
+	return now < f->lock_until ? PLACE_NEW_LOCK : PLACE_RESULT;
 }
 
 #endif

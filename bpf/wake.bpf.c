@@ -28,6 +28,29 @@ static __always_inline bool owner(const struct context *x)
 	return x && !x->loop && unanswered(&x->own);
 }
 
+static __always_inline void emit_wake(__u32 tgid, __u64 call, __u64 epoch, __u64 uaddr, __u8 passed,
+				      __u8 doubts, __u64 now)
+{
+	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count_loss(LOSS_EVENTS_FULL);
+		return;
+	}
+	*e = (struct evidence_event){
+		.kind = EVENT_EVIDENCE,
+		.what = EVIDENCE_WAKE_BACK,
+		.tgid = tgid,
+		.ts = now,
+		.call = call,
+		.epoch = epoch,
+		.segment = place_of(uaddr),
+		.uses = passed,
+		.base_uses = doubts,
+	};
+	bpf_ringbuf_submit(e, wakeup_flags(&events));
+}
+
 static __always_inline void task_done(struct context *x)
 {
 	x->last_call = 0;
@@ -42,9 +65,8 @@ static __always_inline void task_done(struct context *x)
  * against it: then the task may go on.
  */
 static __always_inline void completed(struct context *from, const struct context *to, __u32 tgid,
-				      struct task_struct *p, __u64 now)
+				      __u64 uaddr, struct task_struct *p, __u64 now)
 {
-	struct evidence_event *e;
 	__u8 doubts = 0;
 	__u64 call;
 
@@ -66,22 +88,7 @@ static __always_inline void completed(struct context *from, const struct context
 		doubts |= WAKE_SEVERAL;
 	if (call && slept_since(p) > from->response_at)
 		doubts |= WAKE_SLEPT_LATER;
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return;
-	}
-	*e = (struct evidence_event){
-		.kind = EVENT_EVIDENCE,
-		.what = EVIDENCE_WAKE_BACK,
-		.tgid = tgid,
-		.ts = now,
-		.call = call,
-		.epoch = to->own.epoch,
-		.uses = from->passed,
-		.base_uses = doubts,
-	};
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
+	emit_wake(tgid, call, to->own.epoch, uaddr, from->passed, doubts, now);
 	if (!call || doubts & (WAKE_SERVES | WAKE_SEVERAL | WAKE_SLEPT_LATER | WAKE_DONE_BEFORE))
 		return;
 	if (from->loop)
@@ -143,6 +150,7 @@ int wake(__u64 *ctx)
 	struct context_key from_key = {.tgid = tgid, .id = (__u32)pid_tgid}, to_key = {.tgid = tgid};
 	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
 	struct context *from, *to;
+	enum place kind;
 
 	if (!t || t->flags & (TARGET_GO | TARGET_NO_CONTEXT) || p->tgid != tgid)
 		return 0;
@@ -151,12 +159,15 @@ int wake(__u64 *ctx)
 		return 0;
 	to_key.id = p->pid;
 	now = bpf_ktime_get_ns();
-	if (is_lock(tgid, uaddr, to_key.id, from_key.id, now))
+	kind = place_kind(tgid, uaddr, to_key.id, from_key.id, now);
+	if (kind == PLACE_NEW_LOCK)
+		emit_wake(tgid, 0, 0, uaddr, 0, WAKE_LOCK, now);
+	if (kind != PLACE_RESULT)
 		return 0;
 	from = context_find(&from_key);
 	to = context_find(&to_key);
 	if (owner(to))
-		completed(from, to, tgid, p, now);
+		completed(from, to, tgid, uaddr, p, now);
 	else
 		handed(from, to, &to_key);
 	return 0;

@@ -10,6 +10,7 @@ const (
 	doneBefore
 	serves
 	worker
+	lockFound
 )
 
 // wakes says how far the wake-ups of the threads of a process can be believed to end the waiting for a
@@ -33,6 +34,8 @@ type wakes struct {
 	// request's thread afterwards.
 	latest, latestOld map[uint64]wokenBy
 	ended, endedOld   map[uint64]struct{}
+	// places where threads wait for a lock, as was found out after they had been taken for another.
+	locked map[uint64]struct{}
 }
 
 type wokenBy struct {
@@ -69,6 +72,13 @@ func (w *wakes) saw(e *event.Evidence) {
 }
 
 func (w *wakes) woken(e *event.Evidence) {
+	if e.BaseUses&lockFound != 0 {
+		if w.locked == nil || len(w.locked) > wakesKept {
+			w.locked = map[uint64]struct{}{}
+		}
+		w.locked[e.Segment] = struct{}{}
+		return
+	}
 	if e.BaseUses&serves != 0 {
 		if e.BaseUses&sleptLater == 0 {
 			w.locks++
@@ -122,7 +132,9 @@ func completes(s *Solver, e *edge, c *Call) bool {
 	w := &s.processes.of(c.Writer.Tgid).wakes
 	empty, silent := w.empty/max(1, w.sure+w.empty), w.silent/max(1, w.sure+w.silent)
 	last := w.lastOf(e.to).call == c.ID
+	_, lock := w.locked[e.segment]
 	switch {
+	case lock:
 	case e.uses > 0: // who passed it on may have waited for a task of its own, and got any
 	case e.baseUses&^othersToo != 0:
 	case e.baseUses&othersToo != 0 && empty > maxEmpty:
