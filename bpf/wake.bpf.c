@@ -84,7 +84,7 @@ static __always_inline void completed(struct context *from, const struct context
 	} else {
 		doubts |= from->doubts;
 	}
-	if (from->loop && (from->answered || candidates(from->arrived, from->unled_call_ns, now) > 1))
+	if (from->loop && (from->answered || from->last_by || arrivals(from, now) > 1))
 		doubts |= WAKE_SEVERAL;
 	if (call && slept_since(p) > from->response_at)
 		doubts |= WAKE_SLEPT_LATER;

@@ -69,6 +69,7 @@ type WakeContext struct {
 	LastSk         uint64
 	UnledCallNs    uint64
 	UnledRequestNs uint64
+	InStepNs       uint64
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
@@ -90,7 +91,8 @@ type WakeContext struct {
 	Doubts         uint8
 	Requests       uint8
 	Led            uint8
-	Pad            [6]uint8
+	Ahead          int16
+	_              [4]byte
 }
 
 type WakeContextKey struct {
@@ -110,10 +112,10 @@ type WakeFutex struct {
 }
 
 type WakeFutexKey struct {
-	_    structs.HostLayout
-	Tgid uint32
-	Pad  uint32
-	Line uint64
+	_     structs.HostLayout
+	Tgid  uint32
+	Pad   uint32
+	Place uint64
 }
 
 type WakeHaproxyTarget struct {
@@ -132,6 +134,14 @@ type WakeJavaTarget struct {
 	Pthread      uint32
 	Continuation uint32
 	Owner        uint32
+	Mounted      uint32
+	Platform     uint32
+	Id           uint32
+	Carrier      uint32
+	Narrow       uint8
+	Shift        uint8
+	Pad          [2]uint8
+	Base         uint64
 }
 
 type WakeListenPort struct {
