@@ -101,17 +101,19 @@ static __always_inline struct context *context_find(const struct context_key *ke
 	return bpf_map_lookup_elem(&threads, key);
 }
 
+/* What a context begins as: not on the stack, of which there are 512 bytes. */
+static const struct context unknown_context;
+
 static __always_inline struct context *context_make(const struct context_key *key)
 {
 	struct context *found = context_find(key);
-	struct context empty = {};
 
 	if (found || !key->id)
 		return found;
 	if (key->kind != CONTEXT_THREAD)
-		bpf_map_update_elem(&tasks, key, &empty, BPF_NOEXIST);
+		bpf_map_update_elem(&tasks, key, &unknown_context, BPF_NOEXIST);
 	else
-		bpf_map_update_elem(&threads, key, &empty, BPF_NOEXIST);
+		bpf_map_update_elem(&threads, key, &unknown_context, BPF_NOEXIST);
 	found = context_find(key);
 	if (!found)
 		count_loss(LOSS_CONTEXTS_FULL);
