@@ -209,7 +209,7 @@ func runLoop(t *testing.T, tr *Tracer, rec *recorder, script string, want []stri
 	for _, line := range strings.Split(script, "; ") {
 		f := strings.Fields(line)
 		if f[0] == "sleep" {
-			time.Sleep(100 * time.Millisecond) // more than IN_STEP_NS
+			time.Sleep(300 * time.Millisecond) // more than IN_STEP_NS
 			continue
 		}
 		if f[0] == "peer" {
