@@ -114,6 +114,14 @@ type PythonJavaTarget struct {
 	Pthread      uint32
 	Continuation uint32
 	Owner        uint32
+	Mounted      uint32
+	Platform     uint32
+	Id           uint32
+	Carrier      uint32
+	Narrow       uint8
+	Shift        uint8
+	Pad          [2]uint8
+	Base         uint64
 }
 
 type PythonListenPort struct {

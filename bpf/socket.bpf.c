@@ -136,6 +136,8 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 	if (!c)
 		return 0;
 	current_context(&t, pid_tgid, &cur);
+	if (cur.lost)
+		count_loss(LOSS_VIRTUAL_THREAD);
 	if (dir == DIR_OUT && c->role == ROLE_CLIENT)
 		stream_of_connection(&cur.key, c);
 	call.sk = sk;

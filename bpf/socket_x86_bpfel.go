@@ -189,6 +189,14 @@ type SocketJavaTarget struct {
 	Pthread      uint32
 	Continuation uint32
 	Owner        uint32
+	Mounted      uint32
+	Platform     uint32
+	Id           uint32
+	Carrier      uint32
+	Narrow       uint8
+	Shift        uint8
+	Pad          [2]uint8
+	Base         uint64
 }
 
 type SocketJavaThreads uint32
@@ -197,6 +205,7 @@ const (
 	SocketJavaThreadsJAVA_UNREADABLE SocketJavaThreads = 0
 	SocketJavaThreadsJAVA_PLATFORM   SocketJavaThreads = 1
 	SocketJavaThreadsJAVA_VIRTUAL    SocketJavaThreads = 2
+	SocketJavaThreadsJAVA_OBJECTS    SocketJavaThreads = 3
 )
 
 type SocketListenPort struct {
