@@ -97,6 +97,7 @@ var extensions = []struct {
 	{"uprobe", bpf.LoadGoroutine},
 	{"tp_btf", bpf.LoadWake},
 	{"uprobe", bpf.LoadPython},
+	{"uprobe", bpf.LoadNode},
 }
 
 func (t *Tracer) loadExtensions() {
