@@ -17,6 +17,7 @@ const (
 	KindEvidence Kind = 3
 	KindProcess  Kind = 4
 	KindOrigin   Kind = 5
+	KindAsync    Kind = 6
 )
 
 // Values of the members, as bpf/event.h defines them.
@@ -39,6 +40,13 @@ const (
 	Python    = 3
 
 	Closed = 3
+
+	AsyncActivation = 1
+	AsyncCall       = 2
+	AsyncInit       = 3
+	// AsyncRead, AsyncTokenCall: enum async_flags.
+	AsyncRead      = 1
+	AsyncTokenCall = 2
 
 	Exec   = 1
 	Fork   = 2
@@ -68,6 +76,9 @@ type Conn = bpf.SocketConnEvent
 // Evidence is one edge from a call to the request that it belongs to.
 type Evidence = bpf.SocketEvidenceEvent
 
+// Async is what a loop of Node.js does, by its asynchronous ids.
+type Async = bpf.SocketAsyncEvent
+
 // Process is a change in the life of a process.
 type Process = bpf.SocketProcessEvent
 
@@ -82,4 +93,5 @@ type Event struct {
 	Evidence Evidence
 	Process  Process
 	Origin   Origin
+	Async    Async
 }
