@@ -62,6 +62,8 @@ type GoroutineContext struct {
 		Sk    uint64
 	}
 	LastCall       uint64
+	DoneCall       uint64
+	ResponseAt     uint64
 	Activation     uint64
 	Answered       uint64
 	LastSk         uint64
@@ -89,10 +91,15 @@ type GoroutineContext struct {
 	Answers        uint8
 	LastBy         uint8
 	Passed         uint8
+	Called         uint8
+	Completes      uint8
+	Doubts         uint8
 	Requests       uint8
 	Led            uint8
+	_              [1]byte
 	Ahead          int16
 	Pad            [6]uint8
+	_              [4]byte
 }
 
 type GoroutineContextKey struct {
@@ -223,7 +230,6 @@ const (
 	GoroutineMapCalls          = "calls"
 	GoroutineMapConns          = "conns"
 	GoroutineMapElements       = "elements"
-	GoroutineMapEmptyContexts  = "empty_contexts"
 	GoroutineMapEvents         = "events"
 	GoroutineMapHaproxyTargets = "haproxy_targets"
 	GoroutineMapJavaTargets    = "java_targets"
@@ -310,7 +316,6 @@ type GoroutineMapSpecs struct {
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
 	Elements       *ebpf.MapSpec `ebpf:"elements"`
-	EmptyContexts  *ebpf.MapSpec `ebpf:"empty_contexts"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -361,7 +366,6 @@ type GoroutineMaps struct {
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
 	Elements       *ebpf.Map `ebpf:"elements"`
-	EmptyContexts  *ebpf.Map `ebpf:"empty_contexts"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -385,7 +389,6 @@ func (m *GoroutineMaps) Close() error {
 		m.Calls,
 		m.Conns,
 		m.Elements,
-		m.EmptyContexts,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,

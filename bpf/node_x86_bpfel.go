@@ -62,6 +62,8 @@ type NodeContext struct {
 		Sk    uint64
 	}
 	LastCall       uint64
+	DoneCall       uint64
+	ResponseAt     uint64
 	Activation     uint64
 	Answered       uint64
 	LastSk         uint64
@@ -89,10 +91,15 @@ type NodeContext struct {
 	Answers        uint8
 	LastBy         uint8
 	Passed         uint8
+	Called         uint8
+	Completes      uint8
+	Doubts         uint8
 	Requests       uint8
 	Led            uint8
+	_              [1]byte
 	Ahead          int16
 	Pad            [6]uint8
+	_              [4]byte
 }
 
 type NodeContextKey struct {
@@ -227,7 +234,6 @@ type NodeTarget struct {
 const (
 	NodeMapCalls             = "calls"
 	NodeMapConns             = "conns"
-	NodeMapEmptyContexts     = "empty_contexts"
 	NodeMapEvents            = "events"
 	NodeMapHaproxyTargets    = "haproxy_targets"
 	NodeMapJavaTargets       = "java_targets"
@@ -309,7 +315,6 @@ type NodeProgramSpecs struct {
 type NodeMapSpecs struct {
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
-	EmptyContexts  *ebpf.MapSpec `ebpf:"empty_contexts"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -359,7 +364,6 @@ func (o *NodeObjects) Close() error {
 type NodeMaps struct {
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
-	EmptyContexts  *ebpf.Map `ebpf:"empty_contexts"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -382,7 +386,6 @@ func (m *NodeMaps) Close() error {
 	return _NodeClose(
 		m.Calls,
 		m.Conns,
-		m.EmptyContexts,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,

@@ -62,6 +62,8 @@ type PythonContext struct {
 		Sk    uint64
 	}
 	LastCall       uint64
+	DoneCall       uint64
+	ResponseAt     uint64
 	Activation     uint64
 	Answered       uint64
 	LastSk         uint64
@@ -89,10 +91,15 @@ type PythonContext struct {
 	Answers        uint8
 	LastBy         uint8
 	Passed         uint8
+	Called         uint8
+	Completes      uint8
+	Doubts         uint8
 	Requests       uint8
 	Led            uint8
+	_              [1]byte
 	Ahead          int16
 	Pad            [6]uint8
+	_              [4]byte
 }
 
 type PythonContextKey struct {
@@ -233,7 +240,6 @@ type PythonTarget struct {
 const (
 	PythonMapCalls           = "calls"
 	PythonMapConns           = "conns"
-	PythonMapEmptyContexts   = "empty_contexts"
 	PythonMapEvents          = "events"
 	PythonMapHaproxyTargets  = "haproxy_targets"
 	PythonMapJavaTargets     = "java_targets"
@@ -319,7 +325,6 @@ type PythonProgramSpecs struct {
 type PythonMapSpecs struct {
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
-	EmptyContexts  *ebpf.MapSpec `ebpf:"empty_contexts"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -369,7 +374,6 @@ func (o *PythonObjects) Close() error {
 type PythonMaps struct {
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
-	EmptyContexts  *ebpf.Map `ebpf:"empty_contexts"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -392,7 +396,6 @@ func (m *PythonMaps) Close() error {
 	return _PythonClose(
 		m.Calls,
 		m.Conns,
-		m.EmptyContexts,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,

@@ -94,6 +94,8 @@ type SocketContext struct {
 		Sk    uint64
 	}
 	LastCall       uint64
+	DoneCall       uint64
+	ResponseAt     uint64
 	Activation     uint64
 	Answered       uint64
 	LastSk         uint64
@@ -121,10 +123,15 @@ type SocketContext struct {
 	Answers        uint8
 	LastBy         uint8
 	Passed         uint8
+	Called         uint8
+	Completes      uint8
+	Doubts         uint8
 	Requests       uint8
 	Led            uint8
+	_              [1]byte
 	Ahead          int16
 	Pad            [6]uint8
+	_              [4]byte
 }
 
 type SocketContextKey struct {
@@ -357,7 +364,6 @@ type SocketTarget struct {
 const (
 	SocketMapCalls               = "calls"
 	SocketMapConns               = "conns"
-	SocketMapEmptyContexts       = "empty_contexts"
 	SocketMapEvents              = "events"
 	SocketMapHaproxyTargets      = "haproxy_targets"
 	SocketMapJavaTargets         = "java_targets"
@@ -487,7 +493,6 @@ type SocketProgramSpecs struct {
 type SocketMapSpecs struct {
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
-	EmptyContexts  *ebpf.MapSpec `ebpf:"empty_contexts"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -547,7 +552,6 @@ func (o *SocketObjects) Close() error {
 type SocketMaps struct {
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
-	EmptyContexts  *ebpf.Map `ebpf:"empty_contexts"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -571,7 +575,6 @@ func (m *SocketMaps) Close() error {
 	return _SocketClose(
 		m.Calls,
 		m.Conns,
-		m.EmptyContexts,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,
