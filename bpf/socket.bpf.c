@@ -64,6 +64,8 @@ static __always_inline int loop_waits(void)
 	if (!x)
 		return 0;
 	x->loop = 1;
+	if (t.flags & TARGET_PYTHON)
+		py_round(pid_tgid);
 	activation_begins(x);
 	return 0;
 }
@@ -105,6 +107,8 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 				     c, &cur, &t, call.ts);
 		else
 			response_written(context_find(&cur.key), c, &cur, call.ts);
+		if (cur.key.kind == CONTEXT_PYTHON && c->role == ROLE_SERVER)
+			py_answered(pid_tgid, sk, cur.key.id);
 		call.turn = c->turn;
 		call.seq = write_seq_of(sk);
 		call.other_seq = copied_seq_of(sk);
@@ -177,6 +181,8 @@ static __always_inline void bytes_read(struct call *call, struct conn *c, __u64 
 		return;
 	key_of_call(&key, &t, pid_tgid, call);
 	x = context_make(&key);
+	if (t.flags & TARGET_PYTHON && c->role == ROLE_SERVER && c->last_dir != DIR_IN)
+		py_requested(pid_tgid, call->sk);
 	if (c->role == ROLE_SERVER)
 		request_read(x, c, call->sk, len);
 	else

@@ -223,8 +223,9 @@ const (
 type SocketOriginEvent struct {
 	_           structs.HostLayout
 	Kind        uint8
+	What        uint8
 	ContextKind uint8
-	Pad0        [2]uint8
+	Pad0        uint8
 	Tgid        uint32
 	Ts          uint64
 	Child       uint64
@@ -242,11 +243,17 @@ type SocketProcessEvent struct {
 	Ts    uint64
 }
 
+type SocketPyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type SocketPyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type SocketPyContextKey struct {
@@ -261,6 +268,8 @@ type SocketPyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
 		_       structs.HostLayout
 		Address uint64
@@ -298,6 +307,7 @@ const (
 	SocketMapLosses              = "losses"
 	SocketMapNextIds             = "next_ids"
 	SocketMapProcesses           = "processes"
+	SocketMapPyAnswers           = "py_answers"
 	SocketMapPyContexts          = "py_contexts"
 	SocketMapPyThreads           = "py_threads"
 	SocketMapScratches           = "scratches"
@@ -419,6 +429,7 @@ type SocketMapSpecs struct {
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -474,6 +485,7 @@ type SocketMaps struct {
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -494,6 +506,7 @@ func (m *SocketMaps) Close() error {
 		m.Losses,
 		m.NextIds,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
