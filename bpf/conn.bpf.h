@@ -5,20 +5,28 @@
 
 #include "maps.bpf.h"
 
-/* The TCP socket behind a file descriptor of the current task, or 0. */
-static __always_inline __u64 tcp_sock_of_fd(__s32 fd)
+/* The file behind a descriptor of the current task, or 0. */
+static __always_inline struct file *file_of_fd(__s32 fd)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
 	struct file **fds, *file = 0;
-	struct socket *socket;
-	struct sock *sk;
-	__u16 family;
 
 	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
 		return 0;
 	fds = BPF_CORE_READ(fdt, fd);
-	if (bpf_core_read(&file, sizeof(file), &fds[fd]) || !file)
+	return bpf_core_read(&file, sizeof(file), &fds[fd]) ? 0 : file;
+}
+
+/* The TCP socket behind a file descriptor of the current task, or 0. */
+static __always_inline __u64 tcp_sock_of_fd(__s32 fd)
+{
+	struct file *file = file_of_fd(fd);
+	struct socket *socket;
+	struct sock *sk;
+	__u16 family;
+
+	if (!file)
 		return 0;
 	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return 0;

@@ -58,6 +58,7 @@ static __always_inline void current_goroutine(const struct target *t, struct gor
 struct current {
 	struct context_key key;
 	__u64 parent; /* who made it, of the same kind, or 0 */
+	bool lost;    /* there is something, and it could not be read */
 };
 
 /* A kind of context is added by adding a branch here, with a header of its own that reads its id. Where
@@ -75,7 +76,7 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 		out->key.id = go.id;
 		out->parent = go.parent;
 	} else if (t->flags & TARGET_JAVA) {
-		current_java((__u32)pid_tgid, &out->key);
+		out->lost = !current_java((__u32)pid_tgid, &out->key);
 	} else if (t->flags & TARGET_PYTHON) {
 		current_python(pid_tgid, &out->key);
 	} else if (t->flags & TARGET_HAPROXY) {

@@ -217,7 +217,8 @@ struct target {
 enum java_threads {
 	JAVA_UNREADABLE = 0, /* virtual threads that cannot be told apart: nothing says anything */
 	JAVA_PLATFORM = 1,   /* threads, and nothing else */
-	JAVA_VIRTUAL = 2,    /* what follows is set */
+	JAVA_VIRTUAL = 2,    /* the VM knows which runs: owner */
+	JAVA_OBJECTS = 3,    /* only its object in the heap says it: mounted to base */
 };
 
 /* Where a Java VM keeps which virtual thread runs: see internal/javaruntime. */
@@ -228,6 +229,13 @@ struct java_target {
 	__u32 os_thread, pthread; /* in JavaThread, and there: whose it is */
 	__u32 continuation;       /* in JavaThread: not 0 while something is mounted */
 	__u32 owner;              /* in JavaThread: java.lang.Thread.tid of it */
+	__u32 mounted, platform;  /* in JavaThread: handles of java.lang.Thread, the current and its own */
+	__u32 id;                 /* in java.lang.Thread: tid; 0: where objects are is hidden */
+	__u32 carrier;            /* in java.lang.VirtualThread: reference to who runs it */
+	__u8 narrow;              /* references have 32 bits: base + reference << shift */
+	__u8 shift;
+	__u8 pad[2];
+	__u64 base;
 };
 
 /* Where HAProxy keeps which task is running: see internal/haproxyruntime. */

@@ -67,6 +67,7 @@ type GoroutineContext struct {
 	LastSk         uint64
 	UnledCallNs    uint64
 	UnledRequestNs uint64
+	InStepNs       uint64
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
@@ -85,7 +86,9 @@ type GoroutineContext struct {
 	Passed         uint8
 	Requests       uint8
 	Led            uint8
-	Pad            [1]uint8
+	Pad            [3]uint8
+	Ahead          int16
+	_              [4]byte
 }
 
 type GoroutineContextKey struct {
@@ -111,6 +114,14 @@ type GoroutineJavaTarget struct {
 	Pthread      uint32
 	Continuation uint32
 	Owner        uint32
+	Mounted      uint32
+	Platform     uint32
+	Id           uint32
+	Carrier      uint32
+	Narrow       uint8
+	Shift        uint8
+	Pad          [2]uint8
+	Base         uint64
 }
 
 type GoroutineListenPort struct {

@@ -66,13 +66,31 @@ struct socket {
 	struct sock *sk;
 };
 
+/* net/unix: its struct sock is the first member */
+struct unix_sock {
+	struct sock *peer;
+};
+
 struct inode {
 	unsigned short i_mode;
+};
+
+struct qstr {
+	const unsigned char *name;
+};
+
+struct dentry {
+	struct qstr d_name;
+};
+
+struct path {
+	struct dentry *dentry;
 };
 
 struct file {
 	void *private_data;
 	struct inode *f_inode;
+	struct path f_path;
 };
 
 struct fdtable {
@@ -189,6 +207,9 @@ struct user_mmsg {
 
 #define S_IFMT 00170000
 #define S_IFSOCK 0140000
+#define S_IFREG 0100000
+#define S_IFIFO 0010000
+#define AF_UNIX 1
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6

@@ -67,6 +67,12 @@ static __always_inline void call_led(const struct context *x)
 		c->flags |= CONN_LED;
 }
 
+/* How many responses may have led to what a loop does now. */
+static __always_inline __u8 arrivals(const struct context *x, __u64 now)
+{
+	return candidates(x->arrived, x->last_by ? 0 : x->unled_call_ns, now);
+}
+
 /*
  * Nothing more can follow from what arrived last: something else was read, or the loop waits. That a
  * response was begun is told only now, when it is known that no other was.
@@ -75,7 +81,7 @@ static __always_inline void arrival_ends(struct context *x, __u64 now)
 {
 	if (x->answered)
 		emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, x->answered, x->activation,
-				   candidates(x->arrived, x->unled_call_ns, now), x->answers, now);
+				   arrivals(x, now), x->answers, now);
 	x->answered = 0;
 	x->arrived = x->arrived > x->answers ? x->arrived - x->answers : 0;
 	x->answers = 0;
@@ -85,7 +91,7 @@ static __always_inline void arrival_ends(struct context *x, __u64 now)
 static __always_inline void forget_arrivals(struct context *x, __u64 now)
 {
 	arrival_ends(x, now);
-	if (x->arrived)
+	if (x->arrived && !x->last_by)
 		x->unled_call_ns = now;
 	x->arrived = 0;
 	x->last_call = 0;
@@ -135,6 +141,13 @@ static __always_inline bool loop_goes_on(const struct context *x)
 /* A loop has read some of the response of a call. */
 static __always_inline void loop_response(struct context *x, struct conn *c, __u64 sk, __u64 now)
 {
+	/* It was waited for: request, call and response in one round. What serves here blocks. */
+	if (x->own.epoch && c->epoch == x->own.epoch) {
+		if (!(c->flags & CONN_LED))
+			emit_loop_evidence(EVIDENCE_SAME_THREAD, c->turn, c->epoch, 0, 0, 0, now);
+		c->flags |= CONN_LED;
+		return;
+	}
 	x->own.epoch = 0; /* what follows is for the request of this call */
 	if (c->flags & CONN_LED || x->last_call == c->turn)
 		return;
@@ -154,13 +167,17 @@ static __always_inline void loop_answer(struct context *x, const struct conn *c,
 		x->led = 1; /* by itself */
 		return;
 	}
+	if (!x->last_call || x->last_by) { /* no response that was read here has led to it */
+		x->ahead--;
+		x->in_step_ns = now;
+	}
 	if (!x->last_call)
 		return;
 	if (x->answers < 255)
 		x->answers++;
 	if (x->answers > 1) {
 		emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, c->turn, x->activation,
-				   candidates(x->arrived, x->unled_call_ns, now), x->answers, now);
+				   arrivals(x, now), x->answers, now);
 		return;
 	}
 	x->answered = c->turn;
@@ -173,8 +190,7 @@ static __always_inline void loop_next(struct context *x, __u64 call, __u64 now)
 	__u8 answers = x->answers;
 
 	arrival_ends(x, now);
-	emit_loop_evidence(EVIDENCE_NEXT, call, x->last_call, x->activation,
-			   candidates(x->arrived, x->unled_call_ns, now), answers, now);
+	emit_loop_evidence(EVIDENCE_NEXT, call, x->last_call, x->activation, arrivals(x, now), answers, now);
 	call_led(x);
 	if (x->arrived)
 		x->arrived--;

@@ -113,6 +113,7 @@ enum vec {
 	VEC_MSG = 2,
 	VEC_MMSG = 3,
 	VEC_NONE = 4, /* bytes without a user buffer: sendfile, MSG_TRUNC */
+	VEC_NOTE = 5, /* no TCP socket: sk is an object of notify.bpf.h */
 };
 
 struct {
@@ -153,6 +154,7 @@ struct context {
 	__u64 last_sk;          /* the socket of last_call */
 	__u64 unled_call_ns;    /* when a response had last led to nothing at the end of its round */
 	__u64 unled_request_ns; /* and a request */
+	__u64 in_step_ns;       /* when it was last notified, or answered what it was notified of */
 	/* goroutines only, see goroutine.bpf.c: */
 	__u64 tasker;  /* who gave it `given`: created it, or handed it over */
 	__u64 segment; /* identity of that hand-over */
@@ -172,7 +174,8 @@ struct context {
 	__u8 passed;  /* how many threads passed last_call on before */
 	__u8 requests; /* event loops: requests read in this activation, since one led to something */
 	__u8 led;      /* event loops: the last of them has */
-	__u8 pad[1];
+	__u8 pad[3];
+	__s16 ahead;   /* event loops: notifications read, less answers begun */
 };
 
 /* Threads: removed at exit. */

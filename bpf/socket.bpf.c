@@ -10,7 +10,9 @@
  * are the moments at which bytes leave and arrive.
  */
 #include "context.bpf.h"
+#include "notify.bpf.h"
 #include "payload.bpf.h"
+#include "poll.bpf.h"
 
 /* Names the types for BTF, from which the Go types are made. */
 const struct conn_event *unused_conn_event __attribute__((unused));
@@ -70,6 +72,53 @@ static __always_inline int loop_waits(void)
 	return 0;
 }
 
+/* The beginning of a read or a write that is not on a TCP socket. Goroutines have their own ways. */
+static __always_inline int note_enter(__s32 fd, __u8 dir, __u64 buf, const struct target *t, __u64 pid_tgid)
+{
+	struct call call = {.ts = bpf_ktime_get_ns(), .fd = fd, .dir = dir, .vec = VEC_NOTE, .buf = buf};
+	struct current cur;
+	struct context *x;
+
+	if (t->flags & (TARGET_GO | TARGET_NO_CONTEXT))
+		return 0;
+	current_context(t, pid_tgid, &cur);
+	x = context_find(&cur.key);
+	if (dir == DIR_IN && (!x || !x->loop))
+		return 0;
+	call.sk = note_of_fd(fd, dir);
+	if (!call.sk)
+		return 0;
+	if (dir == DIR_OUT) {
+		note_written(call.sk, x);
+		return 0;
+	}
+	call.context_kind = cur.key.kind;
+	call.context = cur.key.kind == CONTEXT_THREAD ? 0 : cur.key.id;
+	if (bpf_map_update_elem(&calls, &pid_tgid, &call, BPF_ANY))
+		count_loss(LOSS_CALLS_FULL);
+	return 0;
+}
+
+/* The end of such a read. */
+static __always_inline int note_exit(const struct call *call, __u64 pid_tgid, __s64 ret)
+{
+	struct context_key key = {};
+	struct context *x;
+	struct target t;
+	__u64 count = 0;
+
+	if (ret <= 0 || !selected(pid_tgid >> 32, &t))
+		return 0;
+	key_of_call(&key, &t, pid_tgid, call);
+	x = context_find(&key);
+	if (!x)
+		return 0;
+	if (call->sk & NOTE_COUNTS && bpf_probe_read_user(&count, sizeof(count), (void *)call->buf))
+		return 0;
+	note_read(call->sk, x, count);
+	return 0;
+}
+
 static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u32 count)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
@@ -84,11 +133,13 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 		return 0;
 	sk = tcp_sock_of_fd(fd);
 	if (!sk)
-		return 0;
+		return vec == VEC_MMSG ? 0 : note_enter(fd, dir, buf, &t, pid_tgid);
 	c = conn_get(sk, tgid);
 	if (!c)
 		return 0;
 	current_context(&t, pid_tgid, &cur);
+	if (cur.lost)
+		count_loss(LOSS_VIRTUAL_THREAD);
 	if (dir == DIR_OUT && c->role == ROLE_CLIENT)
 		stream_of_connection(&cur.key, c);
 	call.sk = sk;
@@ -271,6 +322,8 @@ static __always_inline int io_exit(__s32 nr, __s64 ret)
 	} else if (ret <= 0 || !began_unseen(pid_tgid, nr, &call)) {
 		return 0;
 	}
+	if (call.vec == VEC_NOTE)
+		return note_exit(&call, pid_tgid, ret);
 	if (ret <= 0 || call.vec == VEC_MMSG)
 		return 0;
 	c = bpf_map_lookup_elem(&conns, &call.sk);
@@ -410,6 +463,26 @@ int exit_mmsg(struct sys_exit *ctx) { return mmsg_exit(ctx->ret); }
 
 SEC("tracepoint/syscalls/sys_enter")
 int enter_loop_wait(struct sys_enter *ctx) { return loop_waits(); }
+
+static __always_inline bool traced(void)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+
+	return bpf_map_lookup_elem(&targets, &tgid);
+}
+
+/* poll and ppoll; select and pselect6 */
+SEC("tracepoint/syscalls/sys_enter")
+int enter_poll_wait(struct sys_enter *ctx)
+{
+	return traced() && polls_for_requests(ctx->args[0], ctx->args[1]) ? loop_waits() : 0;
+}
+
+SEC("tracepoint/syscalls/sys_enter")
+int enter_select_wait(struct sys_enter *ctx)
+{
+	return traced() && selects_for_requests(ctx->args[0], ctx->args[1]) ? loop_waits() : 0;
+}
 
 /* A connection that this process made or took: its role is certain and its stream begins here. */
 static __always_inline struct conn *connected(__s32 fd, __u8 role)

@@ -78,6 +78,7 @@ type SocketContext struct {
 	LastSk         uint64
 	UnledCallNs    uint64
 	UnledRequestNs uint64
+	InStepNs       uint64
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
@@ -96,7 +97,9 @@ type SocketContext struct {
 	Passed         uint8
 	Requests       uint8
 	Led            uint8
-	Pad            [1]uint8
+	Pad            [3]uint8
+	Ahead          int16
+	_              [4]byte
 }
 
 type SocketContextKey struct {
@@ -186,6 +189,14 @@ type SocketJavaTarget struct {
 	Pthread      uint32
 	Continuation uint32
 	Owner        uint32
+	Mounted      uint32
+	Platform     uint32
+	Id           uint32
+	Carrier      uint32
+	Narrow       uint8
+	Shift        uint8
+	Pad          [2]uint8
+	Base         uint64
 }
 
 type SocketJavaThreads uint32
@@ -194,6 +205,7 @@ const (
 	SocketJavaThreadsJAVA_UNREADABLE SocketJavaThreads = 0
 	SocketJavaThreadsJAVA_PLATFORM   SocketJavaThreads = 1
 	SocketJavaThreadsJAVA_VIRTUAL    SocketJavaThreads = 2
+	SocketJavaThreadsJAVA_OBJECTS    SocketJavaThreads = 3
 )
 
 type SocketListenPort struct {
@@ -219,6 +231,13 @@ const (
 	SocketLossLOSS_PYTHON         SocketLoss = 11
 	SocketLossLOSS_MAX            SocketLoss = 12
 )
+
+type SocketNote struct {
+	_       structs.HostLayout
+	Call    uint64
+	Written uint32
+	Pad     uint32
+}
 
 type SocketOriginEvent struct {
 	_           structs.HostLayout
@@ -306,6 +325,7 @@ const (
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
 	SocketMapNextIds             = "next_ids"
+	SocketMapNotes               = "notes"
 	SocketMapProcesses           = "processes"
 	SocketMapPyAnswers           = "py_answers"
 	SocketMapPyContexts          = "py_contexts"
@@ -317,11 +337,13 @@ const (
 	SocketMapThreads             = "threads"
 	SocketProgEnterConnect       = "enter_connect"
 	SocketProgEnterLoopWait      = "enter_loop_wait"
+	SocketProgEnterPollWait      = "enter_poll_wait"
 	SocketProgEnterRead          = "enter_read"
 	SocketProgEnterReadv         = "enter_readv"
 	SocketProgEnterRecvfrom      = "enter_recvfrom"
 	SocketProgEnterRecvmmsg      = "enter_recvmmsg"
 	SocketProgEnterRecvmsg       = "enter_recvmsg"
+	SocketProgEnterSelectWait    = "enter_select_wait"
 	SocketProgEnterSendfile64    = "enter_sendfile64"
 	SocketProgEnterSendmmsg      = "enter_sendmmsg"
 	SocketProgEnterSendmsg       = "enter_sendmsg"
@@ -394,11 +416,13 @@ type SocketSpecs struct {
 type SocketProgramSpecs struct {
 	EnterConnect    *ebpf.ProgramSpec `ebpf:"enter_connect"`
 	EnterLoopWait   *ebpf.ProgramSpec `ebpf:"enter_loop_wait"`
+	EnterPollWait   *ebpf.ProgramSpec `ebpf:"enter_poll_wait"`
 	EnterRead       *ebpf.ProgramSpec `ebpf:"enter_read"`
 	EnterReadv      *ebpf.ProgramSpec `ebpf:"enter_readv"`
 	EnterRecvfrom   *ebpf.ProgramSpec `ebpf:"enter_recvfrom"`
 	EnterRecvmmsg   *ebpf.ProgramSpec `ebpf:"enter_recvmmsg"`
 	EnterRecvmsg    *ebpf.ProgramSpec `ebpf:"enter_recvmsg"`
+	EnterSelectWait *ebpf.ProgramSpec `ebpf:"enter_select_wait"`
 	EnterSendfile64 *ebpf.ProgramSpec `ebpf:"enter_sendfile64"`
 	EnterSendmmsg   *ebpf.ProgramSpec `ebpf:"enter_sendmmsg"`
 	EnterSendmsg    *ebpf.ProgramSpec `ebpf:"enter_sendmsg"`
@@ -428,6 +452,7 @@ type SocketMapSpecs struct {
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
+	Notes          *ebpf.MapSpec `ebpf:"notes"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
@@ -484,6 +509,7 @@ type SocketMaps struct {
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
+	Notes          *ebpf.Map `ebpf:"notes"`
 	Processes      *ebpf.Map `ebpf:"processes"`
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
@@ -505,6 +531,7 @@ func (m *SocketMaps) Close() error {
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
+		m.Notes,
 		m.Processes,
 		m.PyAnswers,
 		m.PyContexts,
@@ -540,11 +567,13 @@ type SocketVariables struct {
 type SocketPrograms struct {
 	EnterConnect    *ebpf.Program `ebpf:"enter_connect"`
 	EnterLoopWait   *ebpf.Program `ebpf:"enter_loop_wait"`
+	EnterPollWait   *ebpf.Program `ebpf:"enter_poll_wait"`
 	EnterRead       *ebpf.Program `ebpf:"enter_read"`
 	EnterReadv      *ebpf.Program `ebpf:"enter_readv"`
 	EnterRecvfrom   *ebpf.Program `ebpf:"enter_recvfrom"`
 	EnterRecvmmsg   *ebpf.Program `ebpf:"enter_recvmmsg"`
 	EnterRecvmsg    *ebpf.Program `ebpf:"enter_recvmsg"`
+	EnterSelectWait *ebpf.Program `ebpf:"enter_select_wait"`
 	EnterSendfile64 *ebpf.Program `ebpf:"enter_sendfile64"`
 	EnterSendmmsg   *ebpf.Program `ebpf:"enter_sendmmsg"`
 	EnterSendmsg    *ebpf.Program `ebpf:"enter_sendmsg"`
@@ -566,11 +595,13 @@ func (p *SocketPrograms) Close() error {
 	return _SocketClose(
 		p.EnterConnect,
 		p.EnterLoopWait,
+		p.EnterPollWait,
 		p.EnterRead,
 		p.EnterReadv,
 		p.EnterRecvfrom,
 		p.EnterRecvmmsg,
 		p.EnterRecvmsg,
+		p.EnterSelectWait,
 		p.EnterSendfile64,
 		p.EnterSendmmsg,
 		p.EnterSendmsg,

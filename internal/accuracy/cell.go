@@ -57,76 +57,104 @@ const (
 	quietFor = 600 * time.Millisecond
 )
 
-// measured is a program that has been traced, and has ended.
-type measured struct {
-	cell   cell
-	made   map[string]int
-	tracer *tracer
+// trial is a cell on its way: prepare, run, settle. Only run needs the machine for itself.
+type trial struct {
+	cell    cell
+	backend backend
+	program *program
+	loader  *loader
+	tracer  *tracer
+	made    map[string]int // the truth
 }
 
-// measure runs a workload's program under load and traces it. Its result is not there yet: settle gets
-// that while the next program runs.
-func measure(ctx context.Context, programs *builder, w *workload, s setting, requests int) (_ *measured, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("the cell took more than 2 minutes"))
+// prepare starts a workload's program and traces it.
+func prepare(ctx context.Context, programs *builder, w *workload, s setting, requests int) (_ *trial, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it took more than a minute to start"))
 	defer cancel()
-	b, err := startBackend(ctx, w)
-	if err != nil {
-		return nil, fmt.Errorf("start the backend: %w", err)
+	t := &trial{cell: cell{workload: w, setting: s, requests: requests}}
+	if s.concurrency == 1 {
+		t.cell.requests /= 5
 	}
-	defer b.close()
-	if s.noise == hog {
-		stop, err := startHog(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("start the hog: %w", err)
-		}
-		defer stop()
-	}
-	p, err := programs.start(ctx, w, b.addr(), s)
-	if err != nil {
-		return nil, err
-	}
-	running := true
 	defer func() {
-		if running {
-			err = errors.Join(err, p.stop())
+		if err != nil {
+			err = errors.Join(err, t.abandon())
 		}
 	}()
-	l := newLoader(p.addr, s.concurrency)
-	defer l.close()
+	if t.backend, err = startBackend(ctx, w); err != nil {
+		return nil, fmt.Errorf("start the backend: %w", err)
+	}
+	if t.program, err = programs.start(ctx, w, t.backend.addr(), s); err != nil {
+		return nil, err
+	}
+	t.loader = newLoader(t.program.addr, s.concurrency)
 	if s.warm {
-		if _, err := l.send(ctx, 0, warmRequests); err != nil {
+		if _, err := t.loader.send(ctx, 0, warmRequests); err != nil {
 			return nil, fmt.Errorf("before tracing: %w", err)
 		}
 	}
-	t, err := startTracer(ctx, p)
-	if err != nil {
+	if t.tracer, err = startTracer(ctx, t.program); err != nil {
 		return nil, fmt.Errorf("start the receiver: %w", err)
 	}
-	tracing := true
+	time.Sleep(quietFor)
+	return t, nil
+}
+
+// abandon ends what a trial has started.
+func (t *trial) abandon() error {
+	err := t.end()
+	if t.tracer != nil {
+		err = errors.Join(err, t.tracer.stop())
+		t.tracer = nil
+	}
+	return err
+}
+
+// end stops everything but the tracer.
+func (t *trial) end() error {
+	var err error
+	if t.loader != nil {
+		t.loader.close()
+		t.loader = nil
+	}
+	if t.program != nil {
+		if err = t.program.stop(); err != nil {
+			err = fmt.Errorf("stop the program: %w", err)
+		}
+		t.program = nil
+	}
+	if t.backend != nil {
+		t.backend.close()
+		t.backend = nil
+	}
+	return err
+}
+
+// run sends the requests and ends the program. The result is not there yet: settle waits for it.
+func (t *trial) run(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, 2*time.Minute, errors.New("the requests took more than 2 minutes"))
+	defer cancel()
 	defer func() {
-		if tracing {
-			err = errors.Join(err, t.stop())
+		if err != nil {
+			err = errors.Join(err, t.abandon())
 		}
 	}()
-	time.Sleep(quietFor)
-	b.forget()
-	if s.concurrency == 1 {
-		requests /= 5
+	if t.cell.setting.noise == hog {
+		stop, err := startHog(ctx)
+		if err != nil {
+			return fmt.Errorf("start the hog: %w", err)
+		}
+		defer stop()
 	}
-	if _, err := l.send(ctx, firstID, requests); err != nil {
-		return nil, err
+	t.backend.forget()
+	if _, err := t.loader.send(ctx, firstID, t.cell.requests); err != nil {
+		return err
 	}
-	made := b.seen()
-	running = false // no more background calls
-	if err := p.stop(); err != nil {
-		return nil, fmt.Errorf("stop the program: %w", err)
-	}
-	tracing = false
-	return &measured{cell{workload: w, setting: s, requests: requests}, made, t}, nil
+	t.made = t.backend.seen()
+	return t.end() // no more background calls
 }
 
 // settle waits for the last spans and judges them.
-func (m *measured) settle(ctx context.Context) (_ cell, err error) {
+func (m *trial) settle(ctx context.Context) (_ cell, err error) {
 	c, t := m.cell, m.tracer
 	stopped := false
 	defer func() {

@@ -79,7 +79,7 @@ func (b *httpBackend) accept() {
 }
 
 func (b *httpBackend) serve(c net.Conn) {
-	due := make(chan time.Time, 1024)
+	due := make(chan reply, 1024)
 	go answer(c, due)
 	defer func() {
 		close(due)
@@ -99,18 +99,28 @@ func (b *httpBackend) serve(c net.Conn) {
 		b.mu.Lock()
 		b.paths[r.URL.Path]++
 		b.mu.Unlock()
-		due <- time.Now().Add(time.Millisecond + rand.N(9*time.Millisecond))
-		if r.Close { // the connection is closed behind the answer
+		due <- reply{time.Now().Add(time.Millisecond + rand.N(9*time.Millisecond)), r.Close}
+		if r.Close {
 			return
 		}
 	}
 }
 
-func answer(c net.Conn, due <-chan time.Time) {
+// reply is a response that is to be sent.
+type reply struct {
+	at   time.Time
+	last bool // the connection is closed behind it
+}
+
+func answer(c net.Conn, due <-chan reply) {
 	defer c.Close()
-	for at := range due {
-		time.Sleep(time.Until(at))
-		if _, err := io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nok\n"); err != nil {
+	for r := range due {
+		time.Sleep(time.Until(r.at))
+		head := "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n"
+		if r.last {
+			head += "Connection: close\r\n"
+		}
+		if _, err := io.WriteString(c, head+"\r\nok\n"); err != nil {
 			for range due { // the reader ends with the connection
 			}
 			return

@@ -66,6 +66,11 @@ var javaLanguage = language{
 		collected("parallel", "-XX:+UseParallelGC"),
 		collected("shenandoah", "-XX:+UseShenandoahGC"),
 		collected("zgc", "-XX:+UseZGC"),
+		platformThreads("NioServer", "nio-loop", "a selector loop, a pool that calls, and wakes the loop to answer", "the loop is woken once for several answers"),
+		platformThreads("NioServer", "nio-worker", "the same, the pool answers", "nothing tells a pool's thread yet what it works for"),
+		platformThreads("NioServer", "nio-blocking", "the loop itself calls and waits", "an epoll loop may serve several requests at once"),
+		platformThreads("ClientServer", "client", "java.net.http, a thread waits", "the client's own threads read and write"),
+		platformThreads("ClientServer", "client-async", "java.net.http, the client's threads answer", "the client's own threads read and write"),
 	},
 }
 
@@ -79,7 +84,15 @@ var virtualCauses = map[string]string{
 func virtualThreads(shape, what string, calls int, goal float64) workload {
 	return workload{
 		name: "virtual-" + shape, shape: shape, what: what, program: "VirtualServer", home: jdk25, packages: needs25,
-		calls: calls, goal: goal, cause: virtualCauses[shape],
+		calls: calls, pooled: shape == "platform", goal: goal, cause: virtualCauses[shape],
+	}
+}
+
+// platformThreads are those of JDK 17, which has no others.
+func platformThreads(program, shape, what, cause string) workload {
+	return workload{
+		name: shape, what: what, program: program, home: jdk17, packages: needs17, calls: 1,
+		pooled: program == "NioServer", cause: cause,
 	}
 }
 

@@ -117,54 +117,80 @@ func run(ctx context.Context, o options) error {
 	return errors.Join(errs...)
 }
 
-// links measures the cells. While the spans of one are still coming in, the program of the next runs. A cell
-// that cannot be measured does not keep the others from it.
+// ahead is how many programs are started before it is their turn, and how many cells' last spans are
+// waited for: starting and ending is mostly waiting.
+const ahead = 2
+
+// links measures the cells, one after the other. A cell that cannot be measured does not keep the others
+// from it.
 func (r *report) links(ctx context.Context, programs *builder, o options) error {
 	t := table{os.Stdout}
 	t.head()
-	type result struct {
-		job  job
-		cell cell
-		err  error
+	type step struct {
+		job   job
+		trial *trial
+		cell  cell
+		err   error
 	}
-	var settling []chan result
-	broke := func(j job, err error) {
-		err = fmt.Errorf("%s, %s: %w", j.workload, j.setting, err)
+	broke := func(s step) {
+		err := fmt.Errorf("%s, %s: %w", s.job.workload, s.job.setting, s.err)
 		fmt.Fprintln(os.Stderr, "accuracy:", err)
 		r.broken = append(r.broken, err)
 	}
+	var settling []chan step
 	collect := func(leave int) {
 		for len(settling) > leave {
-			res := <-settling[0]
+			s := <-settling[0]
 			settling = settling[1:]
-			if res.err != nil {
-				broke(res.job, res.err)
+			if s.err != nil {
+				broke(s)
 				continue
 			}
-			r.cells = append(r.cells, res.cell)
-			t.row(&res.cell)
-			res.cell.explain(os.Stderr, o.explain)
+			r.cells = append(r.cells, s.cell)
+			t.row(&s.cell)
+			s.cell.explain(os.Stderr, o.explain)
 		}
 	}
 	defer collect(0)
-	for _, j := range o.jobs() {
-		m, err := measure(ctx, programs, j.workload, j.setting, j.requests)
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+	var prepared []chan step
+	defer func() {
+		for _, p := range prepared {
+			if s := <-p; s.trial != nil {
+				_ = s.trial.abandon()
+			}
 		}
-		if err != nil {
-			broke(j, err)
+	}()
+	jobs := o.jobs()
+	for begun := 0; ctx.Err() == nil; {
+		for ; begun < len(jobs) && len(prepared) <= ahead; begun++ {
+			j, p := jobs[begun], make(chan step, 1)
+			prepared = append(prepared, p)
+			go func() {
+				trial, err := prepare(ctx, programs, j.workload, j.setting, j.requests)
+				p <- step{job: j, trial: trial, err: err}
+			}()
+		}
+		if len(prepared) == 0 {
+			break
+		}
+		s := <-prepared[0]
+		prepared = prepared[1:]
+		if s.err == nil {
+			s.err = s.trial.run(ctx)
+		}
+		if s.err != nil {
+			broke(s)
 			continue
 		}
-		done := make(chan result, 1)
+		done := make(chan step, 1)
 		settling = append(settling, done)
 		go func() {
-			c, err := m.settle(ctx)
-			done <- result{j, c, err}
+			s.cell, s.err = s.trial.settle(ctx)
+			done <- s
 		}()
-		collect(2)
+		collect(ahead)
 	}
-	return nil
+	return context.Cause(ctx)
 }
 
 func writeFile(name string, write func(io.Writer)) error {

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -40,13 +42,18 @@ type site struct {
 
 // builder makes the programs that are traced, each once.
 type builder struct {
-	dir   string
-	built map[string]command
-	sites int
+	dir string
+
+	building sync.Mutex // guards built
+	built    map[string]command
+	writing  sync.Mutex
+	sites    atomic.Int64
 }
 
 // once makes what is called name, into out or beside it.
 func (b *builder) once(name string, build func(out string) (command, error)) (command, error) {
+	b.building.Lock()
+	defer b.building.Unlock()
 	if c, ok := b.built[name]; ok {
 		return c, nil
 	}
@@ -62,15 +69,25 @@ func (b *builder) once(name string, build func(out string) (command, error)) (co
 	return c, nil
 }
 
-// source writes an embedded file or, with all that is in it, directory, and returns where it is.
+// source writes an embedded file or, with all that is in it, directory, and returns where it is. What is
+// there stays: another program may be reading it.
 func (b *builder) source(files embed.FS, name string) (string, error) {
+	b.writing.Lock()
+	defer b.writing.Unlock()
+	return b.write(files, name)
+}
+
+func (b *builder) write(files embed.FS, name string) (string, error) {
 	to := filepath.Join(b.dir, filepath.FromSlash(name))
 	if entries, err := files.ReadDir(name); err == nil {
 		for _, e := range entries {
-			if _, err := b.source(files, path.Join(name, e.Name())); err != nil {
+			if _, err := b.write(files, path.Join(name, e.Name())); err != nil {
 				return "", err
 			}
 		}
+		return to, nil
+	}
+	if _, err := os.Stat(to); err == nil {
 		return to, nil
 	}
 	text, err := files.ReadFile(name)
@@ -99,8 +116,7 @@ func (b *builder) command(ctx context.Context, w *workload, backend string, pool
 		c, err = w.language.build(ctx, b, w)
 		c.args = append(slices.Clone(c.args), w.shape, backend, strconv.Itoa(pool))
 	} else {
-		b.sites++
-		s := site{dir: filepath.Join(b.dir, "site"+strconv.Itoa(b.sites)), backend: backend, pool: pool}
+		s := site{dir: filepath.Join(b.dir, fmt.Sprint("site", b.sites.Add(1))), backend: backend, pool: pool}
 		if s.listen, err = freeAddress(); err != nil {
 			return c, err
 		}
@@ -146,14 +162,13 @@ func (b *builder) start(ctx context.Context, w *workload, backend string, s sett
 		c.env = append(c.env, w.language.pressure...)
 	}
 	p := &program{
-		cmd: exec.CommandContext(ctx, c.args[0], c.args[1:]...), server: c.addr != "", addr: c.addr,
+		cmd: exec.Command(c.args[0], c.args[1:]...), server: c.addr != "", addr: c.addr,
 		mark: fmt.Sprintf("%d-%d", os.Getpid(), time.Now().UnixNano()),
 	}
 	p.cmd.Stderr = os.Stderr
 	p.cmd.Env = append(os.Environ(), append(c.env, markName+"="+p.mark)...)
 	// A server and all that it starts end together.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	p.cmd.Cancel = func() error { return p.signal(syscall.SIGKILL) }
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
@@ -166,6 +181,8 @@ func (b *builder) start(ctx context.Context, w *workload, backend string, s sett
 	if err := p.cmd.Start(); err != nil {
 		return nil, err
 	}
+	// It goes on when ctx, which is that of its start, has ended.
+	defer context.AfterFunc(ctx, func() { _ = p.signal(syscall.SIGKILL) })()
 	if p.server {
 		err = awaitListener(ctx, p.addr)
 	} else {

@@ -32,7 +32,7 @@ func newRedisBackend(ctx context.Context) (_ backend, err error) {
 		return nil, err
 	}
 	host, port, _ := strings.Cut(b.listen, ":")
-	b.cmd = exec.CommandContext(ctx, "redis-server", "--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--dir", os.TempDir())
+	b.cmd = exec.Command("redis-server", "--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--dir", os.TempDir())
 	if err := b.cmd.Start(); err != nil {
 		return nil, err
 	}

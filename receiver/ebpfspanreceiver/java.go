@@ -23,23 +23,27 @@ const (
 
 // java tells the kernel side how to read which virtual thread runs on a thread of a Java VM.
 type java struct {
-	tracer *probe.Tracer
-	log    *zap.Logger
-	counts *javaCounts
+	tracer  *probe.Tracer
+	log     *zap.Logger
+	counts  *javaCounts
+	missing *missing
 
-	mu    sync.Mutex // guards what follows, and what is done with the kernel side for a VM
+	mu    sync.Mutex // guards vms, and what is done with the kernel side for one
 	vms   map[int]*javaVM
 	tries sync.WaitGroup
 }
 
 // javaVM is a selected process with a Java VM.
 type javaVM struct {
+	pid      int
+	service  string
+	log      *zap.Logger
 	stop     context.CancelFunc
 	readable bool
 }
 
 func newJava(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
-	return &java{tracer: t, log: log, counts: &counts.java, vms: map[int]*javaVM{}}
+	return &java{tracer: t, log: log, counts: &counts.java, missing: &counts.missing, vms: map[int]*javaVM{}}
 }
 
 // use reads p's VM, now or as soon as it is ready.
@@ -53,19 +57,21 @@ func (j *java) use(p *process.Process, target *probe.Target) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	ctx, stop := context.WithCancel(context.Background())
-	vm := &javaVM{stop: stop}
+	vm := &javaVM{
+		pid: p.PID, service: p.ServiceName, stop: stop,
+		log: j.log.With(zap.String("executable", p.Exe), zap.Int("pid", p.PID)),
+	}
 	j.vms[p.PID] = vm
-	log := j.log.With(zap.String("executable", p.Exe), zap.Int("pid", p.PID))
 	layout, err := javaruntime.Inspect(proc)
 	if !errors.Is(err, javaruntime.ErrNotReady) {
-		j.tell(p.PID, vm, layout, err, log)
+		j.tell(vm, layout, err)
 		return
 	}
-	j.tries.Go(func() { j.await(ctx, p.PID, vm, proc, log) })
+	j.tries.Go(func() { j.await(ctx, vm, proc) })
 }
 
 // await looks at a VM that starts until it can be read, or is not selected any more.
-func (j *java) await(ctx context.Context, pid int, vm *javaVM, proc string, log *zap.Logger) {
+func (j *java) await(ctx context.Context, vm *javaVM, proc string) {
 	pause, deadline := javaRetry, time.Now().Add(javaPatience)
 	for {
 		select {
@@ -85,35 +91,53 @@ func (j *java) await(ctx context.Context, pid int, vm *javaVM, proc string, log 
 			if late && err != nil {
 				j.counts.NeverReady.Add(1)
 			}
-			j.tell(pid, vm, layout, err, log)
+			j.tell(vm, layout, err)
 		}
 		return
 	}
 }
 
 // tell passes on what was found. The caller holds mu.
-func (j *java) tell(pid int, vm *javaVM, l javaruntime.Layout, err error, log *zap.Logger) {
-	t := probe.JavaTarget{Threads: probe.JavaPlatform}
+func (j *java) tell(vm *javaVM, l javaruntime.Layout, err error) {
+	t := javaTarget(l)
 	switch {
 	case err != nil:
 		j.counts.Unreadable.Add(1)
-		log.Warn("The virtual threads of this Java VM cannot be read: its spans are made, its calls are not linked to its requests",
-			zap.Error(err))
-		t.Threads = probe.JavaUnreadable
+		j.missing.note(vm.service, "what runs on the threads of its Java VM")
+		vm.log.Warn("The threads of this Java VM cannot be told from its virtual threads: its spans are made, its calls are not "+
+			"linked to its requests", zap.Error(err))
+		t = probe.JavaTarget{Threads: probe.JavaUnreadable}
+	case l.Objects != nil && l.Objects.Hidden != "":
+		j.counts.Unreadable.Add(1)
+		j.missing.note(vm.service, "the virtual threads of its Java VM")
+		vm.log.Warn("The virtual threads of this Java VM cannot be told from each other: what they call is not linked to their requests",
+			zap.String("reason", l.Objects.Hidden))
 	case l.Virtual:
-		t = probe.JavaTarget{
-			Threads: probe.JavaVirtual, Slot: l.Slot, Current: l.Current, OSThread: l.OSThread, Pthread: l.Pthread,
-			Continuation: l.Continuation, Owner: l.Owner,
-		}
-	}
-	if err := j.tracer.Java(uint32(pid), t); err != nil {
-		log.Warn("A Java VM cannot be noted: its calls are not linked to its requests", zap.Error(err))
-		return
-	}
-	if t.Threads == probe.JavaVirtual {
 		vm.readable = true
+	}
+	if err := j.tracer.Java(uint32(vm.pid), t); err != nil {
+		vm.log.Warn("A Java VM cannot be noted: its calls are not linked to its requests", zap.Error(err))
+		vm.readable = false
+	}
+	if vm.readable {
 		j.counts.Readable.Add(1)
 	}
+}
+
+func javaTarget(l javaruntime.Layout) probe.JavaTarget {
+	if !l.Virtual {
+		return probe.JavaTarget{Threads: probe.JavaPlatform}
+	}
+	t := probe.JavaTarget{
+		Threads: probe.JavaVirtual, Slot: l.Slot, Current: l.Current, OSThread: l.OSThread, Pthread: l.Pthread,
+		Continuation: l.Continuation, Owner: l.Owner,
+	}
+	if o := l.Objects; o != nil {
+		t.Threads = probe.JavaObjects
+		t.Mounted, t.Platform, t.ID, t.Carrier = o.Mounted, o.Platform, o.ID, o.Carrier
+		t.Narrow, t.Shift, t.Base = o.Narrow, o.Shift, o.Base
+	}
+	return t
 }
 
 // drop says that a process is not selected any more.
@@ -125,15 +149,15 @@ func (j *java) drop(pid int) {
 		return
 	}
 	delete(j.vms, pid)
-	j.forget(pid, vm)
+	j.forget(vm)
 }
 
-func (j *java) forget(pid int, vm *javaVM) {
+func (j *java) forget(vm *javaVM) {
 	vm.stop()
 	if vm.readable {
 		j.counts.Readable.Add(-1)
 	}
-	if err := j.tracer.ForgetJava(uint32(pid)); err != nil {
+	if err := j.tracer.ForgetJava(uint32(vm.pid)); err != nil {
 		j.log.Warn("A Java VM cannot be forgotten", zap.Error(err))
 	}
 }
@@ -141,8 +165,8 @@ func (j *java) forget(pid int, vm *javaVM) {
 // close ends every attempt.
 func (j *java) close() {
 	j.mu.Lock()
-	for pid, vm := range j.vms {
-		j.forget(pid, vm)
+	for _, vm := range j.vms {
+		j.forget(vm)
 	}
 	clear(j.vms)
 	j.mu.Unlock()

@@ -1,5 +1,7 @@
 package causality
 
+import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+
 // tasks are the hand-overs that went back to a request, in two generations.
 type tasks struct{ back, old map[uint64]uint64 }
 
@@ -65,7 +67,9 @@ func (m *writers) worked(w Writer, request uint64) {
 type threads map[uint32]uint64
 
 func (t threads) served(r *served) {
-	if r.reader.Context == 0 && r.answerer.Tid != 0 && r.reader.Tid != r.answerer.Tid {
+	thread := r.reader.Context == 0 && r.reader.Kind == event.Thread
+	virtual := r.reader.Context != 0 && r.reader.Kind == event.Virtual
+	if (thread || virtual) && r.answerer.Tid != 0 && !r.answerer.is(r.reader) {
 		t[r.reader.Tgid] = r.end
 	}
 }

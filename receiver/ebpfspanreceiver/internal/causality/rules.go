@@ -1,5 +1,7 @@
 package causality
 
+import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+
 // rule says of an edge whether its kind means anything for this call.
 type rule func(s *Solver, e *edge, c *Call) bool
 
@@ -42,19 +44,19 @@ func endsWithIt(s *Solver, c *Call, r *served) bool {
 }
 
 // ownThread: evidence that rests on threads holds where a thread serves a request from end to end:
-// the one that read it answers it, and the one that wrote the call reads its response. Virtual
-// threads, and loops that hide in a thread pool, break that.
+// the one that read it answers it, and the one that wrote the call reads its response. Loops that hide in
+// a thread pool break that. The same of Java's virtual threads, whatever carries them.
 func ownThread(s *Solver, c *Call, r *served) bool {
-	if c.Writer.Context != 0 {
+	if c.Writer.Context != 0 && c.Writer.Kind != event.Virtual {
 		return true
 	}
-	if c.EndTid != c.Writer.Tid {
+	if !c.Writer.is(Writer{Tid: c.EndTid, Context: c.EndContext}) {
 		return false
 	}
 	if r.answerer.Tid == 0 { // not answered, or not yet: judged by what else the process did
 		return !s.threads.handOver(c.Writer.Tgid)
 	}
-	return r.answerer.Tid == r.reader.Tid
+	return r.answerer.is(r.reader)
 }
 
 // passedOn: other threads lay between the one that read the response and the one that waited for it.

@@ -48,12 +48,21 @@ type Call struct {
 	Operation uint64
 }
 
-// Writer is an execution context: that of a runtime, or a thread where Context is 0.
+// Writer is an execution context: that of a runtime, or a thread where Context is 0. Kind is that of the
+// kernel side; of a kind that is no thread, Context 0 means that it is not known.
 type Writer struct {
 	Tgid    uint32
 	Tid     uint32
 	Context uint64
 	Kind    uint8 // enum context_kind, bpf/event.h
+}
+
+// is: it is the same, in one process.
+func (w Writer) is(other Writer) bool {
+	if w.Context != 0 || other.Context != 0 {
+		return w.Context == other.Context
+	}
+	return w.Tid == other.Tid
 }
 
 // key: a goroutine is the same whatever thread runs it.

@@ -119,6 +119,31 @@ func TestThreadsThatDoNotServeToTheEnd(t *testing.T) {
 	require.Equal(t, Linked, call(5, 7).Outcome, "served from end to end")
 }
 
+// The same of virtual threads, whichever threads carry them.
+func TestVirtualThreadsThatDoNotServeToTheEnd(t *testing.T) {
+	on := func(tid uint32, context uint64) Writer {
+		return Writer{Tgid: 1, Tid: tid, Context: context, Kind: event.Virtual}
+	}
+	answered := func(tid uint32, context uint64) Writer { return Writer{Tgid: 1, Tid: tid, Context: context} }
+	s, _ := newSolver()
+	for id := uint64(1); id <= 6; id++ {
+		s.Evidence(evidence(sameThread, id, 100+id))
+		s.Began(100+id, 100+id, 10*ms, on(7, 40))
+	}
+	call := func(id uint64, end uint64) Answer {
+		return decide(s, Call{ID: id, Writer: on(8, 40), EndTid: 9, EndContext: end, Start: 11 * ms, End: 12 * ms})
+	}
+	require.Equal(t, Linked, call(1, 40).Outcome, "open, and nothing speaks against it")
+	require.Equal(t, Untrusted, call(2, 41).Outcome, "another one read the call's response")
+	s.Ended(106, 106, 20*ms, answered(9, 40))
+	require.Equal(t, Linked, call(6, 40).Outcome, "served from end to end, on another carrier")
+	s.Ended(103, 103, 20*ms, answered(7, 41))
+	require.Equal(t, Untrusted, call(3, 40).Outcome, "another one answered the request, on the same carrier")
+	require.Equal(t, Untrusted, call(4, 40).Outcome, "open, in a process that hands over")
+	s.Ended(105, 105, 20*ms, answered(7, 0))
+	require.Equal(t, Untrusted, call(5, 40).Outcome, "a platform thread answered")
+}
+
 func TestPipelinedRequestsShareATurn(t *testing.T) {
 	s, _ := newSolver()
 	s.Began(100, 100, 10*ms, Writer{})

@@ -21,12 +21,13 @@ type Layout struct {
 	Continuation uint32
 	// Owner in JavaThread: java.lang.Thread.tid of what is mounted.
 	Owner uint32
+	// Objects is how it is read where the VM has no Owner: before JDK 24.
+	Objects *Objects
 }
 
 var (
 	// ErrNotReady: the VM is still starting; try again.
 	ErrNotReady = errors.New("the Java VM is not ready yet")
-	errNotReady = ErrNotReady
 	// ErrUnreadable: which virtual threads run cannot be told.
 	ErrUnreadable = errors.New("virtual threads cannot be read")
 )
@@ -34,18 +35,45 @@ var (
 // Names of what is needed of gHotSpotVMStructs.
 const (
 	osThread     = "Thread::_osthread"
+	oldOSThread  = "JavaThread::_osthread" // before JDK 22
 	pthread      = "OSThread::_pthread_id"
 	continuation = "JavaThread::_cont_entry"
-	ownerID      = "JavaThread::_monitor_owner_id"
+	owner        = "JavaThread::_monitor_owner_id"
 	mounted      = "JavaThread::_vthread"
 	threadList   = "ThreadsSMRSupport::_java_thread_list"
 	listLength   = "ThreadsList::_length"
 	listThreads  = "ThreadsList::_threads"
 )
 
-var names = map[string]bool{
-	osThread: true, pthread: true, continuation: true, ownerID: true, mounted: true,
-	threadList: true, listLength: true, listThreads: true,
+// Names by what needs them: every VM with virtual threads, those with an owner, those without.
+var (
+	threadNames = []string{osThread, pthread, threadList, listLength, listThreads}
+	ownerNames  = []string{continuation, owner}
+	otherNames  = []string{oldOSThread, mounted, zInstance, zMask, oldZInstance, oldZMask}
+)
+
+func wanted() func(string) bool {
+	all := map[string]bool{}
+	for _, list := range [][]string{threadNames, ownerNames, objectNames, otherNames} {
+		for _, name := range list {
+			all[name] = true
+		}
+	}
+	return func(name string) bool { return all[name] }
+}
+
+// need fails where a name is missing, or is nowhere near a structure.
+func need(s structs, names []string) error {
+	for _, name := range names {
+		f, ok := s[name]
+		if !ok {
+			return fmt.Errorf("gHotSpotVMStructs has no %s", name)
+		}
+		if !f.static && f.offset > 1<<14 {
+			return fmt.Errorf("%s is at %d", name, f.offset)
+		}
+	}
+	return nil
 }
 
 // Inspect reads the VM of a process, given by its directory in procfs.
@@ -74,14 +102,11 @@ func inspect(proc string) (Layout, error) {
 	if err != nil {
 		return Layout{}, err
 	}
-	s, err := readStructs(im, func(typ, name string) bool { return names[typ+"::"+name] })
+	s, err := readStructs(im, wanted())
 	if err != nil {
 		return Layout{}, err
 	}
-	// Neither came before virtual threads did (JDK 19).
-	_, hasMounted := s[mounted]
-	_, hasContinuation := s[continuation]
-	if !hasMounted && !hasContinuation {
+	if _, ok := s[mounted]; !ok { // it came with virtual threads: JDK 19
 		return Layout{}, nil
 	}
 	return layout(im, s)
@@ -91,18 +116,13 @@ func layout(im *image, s structs) (Layout, error) {
 	if runtime.GOARCH != "amd64" {
 		return Layout{}, errors.New("only on x86-64 so far")
 	}
-	for name := range names {
-		if f, ok := s[name]; !ok {
-			return Layout{}, fmt.Errorf("gHotSpotVMStructs has no %s (JDK 24 and newer have all)", name)
-		} else if !f.static && f.offset > 1<<16 {
-			return Layout{}, fmt.Errorf("%s at %d", name, f.offset)
-		}
+	if f, ok := s[oldOSThread]; ok {
+		s[osThread] = f
 	}
-	l := Layout{
-		Virtual:  true,
-		OSThread: uint32(s[osThread].offset), Pthread: uint32(s[pthread].offset),
-		Continuation: uint32(s[continuation].offset), Owner: uint32(s[ownerID].offset),
+	if err := need(s, threadNames); err != nil {
+		return Layout{}, err
 	}
+	l := Layout{Virtual: true, OSThread: uint32(s[osThread].offset), Pthread: uint32(s[pthread].offset)}
 	threads, err := readThreads(im, s, &l)
 	if err != nil {
 		return Layout{}, err
@@ -110,15 +130,29 @@ func layout(im *image, s structs) (Layout, error) {
 	p, err := locate(im, threads)
 	if err != nil {
 		// A VM that is starting has threads that have not stored themselves yet.
-		return Layout{}, fmt.Errorf("%w: %w", errNotReady, err)
+		return Layout{}, fmt.Errorf("%w: %w", ErrNotReady, err)
 	}
 	l.Slot, l.Current = p.slot, p.offset
-	owners := map[uint64]bool{}
-	for _, t := range threads {
-		if t.owner == 0 || t.owner>>48 != 0 || owners[t.owner] {
-			return Layout{}, fmt.Errorf("%w: %s of a thread is %d, which is no identity", errNotReady, ownerID, t.owner)
-		}
-		owners[t.owner] = true
+	if _, ok := s[owner]; !ok {
+		l.Objects, err = readObjects(im, s, threads)
+		return l, err
 	}
-	return l, nil
+	if err := need(s, ownerNames); err != nil {
+		return Layout{}, err
+	}
+	l.Continuation, l.Owner = uint32(s[continuation].offset), uint32(s[owner].offset)
+	return l, checkOwners(im, threads, l.Owner)
+}
+
+// checkOwners: a thread has an identity of its own, or that of the virtual thread which it runs.
+func checkOwners(im *image, threads []thread, at uint32) error {
+	seen := map[uint64]bool{}
+	for _, t := range threads {
+		id, err := im.word(t.at + uint64(at))
+		if err != nil || id == 0 || id>>48 != 0 || seen[id] {
+			return fmt.Errorf("%w: %s of a thread is %d", ErrNotReady, owner, id)
+		}
+		seen[id] = true
+	}
+	return nil
 }

@@ -14,56 +14,80 @@ type field struct {
 // structs are the entries that were asked for, by "Type::field".
 type structs map[string]field
 
-// readStructs walks gHotSpotVMStructs, whose own layout is exported too.
-func readStructs(im *image, wanted func(typ, name string) bool) (structs, error) {
-	at, err := im.value("gHotSpotVMStructs")
-	if err != nil {
-		return nil, err
-	}
-	var stride, typeName, fieldName, isStatic, offset, address uint64
-	for name, to := range map[string]*uint64{
-		"ArrayStride": &stride, "TypeNameOffset": &typeName, "FieldNameOffset": &fieldName,
-		"IsStaticOffset": &isStatic, "OffsetOffset": &offset, "AddressOffset": &address,
-	} {
-		if *to, err = im.value("gHotSpotVMStructEntry" + name); err != nil {
-			return nil, err
-		}
-		if *to > 256 {
-			return nil, fmt.Errorf("gHotSpotVMStructEntry%s is %d", name, *to)
-		}
-	}
-	if at == 0 || stride == 0 {
-		return nil, errNotReady
-	}
+// readStructs reads gHotSpotVMStructs.
+func readStructs(im *image, wanted func(name string) bool) (structs, error) {
 	out := structs{}
-	entry := make([]byte, stride+8)
-	word := func(at uint64) uint64 {
-		if at+8 > uint64(len(entry)) {
-			return 0
+	members := []string{"TypeNameOffset", "FieldNameOffset", "IsStaticOffset", "OffsetOffset", "AddressOffset"}
+	err := im.table("gHotSpotVMStructs", "gHotSpotVMStructEntry", members, func(e []uint64) (bool, error) {
+		typ, err := im.text(e[0])
+		if err != nil {
+			return false, err
 		}
-		return binary.LittleEndian.Uint64(entry[at:])
+		name, err := im.text(e[1])
+		if err != nil {
+			return false, err
+		}
+		if name = typ + "::" + name; wanted(name) {
+			out[name] = field{offset: e[3], address: e[4], static: uint32(e[2]) != 0}
+		}
+		return true, nil
+	})
+	return out, err
+}
+
+// typeSize is that of a type in gHotSpotVMTypes, in bytes.
+func typeSize(im *image, name string) (uint64, error) {
+	size := uint64(0)
+	err := im.table("gHotSpotVMTypes", "gHotSpotVMTypeEntry", []string{"TypeNameOffset", "SizeOffset"}, func(e []uint64) (bool, error) {
+		typ, err := im.text(e[0])
+		if typ == name {
+			size = e[1]
+		}
+		return size == 0, err
+	})
+	if err == nil && size == 0 {
+		err = fmt.Errorf("gHotSpotVMTypes has no %s", name)
 	}
-	for range 1 << 14 { // about 3000 in JDK 25
-		if err := im.bytes(at, entry); err != nil {
-			return nil, err
+	return size, err
+}
+
+// table walks a table of the VM until visit says no, or to its end: an entry whose first member is 0.
+// Where the members of an entry are is exported, too. visit gets a word of each.
+func (im *image) table(name, entry string, members []string, visit func([]uint64) (bool, error)) error {
+	at, err := im.value(name)
+	if err != nil {
+		return err
+	}
+	layout := make([]uint64, len(members)+1)
+	for i, m := range append([]string{"ArrayStride"}, members...) {
+		if layout[i], err = im.value(entry + m); err != nil {
+			return err
 		}
-		if word(typeName) == 0 {
-			return out, nil
+		if layout[i] > 256 {
+			return fmt.Errorf("%s%s is %d", entry, m, layout[i])
 		}
-		typ, err := im.text(word(typeName))
-		if err != nil {
-			return nil, err
+	}
+	stride, offsets := layout[0], layout[1:]
+	if at == 0 || stride == 0 {
+		return ErrNotReady // the library has not been initialized
+	}
+	raw, words := make([]byte, 256+8), make([]uint64, len(members))
+	for range 1 << 14 { // about 3000 fields in JDK 25
+		if err := im.bytes(at, raw); err != nil {
+			return err
 		}
-		name, err := im.text(word(fieldName))
-		if err != nil {
-			return nil, err
+		for i, o := range offsets {
+			words[i] = binary.LittleEndian.Uint64(raw[o:])
 		}
-		if wanted(typ, name) {
-			out[typ+"::"+name] = field{word(offset), word(address), uint32(word(isStatic)) != 0}
+		if words[0] == 0 {
+			return nil
+		}
+		if more, err := visit(words); !more || err != nil {
+			return err
 		}
 		at += stride
 	}
-	return nil, fmt.Errorf("gHotSpotVMStructs does not end")
+	return fmt.Errorf("%s does not end", name)
 }
 
 // value is the word at an exported symbol.

@@ -9,9 +9,9 @@ import (
 // image is a shared library as the loader has put it into memory.
 type image struct {
 	*memory
-	base                    uint64
-	symbols, strings, table uint64 // DT_SYMTAB, DT_STRTAB, DT_GNU_HASH
-	tls                     uint64 // bytes of thread-local storage
+	base                     uint64
+	symbols, strings, hashes uint64 // DT_SYMTAB, DT_STRTAB, DT_GNU_HASH
+	tls                      uint64 // bytes of thread-local storage
 }
 
 func loadImage(m *memory, base uint64) (*image, error) {
@@ -59,13 +59,13 @@ func loadImage(m *memory, base uint64) (*image, error) {
 		case elf.DT_STRTAB:
 			im.strings = value
 		case elf.DT_GNU_HASH:
-			im.table = value
+			im.hashes = value
 		case elf.DT_NULL:
 			at = dynamic + dynamicSize
 		}
 	}
-	if im.symbols == 0 || im.strings == 0 || im.table == 0 {
-		return nil, fmt.Errorf("no symbols: DT_SYMTAB %#x, DT_STRTAB %#x, DT_GNU_HASH %#x", im.symbols, im.strings, im.table)
+	if im.symbols == 0 || im.strings == 0 || im.hashes == 0 {
+		return nil, fmt.Errorf("no symbols: DT_SYMTAB %#x, DT_STRTAB %#x, DT_GNU_HASH %#x", im.symbols, im.strings, im.hashes)
 	}
 	return im, nil
 }
@@ -82,22 +82,22 @@ func (im *image) symbol(name string) (uint64, error) {
 	for _, c := range []byte(name) {
 		hash = hash*33 + uint32(c)
 	}
-	buckets, err := im.half(im.table)
+	buckets, err := im.half(im.hashes)
 	if err != nil {
 		return 0, err
 	}
-	first, err := im.half(im.table + 4)
+	first, err := im.half(im.hashes + 4)
 	if err != nil {
 		return 0, err
 	}
-	blooms, err := im.half(im.table + 8)
+	blooms, err := im.half(im.hashes + 8)
 	if err != nil {
 		return 0, err
 	}
 	if buckets == 0 {
 		return 0, errNoSymbol(name)
 	}
-	bucket := im.table + 16 + 8*uint64(blooms)
+	bucket := im.hashes + 16 + 8*uint64(blooms)
 	chain := bucket + 4*uint64(buckets)
 	index, err := im.half(bucket + 4*uint64(hash%buckets))
 	if err != nil {

@@ -7,7 +7,6 @@ type thread struct {
 	at      uint64 // JavaThread
 	pointer uint64 // the thread pointer: what pthread_self returns on x86-64, glibc and musl alike
 	vector  uint64 // its dynamic thread vector
-	owner   uint64 // JavaThread::_monitor_owner_id
 }
 
 // Bounds of what is looked at: a VM may have tens of thousands of platform threads, and a process may
@@ -20,18 +19,18 @@ const (
 
 // readThreads lists threads. They come and go meanwhile: one that cannot be read is left out.
 func readThreads(im *image, s structs, l *Layout) ([]thread, error) {
-	list, err := im.word(s["ThreadsSMRSupport::_java_thread_list"].address)
+	list, err := im.word(s[threadList].address)
 	if err != nil {
 		return nil, err
 	}
 	if list == 0 {
-		return nil, errNotReady
+		return nil, ErrNotReady
 	}
-	length, err := im.half(list + s["ThreadsList::_length"].offset)
+	length, err := im.half(list + s[listLength].offset)
 	if err != nil {
 		return nil, err
 	}
-	array, err := im.word(list + s["ThreadsList::_threads"].offset)
+	array, err := im.word(list + s[listThreads].offset)
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +41,7 @@ func readThreads(im *image, s structs, l *Layout) ([]thread, error) {
 		}
 	}
 	if len(out) < minThreads || 2*len(out) < int(min(length, maxThreads)) {
-		return nil, errNotReady
+		return nil, ErrNotReady
 	}
 	return out, nil
 }
@@ -58,10 +57,7 @@ func readThread(im *image, slot uint64, l *Layout) (t thread, err error) {
 	if t.pointer, err = im.word(native + uint64(l.Pthread)); err != nil {
 		return t, err
 	}
-	if t.vector, err = im.word(t.pointer + dtvOffset); err != nil {
-		return t, err
-	}
-	t.owner, err = im.word(t.at + uint64(l.Owner))
+	t.vector, err = im.word(t.pointer + dtvOffset)
 	return t, err
 }
 

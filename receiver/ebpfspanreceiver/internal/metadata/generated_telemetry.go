@@ -43,6 +43,8 @@ type TelemetryBuilder struct {
 	ReceiverEbpfSpanGoExecutables        metric.Int64ObservableGauge
 	ReceiverEbpfSpanGoFailures           metric.Int64ObservableCounter
 	ReceiverEbpfSpanHooks                metric.Int64ObservableGauge
+	ReceiverEbpfSpanJavaFailures         metric.Int64ObservableCounter
+	ReceiverEbpfSpanJavaProcesses        metric.Int64ObservableGauge
 	ReceiverEbpfSpanLinks                metric.Int64ObservableCounter
 	ReceiverEbpfSpanProcesses            metric.Int64ObservableGauge
 	ReceiverEbpfSpanProcessesSkipped     metric.Int64ObservableCounter
@@ -286,6 +288,36 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanHooksCallback(cb metric
 	return nil
 }
 
+// RegisterReceiverEbpfSpanJavaFailuresCallback sets callback for observable ReceiverEbpfSpanJavaFailures metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanJavaFailuresCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanJavaFailures, obs: o})
+		return nil
+	}, builder.ReceiverEbpfSpanJavaFailures)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfSpanJavaProcessesCallback sets callback for observable ReceiverEbpfSpanJavaProcesses metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanJavaProcessesCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanJavaProcesses, obs: o})
+		return nil
+	}, builder.ReceiverEbpfSpanJavaProcesses)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterReceiverEbpfSpanLinksCallback sets callback for observable ReceiverEbpfSpanLinks metric.
 func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanLinksCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -487,6 +519,18 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_span_hooks",
 		metric.WithDescription("Hooks of the kernel side by what became of them. [Development]"),
 		metric.WithUnit("{hook}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfSpanJavaFailures, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_span_java_failures",
+		metric.WithDescription("Java VMs whose virtual threads cannot be read. [Development]"),
+		metric.WithUnit("{process}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfSpanJavaProcesses, err = builder.meter.Int64ObservableGauge(
+		"otelcol_receiver_ebpf_span_java_processes",
+		metric.WithDescription("Java VMs whose virtual threads are read now. [Development]"),
+		metric.WithUnit("{process}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfSpanLinks, err = builder.meter.Int64ObservableCounter(

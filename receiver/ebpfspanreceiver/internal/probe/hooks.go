@@ -42,6 +42,15 @@ var hooks = func() []hook {
 			without: "event loops that wait with " + name + "(2) are taken for blocking threads",
 		})
 	}
+	for name, program := range map[string]string{
+		"poll": "enter_poll_wait", "ppoll": "enter_poll_wait",
+		"select": "enter_select_wait", "pselect6": "enter_select_wait",
+	} {
+		rows = append(rows, hook{
+			program: program, group: "syscalls", name: "sys_enter_" + name,
+			without: "event loops that wait with " + name + "(2) are taken for blocking threads",
+		})
+	}
 	// Each exit before its entry: a call that is seen to begin is seen to end.
 	for _, name := range []string{
 		"read", "write", "readv", "writev", "recvfrom", "sendto", "recvmsg", "sendmsg",
@@ -72,7 +81,7 @@ func (t *Tracer) programs() map[string]*ebpf.Program {
 		"process_exit": p.ProcessExit, "process_fork": p.ProcessFork, "process_exec": p.ProcessExec,
 		"sock_state": p.SockState, "sock_gone": p.SockGone,
 		"enter_connect": p.EnterConnect, "exit_connect": p.ExitConnect, "exit_accept": p.ExitAccept,
-		"enter_loop_wait": p.EnterLoopWait, "exit_io": p.ExitIo, "exit_mmsg": p.ExitMmsg,
+		"enter_loop_wait": p.EnterLoopWait, "enter_poll_wait": p.EnterPollWait, "enter_select_wait": p.EnterSelectWait, "exit_io": p.ExitIo, "exit_mmsg": p.ExitMmsg,
 		"enter_read": p.EnterRead, "enter_write": p.EnterWrite,
 		"enter_readv": p.EnterReadv, "enter_writev": p.EnterWritev,
 		"enter_recvfrom": p.EnterRecvfrom, "enter_sendto": p.EnterSendto,

@@ -32,12 +32,18 @@ const (
 	JavaUnreadable = JavaThreads(bpf.SocketJavaThreadsJAVA_UNREADABLE)
 	JavaPlatform   = JavaThreads(bpf.SocketJavaThreadsJAVA_PLATFORM)
 	JavaVirtual    = JavaThreads(bpf.SocketJavaThreadsJAVA_VIRTUAL)
+	JavaObjects    = JavaThreads(bpf.SocketJavaThreadsJAVA_OBJECTS)
 )
 
 // JavaTarget says where a Java VM keeps what is read, in bytes: struct java_target.
 type JavaTarget struct {
 	Threads                                               JavaThreads
 	Slot, Current, OSThread, Pthread, Continuation, Owner uint32
+	// Of JavaObjects, instead of the last two. ID 0: where objects are is hidden.
+	Mounted, Platform, ID, Carrier uint32
+	Narrow                         bool
+	Shift                          uint8
+	Base                           uint64
 }
 
 // GoTarget says where runtime.g keeps what is read. Offsets are in bytes; ParentGoid 0 means that
@@ -120,7 +126,11 @@ func (t *Tracer) Listening(netns uint32, port uint16) error {
 func (t *Tracer) Java(pid uint32, j JavaTarget) error {
 	v := bpf.SocketJavaTarget{
 		Threads: uint32(j.Threads), Slot: j.Slot, Current: j.Current, OsThread: j.OSThread, Pthread: j.Pthread,
-		Continuation: j.Continuation, Owner: j.Owner,
+		Continuation: j.Continuation, Owner: j.Owner, Mounted: j.Mounted, Platform: j.Platform, Id: j.ID,
+		Carrier: j.Carrier, Shift: j.Shift, Base: j.Base,
+	}
+	if j.Narrow {
+		v.Narrow = 1
 	}
 	if err := t.objects.JavaTargets.Put(pid, v); err != nil {
 		return fmt.Errorf("note the Java VM of process %d: %w", pid, err)
