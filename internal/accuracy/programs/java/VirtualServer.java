@@ -59,7 +59,23 @@ public class VirtualServer {
         });
     }
 
+    static final List<HttpExchange> waiting = new ArrayList<>();
+
+    /** Puts a request down and takes up any, as workers of one queue do. */
+    static HttpExchange swap(HttpExchange x) {
+        synchronized (waiting) {
+            waiting.add(x);
+        }
+        pause(3);
+        synchronized (waiting) {
+            return waiting.remove(ThreadLocalRandom.current().nextInt(waiting.size()));
+        }
+    }
+
     static void handle(HttpExchange x) throws IOException {
+        if (shape.equals("swap")) {
+            x = swap(x);
+        }
         String path = "/d/" + x.getRequestURI().getPath().substring("/r/".length()) + "/";
         int status = 200;
         try {
@@ -81,7 +97,7 @@ public class VirtualServer {
 
     static void serve(String path) throws Exception {
         switch (shape) {
-            case "direct", "late" -> call(path + "a");
+            case "direct", "late", "swap" -> call(path + "a");
             case "sequential" -> {
                 call(path + "a");
                 call(path + "b");

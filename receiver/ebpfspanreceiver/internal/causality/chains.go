@@ -75,7 +75,7 @@ func (s *Solver) chained(h *held, own *verdict) (verdict, bool) {
 // belongs: that request was being served when the call was sent.
 func (s *Solver) belongs(c *Call, last *end) bool {
 	r := s.requests.named(last.turn, last.request)
-	return r != nil && c.Start >= r.start && (r.end == 0 || c.Start <= r.end) &&
+	return r != nil && c.Start >= r.start && r.reader.Tgid == c.Writer.Tgid && (r.end == 0 || c.Start <= r.end) &&
 		c.Start-r.start <= uint64(s.options.MaxAge)
 }
 

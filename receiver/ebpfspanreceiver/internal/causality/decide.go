@@ -162,7 +162,7 @@ func (s *Solver) admit(e *edge, c *Call, depth int) (*served, Outcome) {
 	switch {
 	case r == nil:
 		return nil, UnknownRequest
-	case c.Start < r.start:
+	case c.Start < r.start, r.reader.Tgid != c.Writer.Tgid:
 		return nil, Untrusted
 	case r.end != 0 && c.Start > r.end:
 		return r, Late

@@ -22,7 +22,12 @@ type endedTurn struct{ turn, at uint64 }
 
 func newRequests() requests { return requests{turns: map[uint64][]served{}} }
 
-func (q *requests) began(r served) { q.turns[r.turn] = append(q.turns[r.turn], r) }
+// began: 0 is no number of anything, and joins nothing.
+func (q *requests) began(r served) {
+	if r.turn != 0 && r.request != 0 {
+		q.turns[r.turn] = append(q.turns[r.turn], r)
+	}
+}
 
 // ended returns the request, nil where it is not known.
 func (q *requests) ended(turn, request, end uint64, answerer Writer) *served {

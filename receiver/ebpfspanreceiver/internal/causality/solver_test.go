@@ -12,6 +12,9 @@ import (
 
 const ms = uint64(time.Millisecond)
 
+// reader of every request here, in process 1.
+var reader = Writer{Tgid: 1}
+
 func newSolver() (*Solver, *Counts) {
 	c := &Counts{}
 	return NewSolver(Options{Hold: 5 * time.Second, Grace: 200 * time.Millisecond, MaxHeld: 100, MaxAge: time.Hour}, c), c
@@ -24,6 +27,7 @@ func evidence(what uint8, call, epoch uint64) *event.Evidence {
 // decide holds one call and returns its answer.
 func decide(s *Solver, c Call) Answer {
 	var got Answer
+	c.Writer.Tgid = reader.Tgid
 	s.Hold(c, func(a Answer) { got = a })
 	s.Flush()
 	return got
@@ -85,11 +89,11 @@ func TestSolve(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, counts := newSolver()
-			s.Began(100, 100, 10*ms, Writer{})
-			s.Began(200, 200, 10*ms, Writer{})
-			s.Began(300, 300, 10*ms, Writer{})
+			s.Began(100, 100, 10*ms, reader)
+			s.Began(200, 200, 10*ms, reader)
+			s.Began(300, 300, 10*ms, reader)
 			s.Ended(300, 300, 15*ms, Writer{})
-			s.Began(400, 400, 25*ms, Writer{})
+			s.Began(400, 400, 25*ms, reader)
 			for _, e := range tc.evidence {
 				s.Evidence(e)
 			}
@@ -146,8 +150,8 @@ func TestVirtualThreadsThatDoNotServeToTheEnd(t *testing.T) {
 
 func TestPipelinedRequestsShareATurn(t *testing.T) {
 	s, _ := newSolver()
-	s.Began(100, 100, 10*ms, Writer{})
-	s.Began(100, 101, 10*ms, Writer{})
+	s.Began(100, 100, 10*ms, reader)
+	s.Began(100, 101, 10*ms, reader)
 	s.Ended(100, 100, 20*ms, Writer{})
 	s.Ended(100, 101, 30*ms, Writer{})
 	for i, c := range []struct{ start, want uint64 }{{15 * ms, 100}, {25 * ms, 101}} {
@@ -162,13 +166,13 @@ func TestPipelinedRequestsShareATurn(t *testing.T) {
 // The goroutines of a pooled connection were created by whoever opened it.
 func TestCreatedGoroutineMustReadTheResponse(t *testing.T) {
 	s, _ := newSolver()
-	s.Began(100, 100, 10*ms, Writer{})
+	s.Began(100, 100, 10*ms, reader)
 	for id, tc := range map[uint64]struct {
 		end  uint64
 		want Outcome
 	}{1: {7, Linked}, 2: {8, Untrusted}} {
 		s.Evidence(evidence(goCreated, id, 100))
-		call := Call{ID: id, Writer: Writer{Context: 7}, EndContext: tc.end, Start: 11 * ms, End: 12 * ms}
+		call := Call{ID: id, Writer: Writer{Tgid: 1, Context: 7}, EndContext: tc.end, Start: 11 * ms, End: 12 * ms}
 		require.Equal(t, tc.want, decide(s, call).Outcome)
 	}
 }
@@ -178,7 +182,7 @@ func TestSharedWriterLosesInheritedEvidence(t *testing.T) {
 	s, _ := newSolver()
 	writer := Writer{Tgid: 1, Context: 7}
 	for i := uint64(1); i <= 3; i++ {
-		s.Began(i*100, i*100, 10*ms, Writer{})
+		s.Began(i*100, i*100, 10*ms, reader)
 	}
 	for i := uint64(1); i <= 2; i++ {
 		s.Evidence(evidence(channelBack, i, i*100))
@@ -212,7 +216,7 @@ func TestSharedConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := newSolver()
-			s.Began(100, 100, 10*ms, Writer{})
+			s.Began(100, 100, 10*ms, reader)
 			s.Evidence(evidence(tc.kind, 1, 100))
 			tc.call.ID, tc.call.Start, tc.call.End = 1, 11*ms, 12*ms
 			require.Equal(t, tc.want, decide(s, tc.call).Outcome)
@@ -223,7 +227,7 @@ func TestSharedConnection(t *testing.T) {
 // Two commands in one write are two exchanges of one call.
 func TestCallsOfOneWrite(t *testing.T) {
 	s, _ := newSolver()
-	s.Began(100, 100, 10*ms, Writer{})
+	s.Began(100, 100, 10*ms, reader)
 	s.Evidence(evidence(sameThread, 1, 100))
 	for range 2 {
 		require.Equal(t, Linked, decide(s, Call{ID: 1, Start: 11 * ms, End: 12 * ms}).Outcome)
@@ -238,10 +242,10 @@ func TestCallsOfOneWrite(t *testing.T) {
 
 func TestHeldUntilTheRequestEnds(t *testing.T) {
 	s, _ := newSolver()
-	s.Began(100, 100, 10*ms, Writer{})
+	s.Began(100, 100, 10*ms, reader)
 	s.Evidence(evidence(channel, 1, 100))
 	var got *Answer
-	s.Hold(Call{ID: 1, Start: 11 * ms, End: 12 * ms}, func(a Answer) { got = &a })
+	s.Hold(Call{ID: 1, Writer: reader, Start: 11 * ms, End: 12 * ms}, func(a Answer) { got = &a })
 	s.Tick(500 * ms)
 	require.Nil(t, got, "the request is open")
 	s.Ended(100, 100, 600*ms, Writer{})
@@ -255,7 +259,7 @@ func TestHeldUntilTheRequestEnds(t *testing.T) {
 
 func TestHoldIsBounded(t *testing.T) {
 	s, counts := newSolver()
-	s.Began(100, 100, 10*ms, Writer{})
+	s.Began(100, 100, 10*ms, reader)
 	s.Evidence(evidence(sameThread, 1, 100))
 	answered := 0
 	for i := range 101 {
@@ -271,7 +275,7 @@ func TestHoldIsBounded(t *testing.T) {
 // A request that was never answered collects no calls for ever.
 func TestRequestsAge(t *testing.T) {
 	s, _ := newSolver()
-	s.Began(100, 100, 10*ms, Writer{})
+	s.Began(100, 100, 10*ms, reader)
 	hour := uint64(time.Hour)
 	for id, tc := range map[uint64]struct {
 		start uint64
@@ -292,7 +296,7 @@ func TestCreatedForMoreThanOneRequest(t *testing.T) {
 		for _, more := range []bool{false, true} {
 			s, _ := newSolver()
 			writer := Writer{Tgid: 1, Context: 7}
-			s.Began(100, 100, 10*ms, Writer{})
+			s.Began(100, 100, 10*ms, reader)
 			s.Evidence(evidence(kind, 1, 100))
 			s.Ended(100, 100, 20*ms, Writer{})
 			var got Answer
@@ -309,7 +313,7 @@ func TestCreatedForMoreThanOneRequest(t *testing.T) {
 func TestTurnsAreForgotten(t *testing.T) {
 	s, _ := newSolver()
 	for i := uint64(1); i <= 1000; i++ {
-		s.Began(i, i, i*ms, Writer{})
+		s.Began(i, i, i*ms, reader)
 		s.Ended(i, i, i*ms+1, Writer{})
 	}
 	s.Tick(uint64(time.Hour))
@@ -338,7 +342,7 @@ func TestOrderAndLoss(t *testing.T) {
 		answers := func(edges []*event.Evidence) map[uint64]Answer {
 			s, _ := newSolver()
 			for e := uint64(100); e < 105; e++ {
-				s.Began(e, e, 1*ms, Writer{})
+				s.Began(e, e, 1*ms, reader)
 			}
 			for _, e := range edges {
 				s.Evidence(e)
@@ -346,7 +350,7 @@ func TestOrderAndLoss(t *testing.T) {
 			out := map[uint64]Answer{}
 			for _, c := range calls {
 				// each call has a writer of its own: what is remembered of writers is not at test here
-				out[c.call] = decide(s, Call{ID: c.call, Writer: Writer{Context: c.call}, Start: 20 * ms, End: 21 * ms})
+				out[c.call] = decide(s, Call{ID: c.call, Writer: Writer{Tgid: 1, Context: c.call}, Start: 20 * ms, End: 21 * ms})
 			}
 			return out
 		}
@@ -373,7 +377,7 @@ func TestOrderAndLoss(t *testing.T) {
 
 func BenchmarkSolve(b *testing.B) {
 	s, _ := newSolver()
-	s.Began(100, 100, 1, Writer{})
+	s.Began(100, 100, 1, reader)
 	forward, back := evidence(channel, 1, 100), evidence(channelBack, 1, 100)
 	b.ReportAllocs()
 	for i := 0; b.Loop(); i++ {
