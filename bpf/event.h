@@ -15,6 +15,7 @@ enum event_kind {
 	EVENT_EVIDENCE = 3,
 	EVENT_PROCESS = 4,
 	EVENT_ORIGIN = 5,
+	EVENT_ASYNC = 6,
 };
 
 enum direction {
@@ -163,6 +164,44 @@ struct origin_event {
 	__u64 parent;
 };
 
+enum async_what {
+	ASYNC_ACTIVATION = 1, /* an activation of a Node.js loop has ended, in which ids may have been born */
+	ASYNC_CALL = 2,       /* a call begins */
+	ASYNC_INIT = 3,       /* an operation begins: its id is the last that was drawn */
+};
+
+enum async_flags {
+	/* Begun by bytes that arrived: `base` belongs to what they arrived on, which may serve many. */
+	ASYNC_READ = 1,
+	/* token is a call whose response arrived, not a request. */
+	ASYNC_TOKEN_CALL = 2,
+};
+
+/*
+ * Asynchronous ids of Node.js are drawn from one counter of each loop. So the number of an id tells in
+ * which activation it was born: that in which the counter passed it. All ids are doubles, as Node.js
+ * keeps them; positive ones compare as their bits do.
+ */
+struct async_event {
+	__u8 kind;  /* EVENT_ASYNC */
+	__u8 what;  /* enum async_what */
+	__u8 flags; /* enum async_flags */
+	__u8 pad0;
+	__u32 tgid;
+	__u32 tid; /* of the loop */
+	__u32 pad1;
+	__u64 ts;
+	__u64 call;       /* ASYNC_CALL */
+	__u64 activation; /* a number of new_id */
+	__u64 token;      /* what was read at its beginning: an epoch or a call; 0: nothing */
+	__u64 begin;      /* counter when it began: ids above it were born in it */
+	__u64 counter;    /* counter now */
+	__u64 base;         /* id of the event that was handled first, 0: none */
+	__u64 base_trigger; /* id of what triggered that */
+	__u64 exec;    /* ASYNC_CALL, ASYNC_INIT: the id that runs, 0: none */
+	__u64 trigger; /* likewise: id of what triggered it */
+};
+
 enum process_what {
 	PROCESS_EXEC = 1,
 	PROCESS_FORK = 2,
@@ -184,6 +223,7 @@ _Static_assert(sizeof(struct data_event) == 112, "data_event has no hidden paddi
 _Static_assert(sizeof(struct conn_event) == 24, "conn_event has no hidden padding");
 _Static_assert(sizeof(struct evidence_event) == 48, "evidence_event has no hidden padding");
 _Static_assert(sizeof(struct origin_event) == 32, "origin_event has no hidden padding");
+_Static_assert(sizeof(struct async_event) == 96, "async_event has no hidden padding");
 _Static_assert(sizeof(struct process_event) == 24, "process_event has no hidden padding");
 
 /* The largest payload prefix of one record. A power of two: it bounds the copy for the verifier. */

@@ -66,6 +66,10 @@ struct socket {
 	struct sock *sk;
 };
 
+struct super_block {
+	unsigned long s_magic;
+};
+
 /* net/unix: its struct sock is the first member */
 struct unix_sock {
 	struct sock *peer;
@@ -73,6 +77,7 @@ struct unix_sock {
 
 struct inode {
 	unsigned short i_mode;
+	struct super_block *i_sb;
 };
 
 struct qstr {

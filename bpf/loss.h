@@ -19,7 +19,9 @@ enum loss {
 	LOSS_VIRTUAL_THREAD = 9, /* what runs on a thread of a Java VM could not be read */
 	LOSS_STREAM = 10,        /* the running task of HAProxy could not be read: the stream is not known */
 	LOSS_PYTHON = 11,        /* a context or an item of Python could not be read, or too many are nested */
-	LOSS_MAX = 12,
+	LOSS_ASYNC_ID = 12,      /* asynchronous ids of Node.js could not be read */
+	LOSS_LOOPS_FULL = 13,    /* map full: the activations of an event loop are not known */
+	LOSS_MAX = 14,
 };
 
 #endif

@@ -10,6 +10,7 @@
  * are the moments at which bytes leave and arrive.
  */
 #include "context.bpf.h"
+#include "node.bpf.h"
 #include "notify.bpf.h"
 #include "payload.bpf.h"
 #include "poll.bpf.h"
@@ -17,6 +18,7 @@
 /* Names the types for BTF, from which the Go types are made. */
 const struct conn_event *unused_conn_event __attribute__((unused));
 const struct evidence_event *unused_evidence_event __attribute__((unused));
+const struct async_event *unused_async_event __attribute__((unused));
 const struct origin_event *unused_origin_event __attribute__((unused));
 const struct process_event *unused_process_event __attribute__((unused));
 const enum loss *unused_loss __attribute__((unused));
@@ -68,7 +70,10 @@ static __always_inline int loop_waits(void)
 	x->loop = 1;
 	if (t.flags & TARGET_PYTHON)
 		py_round(pid_tgid);
-	activation_begins(x);
+	if (t.flags & TARGET_NODE)
+		node_activation(pid_tgid, false);
+	else
+		activation_begins(x);
 	return 0;
 }
 
@@ -126,11 +131,14 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 	struct current cur;
 	struct call call = {};
 	struct target t;
+	struct context *x;
 	struct conn *c;
-	__u64 sk;
+	__u64 sk, turn;
 
 	if (!selected(tgid, &t))
 		return 0;
+	if (t.flags & TARGET_NODE && dir == DIR_IN)
+		node_reads(pid_tgid, fd);
 	sk = tcp_sock_of_fd(fd);
 	if (!sk)
 		return vec == VEC_MMSG ? 0 : note_enter(fd, dir, buf, &t, pid_tgid);
@@ -153,11 +161,17 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 	call.context = cur.key.kind == CONTEXT_THREAD ? 0 : cur.key.id;
 	call.parent_context = cur.parent;
 	if (dir == DIR_OUT) {
-		if (c->role == ROLE_CLIENT)
-			call_written(cur.key.kind == CONTEXT_STREAM ? context_make(&cur.key) : context_find(&cur.key),
-				     c, &cur, &t, call.ts);
+		if (c->role == ROLE_CLIENT && cur.key.kind == CONTEXT_STREAM)
+			x = context_make(&cur.key);
 		else
-			response_written(context_find(&cur.key), c, &cur, call.ts);
+			x = context_find(&cur.key);
+		turn = c->turn;
+		if (c->role == ROLE_CLIENT)
+			call_written(x, c, &cur, &t, call.ts);
+		else
+			response_written(x, c, &cur, call.ts);
+		if (t.flags & TARGET_NODE && c->turn != turn)
+			node_call(pid_tgid, x, c->turn);
 		if (cur.key.kind == CONTEXT_PYTHON && c->role == ROLE_SERVER)
 			py_answered(pid_tgid, sk, cur.key.id);
 		call.turn = c->turn;
@@ -500,8 +514,14 @@ static __always_inline struct conn *connected(__s32 fd, __u8 role)
 SEC("tracepoint/syscalls/sys_exit")
 int exit_accept(struct sys_exit *ctx)
 {
-	if (ctx->ret >= 0)
-		connected(ctx->ret, ROLE_SERVER);
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct target t;
+
+	if (ctx->ret < 0)
+		return 0;
+	if (selected(pid_tgid >> 32, &t) && t.flags & TARGET_NODE)
+		node_activation(pid_tgid, true);
+	connected(ctx->ret, ROLE_SERVER);
 	return 0;
 }
 

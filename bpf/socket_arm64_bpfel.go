@@ -13,6 +13,27 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type SocketAsyncEvent struct {
+	_           structs.HostLayout
+	Kind        uint8
+	What        uint8
+	Flags       uint8
+	Pad0        uint8
+	Tgid        uint32
+	Tid         uint32
+	Pad1        uint32
+	Ts          uint64
+	Call        uint64
+	Activation  uint64
+	Token       uint64
+	Begin       uint64
+	Counter     uint64
+	Base        uint64
+	BaseTrigger uint64
+	Exec        uint64
+	Trigger     uint64
+}
+
 type SocketCall struct {
 	_             structs.HostLayout
 	Sk            uint64
@@ -229,8 +250,30 @@ const (
 	SocketLossLOSS_VIRTUAL_THREAD SocketLoss = 9
 	SocketLossLOSS_STREAM         SocketLoss = 10
 	SocketLossLOSS_PYTHON         SocketLoss = 11
-	SocketLossLOSS_MAX            SocketLoss = 12
+	SocketLossLOSS_ASYNC_ID       SocketLoss = 12
+	SocketLossLOSS_LOOPS_FULL     SocketLoss = 13
+	SocketLossLOSS_MAX            SocketLoss = 14
 )
+
+type SocketNodeLoop struct {
+	_           structs.HostLayout
+	Env         uint64
+	Ids         uint64
+	Begin       uint64
+	Base        uint64
+	BaseTrigger uint64
+	Entered     uint8
+	Read        uint8
+	Pad         [6]uint8
+}
+
+type SocketNodeTarget struct {
+	_        structs.HostLayout
+	AsyncIds uint32
+	Depth    uint32
+	WrapIds  uint32
+	Check    uint32
+}
 
 type SocketNote struct {
 	_       structs.HostLayout
@@ -325,6 +368,8 @@ const (
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
 	SocketMapNextIds             = "next_ids"
+	SocketMapNodeLoops           = "node_loops"
+	SocketMapNodeTargets         = "node_targets"
 	SocketMapNotes               = "notes"
 	SocketMapProcesses           = "processes"
 	SocketMapPyAnswers           = "py_answers"
@@ -361,6 +406,7 @@ const (
 	SocketProgSockState          = "sock_state"
 	SocketVarIdSeed              = "id_seed"
 	SocketVarPayloadSize         = "payload_size"
+	SocketVarUnusedAsyncEvent    = "unused_async_event"
 	SocketVarUnusedConnEvent     = "unused_conn_event"
 	SocketVarUnusedEvidenceEvent = "unused_evidence_event"
 	SocketVarUnusedEvidenceKind  = "unused_evidence_kind"
@@ -452,6 +498,8 @@ type SocketMapSpecs struct {
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
+	NodeLoops      *ebpf.MapSpec `ebpf:"node_loops"`
+	NodeTargets    *ebpf.MapSpec `ebpf:"node_targets"`
 	Notes          *ebpf.MapSpec `ebpf:"notes"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
@@ -470,6 +518,7 @@ type SocketMapSpecs struct {
 type SocketVariableSpecs struct {
 	IdSeed              *ebpf.VariableSpec `ebpf:"id_seed"`
 	PayloadSize         *ebpf.VariableSpec `ebpf:"payload_size"`
+	UnusedAsyncEvent    *ebpf.VariableSpec `ebpf:"unused_async_event"`
 	UnusedConnEvent     *ebpf.VariableSpec `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.VariableSpec `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.VariableSpec `ebpf:"unused_evidence_kind"`
@@ -509,6 +558,8 @@ type SocketMaps struct {
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
+	NodeLoops      *ebpf.Map `ebpf:"node_loops"`
+	NodeTargets    *ebpf.Map `ebpf:"node_targets"`
 	Notes          *ebpf.Map `ebpf:"notes"`
 	Processes      *ebpf.Map `ebpf:"processes"`
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
@@ -531,6 +582,8 @@ func (m *SocketMaps) Close() error {
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
+		m.NodeLoops,
+		m.NodeTargets,
 		m.Notes,
 		m.Processes,
 		m.PyAnswers,
@@ -550,6 +603,7 @@ func (m *SocketMaps) Close() error {
 type SocketVariables struct {
 	IdSeed              *ebpf.Variable `ebpf:"id_seed"`
 	PayloadSize         *ebpf.Variable `ebpf:"payload_size"`
+	UnusedAsyncEvent    *ebpf.Variable `ebpf:"unused_async_event"`
 	UnusedConnEvent     *ebpf.Variable `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.Variable `ebpf:"unused_evidence_event"`
 	UnusedEvidenceKind  *ebpf.Variable `ebpf:"unused_evidence_kind"`

@@ -38,6 +38,9 @@ func (c *cell) failure() string {
 	if n := c.strays(); n > 0 {
 		why = append(why, fmt.Sprintf("%d background calls with a parent", n))
 	}
+	if n := c.traces.lateWrong; n > 0 {
+		why = append(why, fmt.Sprintf("%d late calls linked to a request that they do not come from", n))
+	}
 	if r := min(c.recall(), c.traces.recall()); r < c.workload.goal {
 		why = append(why, fmt.Sprintf("recall %.4f is below %.4f", r, c.workload.goal))
 	}
@@ -195,6 +198,7 @@ func (c *cell) explain(w io.Writer, n int) {
 	}{
 		{"wrong", c.wrongCalls}, {"unlinked", c.unlinked}, {"false parent", c.falseCalls},
 		{"wrong in its trace", c.traces.wrongCalls}, {"false parent in its trace", c.traces.falseCalls},
+		{"wrong late link", c.traces.lateCalls},
 	} {
 		for _, v := range list.calls[:min(n, len(list.calls))] {
 			fmt.Fprintf(w, "%s c=%d %s: %s\n", c.workload, c.setting.concurrency, list.what, v)

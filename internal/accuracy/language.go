@@ -28,6 +28,7 @@ var languages = []*language{
 	&haproxyLanguage,
 	&javaLanguage,
 	&nginxLanguage,
+	&nodeLanguage,
 	&perlLanguage,
 	&phpLanguage,
 	&pythonLanguage,

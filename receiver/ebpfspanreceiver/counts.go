@@ -13,6 +13,7 @@ type counts struct {
 	causality causality.Counts
 	golang    goCounts
 	java      javaCounts
+	node      nodeCounts
 	send      sendCounts
 	// undecodable records do not follow bpf/event.h: a bug, never traffic.
 	undecodable atomic.Uint64
@@ -34,6 +35,12 @@ type goCounts struct {
 type javaCounts struct {
 	Readable               atomic.Int64  // now: with virtual threads that are read
 	Unreadable, NeverReady atomic.Uint64 // so far
+}
+
+// nodeCounts are of Node.js executables.
+type nodeCounts struct {
+	Attached           atomic.Int64  // now
+	Unreadable, Failed atomic.Uint64 // so far
 }
 
 // sendCounts are of spans that were made and not delivered.

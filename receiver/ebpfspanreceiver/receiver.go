@@ -438,6 +438,8 @@ func (r *ebpfReceiver) event(raw []byte) {
 		r.solver.Evidence(&r.events.Evidence)
 	case event.KindOrigin:
 		r.solver.Origin(&r.events.Origin)
+	case event.KindAsync:
+		r.solver.Async(&r.events.Async)
 	default:
 		r.counts.undecodable.Add(1)
 	}

@@ -25,4 +25,5 @@ var runtimes = []func(*probe.Tracer, *zap.Logger, *counts) runtimeSupport{
 	newPython,
 	newJava,
 	newHAProxy,
+	newNode,
 }

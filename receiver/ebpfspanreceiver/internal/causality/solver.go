@@ -103,6 +103,7 @@ type Solver struct {
 	contexts  *contexts
 	// derivations find more evidence in what is told here.
 	derivations []derivation
+	async       *asyncIDs
 }
 
 // NewSolver makes an empty solver.
@@ -110,9 +111,9 @@ func NewSolver(o Options, counts *Counts) *Solver {
 	s := &Solver{
 		options: o, counts: counts, requests: newRequests(), ledger: newLedger(),
 		tasks: newTasks(), writers: newWriters(), threads: threads{}, processes: newProcesses(&o, counts),
-		contexts: newContexts(),
+		contexts: newContexts(), async: newAsyncIDs(),
 	}
-	s.derivations = []derivation{s.contexts}
+	s.derivations = []derivation{s.contexts, s.async}
 	return s
 }
 
@@ -130,6 +131,9 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		to: e.Epoch, segment: e.Segment, base: e.Base, kind: e.What, uses: e.Uses, baseUses: e.BaseUses,
 		toCall: e.What == next,
 	})
+	if e.What == answer {
+		s.async.answer(e)
+	}
 	if s.ledger.due(e.Ts) {
 		s.age(e.Ts)
 	}

@@ -39,6 +39,9 @@ func Decode(raw []byte, e *Event) error {
 	case KindEvidence:
 		_, err := fixed(raw, &e.Evidence)
 		return err
+	case KindAsync:
+		_, err := fixed(raw, &e.Async)
+		return err
 	case KindProcess:
 		_, err := fixed(raw, &e.Process)
 		return err

@@ -17,6 +17,7 @@ const (
 	KindEvidence Kind = 3
 	KindProcess  Kind = 4
 	KindOrigin   Kind = 5
+	KindAsync    Kind = 6
 )
 
 // Values of the members, as bpf/event.h defines them.
@@ -43,6 +44,13 @@ const (
 	// What an Origin says, enum origin_what.
 	Made = 0
 	Busy = 1
+
+	AsyncActivation = 1
+	AsyncCall       = 2
+	AsyncInit       = 3
+	// AsyncRead, AsyncTokenCall: enum async_flags.
+	AsyncRead      = 1
+	AsyncTokenCall = 2
 
 	Exec   = 1
 	Fork   = 2
@@ -72,6 +80,9 @@ type Conn = bpf.SocketConnEvent
 // Evidence is one edge from a call to the request that it belongs to.
 type Evidence = bpf.SocketEvidenceEvent
 
+// Async is what a loop of Node.js does, by its asynchronous ids.
+type Async = bpf.SocketAsyncEvent
+
 // Process is a change in the life of a process.
 type Process = bpf.SocketProcessEvent
 
@@ -86,4 +97,5 @@ type Event struct {
 	Evidence Evidence
 	Process  Process
 	Origin   Origin
+	Async    Async
 }

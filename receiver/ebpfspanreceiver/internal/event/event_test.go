@@ -51,6 +51,7 @@ func TestDecodeRefuses(t *testing.T) {
 		"short conn":             {byte(KindConn), 1, 0},
 		"short evidence":         {byte(KindEvidence)},
 		"short process":          {byte(KindProcess)},
+		"short async":            {byte(KindAsync), 1},
 		"payload beyond record":  dataRecord(func(d *bpf.SocketDataEvent) { d.Captured, d.Len = 4096, 4096 }, "GET /"),
 		"captured more than len": dataRecord(func(d *bpf.SocketDataEvent) { d.Len = 2 }, "GET /"),
 		"direction":              dataRecord(func(d *bpf.SocketDataEvent) { d.Dir = 3 }, "GET /"),
@@ -69,6 +70,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(record(bpf.SocketConnEvent{Kind: uint8(KindConn), What: Closed}, ""))
 	f.Add(record(bpf.SocketEvidenceEvent{Kind: uint8(KindEvidence), What: 1}, ""))
 	f.Add(record(bpf.SocketProcessEvent{Kind: uint8(KindProcess), What: Exec}, ""))
+	f.Add(record(bpf.SocketAsyncEvent{Kind: uint8(KindAsync), What: AsyncCall}, ""))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var e Event
 		err := Decode(raw, &e)

@@ -96,6 +96,7 @@ var extensions = []struct {
 }{
 	{"uprobe", bpf.LoadGoroutine},
 	{"uprobe", bpf.LoadPython},
+	{"uprobe", bpf.LoadNode},
 }
 
 func (t *Tracer) loadExtensions() {

@@ -22,6 +22,8 @@ type Target struct {
 	Java bool
 	// HAProxy: see [Tracer.HAProxy].
 	HAProxy bool
+	// Node: the asynchronous ids of its loops are read, see [Tracer.Node].
+	Node bool
 }
 
 // JavaThreads says which contexts a Java VM has: enum java_threads in bpf/event.h.
@@ -63,6 +65,7 @@ const (
 	targetPython     = 32
 	targetJava       = 16
 	targetHAProxy    = 512
+	targetNode       = 64
 )
 
 // Select begins to trace a process.
@@ -87,6 +90,9 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	}
 	if target.HAProxy {
 		v.Flags |= targetHAProxy
+	}
+	if target.Node {
+		v.Flags |= targetNode
 	}
 	if err := t.objects.Targets.Put(pid, v); err != nil {
 		return fmt.Errorf("select process %d: %w", pid, err)

@@ -1,0 +1,145 @@
+//go:build ignore
+
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Node.js: five probe sites, each on an instruction that is cheap to probe and at which the arguments are
+ * still in registers (internal/noderuntime finds them). They tell where an activation of the event loop
+ * ends that the kernel cannot see the end of; see node.bpf.h.
+ *
+ *   InternalCallbackScope        an event calls JavaScript: with the ids of the event
+ *   AsyncWrap::EmitAsyncInit     an operation begins
+ *   Environment::CheckImmediate  the loop has handled its descriptors
+ *   Environment::RunTimers       timers are due
+ */
+#include "node.bpf.h"
+
+char __license[] SEC("license") = "Dual BSD/GPL";
+
+/* Arguments of a C++ function: `this` is the first. */
+#if defined(__TARGET_ARCH_x86)
+#define REG_ARG0(r) ((r)->di)
+#define REG_ARG1(r) ((r)->si)
+#define REG_ARG3(r) ((r)->cx)
+#elif defined(__TARGET_ARCH_arm64)
+#define REG_ARG0(r) ((r)->x[0])
+#define REG_ARG1(r) ((r)->x[1])
+#define REG_ARG3(r) ((r)->x[3])
+#endif
+
+static __always_inline struct node_target *node_target(__u64 pid_tgid)
+{
+	__u32 tgid = pid_tgid >> 32;
+	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
+
+	return t && t->flags & TARGET_NODE ? bpf_map_lookup_elem(&node_targets, &tgid) : 0;
+}
+
+/* An event is about to call JavaScript. Several may follow one read: parts of a message, each with the
+ * id of the connection's parser. Another id is another event. */
+static __always_inline int event_begins(__u64 pid_tgid, const struct node_target *t, struct node_loop *loop,
+					__u64 pair_at)
+{
+	struct async_pair pair;
+	__u64 depth = 1;
+
+	if (bpf_probe_read_user(&depth, sizeof(depth), (void *)(loop->env + t->depth)) ||
+	    (!depth && bpf_probe_read_user(&pair, sizeof(pair), (void *)pair_at))) {
+		count_loss(LOSS_ASYNC_ID);
+		return 0;
+	}
+	if (depth)
+		return 0; /* called by JavaScript that runs already */
+	if (loop->entered) {
+		if (loop->base == pair.id)
+			return 0;
+		node_activation(pid_tgid, false);
+	}
+	loop->entered = 1;
+	loop->base = pair.id;
+	loop->base_trigger = pair.trigger;
+	return 0;
+}
+
+/* InternalCallbackScope(Environment *, Local<Object>, const async_context &, int) */
+SEC("uprobe/node_callback")
+int node_callback(struct regs *ctx)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct node_target *t = node_target(pid_tgid);
+	struct node_loop *loop = t ? bpf_map_lookup_elem(&node_loops, &pid_tgid) : 0;
+
+	return loop ? event_begins(pid_tgid, t, loop, REG_ARG3(ctx)) : 0;
+}
+
+/* InternalCallbackScope(AsyncWrap *, int) */
+SEC("uprobe/node_callback_wrap")
+int node_callback_wrap(struct regs *ctx)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct node_target *t = node_target(pid_tgid);
+	struct node_loop *loop = t ? bpf_map_lookup_elem(&node_loops, &pid_tgid) : 0;
+
+	return loop ? event_begins(pid_tgid, t, loop, REG_ARG1(ctx) + t->wrap_ids) : 0;
+}
+
+/*
+ * AsyncWrap::EmitAsyncInit(Environment *, ...): the last id that was drawn is that of an operation which
+ * begins: a connection, a look-up, the reading of a file. When it ends, it goes on with what runs now. That
+ * is told where it may not be what the activation began with: timers, and what waited in a queue.
+ */
+SEC("uprobe/node_init")
+int node_init(struct regs *ctx)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct context_key key = {.tgid = pid_tgid >> 32, .id = (__u32)pid_tgid};
+	struct node_target *t = node_target(pid_tgid);
+	struct node_loop *loop = t ? bpf_map_lookup_elem(&node_loops, &pid_tgid) : 0;
+	struct async_ids ids;
+	struct context *x;
+
+	if (!loop || !read_async_ids(loop, &ids) || !ids.now.id || ids.now.id == loop->base)
+		return 0;
+	x = context_find(&key);
+	if (x)
+		emit_async(pid_tgid, ASYNC_INIT, x, loop, &ids, 0);
+	return 0;
+}
+
+/* Environment::CheckImmediate(uv_check_t *): each time that a loop goes round, which is how its
+ * Environment becomes known. */
+SEC("uprobe/node_check")
+int node_check(struct regs *ctx)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct node_target *t = node_target(pid_tgid);
+	struct node_loop fresh = {};
+	struct async_ids ids;
+
+	if (!t)
+		return 0;
+	if (!bpf_map_lookup_elem(&node_loops, &pid_tgid)) {
+		fresh.env = REG_ARG0(ctx) - t->check;
+		if (bpf_probe_read_user(&fresh.ids, sizeof(fresh.ids), (void *)(fresh.env + t->async_ids))) {
+			count_loss(LOSS_ASYNC_ID);
+			return 0;
+		}
+		if (!read_async_ids(&fresh, &ids))
+			return 0;
+		fresh.begin = ids.counter;
+		if (bpf_map_update_elem(&node_loops, &pid_tgid, &fresh, BPF_ANY))
+			count_loss(LOSS_LOOPS_FULL);
+	}
+	node_activation(pid_tgid, false);
+	return 0;
+}
+
+/* Environment::RunTimers(uv_timer_t *) */
+SEC("uprobe/node_timers")
+int node_timers(struct regs *ctx)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+
+	if (node_target(pid_tgid))
+		node_activation(pid_tgid, false);
+	return 0;
+}

@@ -1,0 +1,203 @@
+package causality
+
+import (
+	"math"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+)
+
+// maxHops bounds how many calls, or events, that led to each other are followed.
+const maxHops = 64
+
+// A chain of calls is believed once that many chains of the process could be checked, and that share of
+// them was right.
+const (
+	minChains   = 20
+	rightChains = 0.98
+)
+
+// asyncIDs finds which request a call of Node.js belongs to. What an activation of the loop read tells
+// what it works for: a request, or a call whose response arrived. Whatever else happens in a loop
+// carries the id of an operation, and tells by its number in which activation that was begun: see
+// [asyncLoop], and bpf/node.bpf.h.
+//
+// Where all that is known is that a call was made when the response of another had arrived, the two belong
+// together or not, as the program has it: a task that makes several calls in turn, or a queue. So such a
+// chain is used only if it is closed (whoever read the response of its last call began the response of
+// the request that its first call was made for), and if nearly all that could be checked in this process
+// were.
+type asyncIDs struct {
+	loops map[loopKey]*asyncLoop
+	calls generations[uint64, *asyncCall]
+	// batches are activations that made calls for several requests together, or whatever else an id
+	// stands for; disputed ids were contradicted by an answer, so what bears them works for others.
+	batches  generations[uint64, struct{}]
+	mixed    generations[loopID, struct{}]
+	disputed generations[loopID, struct{}]
+	chains   map[uint32]*chains // by tgid
+	now      uint64             // time of the last record
+}
+
+type loopKey struct{ tgid, tid uint32 }
+
+// loopID is an asynchronous id: each loop has a counter of its own.
+type loopID struct {
+	loop loopKey
+	id   float64
+}
+
+// asyncCall is a call, as it began.
+type asyncCall struct {
+	loop       loopKey
+	activation uint64
+	cause      cause
+	closed     bool // it is in a closed chain
+}
+
+// chains counts those that could be checked.
+type chains struct{ right, all int }
+
+func (c *chains) believed() bool {
+	return c != nil && c.all >= minChains && float64(c.right) >= rightChains*float64(c.all)
+}
+
+func newAsyncIDs() *asyncIDs {
+	return &asyncIDs{
+		loops: map[loopKey]*asyncLoop{}, calls: newGenerations[uint64, *asyncCall](),
+		batches: newGenerations[uint64, struct{}](), mixed: newGenerations[loopID, struct{}](),
+		disputed: newGenerations[loopID, struct{}](), chains: map[uint32]*chains{},
+	}
+}
+
+// Async takes one record of a Node.js loop.
+func (s *Solver) Async(e *event.Async) { s.async.take(e) }
+
+func (a *asyncIDs) take(e *event.Async) {
+	a.now = max(a.now, e.Ts)
+	key := loopKey{e.Tgid, e.Tid}
+	l := a.loops[key]
+	// The counter of a loop only grows: else another program, or another worker, has its place.
+	if l == nil || math.Float64frombits(e.Begin) < l.last() {
+		l = newAsyncLoop()
+		a.loops[key] = l
+	}
+	l.seen = e.Ts
+	switch e.What {
+	case event.AsyncActivation:
+		l.ended(e)
+	case event.AsyncInit:
+		l.began(e)
+	case event.AsyncCall:
+		a.calls.put(e.Call, &asyncCall{loop: key, activation: e.Activation, cause: l.called(e)})
+	}
+}
+
+// root follows a call to the one at which its chain begins, which was made for a request, or for nothing
+// that is known. next: on the way it was only known that one response arrived before the next call.
+func (a *asyncIDs) root(c *asyncCall, visit func(*asyncCall)) (first *asyncCall, next bool) {
+	for range maxHops {
+		if visit != nil {
+			visit(c)
+		}
+		next = next || c.cause.next
+		if !c.cause.call {
+			return c, next
+		}
+		earlier, ok := a.calls.get(c.cause.to)
+		if !ok {
+			break
+		}
+		c = earlier
+	}
+	return &asyncCall{}, next
+}
+
+// answer: the response of a request was begun when that of a call had arrived. What the call was made for
+// must be the same.
+func (a *asyncIDs) answer(e *event.Evidence) {
+	c, ok := a.calls.get(e.Call)
+	if !ok {
+		return
+	}
+	first, next := a.root(c, nil)
+	if e.BaseUses > 1 {
+		// Several responses were begun after one had arrived: the calls that were made together with that
+		// call were each made for several requests, or what they led to waited for each other.
+		a.batches.put(c.activation, struct{}{})
+		a.mixed.put(loopID{first.loop, first.cause.via}, struct{}{})
+		return
+	}
+	turn := first.cause.to
+	if turn == 0 || e.Uses > 1 {
+		return
+	}
+	if turn != e.Epoch {
+		a.disputed.put(loopID{first.loop, first.cause.via}, struct{}{})
+	}
+	if !next {
+		return
+	}
+	n := a.chains[e.Tgid]
+	if n == nil {
+		n = &chains{}
+		a.chains[e.Tgid] = n
+	}
+	if n.all >= 10000 {
+		n.right, n.all = n.right/2, n.all/2
+	}
+	n.all++
+	if turn == e.Epoch {
+		n.right++
+		a.root(c, func(c *asyncCall) { c.closed = true })
+	}
+}
+
+// edges implements derivation.
+func (a *asyncIDs) edges(to []edge, c *Call) []edge {
+	known, ok := a.calls.get(c.ID)
+	if !ok {
+		return to
+	}
+	first, next := a.root(known, nil)
+	if first.cause.to == 0 || next && !(known.closed && a.chains[known.loop.tgid].believed()) {
+		return to
+	}
+	if _, batched := a.batches.get(known.activation); batched {
+		return to
+	}
+	if via := (loopID{first.loop, first.cause.via}); via.id != 0 {
+		_, mixed := a.mixed.get(via)
+		_, disputed := a.disputed.get(via)
+		if mixed || disputed && !has(to, answer) {
+			return to
+		}
+	}
+	return append(to, edge{to: first.cause.to, kind: asyncID})
+}
+
+func has(edges []edge, kind uint8) bool {
+	for i := range edges {
+		if edges[i].kind == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// answered implements derivation.
+func (a *asyncIDs) answered(uint64, *served) {}
+
+// forget implements derivation.
+func (a *asyncIDs) forget(before uint64) {
+	a.calls.age(before, a.now)
+	a.batches.age(before, a.now)
+	a.mixed.age(before, a.now)
+	a.disputed.age(before, a.now)
+	for key, l := range a.loops {
+		l.forget(before, a.now)
+		if l.seen+uint64(keepFor) < a.now {
+			delete(a.loops, key)
+			delete(a.chains, key.tgid)
+		}
+	}
+}

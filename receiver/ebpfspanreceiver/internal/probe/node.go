@@ -1,0 +1,30 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
+)
+
+// NodeTarget says where Node.js keeps what is read, in bytes: struct node_target.
+type NodeTarget struct{ AsyncIDs, Depth, WrapIDs, Check uint32 }
+
+// Node says how the loops of a process are read that is about to be selected as one of Node.js.
+func (t *Tracer) Node(pid uint32, n NodeTarget) error {
+	v := bpf.SocketNodeTarget{AsyncIds: n.AsyncIDs, Depth: n.Depth, WrapIds: n.WrapIDs, Check: n.Check}
+	if err := t.objects.NodeTargets.Put(pid, v); err != nil {
+		return fmt.Errorf("note the loops of process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// ForgetNode ends what Node said.
+func (t *Tracer) ForgetNode(pid uint32) error {
+	if err := t.objects.NodeTargets.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("forget the loops of process %d: %w", pid, err)
+	}
+	return nil
+}
