@@ -671,6 +671,9 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	if (!selected(tgid, &t) || (t.flags & (TARGET_GO | TARGET_NO_CONTEXT)))
 		return 0; /* a goroutine's requests do not follow the threads that run it */
 	current_context(&t, bpf_get_current_pid_tgid(), &cur);
+	/* Who uses virtual threads starts others for a pool, when the first tasks are given to it. */
+	if (cur.key.kind == CONTEXT_VIRTUAL)
+		return 0;
 	x = context_find(&cur.key);
 	if (!x)
 		return 0;

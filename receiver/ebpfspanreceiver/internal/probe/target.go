@@ -144,6 +144,20 @@ func (t *Tracer) Java(pid uint32, j JavaTarget) error {
 	return nil
 }
 
+// FoundJava says that a process which is selected already turned out to have a Java VM.
+func (t *Tracer) FoundJava(pid uint32) error {
+	var v bpf.SocketTarget
+	err := t.objects.Targets.Lookup(pid, &v)
+	if err == nil {
+		v.Flags |= targetJava
+		err = t.objects.Targets.Update(pid, v, ebpf.UpdateExist)
+	}
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("note that process %d has a Java VM: %w", pid, err)
+	}
+	return nil
+}
+
 // ForgetJava ends what Java said.
 func (t *Tracer) ForgetJava(pid uint32) error {
 	if err := t.objects.JavaTargets.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
