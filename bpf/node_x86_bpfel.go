@@ -62,6 +62,8 @@ type NodeContext struct {
 		Sk    uint64
 	}
 	LastCall       uint64
+	DoneCall       uint64
+	ResponseAt     uint64
 	Activation     uint64
 	Answered       uint64
 	LastSk         uint64
@@ -84,9 +86,11 @@ type NodeContext struct {
 	Answers        uint8
 	LastBy         uint8
 	Passed         uint8
+	Called         uint8
+	Completes      uint8
+	Doubts         uint8
 	Requests       uint8
 	Led            uint8
-	Pad            [3]uint8
 	Ahead          int16
 	_              [4]byte
 }

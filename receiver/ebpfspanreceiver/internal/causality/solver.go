@@ -123,7 +123,12 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		s.counts.Unknown.Add(1)
 		return
 	}
-	s.processes.of(e.Tgid).counts.Evidence[e.What].Add(1)
+	p := s.processes.of(e.Tgid)
+	p.counts.Evidence[e.What].Add(1)
+	p.wakes.saw(e)
+	if e.Call == 0 {
+		return
+	}
 	if e.What == channelBack && e.Segment != 0 {
 		s.tasks.cameBack(e.Segment, e.Epoch)
 	}
