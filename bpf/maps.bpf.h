@@ -148,6 +148,8 @@ struct context {
 	struct token own;   /* the request that this context read itself */
 	struct token given; /* the request that another context handed to it */
 	__u64 last_call;    /* the last finished call that it knows of */
+	__u64 done_call;    /* the last call with which it woke who waited for it, and none since */
+	__u64 response_at;  /* when its reader got the CPU to read it: see schedule.bpf.h */
 	/* event loops only, see loop.bpf.h: */
 	__u64 activation;       /* which round this is, a number of new_id */
 	__u64 answered;         /* the epoch whose response was begun since last_call arrived */
@@ -172,9 +174,11 @@ struct context {
 	__u8 answers; /* responses begun since the last of them */
 	__u8 last_by; /* how last_call became known: 0 read here, else enum evidence_kind */
 	__u8 passed;  /* how many threads passed last_call on before */
+	__u8 called;  /* has read, or was passed, the response of a call */
+	__u8 completes; /* has woken who waited for such a call */
+	__u8 doubts;    /* enum wake_doubt, of last_call */
 	__u8 requests; /* event loops: requests read in this activation, since one led to something */
 	__u8 led;      /* event loops: the last of them has */
-	__u8 pad[3];
 	__s16 ahead;   /* event loops: notifications read, less answers begun */
 };
 

@@ -72,6 +72,19 @@ var javaLanguage = language{
 		platformThreads("NioServer", "nio-blocking", "the loop itself calls and waits", "an epoll loop may serve several requests at once"),
 		platformThreads("ClientServer", "client", "java.net.http, a thread waits", "the client's own threads read and write"),
 		platformThreads("ClientServer", "client-async", "java.net.http, the client's threads answer", "the client's own threads read and write"),
+		javaPool("future", "fixed pool, Future.get", 1, 0.99),
+		javaPool("cached", "cached pool, Future.get", 1, 0.99),
+		javaPool("sequence", "fixed pool, three calls in a task", 3, 0),
+		javaPool("mixed", "fixed pool, every second request has a task without a call", 0, 0),
+		javaPool("completable", "CompletableFuture, the second of two pools calls", 1, 0.99),
+		javaPool("completable-first", "the same, the first of them calls", 1, 0),
+		javaPool("forkjoin", "ForkJoinPool", 1, 0.99),
+		javaPool("invokeall", "fixed pool, invokeAll of three", 3, 0),
+		javaPool("invokeall-mixed", "the same, the second without a call", 2, 0),
+		javaPool("spawn", "a thread for each call", 1, 0.99),
+		javaPool("locked", "fixed pool, a ReentrantLock between the call and the end", 1, 0),
+		javaPool("monitor", "the same, synchronized", 1, 0),
+		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0),
 	},
 }
 
@@ -102,4 +115,12 @@ func collected(collector, flag string) workload {
 	w := virtualThreads("sleep", "virtual-sleep, "+strings.TrimPrefix(flag, "-XX:+"), 2, 0.99)
 	w.name, w.flags = "virtual-"+collector, []string{flag}
 	return w
+}
+
+// javaPool has platform threads.
+func javaPool(shape, what string, calls int, goal float64) workload {
+	return workload{
+		name: "pool-" + shape, shape: shape, what: what, program: "Pools", home: jdk17, packages: needs17,
+		calls: calls, goal: goal, pooled: true,
+	}
 }
