@@ -156,11 +156,17 @@ type GoroutinePlace struct {
 	Addr uint64
 }
 
+type GoroutinePyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type GoroutinePyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type GoroutinePyContextKey struct {
@@ -175,6 +181,8 @@ type GoroutinePyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
 		_       structs.HostLayout
 		Address uint64
@@ -238,6 +246,7 @@ const (
 	GoroutineMapNextIds        = "next_ids"
 	GoroutineMapPlaces         = "places"
 	GoroutineMapProcesses      = "processes"
+	GoroutineMapPyAnswers      = "py_answers"
 	GoroutineMapPyContexts     = "py_contexts"
 	GoroutineMapPyThreads      = "py_threads"
 	GoroutineMapScratches      = "scratches"
@@ -324,6 +333,7 @@ type GoroutineMapSpecs struct {
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Places         *ebpf.MapSpec `ebpf:"places"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -374,6 +384,7 @@ type GoroutineMaps struct {
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Places         *ebpf.Map `ebpf:"places"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -397,6 +408,7 @@ func (m *GoroutineMaps) Close() error {
 		m.NextIds,
 		m.Places,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,

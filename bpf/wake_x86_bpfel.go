@@ -157,11 +157,17 @@ type WakeListenPort struct {
 	Port  uint32
 }
 
+type WakePyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type WakePyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type WakePyContextKey struct {
@@ -176,6 +182,8 @@ type WakePyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
 		_       structs.HostLayout
 		Address uint64
@@ -238,6 +246,7 @@ const (
 	WakeMapLosses         = "losses"
 	WakeMapNextIds        = "next_ids"
 	WakeMapProcesses      = "processes"
+	WakeMapPyAnswers      = "py_answers"
 	WakeMapPyContexts     = "py_contexts"
 	WakeMapPyThreads      = "py_threads"
 	WakeMapScratches      = "scratches"
@@ -310,6 +319,7 @@ type WakeMapSpecs struct {
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -358,6 +368,7 @@ type WakeMaps struct {
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -379,6 +390,7 @@ func (m *WakeMaps) Close() error {
 		m.Losses,
 		m.NextIds,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
