@@ -59,7 +59,7 @@ func TestLossReasons(t *testing.T) {
 func TestKernelLoads(t *testing.T) {
 	bpftest.Need(t)
 	require.NoError(t, rlimit.RemoveMemlock())
-	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){"socket": LoadSocket, "goroutine": LoadGoroutine} {
+	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){"socket": LoadSocket, "goroutine": LoadGoroutine, "wake": LoadWake} {
 		spec, err := load()
 		require.NoError(t, err)
 		c, err := ebpf.NewCollection(spec)

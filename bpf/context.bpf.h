@@ -101,17 +101,19 @@ static __always_inline struct context *context_find(const struct context_key *ke
 	return bpf_map_lookup_elem(&threads, key);
 }
 
+/* What a context begins as: not on the stack, of which there are 512 bytes. */
+static const struct context unknown_context;
+
 static __always_inline struct context *context_make(const struct context_key *key)
 {
 	struct context *found = context_find(key);
-	struct context empty = {};
 
 	if (found || !key->id)
 		return found;
 	if (key->kind != CONTEXT_THREAD)
-		bpf_map_update_elem(&tasks, key, &empty, BPF_NOEXIST);
+		bpf_map_update_elem(&tasks, key, &unknown_context, BPF_NOEXIST);
 	else
-		bpf_map_update_elem(&threads, key, &empty, BPF_NOEXIST);
+		bpf_map_update_elem(&threads, key, &unknown_context, BPF_NOEXIST);
 	found = context_find(key);
 	if (!found)
 		count_loss(LOSS_CONTEXTS_FULL);
@@ -152,6 +154,29 @@ static __always_inline void use_given(struct context *x)
 		x->uses++;
 }
 
+/* EVIDENCE_NEXT of a thread. */
+static __always_inline void emit_next(const struct context *x, __u64 call, __u64 ts)
+{
+	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count_loss(LOSS_EVENTS_FULL);
+		return;
+	}
+	*e = (struct evidence_event){
+		.kind = EVENT_EVIDENCE,
+		.what = EVIDENCE_NEXT,
+		.tgid = bpf_get_current_pid_tgid() >> 32,
+		.ts = ts,
+		.call = call,
+		.epoch = x->last_call,
+		.uses = x->arrived,
+		.base_uses = x->answers,
+		.base = x->completes ? WAKE_WORKER : 0,
+	};
+	bpf_ringbuf_submit(e, wakeup_flags(&events));
+}
+
 /* x: whose hand-over the edge rests on, or 0. */
 static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u64 epoch, __u64 ts,
 					  const struct context *x)
@@ -173,7 +198,8 @@ static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u
 	if (x) {
 		e->uses = x->uses;
 		e->segment = x->segment;
-		e->base_uses = x->base_uses;
+		/* Who the giver had it from does not matter when it is back. */
+		e->base_uses = what == EVIDENCE_CHANNEL_BACK ? 0 : x->base_uses;
 		e->base = x->base;
 	}
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
@@ -207,6 +233,7 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 		x->own.sk = sk;
 		x->given.epoch = 0;
 		x->last_call = 0;
+		x->done_call = 0;
 		x->arrived = 0;
 		x->answers = 0;
 	}
@@ -286,7 +313,8 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 			x->led = 1;
 		}
 	} else if (what) {
-		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts, what == EVIDENCE_CHANNEL ? x : 0);
+		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts,
+			      what == EVIDENCE_CHANNEL || what == EVIDENCE_GO_CREATED ? x : 0);
 	}
 	if (!x || !x->last_call || cur->key.kind == CONTEXT_GOROUTINE)
 		return;
@@ -294,8 +322,9 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 		loop_next(x, c->turn, ts);
 		return;
 	}
-	if (!what)
-		emit_loop_evidence(EVIDENCE_NEXT, c->turn, x->last_call, 0, x->arrived, x->answers, ts);
+	/* Who has woken a thread that serves nothing has probably ended a task of no request. */
+	if ((!what || what == EVIDENCE_WAKE) && !(x->doubts & WAKE_OTHERS_TOO))
+		emit_next(x, c->turn, ts);
 	x->arrived = 0; /* it led to this */
 }
 
@@ -318,7 +347,10 @@ static __always_inline void response_written(struct context *x, struct conn *c, 
 	if (!x->last_call)
 		return;
 	if (x->own.epoch != c->turn) { /* else it reads, calls and answers by itself: EVIDENCE_SAME_THREAD */
-		emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, c->turn, 0, x->arrived, 1, ts);
+		if (x->passed)
+			emit_loop_evidence(x->last_by, x->last_call, c->turn, 0, x->passed, 0, ts);
+		else
+			emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, c->turn, 0, x->arrived, 1, ts);
 		x->arrived = 0;
 	}
 	x->last_call = 0; /* the task is done */
@@ -345,9 +377,13 @@ static __always_inline void response_read(struct context *x, struct conn *c, __u
 		loop_response(x, c, sk, bpf_ktime_get_ns());
 		return;
 	}
-	if (x->last_call != c->turn && x->arrived < 255)
-		x->arrived++;
+	if (x->last_call != c->turn) {
+		if (x->arrived < 255)
+			x->arrived++;
+		response_arrives(x);
+	}
 	x->last_call = c->turn;
+	x->returned = 0;
 	x->last_by = 0;
 	x->passed = 0;
 }

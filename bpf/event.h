@@ -111,10 +111,13 @@ enum evidence_kind {
 				      In a loop: segment is the activation, uses counts the responses
 				      that arrived in it and led to nothing yet (1: only this one),
 				      base_uses the responses begun since (1: this is the first) */
-	EVIDENCE_NEXT = 10,        /* epoch is the call before: who read its response wrote this one next */
-	EVIDENCE_WAKE_BACK = 11,   /* who read the call's response woke the thread that reads nothing
-				      else before it answers the request; uses: how many threads
-				      passed it on before */
+	EVIDENCE_NEXT = 10,        /* epoch is the call before: who read its response wrote this one next;
+				      base: WAKE_WORKER or 0 */
+	EVIDENCE_WAKE_BACK = 11,   /* who read the call's response woke the thread that waits while it
+				      serves the request; uses: how many threads passed it on before;
+				      base_uses: enum wake_doubt; segment: the place where it waited. call 0:
+				      the waker makes calls, and none was made since it last waited for
+				      work */
 	EVIDENCE_WAKE = 12,        /* a thread that serves the request woke the one that wrote the call */
 	EVIDENCE_NOTIFY_BACK = 13, /* as ANSWER, through an eventfd, a pipe or a socket pair */
 	EVIDENCE_CONNECTED = 14,   /* who serves the request opened the connection; its first call */
@@ -123,6 +126,17 @@ enum evidence_kind {
 	EVIDENCE_CONTEXT = 17,     /* found by user space: the writer's context answered the request */
 	EVIDENCE_ASYNC_ID = 18,    /* found by user space: the call's asynchronous id was born in it */
 	EVIDENCE_STATISTICAL = 19, /* found by user space: of all requests, the likely one */
+};
+
+/* What speaks against a wake-up having been for this call. */
+enum wake_doubt {
+	WAKE_SLEPT_LATER = 1,  /* who was woken went to sleep after the response had come: to get a lock? */
+	WAKE_SEVERAL = 2,      /* several responses had come to the waker, a loop */
+	WAKE_OTHERS_TOO = 4,   /* it has woken a thread that serves nothing since: was that who waited? */
+	WAKE_DONE_BEFORE = 8,  /* it has woken another that serves a request since: which of them waited? */
+	WAKE_SERVES = 16,      /* it serves a request itself: it hands on a lock that it held meanwhile */
+	WAKE_WORKER = 32,      /* none: EVIDENCE_NEXT of a thread that has woken who waited before */
+	WAKE_LOCK = 64,        /* none: segment is the place of a lock, see bpf/futex.bpf.h */
 };
 
 /*
@@ -146,11 +160,18 @@ struct evidence_event {
 	__u64 base;    /* identity of the giver's, or 0 */
 };
 
-/* A context was made by another one of the same kind. */
+enum origin_what {
+	ORIGIN_MADE = 0, /* a context was made by another one of the same kind */
+	/* A request has arrived for a context that answered the last one of its connection, and it went on
+	 * with something else: what it does until it answers may be for either. No parent. */
+	ORIGIN_BUSY = 1,
+};
+
 struct origin_event {
 	__u8 kind;         /* EVENT_ORIGIN */
+	__u8 what;         /* enum origin_what */
 	__u8 context_kind; /* enum context_kind */
-	__u8 pad0[2];
+	__u8 pad0;
 	__u32 tgid;
 	__u64 ts;
 	__u64 child;
@@ -236,6 +257,10 @@ enum target_flags {
 	TARGET_PYTHON = 32,
 	/* asynchronous ids can be read */
 	TARGET_NODE = 64,
+	/* what goes through the buffers of channels is seen */
+	TARGET_BUFFERS = 128,
+	/* a channel has a timer: Go 1.23 and later */
+	TARGET_CHAN_TIMER = 256,
 	/* its streams are known */
 	TARGET_HAPROXY = 512,
 };

@@ -117,7 +117,18 @@ struct signal_struct {
 	} live;
 };
 
+struct sched_entity {
+	__u64 sum_exec_runtime;
+	__u64 prev_sum_exec_runtime;
+};
+
+struct sched_info {
+	unsigned long long last_arrival;
+};
+
 struct task_struct {
+	struct sched_entity se;
+	struct sched_info sched_info;
 	int pid;
 	int tgid;
 	__u64 start_time; /* CLOCK_MONOTONIC */
@@ -141,6 +152,7 @@ struct regs {
 	__u64 r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs, flags,
 		sp, ss;
 };
+#define SYSCALL_NR(r) ((r)->orig_ax)
 #define SYSCALL_ARG1(r) ((r)->di)
 #define SYSCALL_ARG2(r) ((r)->si)
 #define SYSCALL_ARG3(r) ((r)->dx)
@@ -149,15 +161,17 @@ struct regs {
 #define NR_readv 19
 #define NR_recvfrom 45
 #define NR_recvmsg 47
+#define NR_futex 202
 /* Before 5.15 there is no helper: the registers are at the top of the stack of 16 KiB (THREAD_SIZE,
  * without KASAN, which no distribution turns on). */
 #define STACK_SIZE (16 << 10)
 #elif defined(__TARGET_ARCH_arm64)
 /* struct user_pt_regs, arch/arm64/include/uapi/asm/ptrace.h; x0 holds the result at the end of a
- * system call, orig_x0 follows it in struct pt_regs */
+ * system call, orig_x0 follows it in struct pt_regs, and the number in 32 bits */
 struct regs {
-	__u64 x[31], sp, pc, pstate, orig_x0;
+	__u64 x[31], sp, pc, pstate, orig_x0, syscallno;
 };
+#define SYSCALL_NR(r) ((r)->syscallno)
 #define SYSCALL_ARG1(r) ((r)->orig_x0)
 #define SYSCALL_ARG2(r) ((r)->x[1])
 #define SYSCALL_ARG3(r) ((r)->x[2])
@@ -166,6 +180,7 @@ struct regs {
 #define NR_readv 65
 #define NR_recvfrom 207
 #define NR_recvmsg 212
+#define NR_futex 98
 #define STACK_SIZE 0
 #endif
 

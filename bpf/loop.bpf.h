@@ -15,7 +15,7 @@
 #ifndef LOOP_BPF_H
 #define LOOP_BPF_H
 
-#include "maps.bpf.h"
+#include "schedule.bpf.h"
 
 /* How long a loop counts as one that puts things off: far longer than loops do, and than the time between
  * two background calls that are answered by nothing. */
@@ -95,6 +95,7 @@ static __always_inline void forget_arrivals(struct context *x, __u64 now)
 		x->unled_call_ns = now;
 	x->arrived = 0;
 	x->last_call = 0;
+	x->done_call = 0;
 	x->last_by = 0;
 	x->passed = 0;
 }
@@ -154,6 +155,7 @@ static __always_inline void loop_response(struct context *x, struct conn *c, __u
 	arrival_ends(x, now);
 	if (x->arrived < 255)
 		x->arrived++;
+	response_arrives(x);
 	x->last_call = c->turn;
 	x->last_sk = sk;
 	x->last_by = 0;

@@ -29,7 +29,7 @@ struct {
 } notes SEC(".maps");
 
 /* Out of step is over when nothing was notified or answered for so long. */
-#define IN_STEP_NS 50000000ULL
+#define IN_STEP_NS 200000000ULL
 
 /* "[eventfd", the name of the file in fs/eventfd.c, as a number. */
 #define EVENTFD_NAME 0x6466746e6576655bULL

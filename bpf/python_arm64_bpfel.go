@@ -62,6 +62,8 @@ type PythonContext struct {
 		Sk    uint64
 	}
 	LastCall       uint64
+	DoneCall       uint64
+	ResponseAt     uint64
 	Activation     uint64
 	Answered       uint64
 	LastSk         uint64
@@ -71,6 +73,10 @@ type PythonContext struct {
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
+	Type           uint64
+	Returned       uint64
+	ReturnedType   uint64
+	Lent           uint64
 	GivenBy        uint8
 	Loop           uint8
 	Uses           uint8
@@ -80,14 +86,19 @@ type PythonContext struct {
 	Writer         uint8
 	Dialer         uint8
 	Asked          uint8
+	Spawned        uint8
 	Arrived        uint8
 	Answers        uint8
 	LastBy         uint8
 	Passed         uint8
+	Called         uint8
+	Completes      uint8
+	Doubts         uint8
 	Requests       uint8
 	Led            uint8
-	Pad            [3]uint8
+	_              [1]byte
 	Ahead          int16
+	Pad            [6]uint8
 	_              [4]byte
 }
 
@@ -130,11 +141,17 @@ type PythonListenPort struct {
 	Port  uint32
 }
 
+type PythonPyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type PythonPyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type PythonPyContextKey struct {
@@ -175,6 +192,8 @@ type PythonPyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
 		_       structs.HostLayout
 		Address uint64
@@ -236,6 +255,7 @@ const (
 	PythonMapLosses          = "losses"
 	PythonMapNextIds         = "next_ids"
 	PythonMapProcesses       = "processes"
+	PythonMapPyAnswers       = "py_answers"
 	PythonMapPyContexts      = "py_contexts"
 	PythonMapPyItems         = "py_items"
 	PythonMapPyProcesses     = "py_processes"
@@ -321,6 +341,7 @@ type PythonMapSpecs struct {
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyItems        *ebpf.MapSpec `ebpf:"py_items"`
 	PyProcesses    *ebpf.MapSpec `ebpf:"py_processes"`
@@ -370,6 +391,7 @@ type PythonMaps struct {
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyItems        *ebpf.Map `ebpf:"py_items"`
 	PyProcesses    *ebpf.Map `ebpf:"py_processes"`
@@ -392,6 +414,7 @@ func (m *PythonMaps) Close() error {
 		m.Losses,
 		m.NextIds,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyItems,
 		m.PyProcesses,

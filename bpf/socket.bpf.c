@@ -14,6 +14,7 @@
 #include "notify.bpf.h"
 #include "payload.bpf.h"
 #include "poll.bpf.h"
+#include "registers.bpf.h"
 
 /* Names the types for BTF, from which the Go types are made. */
 const struct conn_event *unused_conn_event __attribute__((unused));
@@ -68,6 +69,8 @@ static __always_inline int loop_waits(void)
 	if (!x)
 		return 0;
 	x->loop = 1;
+	if (t.flags & TARGET_PYTHON)
+		py_round(pid_tgid);
 	if (t.flags & TARGET_NODE)
 		node_activation(pid_tgid, false);
 	else
@@ -171,6 +174,8 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 			response_written(x, c, &cur, call.ts);
 		if (t.flags & TARGET_NODE && c->turn != turn)
 			node_call(pid_tgid, c->turn);
+		if (cur.key.kind == CONTEXT_PYTHON && c->role == ROLE_SERVER)
+			py_answered(pid_tgid, sk, cur.key.id);
 		call.turn = c->turn;
 		call.seq = write_seq_of(sk);
 		call.other_seq = copied_seq_of(sk);
@@ -243,32 +248,13 @@ static __always_inline void bytes_read(struct call *call, struct conn *c, __u64 
 		return;
 	key_of_call(&key, &t, pid_tgid, call);
 	x = context_make(&key);
+	if (t.flags & TARGET_PYTHON && c->role == ROLE_SERVER && c->last_dir != DIR_IN)
+		py_requested(pid_tgid, call->sk);
 	if (c->role == ROLE_SERVER)
 		request_read(x, c, call->sk, len);
 	else
 		response_read(x, c, call->sk, context_id(&key));
 	call->turn = c->turn;
-}
-
-/* Where the kernel keeps the registers of the current system call, or 0. */
-static __always_inline struct regs *syscall_regs(void)
-{
-	struct task_struct *task;
-
-	if (bpf_core_enum_value_exists(enum bpf_func_id___task_regs, BPF_FUNC_task_pt_regs___exists))
-		return (struct regs *)bpf_task_pt_regs((void *)bpf_get_current_task_btf());
-	if (STACK_SIZE == 0)
-		return 0;
-	task = (struct task_struct *)bpf_get_current_task();
-	return (struct regs *)(BPF_CORE_READ(task, stack) + STACK_SIZE - sizeof(struct regs));
-}
-
-static __always_inline __u64 syscall_arg(const __u64 *at)
-{
-	__u64 v = 0;
-
-	bpf_probe_read_kernel(&v, sizeof(v), at);
-	return v;
 }
 
 /*
@@ -291,16 +277,16 @@ static __always_inline bool began_unseen(__u64 pid_tgid, __s32 nr, struct call *
 		    : nr == NR_readv		       ? VEC_IOVEC
 		    : nr == NR_recvmsg		       ? VEC_MSG
 						       : VEC_NONE;
-	regs = syscall_regs();
+	regs = current_registers();
 	if (call->vec == VEC_NONE || !regs)
 		return false;
 	if (nr == NR_recvfrom)
-		flags = syscall_arg(&SYSCALL_ARG4(regs));
+		flags = register_value(&SYSCALL_ARG4(regs));
 	else if (nr == NR_recvmsg)
-		flags = syscall_arg(&SYSCALL_ARG3(regs));
-	call->fd = syscall_arg(&SYSCALL_ARG1(regs));
-	call->buf = syscall_arg(&SYSCALL_ARG2(regs));
-	call->count = syscall_arg(&SYSCALL_ARG3(regs));
+		flags = register_value(&SYSCALL_ARG3(regs));
+	call->fd = register_value(&SYSCALL_ARG1(regs));
+	call->buf = register_value(&SYSCALL_ARG2(regs));
+	call->count = register_value(&SYSCALL_ARG3(regs));
 	call->dir = DIR_IN;
 	call->sk = tcp_sock_of_fd(call->fd);
 	if (!call->sk || flags & NOT_A_READ || !conn_get(call->sk, tgid))
@@ -666,11 +652,14 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	if (!selected(tgid, &t) || (t.flags & (TARGET_GO | TARGET_NO_CONTEXT)))
 		return 0; /* a goroutine's requests do not follow the threads that run it */
 	current_context(&t, bpf_get_current_pid_tgid(), &cur);
+	/* Who uses virtual threads starts others for a pool, when the first tasks are given to it. */
+	if (cur.key.kind == CONTEXT_VIRTUAL)
+		return 0;
 	x = context_find(&cur.key);
 	if (!x)
 		return 0;
 	how = serving(x, &fresh.given);
-	if (!how || how == EVIDENCE_LOOP)
+	if (!how || how == EVIDENCE_LOOP || how == EVIDENCE_WAKE)
 		return 0;
 	fresh.given_by = EVIDENCE_SPAWN;
 	if (bpf_map_update_elem(&threads, &key, &fresh, BPF_ANY))

@@ -60,7 +60,7 @@ var javaLanguage = language{
 		virtualThreads("sleep", "the same, two calls, each after a sleep", 2, 0.99),
 		virtualThreads("monitor", "the same, two calls, the second while it holds a monitor", 2, 0.99),
 		virtualThreads("swap", "the same, each reads a request and serves any that waits", 1, 0),
-		virtualThreads("late", "the same, one call, and one after the response", 1, 0),
+		virtualThreads("late", "the same, one call, and one after the response", 1, 0.99),
 		virtualThreads("platform", "the same, one call, and one that a pool of platform threads makes", 2, 0),
 		virtualThreads("fanout", "the same, three calls by virtual threads of their own", 3, 0),
 		collected("serial", "-XX:+UseSerialGC"),
@@ -72,13 +72,25 @@ var javaLanguage = language{
 		platformThreads("NioServer", "nio-blocking", "the loop itself calls and waits", "an epoll loop may serve several requests at once"),
 		platformThreads("ClientServer", "client", "java.net.http, a thread waits", "the client's own threads read and write"),
 		platformThreads("ClientServer", "client-async", "java.net.http, the client's threads answer", "the client's own threads read and write"),
+		javaPool("future", "fixed pool, Future.get", 1, 0.99),
+		javaPool("cached", "cached pool, Future.get", 1, 0.99),
+		javaPool("sequence", "fixed pool, three calls in a task", 3, 0),
+		javaPool("mixed", "fixed pool, every second request has a task without a call", 0, 0),
+		javaPool("completable", "CompletableFuture, the second of two pools calls", 1, 0.99),
+		javaPool("completable-first", "the same, the first of them calls", 1, 0),
+		javaPool("forkjoin", "ForkJoinPool", 1, 0.99),
+		javaPool("invokeall", "fixed pool, invokeAll of three", 3, 0),
+		javaPool("invokeall-mixed", "the same, the second without a call", 2, 0),
+		javaPool("spawn", "a thread for each call", 1, 0.99),
+		javaPool("locked", "fixed pool, a ReentrantLock between the call and the end", 1, 0),
+		javaPool("monitor", "the same, synchronized", 1, 0),
+		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0),
 	},
 }
 
 // causes of what virtual threads do not reach.
 var virtualCauses = map[string]string{
 	"swap":     "a request that another one read is known by the answer only",
-	"late":     "a call that begins after the response gets no parent",
 	"platform": "nothing tells a pool's thread yet what it works for",
 	"fanout":   "a virtual thread does not know who started it",
 }
@@ -103,4 +115,12 @@ func collected(collector, flag string) workload {
 	w := virtualThreads("sleep", "virtual-sleep, "+strings.TrimPrefix(flag, "-XX:+"), 2, 0.99)
 	w.name, w.flags = "virtual-"+collector, []string{flag}
 	return w
+}
+
+// javaPool has platform threads.
+func javaPool(shape, what string, calls int, goal float64) workload {
+	return workload{
+		name: "pool-" + shape, shape: shape, what: what, program: "Pools", home: jdk17, packages: needs17,
+		calls: calls, goal: goal, pooled: true,
+	}
 }

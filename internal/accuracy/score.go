@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 )
 
@@ -17,11 +18,14 @@ type score struct {
 	background   int // background calls with a CLIENT raw span
 	falseParents int // of these, with an owner
 
+	// Calls that are linked to a request which they come from, without being part of it.
+	late, lateWrong int
+
 	requests int
 	whole    int // requests of which every call is linked right, and no other is linked to them
 
-	wrongCalls, unlinked, falseCalls []verdict
-	unseen                           []string // paths of calls without a span
+	wrongCalls, unlinked, falseCalls, lateCalls []verdict
+	unseen                                      []string // paths of calls without a span
 }
 
 func (s *score) wrong() int { return s.linked - s.right }
@@ -70,15 +74,31 @@ func requestOf(path string) string {
 	return id
 }
 
+// originOf returns the id of the request that a call comes from, wherever it ends up: its own, for
+// /d/bg/late-<id> that id, and "" for /d/bg/<n>, which nobody asked for. It is not known of other names.
+func originOf(path string) (id string, known bool) {
+	if id := requestOf(path); id != backgroundID {
+		return id, true
+	}
+	name := strings.TrimPrefix(path, "/d/bg/")
+	if id, ok := strings.CutPrefix(name, "late-"); ok {
+		return id, true
+	}
+	_, err := strconv.Atoi(name)
+	return "", err == nil
+}
+
 // judge scores the spans of a cell. made are the paths that the backend was asked for.
 func judge(spans []span, made map[string]int, requests int) score {
 	s := score{requests: requests}
 	ids := map[string]owner{}   // request id → what owns its calls
 	paths := map[owner]string{} // and the path of the request
+	ends := map[string]int64{}  // request id → when it was answered
 	for _, sp := range spans {
 		if id, ok := strings.CutPrefix(sp.path, "/r/"); ok && sp.server {
 			ids[id] = sp.owner
 			paths[sp.owner] = sp.path
+			ends[id] = sp.end
 		}
 	}
 	s.served = len(ids)
@@ -101,8 +121,19 @@ func judge(spans []span, made map[string]int, requests int) score {
 		if v.claimed == "" && owned {
 			v.claimed = fmt.Sprintf("%x, of no request", sp.owner)
 		}
+		if sp.late != (owner{}) {
+			s.late++
+			if from, known := originOf(sp.path); known && (from == "" || ids[from] != sp.late) {
+				s.lateWrong++
+				s.lateCalls = append(s.lateCalls, verdict{sp, paths[sp.late]})
+			}
+		}
 		if id == backgroundID {
 			s.background++
+			// What a program means to do after the response it may do before, when the machine is busy.
+			if from, _ := originOf(sp.path); owned && from != "" && ids[from] == sp.owner && sp.start <= ends[from] {
+				continue
+			}
 			if owned {
 				s.falseParents++
 				s.falseCalls = append(s.falseCalls, v)

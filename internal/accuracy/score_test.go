@@ -45,6 +45,36 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A call may be linked to the request that it comes from without being part of it, and to no other.
+func TestLate(t *testing.T) {
+	late := func(path string, from byte) span {
+		s := call(path, 0)
+		s.late = owner{from}
+		return s
+	}
+	s := judge([]span{
+		server("/r/1", 11), server("/r/2", 22),
+		late("/d/bg/late-1", 11), late("/d/1/a", 11), late("/d/bg/detached", 22), // right, or not known
+		late("/d/bg/late-1", 22), late("/d/1/a", 22), late("/d/bg/7", 11), // wrong
+	}, map[string]int{"/d/1/a": 1}, 2)
+	if s.late != 6 || s.lateWrong != 3 || s.falseParents != 0 {
+		t.Errorf("%d late, %d wrong, %d false parents", s.late, s.lateWrong, s.falseParents)
+	}
+}
+
+// What was meant to be late is no stray when it was not.
+func TestEarly(t *testing.T) {
+	request, early, late := server("/r/1", 11), call("/d/bg/late-1", 11), call("/d/bg/late-1", 11)
+	request.end, early.start, late.start = 100, 100, 101
+	s := judge([]span{request, early, late}, nil, 1)
+	if s.background != 2 || s.falseParents != 1 || s.whole != 0 {
+		t.Errorf("%d of %d are strays, %d whole", s.falseParents, s.background, s.whole)
+	}
+	if s := judge([]span{request, early}, nil, 1); s.falseParents != 0 || s.whole != 1 {
+		t.Errorf("%d strays, %d whole", s.falseParents, s.whole)
+	}
+}
+
 // A request is whole when all its calls are linked to it and nothing else is.
 func TestWhole(t *testing.T) {
 	made := map[string]int{"/d/1/a": 1, "/d/1/b": 1}

@@ -15,6 +15,8 @@ type span struct {
 	server bool
 	// owner is the request that it belongs to: its own at the server end, zero when unknown.
 	owner owner
+	// late is the request that it comes from and began too late to be part of.
+	late owner
 	// thread is the kernel thread that began it, activity the goroutine or the like where there is one,
 	// else the thread.
 	thread, activity activity
@@ -49,6 +51,7 @@ func readSpans(to []span, td ptrace.Traces, ownerOf func(ptrace.Span, *rawspan.L
 					path: pathOf(s.Attributes()), server: s.Kind() == ptrace.SpanKindServer, owner: ownerOf(s, &l),
 					start: int64(s.StartTimestamp()), end: int64(s.EndTimestamp()), attrs: pcommon.NewMap(),
 				}
+				out.late = lateOwner(s)
 				if tid, ok := s.Attributes().Get("thread.id"); ok {
 					out.thread = activity{pid: pid, thread: tid.Int()}
 				}
@@ -99,5 +102,17 @@ func linkedOwner(s ptrace.Span, _ *rawspan.Link) (o owner) {
 	trace := s.TraceID()
 	copy(o[:], trace[:])
 	copy(o[len(trace):], id[:])
+	return o
+}
+
+// lateOwner is what the finished trace links a late call to.
+func lateOwner(s ptrace.Span) (o owner) {
+	for _, l := range s.Links().All() {
+		if v, ok := l.Attributes().Get(rawspan.AttrLate); ok && v.Bool() {
+			trace, id := l.TraceID(), l.SpanID()
+			copy(o[:], trace[:])
+			copy(o[len(trace):], id[:])
+		}
+	}
 	return o
 }

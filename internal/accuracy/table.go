@@ -30,6 +30,9 @@ func (t table) row(c *cell) {
 	if c.traces.right != c.right || c.traces.wrong() != c.wrong() || c.traces.falseParents != c.falseParents {
 		outcomes += fmt.Sprintf(" · in traces: %d right, %d wrong, %d false", c.traces.right, c.traces.wrong(), c.traces.falseParents)
 	}
+	if c.traces.late > 0 {
+		outcomes += fmt.Sprintf(" · late links: %d, wrong %d", c.traces.late, c.traces.lateWrong)
+	}
 	fmt.Fprintf(t.w, columns, c.workload, c.setting.concurrency, c.setting.pool, c.setting.attach(), c.setting.noise,
 		c.calls, c.linked, c.right, c.wrongs(), percent(c.precision()), percent(c.recall()),
 		fmt.Sprintf("%d/%d", c.strays(), c.background), fmt.Sprintf("%d/%d", c.traces.whole, c.requests), outcomes)

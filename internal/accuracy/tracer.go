@@ -165,7 +165,7 @@ func (t *tracer) settle(ctx context.Context) error {
 
 // stop ends both; every span has come out then.
 func (t *tracer) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err := t.receiver.Shutdown(ctx)
 	return errors.Join(err, t.linker.Shutdown(ctx), t.telemetry.Shutdown(ctx))

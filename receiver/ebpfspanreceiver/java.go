@@ -19,6 +19,9 @@ const (
 	javaRetry    = 50 * time.Millisecond
 	javaMaxRetry = time.Second
 	javaPatience = 5 * time.Minute
+	// javaEmbedded is how long after its start a native program is believed to load a VM.
+	javaEmbedded      = 30 * time.Second
+	javaEmbeddedRetry = 500 * time.Millisecond
 )
 
 // java tells the kernel side how to read which virtual thread runs on a thread of a Java VM.
@@ -50,10 +53,11 @@ func newJava(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
 func (j *java) use(p *process.Process, target *probe.Target) {
 	proc := filepath.Dir(p.ExeFile())
 	j.drop(p.PID)
-	if p.Runtime != process.RuntimeJava && !javaruntime.Mapped(proc) {
+	here := p.Runtime == process.RuntimeJava || javaruntime.Mapped(proc)
+	if !here && (p.Runtime != process.RuntimeUnknown || time.Since(p.Started) > javaEmbedded) {
 		return
 	}
-	target.Java = true
+	target.Java = here
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	ctx, stop := context.WithCancel(context.Background())
@@ -62,12 +66,43 @@ func (j *java) use(p *process.Process, target *probe.Target) {
 		log: j.log.With(zap.String("executable", p.Exe), zap.Int("pid", p.PID)),
 	}
 	j.vms[p.PID] = vm
+	if !here {
+		j.tries.Go(func() { j.watch(ctx, vm, proc) })
+		return
+	}
 	layout, err := javaruntime.Inspect(proc)
 	if !errors.Is(err, javaruntime.ErrNotReady) {
 		j.tell(vm, layout, err)
 		return
 	}
 	j.tries.Go(func() { j.await(ctx, vm, proc) })
+}
+
+// watch waits for a program that is not called java to load a VM, as the launchers of daemons do. Until
+// then its threads are taken for what serves.
+func (j *java) watch(ctx context.Context, vm *javaVM, proc string) {
+	for end := time.Now().Add(javaEmbedded); time.Now().Before(end); {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(javaEmbeddedRetry):
+		}
+		if !javaruntime.Mapped(proc) {
+			continue
+		}
+		j.mu.Lock()
+		var err error
+		if ctx.Err() == nil {
+			err = j.tracer.FoundJava(uint32(vm.pid))
+		}
+		j.mu.Unlock()
+		if err != nil {
+			vm.log.Warn("Its virtual threads are taken for threads: links may be wrong", zap.Error(err))
+			return
+		}
+		j.await(ctx, vm, proc)
+		return
+	}
 }
 
 // await looks at a VM that starts until it can be read, or is not selected any more.

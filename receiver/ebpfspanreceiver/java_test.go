@@ -22,6 +22,12 @@ import (
 // is read as soon as there is one.
 func TestJavaStartsTraced(t *testing.T) {
 	bpftest.Need(t)
+	t.Run("java", func(t *testing.T) { testJavaStartsTraced(t, "java") })
+	// A launcher of another name, as those of daemons are: nothing tells of a VM before it is loaded.
+	t.Run("other launcher", func(t *testing.T) { testJavaStartsTraced(t, "launcher") })
+}
+
+func testJavaStartsTraced(t *testing.T, launcher string) {
 	java, err := filepath.Glob("/usr/lib/jvm/*-25-*/bin/java")
 	require.NoError(t, err)
 	if len(java) == 0 {
@@ -37,9 +43,17 @@ func TestJavaStartsTraced(t *testing.T) {
 		c.Discovery.Include = []SelectorConfig{{Env: []string{mark}}}
 		c.Hold = time.Second
 	})
-	cmd := exec.Command(java[0], "-Xshare:auto", "../../internal/accuracy/programs/java/VirtualServer.java",
+	home := filepath.Dir(filepath.Dir(java[0]))
+	exe := java[0]
+	if launcher != "java" {
+		bin, err := os.ReadFile(java[0])
+		require.NoError(t, err)
+		exe = filepath.Join(t.TempDir(), launcher)
+		require.NoError(t, os.WriteFile(exe, bin, 0o755))
+	}
+	cmd := exec.Command(exe, "-Xshare:auto", "../../internal/accuracy/programs/java/VirtualServer.java",
 		"direct", strings.TrimPrefix(backend.URL, "http://"), "2")
-	cmd.Env = append(os.Environ(), mark)
+	cmd.Env = append(os.Environ(), mark, "JAVA_HOME="+home, "LD_LIBRARY_PATH="+filepath.Join(home, "lib"))
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)

@@ -91,7 +91,7 @@ public class VirtualServer {
         x.close();
         if (shape.equals("late")) {
             pause(3);
-            quietly(path + "late");
+            quietly("/d/bg/late-" + path.split("/")[2]);
         }
     }
 

@@ -32,7 +32,7 @@ sub serve {
         call("/d/$id/a");
         call("/d/$id/b");
         syswrite($c, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n" . ($shape eq 'prefork' ? "Connection: close\r\n" : '') . "\r\nok\n") or return;
-        call("/d/bg/$$-$background") if $background++ % 2;
+        call("/d/bg/" . $background) if $background++ % 2;
         return if $shape eq 'prefork';
     }
 }

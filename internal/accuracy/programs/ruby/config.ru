@@ -30,7 +30,7 @@ run(lambda do |env|
     %w[a b c].each { |op| kept("/d/#{id}/#{op}") }
   when 'after-reply'
     once("/d/#{id}/a")
-    env['rack.after_reply'] << -> { kept("/d/bg/after-#{id}") }
+    env['rack.after_reply'] << -> { kept("/d/bg/late-#{id}") }
   when 'spawned'
     Thread.new { once("/d/#{id}/a") }.join
   else

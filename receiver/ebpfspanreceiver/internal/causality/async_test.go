@@ -134,17 +134,17 @@ func TestAsyncChains(t *testing.T) {
 				if int(i) < tc.wrong {
 					to = requestB
 				}
-				chain(s, &at, 1000+10*i, to)
+				asyncChain(s, &at, 1000+10*i, to)
 			}
-			chain(s, &at, 1, requestA)
+			asyncChain(s, &at, 1, requestA)
 			require.Equal(t, tc.want, asyncRequest(s, 2))
 			require.Equal(t, uint64(requestA), asyncRequest(s, 1), "its first call is certain")
 		})
 	}
 }
 
-// chain is request A, call first, and then first+1, whose response leads to the answer of a request.
-func chain(s *Solver, at *float64, first, to uint64) {
+// asyncChain is request A, call first, and then first+1, whose response leads to the answer of a request.
+func asyncChain(s *Solver, at *float64, first, to uint64) {
 	i := ids{begin: *at, counter: *at + 1}
 	feed(s, []any{
 		made(event.AsyncRead, 10*first, requestA, first, i), over(event.AsyncRead, 10*first, requestA, i),

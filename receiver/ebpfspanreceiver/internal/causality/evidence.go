@@ -134,7 +134,7 @@ var kinds = [kindCount]kind{
 	},
 	wakeBack: {
 		hint: "wake_back", rank: exact, confidence: 0.999, way: back,
-		unsure: passedOn, rules: []rule{alone},
+		rules: []rule{alone, oneRead, completes},
 	},
 	// The woken worker is often not the one that takes the task.
 	wake: {

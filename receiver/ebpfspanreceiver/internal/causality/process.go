@@ -6,6 +6,7 @@ type process struct {
 	trials     [sortCount]trial
 	signatures signatures
 	delays     delays
+	wakes      wakes
 	counts     *ServiceCounts
 	seen       uint64
 }

@@ -58,6 +58,3 @@ func ownThread(s *Solver, c *Call, r *served) bool {
 	}
 	return r.answerer.is(r.reader)
 }
-
-// passedOn: other threads lay between the one that read the response and the one that waited for it.
-func passedOn(_ *Solver, e *edge, _ *Call) bool { return e.uses > 0 }

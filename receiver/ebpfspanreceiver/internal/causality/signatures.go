@@ -11,9 +11,9 @@ const (
 	maxSignatures = 256
 )
 
-// A segment is typical when it was seen that often, and is not a row of segments that are each seen at
-// least a certain part as often by themselves: the end of a task that nobody waited for is not visible,
-// so what looks like one segment may be several.
+// A segment is typical when it was seen that often, and no end of it is seen at least a certain part as often
+// by itself: the end of a task that nobody waited for is not visible, so what looks like one segment may be
+// several.
 const (
 	minSeen  = 5
 	aPartFor = 5
@@ -58,22 +58,14 @@ func (g *signatures) typical(ops operations) bool {
 	return s != nil && s.seen >= minSeen && !g.full && !g.composed(ops, s.seen)
 }
 
-// composed: ops can be cut into at least two segments that are seen often.
+// composed: the end of ops is seen often by itself. What is before it may be any work that nobody waits for,
+// also of a kind that never makes a segment alone.
 func (g *signatures) composed(ops operations, seen uint32) bool {
-	// reach[n]: the first n operations can be cut.
-	var reach [maxOperations + 1]bool
-	reach[0] = true
-	for n := range ops {
-		if !reach[n] {
-			continue
-		}
-		for _, s := range g.list {
-			end := n + len(s.ops)
-			whole := n == 0 && end == len(ops)
-			if end <= len(ops) && !whole && s.seen*aPartFor >= seen && slices.Equal(s.ops, ops[n:end]) {
-				reach[end] = true
-			}
+	for _, s := range g.list {
+		n := len(ops) - len(s.ops)
+		if n > 0 && s.seen*aPartFor >= seen && slices.Equal(s.ops, ops[n:]) {
+			return true
 		}
 	}
-	return reach[len(ops)]
+	return false
 }

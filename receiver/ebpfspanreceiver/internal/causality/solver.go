@@ -123,7 +123,12 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		s.counts.Unknown.Add(1)
 		return
 	}
-	s.processes.of(e.Tgid).counts.Evidence[e.What].Add(1)
+	p := s.processes.of(e.Tgid)
+	p.counts.Evidence[e.What].Add(1)
+	p.wakes.saw(e)
+	if e.Call == 0 {
+		return
+	}
 	if e.What == channelBack && e.Segment != 0 {
 		s.tasks.cameBack(e.Segment, e.Epoch)
 	}
@@ -139,8 +144,8 @@ func (s *Solver) Evidence(e *event.Evidence) {
 	}
 }
 
-// Origin says who made an execution context.
-func (s *Solver) Origin(e *event.Origin) { s.contexts.made(e) }
+// Origin says who made an execution context, or that one is busy.
+func (s *Solver) Origin(e *event.Origin) { s.contexts.told(e) }
 
 // age forgets what no exchange came for, and what is too old to matter.
 func (s *Solver) age(now uint64) {

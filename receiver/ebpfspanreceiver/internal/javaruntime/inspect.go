@@ -141,18 +141,25 @@ func layout(im *image, s structs) (Layout, error) {
 		return Layout{}, err
 	}
 	l.Continuation, l.Owner = uint32(s[continuation].offset), uint32(s[owner].offset)
-	return l, checkOwners(im, threads, l.Owner)
+	return l, checkOwners(im, threads, &l)
 }
 
-// checkOwners: a thread has an identity of its own, or that of the virtual thread which it runs.
-func checkOwners(im *image, threads []thread, at uint32) error {
+// checkOwners: a thread has an identity of its own. Carriers are left out: what they run changes.
+func checkOwners(im *image, threads []thread, l *Layout) error {
 	seen := map[uint64]bool{}
 	for _, t := range threads {
-		id, err := im.word(t.at + uint64(at))
+		mounted, err := im.word(t.at + uint64(l.Continuation))
+		if err != nil || mounted != 0 {
+			continue
+		}
+		id, err := im.word(t.at + uint64(l.Owner))
 		if err != nil || id == 0 || id>>48 != 0 || seen[id] {
 			return fmt.Errorf("%w: %s of a thread is %d", ErrNotReady, owner, id)
 		}
 		seen[id] = true
+	}
+	if len(seen) < minThreads {
+		return fmt.Errorf("%w: %d of %d threads have an identity", ErrNotReady, len(seen), len(threads))
 	}
 	return nil
 }

@@ -39,6 +39,9 @@ func (t *Tracer) attach(h hook) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
+	if h.group == traced {
+		return link.AttachTracing(link.TracingOptions{Program: p})
+	}
 	if h.group != "" {
 		return perfTracepoint(h.group, h.name, p.FD())
 	}

@@ -7,7 +7,8 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// hook is a row: a program and where it sits. group "" means a raw tracepoint, which needs no tracefs.
+// hook is a row: a program and where it sits. group "" means a raw tracepoint, which needs no tracefs;
+// group traced one whose arguments have their types.
 type hook struct {
 	program     string
 	group, name string
@@ -20,8 +21,14 @@ func (h hook) String() string {
 	if h.group == "" {
 		return "raw_tracepoint/" + h.name
 	}
+	if h.group == traced {
+		return traced + "/" + h.name
+	}
 	return "tracepoint/" + h.group + "/" + h.name
 }
+
+// traced is the group of the programs of type tracing, which know from their section where they sit.
+const traced = "tp_btf"
 
 // hooks are attached in this order, and detached in reverse. A program may sit on several.
 var hooks = func() []hook {
@@ -31,6 +38,10 @@ var hooks = func() []hook {
 		{program: "process_exec", name: "sched_process_exec", required: true},
 		{program: "sock_state", name: "inet_sock_set_state", required: true},
 		{program: "sock_gone", name: "tcp_destroy_sock", required: true},
+		{
+			program: "wake", group: traced, name: "sched_waking",
+			without: "calls that the threads of a pool make are not linked by the way back",
+		},
 		enter("connect", true, ""),
 		exit("connect", "exit_connect", true, ""),
 		exit("accept", "exit_accept", false, "connections taken with accept(2) count as older than the collector"),

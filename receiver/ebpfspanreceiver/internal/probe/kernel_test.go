@@ -74,7 +74,7 @@ func startTracer(t *testing.T) (*Tracer, *recorder) {
 const childEnv = "PROBE_TEST_CHILD"
 
 // children are what this test binary can be instead: a guest kernel has no other program.
-var children = map[string]func(){"http": httpChild, "syscalls": syscallsChild}
+var children = map[string]func(){"http": httpChild, "syscalls": syscallsChild, "loop": loopChild}
 
 func TestMain(m *testing.M) {
 	if run := children[os.Getenv(childEnv)]; run != nil {
@@ -116,11 +116,11 @@ type child struct {
 	out *bufio.Reader
 }
 
-func startProcess(t *testing.T, kind string) *child {
+func startProcess(t *testing.T, kind string, args ...string) *child {
 	t.Helper()
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.Command(exe)
+	cmd := exec.Command(exe, args...)
 	cmd.Env = append(os.Environ(), childEnv+"="+kind)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()

@@ -95,6 +95,7 @@ var extensions = []struct {
 	load func() (*ebpf.CollectionSpec, error)
 }{
 	{"uprobe", bpf.LoadGoroutine},
+	{"tp_btf", bpf.LoadWake},
 	{"uprobe", bpf.LoadPython},
 	{"uprobe", bpf.LoadNode},
 }

@@ -55,6 +55,8 @@ type GoTarget struct {
 	Goid, ParentGoid, M, Curg uint16
 	// NoCreation: the creation of goroutines is not seen.
 	NoCreation bool
+	// Buffers: what goes through the buffers of channels is seen. ChanTimer: a channel has a timer.
+	Buffers, ChanTimer bool
 }
 
 // Flags of struct target, bpf/event.h.
@@ -64,6 +66,8 @@ const (
 	targetNoCreation = 8
 	targetPython     = 32
 	targetJava       = 16
+	targetBuffers    = 128
+	targetChanTimer  = 256
 	targetHAProxy    = 512
 	targetNode       = 64
 )
@@ -78,6 +82,12 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	}
 	if target.Go != nil && target.Go.NoCreation {
 		v.Flags |= targetNoCreation
+	}
+	if target.Go != nil && target.Go.Buffers {
+		v.Flags |= targetBuffers
+		if target.Go.ChanTimer {
+			v.Flags |= targetChanTimer
+		}
 	}
 	if target.NoContext {
 		v.Flags |= targetNoContext
@@ -140,6 +150,20 @@ func (t *Tracer) Java(pid uint32, j JavaTarget) error {
 	}
 	if err := t.objects.JavaTargets.Put(pid, v); err != nil {
 		return fmt.Errorf("note the Java VM of process %d: %w", pid, err)
+	}
+	return nil
+}
+
+// FoundJava says that a process which is selected already turned out to have a Java VM.
+func (t *Tracer) FoundJava(pid uint32) error {
+	var v bpf.SocketTarget
+	err := t.objects.Targets.Lookup(pid, &v)
+	if err == nil {
+		v.Flags |= targetJava
+		err = t.objects.Targets.Update(pid, v, ebpf.UpdateExist)
+	}
+	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("note that process %d has a Java VM: %w", pid, err)
 	}
 	return nil
 }

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A wake-up through a futex: what both ends are doing, and whether it is a lock that changes hands. */
+#ifndef FUTEX_BPF_H
+#define FUTEX_BPF_H
+
+#include "maps.bpf.h"
+#include "registers.bpf.h"
+
+/* include/uapi/linux/futex.h */
+#define FUTEX_WAKE 1
+#define FUTEX_CMP_REQUEUE 4
+#define FUTEX_WAKE_OP 5
+#define FUTEX_WAIT_BITSET 9
+#define FUTEX_WAKE_BITSET 10
+#define FUTEX_CMD_MASK 0x7f
+
+/*
+ * The address through which the current task wakes p, or 0. Both are in futex(2): their arguments are in
+ * their registers. Condition variables, semaphores and the parking of threads wait with WAIT_BITSET; plain
+ * WAIT is how glibc waits for a mutex, whose change of hands says nothing. A timeout ends a wait from an
+ * interrupt, which may have come while the current task was waking others: then at another address, or
+ * at the moment at which it was to be woken anyway.
+ */
+static __always_inline __u64 futex_of_wake(struct task_struct *p)
+{
+	struct regs *waker = current_registers(), *waiter = registers_of(p);
+	__u64 uaddr;
+	__u32 op;
+
+	if (!waker || !waiter || (__u32)register_value(&SYSCALL_NR(waker)) != NR_futex ||
+	    (__u32)register_value(&SYSCALL_NR(waiter)) != NR_futex)
+		return 0;
+	op = register_value(&SYSCALL_ARG2(waker)) & FUTEX_CMD_MASK;
+	if (op != FUTEX_WAKE && op != FUTEX_WAKE_BITSET && op != FUTEX_WAKE_OP && op != FUTEX_CMP_REQUEUE)
+		return 0;
+	op = register_value(&SYSCALL_ARG2(waiter)) & FUTEX_CMD_MASK;
+	uaddr = register_value(&SYSCALL_ARG1(waker));
+	if (op != FUTEX_WAIT_BITSET || register_value(&SYSCALL_ARG1(waiter)) != uaddr)
+		return 0;
+	return uaddr;
+}
+
+struct futex_key {
+	__u32 tgid;
+	__u32 pad;
+	__u64 place; /* see place_of */
+};
+
+/* A condition variable has two futexes, side by side. */
+static __always_inline __u64 place_of(__u64 uaddr)
+{
+	return uaddr >> 3;
+}
+
+struct futex {
+	__u64 waiters[4]; /* a bit for tid % 256 */
+	__u64 wakers[4];
+	__u64 since;      /* when counting began */
+	__u64 lock_until; /* it is taken for a lock */
+	__u64 wakes;
+};
+
+/* LRU: a forgotten lock is learnt again within LOCK_WAKES wake-ups. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct futex_key);
+	__type(value, struct futex);
+} futexes SEC(".maps");
+
+#define LOCK_WAKES 3
+#define LOCK_WINDOW_NS (16ULL * 1000000000)
+#define LOCK_BELIEVED_NS (60ULL * 1000000000)
+
+enum place {
+	PLACE_RESULT,   /* as far as is known */
+	PLACE_NEW_LOCK, /* known from now on: what was said of it before is wrong */
+	PLACE_LOCK,
+};
+
+/*
+ * Who waits for a result does not deliver results at the same place. Where several threads are found at
+ * both ends something changes hands: a lock (Python's GIL, a mutex that parks its waiters).
+ */
+static __always_inline enum place place_kind(__u32 tgid, __u64 uaddr, __u32 waiter, __u32 waker, __u64 now)
+{
+	struct futex_key key = {.tgid = tgid, .place = place_of(uaddr)};
+	struct futex *f = bpf_map_lookup_elem(&futexes, &key);
+	bool known;
+	__u32 both = 0;
+	int i;
+
+	if (!f) {
+		struct futex fresh = {.since = now};
+
+		/* LRU: it cannot be full */
+		bpf_map_update_elem(&futexes, &key, &fresh, BPF_NOEXIST);
+		f = bpf_map_lookup_elem(&futexes, &key);
+		if (!f)
+			return PLACE_LOCK;
+	}
+	if (now - f->since > LOCK_WINDOW_NS) {
+		__builtin_memset(f->waiters, 0, sizeof(f->waiters));
+		__builtin_memset(f->wakers, 0, sizeof(f->wakers));
+		f->wakes = 0;
+		f->since = now;
+	}
+	f->waiters[(waiter >> 6) & 3] |= 1ULL << (waiter & 63);
+	f->wakers[(waker >> 6) & 3] |= 1ULL << (waker & 63);
+	f->wakes++;
+#pragma unroll
+	for (i = 0; i < 4; i++) {
+		__u64 b = f->waiters[i] & f->wakers[i];
+
+		if (b)
+			both += b & (b - 1) ? 2 : 1;
+	}
+	known = now < f->lock_until;
+	if (both >= 2 && f->wakes >= LOCK_WAKES)
+		f->lock_until = now + LOCK_BELIEVED_NS;
+	if (known)
+		return PLACE_LOCK;
+	return now < f->lock_until ? PLACE_NEW_LOCK : PLACE_RESULT;
+}
+
+#endif

@@ -1,0 +1,174 @@
+//go:build ignore
+
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * Threads that wake each other. Who has read the response of a call and then wakes the thread that waits
+ * while it serves a request made the call for that request: the way back is sure where the way there is
+ * not, because the worker that is woken for a task is often not the one that takes it.
+ */
+#include "context.bpf.h"
+#include "futex.bpf.h"
+
+char __license[] SEC("license") = "Dual BSD/GPL";
+
+/* The request is being served and nothing of its response was written. */
+static __always_inline bool unanswered(const struct token *t)
+{
+	struct conn *c;
+	__u64 sk = t->sk;
+
+	if (!t->epoch)
+		return false;
+	c = bpf_map_lookup_elem(&conns, &sk);
+	return c && c->turn == t->epoch && c->last_dir == DIR_IN;
+}
+
+static __always_inline bool owner(const struct context *x)
+{
+	return x && !x->loop && unanswered(&x->own);
+}
+
+static __always_inline void emit_wake(__u32 tgid, __u64 call, __u64 epoch, __u64 uaddr, __u8 passed,
+				      __u8 doubts, __u64 now)
+{
+	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count_loss(LOSS_EVENTS_FULL);
+		return;
+	}
+	*e = (struct evidence_event){
+		.kind = EVENT_EVIDENCE,
+		.what = EVIDENCE_WAKE_BACK,
+		.tgid = tgid,
+		.ts = now,
+		.call = call,
+		.epoch = epoch,
+		.segment = place_of(uaddr),
+		.uses = passed,
+		.base_uses = doubts,
+	};
+	bpf_ringbuf_submit(e, wakeup_flags(&events));
+}
+
+static __always_inline void task_done(struct context *x)
+{
+	x->last_call = 0;
+	x->last_by = 0;
+	x->passed = 0;
+	x->doubts = 0;
+	x->arrived = 0;
+}
+
+/*
+ * from wakes to, which waits while it serves a request. That ends a task of from, unless something speaks
+ * against it: then the task may go on.
+ */
+static __always_inline void completed(struct context *from, const struct context *to, __u32 tgid,
+				      __u64 uaddr, struct task_struct *p, __u64 now)
+{
+	__u8 doubts = 0;
+	__u64 call;
+
+	if (!from || !from->called)
+		return; /* it never read a response, so it completes nothing */
+	call = from->last_call;
+	if (owner(from)) {
+		if (!call)
+			return;
+		doubts |= WAKE_SERVES;
+	} else if (!call) {
+		call = from->done_call;
+		if (call)
+			doubts |= WAKE_DONE_BEFORE;
+	} else {
+		doubts |= from->doubts;
+	}
+	if (from->loop && (from->answered || from->last_by || arrivals(from, now) > 1))
+		doubts |= WAKE_SEVERAL;
+	if (call && slept_since(p) > from->response_at)
+		doubts |= WAKE_SLEPT_LATER;
+	emit_wake(tgid, call, to->own.epoch, uaddr, from->passed, doubts, now);
+	if (!call || doubts & (WAKE_SERVES | WAKE_SEVERAL | WAKE_SLEPT_LATER | WAKE_DONE_BEFORE))
+		return;
+	if (from->loop)
+		call_led(from);
+	from->completes = 1;
+	from->done_call = call;
+	task_done(from);
+}
+
+/*
+ * from wakes another worker, for its next task or with a part of one. What that had done before is over.
+ * It may be that it waits for exactly this call, in the middle of its own task: that is passed on, and
+ * said.
+ */
+static __always_inline void handed(struct context *from, struct context *to, const struct context_key *key)
+{
+	struct token token = {};
+
+	if (to) {
+		task_done(to);
+		to->done_call = 0;
+	}
+	if (!from || (to && to->loop))
+		return;
+	if (from->last_call && !owner(from)) {
+		from->doubts |= WAKE_OTHERS_TOO;
+		if (!to)
+			to = context_make(key);
+		if (!to)
+			return;
+		to->last_call = from->last_call;
+		to->response_at = from->response_at;
+		to->last_by = EVIDENCE_WAKE_BACK;
+		to->passed = from->passed < 255 ? from->passed + 1 : 255;
+		to->doubts = 0;
+		to->called = 1;
+		return;
+	}
+	if (!serving(from, &token) || (to && to->given_by != EVIDENCE_WAKE && live(&to->given)))
+		return;
+	if (!to)
+		to = context_make(key);
+	if (!to)
+		return;
+	to->given = token;
+	to->given_by = EVIDENCE_WAKE;
+}
+
+/*
+ * kernel/sched/core.c try_to_wake_up: (task). Runs where the waker does; sched_wakeup may not. The woken
+ * task's lock is held: nobody else wakes it, and it does not run.
+ */
+SEC("tp_btf/sched_waking")
+int wake(__u64 *ctx)
+{
+	struct task_struct *p = (struct task_struct *)ctx[0];
+	__u64 pid_tgid = bpf_get_current_pid_tgid(), uaddr, now;
+	__u32 tgid = pid_tgid >> 32;
+	struct context_key from_key = {.tgid = tgid, .id = (__u32)pid_tgid}, to_key = {.tgid = tgid};
+	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
+	struct context *from, *to;
+	enum place kind;
+
+	if (!t || t->flags & (TARGET_GO | TARGET_NO_CONTEXT) || p->tgid != tgid)
+		return 0;
+	uaddr = futex_of_wake(p);
+	if (!uaddr)
+		return 0;
+	to_key.id = p->pid;
+	now = bpf_ktime_get_ns();
+	kind = place_kind(tgid, uaddr, to_key.id, from_key.id, now);
+	if (kind == PLACE_NEW_LOCK)
+		emit_wake(tgid, 0, 0, uaddr, 0, WAKE_LOCK, now);
+	if (kind != PLACE_RESULT)
+		return 0;
+	from = context_find(&from_key);
+	to = context_find(&to_key);
+	if (owner(to))
+		completed(from, to, tgid, uaddr, p, now);
+	else
+		handed(from, to, &to_key);
+	return 0;
+}

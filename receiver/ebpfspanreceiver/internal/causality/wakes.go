@@ -1,0 +1,147 @@
+package causality
+
+import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+
+// Doubts of a wake-up: enum wake_doubt, bpf/event.h.
+const (
+	sleptLater = 1 << iota
+	several
+	othersToo
+	doneBefore
+	serves
+	worker
+	lockFound
+)
+
+// wakes says how far the wake-ups of the threads of a process can be believed to end the waiting for a
+// call.
+//
+// A worker that ends a task wakes who waits for it, unless nobody waits yet: such a silent end cannot be
+// seen. Nor can the beginning of the next task, when that was in the queue already. So if the next one makes
+// no call, its end looks like that of the call before. Both must be rare together: how often each happens is
+// counted, and the product is how often a wake-up names the wrong request, as far as they come by chance.
+//
+// And a worker may wake another request's thread before it ends its own task: one that waits for a lock,
+// or for a permit. Such a thread goes on and is woken again, for its own result.
+type wakes struct {
+	sure   float64 // a call was read, and one thread woken that had waited for it
+	silent float64 // a call was read, and another made before anybody was woken, or who was woken came later
+	empty  float64 // a thread was woken that had waited, by one that had made no call since it last did that
+	locks  float64 // a thread that had waited was woken by one that serves another request, after a call of its own
+	passes float64 // a thread was woken with a call, and another with the same; then the first again
+
+	// In two generations: the last wake-up of who serves an epoch, and the calls whose reader woke another
+	// request's thread afterwards.
+	latest, latestOld map[uint64]wokenBy
+	ended, endedOld   map[uint64]struct{}
+	// places where threads wait for a lock, as was found out after they had been taken for another.
+	locked map[uint64]struct{}
+}
+
+type wokenBy struct {
+	call uint64
+	sure bool
+}
+
+const (
+	// maxMistaken bounds silent times empty: half of what may be wrong at all.
+	maxMistaken = 0.0005
+	// maxEmpty bounds empty ends where a worker woke others too.
+	maxEmpty = 0.001
+	// maxHandedOn bounds locks and passes, as a share of all wake-ups.
+	maxHandedOn = 0.002
+	// wakesCounted is when old counts begin to fade.
+	wakesCounted = 8192
+	// wakesKept bounds one generation of a process: more than it does while a call waits.
+	wakesKept = 1 << 14
+)
+
+// saw takes every edge that the kernel side reports.
+func (w *wakes) saw(e *event.Evidence) {
+	switch {
+	case e.What == wakeBack:
+		w.woken(e)
+	case e.What == next && e.Base&worker != 0:
+		w.silent++
+	default:
+		return
+	}
+	if w.sure+w.silent+w.empty+w.locks > wakesCounted {
+		w.sure, w.silent, w.empty, w.locks, w.passes = w.sure/2, w.silent/2, w.empty/2, w.locks/2, w.passes/2
+	}
+}
+
+func (w *wakes) woken(e *event.Evidence) {
+	if e.BaseUses&lockFound != 0 {
+		if w.locked == nil || len(w.locked) > wakesKept {
+			w.locked = map[uint64]struct{}{}
+		}
+		w.locked[e.Segment] = struct{}{}
+		return
+	}
+	if e.BaseUses&serves != 0 {
+		if e.BaseUses&sleptLater == 0 {
+			w.locks++
+		}
+		return
+	}
+	if w.latest == nil || len(w.latest)+len(w.ended) > wakesKept {
+		w.latestOld, w.latest = w.latest, map[uint64]wokenBy{}
+		w.endedOld, w.ended = w.ended, map[uint64]struct{}{}
+	}
+	if before := w.lastOf(e.Epoch); before.sure && before.call != e.Call && w.endedLater(before.call) {
+		w.passes++
+	}
+	sure := false
+	switch {
+	case e.Uses > 0:
+		// Passed on: never used.
+	case e.Call == 0 || e.BaseUses&doneBefore != 0:
+		w.empty++
+		if e.Call != 0 {
+			w.ended[e.Call] = struct{}{}
+		}
+	case e.BaseUses&(sleptLater|several) != 0:
+		w.silent++
+	default:
+		w.sure++
+		sure = true
+	}
+	w.latest[e.Epoch] = wokenBy{e.Call, sure}
+}
+
+func (w *wakes) lastOf(epoch uint64) wokenBy {
+	if l, ok := w.latest[epoch]; ok {
+		return l
+	}
+	return w.latestOld[epoch]
+}
+
+func (w *wakes) endedLater(call uint64) bool {
+	_, now := w.ended[call]
+	_, before := w.endedOld[call]
+	return now || before
+}
+
+func (w *wakes) often(n float64) bool {
+	return n > 1 && n > maxHandedOn*(w.sure+w.empty+w.locks)
+}
+
+// completes: a wake-up is the end of the task that made the call.
+func completes(s *Solver, e *edge, c *Call) bool {
+	w := &s.processes.of(c.Writer.Tgid).wakes
+	empty, silent := w.empty/max(1, w.sure+w.empty), w.silent/max(1, w.sure+w.silent)
+	last := w.lastOf(e.to).call == c.ID
+	_, lock := w.locked[e.segment]
+	switch {
+	case lock:
+	case e.uses > 0: // who passed it on may have waited for a task of its own, and got any
+	case e.baseUses&^othersToo != 0:
+	case e.baseUses&othersToo != 0 && empty > maxEmpty:
+	case w.often(w.locks):
+	case !last && (w.often(w.passes) || w.endedLater(c.ID)):
+	default:
+		return empty*silent <= maxMistaken
+	}
+	return false
+}
