@@ -32,24 +32,27 @@ var cLanguage = language{
 		{name: "epoll-give-up", what: "a timer answers every fourth request", program: "loop.c", shape: "give-up", calls: 1},
 		{name: "epoll-batch", what: "reads all that is ready, then writes", program: "loop.c", shape: "batch", calls: 1},
 		{name: "epoll-delayed", what: "writes a round later than it reads", program: "loop.c", shape: "delayed", calls: 1},
-		pooled("wait", "pool, the connection's thread waits for its task", 1),
-		pooled("two-in-turn", "the same, two tasks in turn", 2),
-		pooled("chain", "the task goes through two pools", 1),
-		pooled("nested", "the first pool's thread waits for the second's", 1),
-		pooled("mixed", "every second request has a task without a call", 0),
-		pooled("mixed-turn", "a task without a call, then one with", 1),
-		pooled("fan-out", "three tasks at once, waited for in order", 3),
-		pooled("silent", "the same, the second without a call", 2),
-		pooled("silent-late", "the task may have ended before it is waited for; every second without a call", 0),
-		pooled("shared", "all wait at one condition variable", 1),
-		pooled("forget", "nobody waits for the tasks of the background", 1),
-		pooled("locked", "workers, connections and background take a fair lock", 1),
-		pooled("locked-mixed", "the same, every second request has a task without a call", 0),
-		pooled("answer", "epoll loop, the pool calls and answers", 1),
-		pooled("event", "epoll loop, the pool calls and tells the loop", 1),
+		pooled("wait", "pool, the connection's thread waits for its task", 1, 0.99, ""),
+		pooled("two-in-turn", "the same, two tasks in turn", 2, 0.99, ""),
+		pooled("chain", "the task goes through two pools", 1, 0.99, ""),
+		pooled("nested", "the first pool's thread waits for the second's", 1, 0, "who passes a completion on may have taken any task meanwhile"),
+		pooled("mixed", "every second request has a task without a call", 0, 0, "an end that nobody waits for and a task without a call look like one task"),
+		pooled("mixed-turn", "a task without a call, then one with", 1, 0, "as pool-mixed"),
+		pooled("fan-out", "three tasks at once, waited for in order", 3, 0, "an end that nobody waits for is not seen"),
+		pooled("silent", "the same, the second without a call", 2, 0, "as pool-mixed"),
+		pooled("silent-late", "the task may have ended before it is waited for; every second without a call", 0, 0, "as pool-mixed"),
+		pooled("shared", "all wait at one condition variable", 1, 0, "everybody is woken"),
+		pooled("forget", "nobody waits for the tasks of the background", 1, 0.99, ""),
+		pooled("locked", "workers, connections and background take a fair lock", 1, 0, "a lock that changes hands looks like a completion"),
+		pooled("locked-mixed", "the same, every second request has a task without a call", 0, 0, "as pool-mixed"),
+		pooled("answer", "epoll loop, the pool calls and answers", 1, 0.99, ""),
+		pooled("event", "epoll loop, the pool calls and tells the loop", 1, 0, "the loop is told once of several results"),
 	},
 }
 
-func pooled(shape, what string, calls int) workload {
-	return workload{name: "pool-" + shape, shape: shape, what: what, program: "pools.c", calls: calls, pooled: true}
+func pooled(shape, what string, calls int, goal float64, cause string) workload {
+	return workload{
+		name: "pool-" + shape, shape: shape, what: what, program: "pools.c", calls: calls, pooled: true,
+		goal: goal, cause: cause,
+	}
 }
