@@ -73,6 +73,10 @@ type GoroutineContext struct {
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
+	Type           uint64
+	Returned       uint64
+	ReturnedType   uint64
+	Lent           uint64
 	GivenBy        uint8
 	Loop           uint8
 	Uses           uint8
@@ -82,6 +86,7 @@ type GoroutineContext struct {
 	Writer         uint8
 	Dialer         uint8
 	Asked          uint8
+	Spawned        uint8
 	Arrived        uint8
 	Answers        uint8
 	LastBy         uint8
@@ -91,7 +96,9 @@ type GoroutineContext struct {
 	Doubts         uint8
 	Requests       uint8
 	Led            uint8
+	_              [1]byte
 	Ahead          int16
+	Pad            [6]uint8
 	_              [4]byte
 }
 
@@ -100,6 +107,15 @@ type GoroutineContextKey struct {
 	Tgid uint32
 	Kind uint32
 	Id   uint64
+}
+
+type GoroutineElement struct {
+	_       structs.HostLayout
+	Giver   uint64
+	Context GoroutineContext
+	Uses    uint8
+	Asked   uint8
+	Pad     [6]uint8
 }
 
 type GoroutineHaproxyTarget struct {
@@ -134,11 +150,23 @@ type GoroutineListenPort struct {
 	Port  uint32
 }
 
+type GoroutinePlace struct {
+	_    structs.HostLayout
+	Tgid uint64
+	Addr uint64
+}
+
+type GoroutinePyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type GoroutinePyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type GoroutinePyContextKey struct {
@@ -153,11 +181,23 @@ type GoroutinePyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
-		_       structs.HostLayout
-		Address uint64
-		Type    uint64
-		Id      uint64
+		_    structs.HostLayout
+		Key  GoroutinePyContextKey
+		Type uint64
+		Id   uint64
+	}
+	Object struct {
+		_              structs.HostLayout
+		References     uint64
+		Type           uint64
+		Previous       uint64
+		Variables      uint64
+		WeakReferences uint64
+		Entered        uint32
+		Pad            uint32
 	}
 }
 
@@ -207,13 +247,16 @@ type GoroutineTarget struct {
 const (
 	GoroutineMapCalls          = "calls"
 	GoroutineMapConns          = "conns"
+	GoroutineMapElements       = "elements"
 	GoroutineMapEvents         = "events"
 	GoroutineMapHaproxyTargets = "haproxy_targets"
 	GoroutineMapJavaTargets    = "java_targets"
 	GoroutineMapListenPorts    = "listen_ports"
 	GoroutineMapLosses         = "losses"
 	GoroutineMapNextIds        = "next_ids"
+	GoroutineMapPlaces         = "places"
 	GoroutineMapProcesses      = "processes"
+	GoroutineMapPyAnswers      = "py_answers"
 	GoroutineMapPyContexts     = "py_contexts"
 	GoroutineMapPyThreads      = "py_threads"
 	GoroutineMapScratches      = "scratches"
@@ -221,11 +264,14 @@ const (
 	GoroutineMapTargets        = "targets"
 	GoroutineMapTasks          = "tasks"
 	GoroutineMapThreads        = "threads"
+	GoroutineMapValueTypes     = "value_types"
 	GoroutineProgGoNew         = "go_new"
+	GoroutineProgGoPut         = "go_put"
 	GoroutineProgGoRecv        = "go_recv"
 	GoroutineProgGoRecvInlined = "go_recv_inlined"
 	GoroutineProgGoSend        = "go_send"
 	GoroutineProgGoSendInlined = "go_send_inlined"
+	GoroutineProgGoTake        = "go_take"
 	GoroutineVarIdSeed         = "id_seed"
 	GoroutineVarPayloadSize    = "payload_size"
 	GoroutineVarWakeupBytes    = "wakeup_bytes"
@@ -274,10 +320,12 @@ type GoroutineSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type GoroutineProgramSpecs struct {
 	GoNew         *ebpf.ProgramSpec `ebpf:"go_new"`
+	GoPut         *ebpf.ProgramSpec `ebpf:"go_put"`
 	GoRecv        *ebpf.ProgramSpec `ebpf:"go_recv"`
 	GoRecvInlined *ebpf.ProgramSpec `ebpf:"go_recv_inlined"`
 	GoSend        *ebpf.ProgramSpec `ebpf:"go_send"`
 	GoSendInlined *ebpf.ProgramSpec `ebpf:"go_send_inlined"`
+	GoTake        *ebpf.ProgramSpec `ebpf:"go_take"`
 }
 
 // GoroutineMapSpecs contains maps before they are loaded into the kernel.
@@ -286,13 +334,16 @@ type GoroutineProgramSpecs struct {
 type GoroutineMapSpecs struct {
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Elements       *ebpf.MapSpec `ebpf:"elements"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
+	Places         *ebpf.MapSpec `ebpf:"places"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -300,6 +351,7 @@ type GoroutineMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	ValueTypes     *ebpf.MapSpec `ebpf:"value_types"`
 }
 
 // GoroutineVariableSpecs contains global variables before they are loaded into the kernel.
@@ -333,13 +385,16 @@ func (o *GoroutineObjects) Close() error {
 type GoroutineMaps struct {
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
+	Elements       *ebpf.Map `ebpf:"elements"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
+	Places         *ebpf.Map `ebpf:"places"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -347,19 +402,23 @@ type GoroutineMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	ValueTypes     *ebpf.Map `ebpf:"value_types"`
 }
 
 func (m *GoroutineMaps) Close() error {
 	return _GoroutineClose(
 		m.Calls,
 		m.Conns,
+		m.Elements,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
+		m.Places,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
@@ -367,6 +426,7 @@ func (m *GoroutineMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.ValueTypes,
 	)
 }
 
@@ -384,19 +444,23 @@ type GoroutineVariables struct {
 // It can be passed to LoadGoroutineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GoroutinePrograms struct {
 	GoNew         *ebpf.Program `ebpf:"go_new"`
+	GoPut         *ebpf.Program `ebpf:"go_put"`
 	GoRecv        *ebpf.Program `ebpf:"go_recv"`
 	GoRecvInlined *ebpf.Program `ebpf:"go_recv_inlined"`
 	GoSend        *ebpf.Program `ebpf:"go_send"`
 	GoSendInlined *ebpf.Program `ebpf:"go_send_inlined"`
+	GoTake        *ebpf.Program `ebpf:"go_take"`
 }
 
 func (p *GoroutinePrograms) Close() error {
 	return _GoroutineClose(
 		p.GoNew,
+		p.GoPut,
 		p.GoRecv,
 		p.GoRecvInlined,
 		p.GoSend,
 		p.GoSendInlined,
+		p.GoTake,
 	)
 }
 

@@ -73,6 +73,10 @@ type NodeContext struct {
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
+	Type           uint64
+	Returned       uint64
+	ReturnedType   uint64
+	Lent           uint64
 	GivenBy        uint8
 	Loop           uint8
 	Uses           uint8
@@ -82,6 +86,7 @@ type NodeContext struct {
 	Writer         uint8
 	Dialer         uint8
 	Asked          uint8
+	Spawned        uint8
 	Arrived        uint8
 	Answers        uint8
 	LastBy         uint8
@@ -91,7 +96,9 @@ type NodeContext struct {
 	Doubts         uint8
 	Requests       uint8
 	Led            uint8
+	_              [1]byte
 	Ahead          int16
+	Pad            [6]uint8
 	_              [4]byte
 }
 
@@ -154,11 +161,17 @@ type NodeNodeTarget struct {
 	Check    uint32
 }
 
+type NodePyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type NodePyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type NodePyContextKey struct {
@@ -173,11 +186,23 @@ type NodePyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
-		_       structs.HostLayout
-		Address uint64
-		Type    uint64
-		Id      uint64
+		_    structs.HostLayout
+		Key  NodePyContextKey
+		Type uint64
+		Id   uint64
+	}
+	Object struct {
+		_              structs.HostLayout
+		References     uint64
+		Type           uint64
+		Previous       uint64
+		Variables      uint64
+		WeakReferences uint64
+		Entered        uint32
+		Pad            uint32
 	}
 }
 
@@ -236,6 +261,7 @@ const (
 	NodeMapNodeLoops         = "node_loops"
 	NodeMapNodeTargets       = "node_targets"
 	NodeMapProcesses         = "processes"
+	NodeMapPyAnswers         = "py_answers"
 	NodeMapPyContexts        = "py_contexts"
 	NodeMapPyThreads         = "py_threads"
 	NodeMapScratches         = "scratches"
@@ -317,6 +343,7 @@ type NodeMapSpecs struct {
 	NodeLoops      *ebpf.MapSpec `ebpf:"node_loops"`
 	NodeTargets    *ebpf.MapSpec `ebpf:"node_targets"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -366,6 +393,7 @@ type NodeMaps struct {
 	NodeLoops      *ebpf.Map `ebpf:"node_loops"`
 	NodeTargets    *ebpf.Map `ebpf:"node_targets"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -388,6 +416,7 @@ func (m *NodeMaps) Close() error {
 		m.NodeLoops,
 		m.NodeTargets,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,

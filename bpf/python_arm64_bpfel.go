@@ -73,6 +73,10 @@ type PythonContext struct {
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
+	Type           uint64
+	Returned       uint64
+	ReturnedType   uint64
+	Lent           uint64
 	GivenBy        uint8
 	Loop           uint8
 	Uses           uint8
@@ -82,6 +86,7 @@ type PythonContext struct {
 	Writer         uint8
 	Dialer         uint8
 	Asked          uint8
+	Spawned        uint8
 	Arrived        uint8
 	Answers        uint8
 	LastBy         uint8
@@ -91,7 +96,9 @@ type PythonContext struct {
 	Doubts         uint8
 	Requests       uint8
 	Led            uint8
+	_              [1]byte
 	Ahead          int16
+	Pad            [6]uint8
 	_              [4]byte
 }
 
@@ -134,11 +141,17 @@ type PythonListenPort struct {
 	Port  uint32
 }
 
+type PythonPyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type PythonPyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type PythonPyContextKey struct {
@@ -179,11 +192,23 @@ type PythonPyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
-		_       structs.HostLayout
-		Address uint64
-		Type    uint64
-		Id      uint64
+		_    structs.HostLayout
+		Key  PythonPyContextKey
+		Type uint64
+		Id   uint64
+	}
+	Object struct {
+		_              structs.HostLayout
+		References     uint64
+		Type           uint64
+		Previous       uint64
+		Variables      uint64
+		WeakReferences uint64
+		Entered        uint32
+		Pad            uint32
 	}
 }
 
@@ -240,6 +265,7 @@ const (
 	PythonMapLosses          = "losses"
 	PythonMapNextIds         = "next_ids"
 	PythonMapProcesses       = "processes"
+	PythonMapPyAnswers       = "py_answers"
 	PythonMapPyContexts      = "py_contexts"
 	PythonMapPyItems         = "py_items"
 	PythonMapPyProcesses     = "py_processes"
@@ -325,6 +351,7 @@ type PythonMapSpecs struct {
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyItems        *ebpf.MapSpec `ebpf:"py_items"`
 	PyProcesses    *ebpf.MapSpec `ebpf:"py_processes"`
@@ -374,6 +401,7 @@ type PythonMaps struct {
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyItems        *ebpf.Map `ebpf:"py_items"`
 	PyProcesses    *ebpf.Map `ebpf:"py_processes"`
@@ -396,6 +424,7 @@ func (m *PythonMaps) Close() error {
 		m.Losses,
 		m.NextIds,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyItems,
 		m.PyProcesses,

@@ -105,6 +105,10 @@ type SocketContext struct {
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
+	Type           uint64
+	Returned       uint64
+	ReturnedType   uint64
+	Lent           uint64
 	GivenBy        uint8
 	Loop           uint8
 	Uses           uint8
@@ -114,6 +118,7 @@ type SocketContext struct {
 	Writer         uint8
 	Dialer         uint8
 	Asked          uint8
+	Spawned        uint8
 	Arrived        uint8
 	Answers        uint8
 	LastBy         uint8
@@ -123,7 +128,9 @@ type SocketContext struct {
 	Doubts         uint8
 	Requests       uint8
 	Led            uint8
+	_              [1]byte
 	Ahead          int16
+	Pad            [6]uint8
 	_              [4]byte
 }
 
@@ -289,8 +296,9 @@ type SocketNote struct {
 type SocketOriginEvent struct {
 	_           structs.HostLayout
 	Kind        uint8
+	What        uint8
 	ContextKind uint8
-	Pad0        [2]uint8
+	Pad0        uint8
 	Tgid        uint32
 	Ts          uint64
 	Child       uint64
@@ -308,11 +316,17 @@ type SocketProcessEvent struct {
 	Ts    uint64
 }
 
+type SocketPyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type SocketPyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type SocketPyContextKey struct {
@@ -327,11 +341,23 @@ type SocketPyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
-		_       structs.HostLayout
-		Address uint64
-		Type    uint64
-		Id      uint64
+		_    structs.HostLayout
+		Key  SocketPyContextKey
+		Type uint64
+		Id   uint64
+	}
+	Object struct {
+		_              structs.HostLayout
+		References     uint64
+		Type           uint64
+		Previous       uint64
+		Variables      uint64
+		WeakReferences uint64
+		Entered        uint32
+		Pad            uint32
 	}
 }
 
@@ -367,6 +393,7 @@ const (
 	SocketMapNodeTargets         = "node_targets"
 	SocketMapNotes               = "notes"
 	SocketMapProcesses           = "processes"
+	SocketMapPyAnswers           = "py_answers"
 	SocketMapPyContexts          = "py_contexts"
 	SocketMapPyThreads           = "py_threads"
 	SocketMapScratches           = "scratches"
@@ -496,6 +523,7 @@ type SocketMapSpecs struct {
 	NodeTargets    *ebpf.MapSpec `ebpf:"node_targets"`
 	Notes          *ebpf.MapSpec `ebpf:"notes"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -555,6 +583,7 @@ type SocketMaps struct {
 	NodeTargets    *ebpf.Map `ebpf:"node_targets"`
 	Notes          *ebpf.Map `ebpf:"notes"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -578,6 +607,7 @@ func (m *SocketMaps) Close() error {
 		m.NodeTargets,
 		m.Notes,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,

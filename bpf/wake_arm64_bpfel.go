@@ -73,6 +73,10 @@ type WakeContext struct {
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
+	Type           uint64
+	Returned       uint64
+	ReturnedType   uint64
+	Lent           uint64
 	GivenBy        uint8
 	Loop           uint8
 	Uses           uint8
@@ -82,6 +86,7 @@ type WakeContext struct {
 	Writer         uint8
 	Dialer         uint8
 	Asked          uint8
+	Spawned        uint8
 	Arrived        uint8
 	Answers        uint8
 	LastBy         uint8
@@ -91,7 +96,9 @@ type WakeContext struct {
 	Doubts         uint8
 	Requests       uint8
 	Led            uint8
+	_              [1]byte
 	Ahead          int16
+	Pad            [6]uint8
 	_              [4]byte
 }
 
@@ -150,11 +157,17 @@ type WakeListenPort struct {
 	Port  uint32
 }
 
+type WakePyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type WakePyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type WakePyContextKey struct {
@@ -169,11 +182,23 @@ type WakePyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
-		_       structs.HostLayout
-		Address uint64
-		Type    uint64
-		Id      uint64
+		_    structs.HostLayout
+		Key  WakePyContextKey
+		Type uint64
+		Id   uint64
+	}
+	Object struct {
+		_              structs.HostLayout
+		References     uint64
+		Type           uint64
+		Previous       uint64
+		Variables      uint64
+		WeakReferences uint64
+		Entered        uint32
+		Pad            uint32
 	}
 }
 
@@ -231,6 +256,7 @@ const (
 	WakeMapLosses         = "losses"
 	WakeMapNextIds        = "next_ids"
 	WakeMapProcesses      = "processes"
+	WakeMapPyAnswers      = "py_answers"
 	WakeMapPyContexts     = "py_contexts"
 	WakeMapPyThreads      = "py_threads"
 	WakeMapScratches      = "scratches"
@@ -303,6 +329,7 @@ type WakeMapSpecs struct {
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -351,6 +378,7 @@ type WakeMaps struct {
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -372,6 +400,7 @@ func (m *WakeMaps) Close() error {
 		m.Losses,
 		m.NextIds,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,

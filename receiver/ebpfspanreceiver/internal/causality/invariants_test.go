@@ -192,8 +192,8 @@ func TestI7Stale(t *testing.T) {
 // I8: nothing is equal to nothing.
 func TestI8ZeroJoinsNothing(t *testing.T) {
 	s, _ := newSolver()
-	s.Began(0, 0, 10*ms, reader)
 	s.Began(0, 7, 10*ms, reader)
+	s.Began(0, 0, 10*ms, reader)
 	s.Began(7, 0, 10*ms, reader)
 	for what := uint8(1); what < kindCount; what++ {
 		for _, epoch := range []uint64{0, 7} {
