@@ -157,35 +157,35 @@ func (t *trial) run(ctx context.Context) (err error) {
 }
 
 // settle waits for the last spans and judges them.
-func (m *trial) settle(ctx context.Context) (_ cell, err error) {
-	c, t := m.cell, m.tracer
+func (t *trial) settle(ctx context.Context) (_ cell, err error) {
+	c, from := t.cell, t.tracer
 	stopped := false
 	defer func() {
 		if !stopped {
-			err = errors.Join(err, t.stop())
+			err = errors.Join(err, from.stop())
 		}
 	}()
-	if err := t.settle(ctx); err != nil {
+	if err := from.settle(ctx); err != nil {
 		return cell{}, err
 	}
 	for metric, to := range map[string]*map[string]int{
 		"calls": &c.outcomes, "evidence": &c.evidence, "events_lost": &c.lost,
 	} {
-		if *to, err = t.counts(metric); err != nil {
+		if *to, err = from.counts(metric); err != nil {
 			return cell{}, err
 		}
 	}
 	stopped = true
-	if err := t.stop(); err != nil {
+	if err := from.stop(); err != nil {
 		return cell{}, fmt.Errorf("stop the receiver: %w", err)
 	}
-	if len(t.raw) != len(t.finished) {
-		return cell{}, fmt.Errorf("ebpf_link was given %d spans and let %d go on", len(t.raw), len(t.finished))
+	if len(from.raw) != len(from.finished) {
+		return cell{}, fmt.Errorf("ebpf_link was given %d spans and let %d go on", len(from.raw), len(from.finished))
 	}
-	c.score = judge(t.raw, m.made, c.requests)
-	c.traces = judge(t.finished, m.made, c.requests)
+	c.score = judge(from.raw, t.made, c.requests)
+	c.traces = judge(from.finished, t.made, c.requests)
 	for _, of := range baselines {
-		c.baselines = append(c.baselines, judge(of.apply(t.raw, c.workload.calls), m.made, c.requests))
+		c.baselines = append(c.baselines, judge(of.apply(from.raw, c.workload.calls), t.made, c.requests))
 	}
 	return c, nil
 }
@@ -196,8 +196,11 @@ func (c *cell) explain(w io.Writer, n int) {
 		what  string
 		calls []verdict
 	}{
-		{"wrong", c.wrongCalls}, {"unlinked", c.unlinked}, {"false parent", c.falseCalls},
-		{"wrong in its trace", c.traces.wrongCalls}, {"false parent in its trace", c.traces.falseCalls},
+		{"wrong", c.wrongCalls},
+		{"unlinked", c.unlinked},
+		{"false parent", c.falseCalls},
+		{"wrong in its trace", c.traces.wrongCalls},
+		{"false parent in its trace", c.traces.falseCalls},
 		{"wrong late link", c.traces.lateCalls},
 	} {
 		for _, v := range list.calls[:min(n, len(list.calls))] {

@@ -38,7 +38,7 @@ const (
 	traced
 )
 
-// limit is the share that tracing may add.
+// limit is the share that tracing should add at most.
 func (c *cost) limit() float64 {
 	if c.workload.language.name == "go" {
 		return 0.10
@@ -48,8 +48,8 @@ func (c *cost) limit() float64 {
 
 // costs measures the expensive ones among the workloads.
 func (r *report) costs(ctx context.Context, programs *builder, ws []*workload) error {
-	fmt.Printf("\n"+costColumns, "workload", "requests", "CPU µs", "traced", "added %", "of pairs", "p99 ms", "traced")
-	fmt.Printf(costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
+	fmt.Printf("\n"+costColumns, "workload", "requests", "CPU µs", "traced", "added %", "goal %", "of pairs", "p99 ms", "traced")
+	fmt.Printf(costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
 	stats := &probeStats{byName: map[string]*probe{}}
 	for _, w := range ws {
 		if !w.expensive() {
@@ -69,12 +69,13 @@ func (r *report) costs(ctx context.Context, programs *builder, ws []*workload) e
 	return nil
 }
 
-const costColumns = "| %-20s | %8v | %7v | %7v | %7v | %13v | %7v | %7v |\n"
+const costColumns = "| %-24s | %8v | %7v | %7v | %7v | %6v | %14v | %7v | %7v |\n"
 
 func (c *cost) row() string {
 	micro := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Microsecond)) }
 	milli := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
 	return fmt.Sprintf(costColumns, c.workload, c.requests, micro(c.cpu[untraced]), micro(c.cpu[traced]), fmt.Sprintf("%+.1f", 100*c.added),
+		fmt.Sprintf("%g", 100*c.limit()),
 		fmt.Sprintf("%+.1f to %+.1f", 100*c.low, 100*c.high), milli(c.p99[untraced]), milli(c.p99[traced]))
 }
 

@@ -232,8 +232,8 @@ took, without the receiver and traced, in turn on the same process, %d times: me
 highest pair. Concurrency %d; the load, the backend and the receiver share the processors.
 
 `, costRounds, costConcurrency)
-	fmt.Fprintf(w, costColumns, "workload", "requests", "CPU µs", "traced", "added %", "of pairs", "p99 ms", "traced")
-	fmt.Fprintf(w, costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
+	fmt.Fprintf(w, costColumns, "workload", "requests", "CPU µs", "traced", "added %", "goal %", "of pairs", "p99 ms", "traced")
+	fmt.Fprintf(w, costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
 	for i := range r.cost {
 		fmt.Fprint(w, r.cost[i].row())
 	}
