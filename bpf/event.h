@@ -160,11 +160,18 @@ struct evidence_event {
 	__u64 base;    /* identity of the giver's, or 0 */
 };
 
-/* A context was made by another one of the same kind. */
+enum origin_what {
+	ORIGIN_MADE = 0, /* a context was made by another one of the same kind */
+	/* A request has arrived for a context that answered the last one of its connection, and it went on
+	 * with something else: what it does until it answers may be for either. No parent. */
+	ORIGIN_BUSY = 1,
+};
+
 struct origin_event {
 	__u8 kind;         /* EVENT_ORIGIN */
+	__u8 what;         /* enum origin_what */
 	__u8 context_kind; /* enum context_kind */
-	__u8 pad0[2];
+	__u8 pad0;
 	__u32 tgid;
 	__u64 ts;
 	__u64 child;

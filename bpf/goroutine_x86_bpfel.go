@@ -134,11 +134,17 @@ type GoroutineListenPort struct {
 	Port  uint32
 }
 
+type GoroutinePyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type GoroutinePyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type GoroutinePyContextKey struct {
@@ -153,6 +159,8 @@ type GoroutinePyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
 		_       structs.HostLayout
 		Address uint64
@@ -214,6 +222,7 @@ const (
 	GoroutineMapLosses         = "losses"
 	GoroutineMapNextIds        = "next_ids"
 	GoroutineMapProcesses      = "processes"
+	GoroutineMapPyAnswers      = "py_answers"
 	GoroutineMapPyContexts     = "py_contexts"
 	GoroutineMapPyThreads      = "py_threads"
 	GoroutineMapScratches      = "scratches"
@@ -293,6 +302,7 @@ type GoroutineMapSpecs struct {
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -340,6 +350,7 @@ type GoroutineMaps struct {
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -360,6 +371,7 @@ func (m *GoroutineMaps) Close() error {
 		m.Losses,
 		m.NextIds,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,

@@ -154,11 +154,17 @@ type NodeNodeTarget struct {
 	Check    uint32
 }
 
+type NodePyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type NodePyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type NodePyContextKey struct {
@@ -173,6 +179,8 @@ type NodePyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
 		_       structs.HostLayout
 		Address uint64
@@ -236,6 +244,7 @@ const (
 	NodeMapNodeLoops         = "node_loops"
 	NodeMapNodeTargets       = "node_targets"
 	NodeMapProcesses         = "processes"
+	NodeMapPyAnswers         = "py_answers"
 	NodeMapPyContexts        = "py_contexts"
 	NodeMapPyThreads         = "py_threads"
 	NodeMapScratches         = "scratches"
@@ -317,6 +326,7 @@ type NodeMapSpecs struct {
 	NodeLoops      *ebpf.MapSpec `ebpf:"node_loops"`
 	NodeTargets    *ebpf.MapSpec `ebpf:"node_targets"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -366,6 +376,7 @@ type NodeMaps struct {
 	NodeLoops      *ebpf.Map `ebpf:"node_loops"`
 	NodeTargets    *ebpf.Map `ebpf:"node_targets"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -388,6 +399,7 @@ func (m *NodeMaps) Close() error {
 		m.NodeLoops,
 		m.NodeTargets,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,

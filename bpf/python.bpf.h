@@ -19,7 +19,7 @@ struct py_context_key {
 struct py_context {
 	__u64 id;
 	__u32 tid; /* the thread that entered it last */
-	__u32 pad;
+	__u32 awaited; /* a request has come that it may wait for: rounds of the thread + 1; 0: none */
 };
 
 /* LRU: nothing says when a context goes. A forgotten one that is entered once more gets a new number: a
@@ -43,6 +43,8 @@ struct py_thread {
 	__u64 item; /* the task that it took from a queue, as a context; 0: none */
 	__u32 depth;
 	__u32 took; /* it has taken something from a queue */
+	__u32 rounds; /* how often it has waited in epoll, if it is a loop */
+	__u32 pad;
 	struct py_frame frames[PY_DEPTH];
 };
 
@@ -98,6 +100,60 @@ static __noinline __u64 py_in(struct py_thread *t, __u64 pid_tgid)
 		t->depth = i;
 	}
 	return 0;
+}
+
+struct py_answer {
+	__u64 address;
+	__u64 id;
+};
+
+/* The context that began the last response on a socket. LRU: sockets go. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct py_answer);
+} py_answers SEC(".maps");
+
+/* A response was written by a context. A task that serves its connection reads the next request then: or
+ * it goes on with something else. */
+static __always_inline void py_answered(__u64 pid_tgid, __u64 sk, __u64 id)
+{
+	struct py_thread *t = bpf_map_lookup_elem(&py_threads, &pid_tgid);
+	struct py_answer answer = {.id = id};
+	__u32 top;
+
+	if (!t || !t->depth)
+		return;
+	top = (t->depth - 1) & (PY_DEPTH - 1);
+	if (t->frames[top].id != id)
+		return;
+	answer.address = t->frames[top].address;
+	bpf_map_update_elem(&py_answers, &sk, &answer, BPF_ANY);
+}
+
+/* The next request of the connection has come. If the context waits for it, it runs in the next round. */
+static __always_inline void py_requested(__u64 pid_tgid, __u64 sk)
+{
+	struct py_answer *answer = bpf_map_lookup_elem(&py_answers, &sk);
+	struct py_thread *t = bpf_map_lookup_elem(&py_threads, &pid_tgid);
+	struct py_context_key key = {.tgid = pid_tgid >> 32};
+	struct py_context *c;
+
+	if (!answer || !t)
+		return;
+	key.address = answer->address;
+	c = bpf_map_lookup_elem(&py_contexts, &key);
+	if (c && c->id == answer->id && c->tid == (__u32)pid_tgid)
+		c->awaited = t->rounds + 1;
+}
+
+static __always_inline void py_round(__u64 pid_tgid)
+{
+	struct py_thread *t = bpf_map_lookup_elem(&py_threads, &pid_tgid);
+
+	if (t)
+		t->rounds++;
 }
 
 /* The context that a thread of Python is in, else the task that it took from a queue, else the thread. */

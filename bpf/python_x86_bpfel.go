@@ -134,11 +134,17 @@ type PythonListenPort struct {
 	Port  uint32
 }
 
+type PythonPyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type PythonPyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type PythonPyContextKey struct {
@@ -179,6 +185,8 @@ type PythonPyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
 		_       structs.HostLayout
 		Address uint64
@@ -240,6 +248,7 @@ const (
 	PythonMapLosses          = "losses"
 	PythonMapNextIds         = "next_ids"
 	PythonMapProcesses       = "processes"
+	PythonMapPyAnswers       = "py_answers"
 	PythonMapPyContexts      = "py_contexts"
 	PythonMapPyItems         = "py_items"
 	PythonMapPyProcesses     = "py_processes"
@@ -325,6 +334,7 @@ type PythonMapSpecs struct {
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyItems        *ebpf.MapSpec `ebpf:"py_items"`
 	PyProcesses    *ebpf.MapSpec `ebpf:"py_processes"`
@@ -374,6 +384,7 @@ type PythonMaps struct {
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyItems        *ebpf.Map `ebpf:"py_items"`
 	PyProcesses    *ebpf.Map `ebpf:"py_processes"`
@@ -396,6 +407,7 @@ func (m *PythonMaps) Close() error {
 		m.Losses,
 		m.NextIds,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyItems,
 		m.PyProcesses,

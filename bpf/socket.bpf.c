@@ -69,6 +69,8 @@ static __always_inline int loop_waits(void)
 	if (!x)
 		return 0;
 	x->loop = 1;
+	if (t.flags & TARGET_PYTHON)
+		py_round(pid_tgid);
 	if (t.flags & TARGET_NODE)
 		node_activation(pid_tgid, false);
 	else
@@ -171,6 +173,8 @@ static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u
 			response_written(x, c, &cur, call.ts);
 		if (t.flags & TARGET_NODE && c->turn != turn)
 			node_call(pid_tgid, x, c->turn);
+		if (cur.key.kind == CONTEXT_PYTHON && c->role == ROLE_SERVER)
+			py_answered(pid_tgid, sk, cur.key.id);
 		call.turn = c->turn;
 		call.seq = write_seq_of(sk);
 		call.other_seq = copied_seq_of(sk);
@@ -243,6 +247,8 @@ static __always_inline void bytes_read(struct call *call, struct conn *c, __u64 
 		return;
 	key_of_call(&key, &t, pid_tgid, call);
 	x = context_make(&key);
+	if (t.flags & TARGET_PYTHON && c->role == ROLE_SERVER && c->last_dir != DIR_IN)
+		py_requested(pid_tgid, call->sk);
 	if (c->role == ROLE_SERVER)
 		request_read(x, c, call->sk, len);
 	else

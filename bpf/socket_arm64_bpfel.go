@@ -289,8 +289,9 @@ type SocketNote struct {
 type SocketOriginEvent struct {
 	_           structs.HostLayout
 	Kind        uint8
+	What        uint8
 	ContextKind uint8
-	Pad0        [2]uint8
+	Pad0        uint8
 	Tgid        uint32
 	Ts          uint64
 	Child       uint64
@@ -308,11 +309,17 @@ type SocketProcessEvent struct {
 	Ts    uint64
 }
 
+type SocketPyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type SocketPyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type SocketPyContextKey struct {
@@ -327,6 +334,8 @@ type SocketPyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
 		_       structs.HostLayout
 		Address uint64
@@ -367,6 +376,7 @@ const (
 	SocketMapNodeTargets         = "node_targets"
 	SocketMapNotes               = "notes"
 	SocketMapProcesses           = "processes"
+	SocketMapPyAnswers           = "py_answers"
 	SocketMapPyContexts          = "py_contexts"
 	SocketMapPyThreads           = "py_threads"
 	SocketMapScratches           = "scratches"
@@ -496,6 +506,7 @@ type SocketMapSpecs struct {
 	NodeTargets    *ebpf.MapSpec `ebpf:"node_targets"`
 	Notes          *ebpf.MapSpec `ebpf:"notes"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -555,6 +566,7 @@ type SocketMaps struct {
 	NodeTargets    *ebpf.Map `ebpf:"node_targets"`
 	Notes          *ebpf.Map `ebpf:"notes"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -578,6 +590,7 @@ func (m *SocketMaps) Close() error {
 		m.NodeTargets,
 		m.Notes,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,

@@ -150,11 +150,17 @@ type WakeListenPort struct {
 	Port  uint32
 }
 
+type WakePyAnswer struct {
+	_       structs.HostLayout
+	Address uint64
+	Id      uint64
+}
+
 type WakePyContext struct {
-	_   structs.HostLayout
-	Id  uint64
-	Tid uint32
-	Pad uint32
+	_       structs.HostLayout
+	Id      uint64
+	Tid     uint32
+	Awaited uint32
 }
 
 type WakePyContextKey struct {
@@ -169,6 +175,8 @@ type WakePyThread struct {
 	Item   uint64
 	Depth  uint32
 	Took   uint32
+	Rounds uint32
+	Pad    uint32
 	Frames [4]struct {
 		_       structs.HostLayout
 		Address uint64
@@ -231,6 +239,7 @@ const (
 	WakeMapLosses         = "losses"
 	WakeMapNextIds        = "next_ids"
 	WakeMapProcesses      = "processes"
+	WakeMapPyAnswers      = "py_answers"
 	WakeMapPyContexts     = "py_contexts"
 	WakeMapPyThreads      = "py_threads"
 	WakeMapScratches      = "scratches"
@@ -303,6 +312,7 @@ type WakeMapSpecs struct {
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
+	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -351,6 +361,7 @@ type WakeMaps struct {
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
+	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -372,6 +383,7 @@ func (m *WakeMaps) Close() error {
 		m.Losses,
 		m.NextIds,
 		m.Processes,
+		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,

@@ -37,6 +37,7 @@ var pythonLanguage = language{
 		{name: "asyncio-to-thread", what: "to_thread", program: "aio.py", shape: "to_thread", calls: 1, pooled: true, goal: 0.99},
 		{name: "asyncio-detached", what: "a task that is left behind calls after the response", program: "aio.py", shape: "detached", calls: 1, pooled: true, goal: 0.99},
 		{name: "asyncio-dispatcher", what: "a task that the first request has started calls for all", program: "aio.py", shape: "dispatcher", calls: 1, pooled: true, cause: "what goes through an asyncio.Queue is not followed"},
+		{name: "asyncio-afterwards", what: "the handler calls once more when it has answered", program: "aio.py", shape: "afterwards", calls: 1, pooled: true, cause: "what a task does between two requests of a connection may be for either"},
 		{name: "pool-fanout", what: "ThreadPoolExecutor, three at once", program: "threads.py", shape: "fanout", calls: 3, pooled: true, goal: 0.95},
 		{name: "queue", what: "threads that take tasks from a queue.Queue", program: "threads.py", shape: "queue", calls: 1, pooled: true, cause: "a queue.Queue is written in Python: only what comes back is seen"},
 		{name: "uvicorn", what: "uvicorn on asyncio, pooled connections", program: "asgi.py", shape: "direct", args: []string{"asyncio"}, home: "/usr", packages: uvicornPackages, calls: 1, pooled: true, goal: 0.99},

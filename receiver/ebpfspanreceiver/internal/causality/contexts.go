@@ -11,11 +11,36 @@ import (
 // serve it, too. That is known only when the response was sent.
 //
 // A context that answers requests which overlap, or were read by different ones, serves nobody: it writes
-// for others.
+// for others. One that serves a connection answers its requests one after the other; what it does between
+// two of them is for the first one, and may go on when the second has arrived. Nothing tells that apart, so
+// in a process where it happens only the first request of a context has calls.
 type contexts struct {
 	origins, oldOrigins map[Writer]origin
 	known, old          map[Writer]*server
 	turned              uint64
+	trails              map[uint32]*trail // by tgid
+}
+
+// trail counts, in one process, requests that were not the first of their context, and those of them which
+// came while it went on with something else.
+type trail struct{ again, busy uint }
+
+// leaves: whoever answers goes on with something else too often to be believed.
+func (t *trail) leaves() bool { return t != nil && t.busy*maxBusy > t.again }
+
+// maxBusy: one in so many may be a request that came in two parts, of which the first woke nobody.
+const maxBusy = 10
+
+func (x *contexts) trail(tgid uint32) *trail {
+	t := x.trails[tgid]
+	if t == nil {
+		t = &trail{}
+		x.trails[tgid] = t
+	}
+	if t.again > 1<<12 {
+		t.again, t.busy = t.again/2, t.busy/2
+	}
+	return t
 }
 
 // origin says who made a context, and when.
@@ -27,9 +52,11 @@ type origin struct {
 // server is a context that answered requests, or made contexts.
 type server struct {
 	stints   []stint // the latest of them
+	more     bool    // there were others before
 	reader   Writer  // of the first
 	shared   bool
-	lastMade uint64 // when it last made a context
+	calls    []uint64 // when its latest calls began
+	lastMade uint64   // when it last made a context
 }
 
 // stint is a request that it was serving.
@@ -45,11 +72,15 @@ const (
 )
 
 func newContexts() *contexts {
-	return &contexts{origins: map[Writer]origin{}, known: map[Writer]*server{}}
+	return &contexts{origins: map[Writer]origin{}, known: map[Writer]*server{}, trails: map[uint32]*trail{}}
 }
 
-// made: a context was made by another.
-func (x *contexts) made(e *event.Origin) {
+// told: a context was made by another, or is busy.
+func (x *contexts) told(e *event.Origin) {
+	if e.What == event.Busy {
+		x.trail(e.Tgid).busy++
+		return
+	}
 	child := Writer{Tgid: e.Tgid, Context: e.Child, Kind: e.ContextKind}
 	parent := Writer{Tgid: e.Tgid, Context: e.Parent, Kind: e.ContextKind}
 	x.origins[child] = origin{parent, e.Ts}
@@ -67,7 +98,15 @@ func (x *contexts) answered(turn uint64, r *served) {
 	}
 	w := r.answerer.key()
 	for range maxLevels {
-		x.server(w).serve(stint{turn, r.start, r.end}, r.reader.key())
+		v := x.server(w)
+		if n := len(v.stints); n > 0 && v.stints[n-1].turn != turn {
+			t := x.trail(w.Tgid)
+			t.again++
+			if v.calledBetween(v.stints[n-1].end, r.start) {
+				t.busy++
+			}
+		}
+		v.serve(stint{turn, r.start, r.end}, r.reader.key())
 		o, ok := x.origin(w)
 		if !ok || o.at < r.start || o.at > r.end {
 			return
@@ -93,21 +132,37 @@ func (v *server) serve(s stint, reader Writer) {
 	}
 	if len(v.stints) == maxStints {
 		v.stints = slices.Delete(v.stints, 0, 1)
+		v.more = true
 	}
 	v.stints = append(v.stints, s)
 }
 
-// at is the turn that the context was serving at a time.
-func (v *server) at(ts uint64) (stint, bool) {
-	if v == nil || v.shared {
-		return stint{}, false
+func (v *server) calledBetween(from, to uint64) bool {
+	return slices.ContainsFunc(v.calls, func(at uint64) bool { return from < at && at < to })
+}
+
+// called notes a call, once.
+func (v *server) called(at uint64) {
+	if slices.Contains(v.calls, at) {
+		return
 	}
-	for _, s := range v.stints {
+	if len(v.calls) == maxStints {
+		v.calls = slices.Delete(v.calls, 0, 1)
+	}
+	v.calls = append(v.calls, at)
+}
+
+// at is the turn that the context was serving at a time; first: it had served none before.
+func (v *server) at(ts uint64) (s stint, first, ok bool) {
+	if v == nil || v.shared {
+		return stint{}, false, false
+	}
+	for i, s := range v.stints {
 		if s.start <= ts && ts <= s.end {
-			return s, true
+			return s, i == 0 && !v.more, true
 		}
 	}
-	return stint{}, false
+	return stint{}, false, false
 }
 
 // edges names the request that the writer of a call answered, or the nearest of those that made it was
@@ -117,7 +172,15 @@ func (x *contexts) edges(to []edge, c *Call) []edge {
 		return to
 	}
 	w := c.Writer.key()
-	if s, ok := x.find(w).at(c.Start); ok {
+	leaves := x.trails[w.Tgid].leaves()
+	v := x.find(w)
+	if v != nil && len(v.stints) > 0 {
+		v.called(c.Start)
+	}
+	if s, first, ok := v.at(c.Start); ok {
+		if leaves && !first {
+			return to
+		}
 		return append(to, edge{to: s.turn, kind: inContext})
 	}
 	var passed []*server
@@ -128,7 +191,10 @@ func (x *contexts) edges(to []edge, c *Call) []edge {
 		}
 		w = o.parent
 		v := x.find(w)
-		if s, ok := v.at(o.at); ok {
+		if s, first, ok := v.at(o.at); ok {
+			if leaves && !first {
+				return to
+			}
 			for _, p := range passed {
 				// It makes contexts for others as well.
 				if p.lastMade > s.end {
@@ -182,4 +248,10 @@ func (x *contexts) turn(now uint64) {
 	x.oldOrigins, x.origins = x.origins, map[Writer]origin{}
 	x.old, x.known = x.known, map[Writer]*server{}
 	x.turned = now
+	for tgid, t := range x.trails {
+		if t.again == 0 {
+			delete(x.trails, tgid) // ended, or idle
+		}
+		t.again, t.busy = t.again/2, t.busy/2
+	}
 }

@@ -144,8 +144,8 @@ func (s *Solver) Evidence(e *event.Evidence) {
 	}
 }
 
-// Origin says who made an execution context.
-func (s *Solver) Origin(e *event.Origin) { s.contexts.made(e) }
+// Origin says who made an execution context, or that one is busy.
+func (s *Solver) Origin(e *event.Origin) { s.contexts.told(e) }
 
 // age forgets what no exchange came for, and what is too old to matter.
 func (s *Solver) age(now uint64) {

@@ -41,6 +41,10 @@ const (
 
 	Closed = 3
 
+	// What an Origin says, enum origin_what.
+	Made = 0
+	Busy = 1
+
 	AsyncActivation = 1
 	AsyncCall       = 2
 	AsyncInit       = 3
@@ -82,7 +86,7 @@ type Async = bpf.SocketAsyncEvent
 // Process is a change in the life of a process.
 type Process = bpf.SocketProcessEvent
 
-// Origin says that an execution context was made by another one.
+// Origin says that an execution context was made by another one, or what it did instead of waiting.
 type Origin = bpf.SocketOriginEvent
 
 // Event is one record. The member named by Kind is set.

@@ -1,0 +1,160 @@
+package causality
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+)
+
+// story is what a process of Python did, told to a solver.
+type story struct{ *Solver }
+
+func pyContext(id uint64) Writer { return Writer{Tgid: 1, Tid: 7, Context: id, Kind: event.Python} }
+
+func (s story) made(child, parent, at uint64) {
+	s.Origin(&event.Origin{What: event.Made, ContextKind: event.Python, Tgid: 1, Ts: at * ms, Child: child, Parent: parent})
+}
+
+func (s story) busy(id, at uint64) {
+	s.Origin(&event.Origin{What: event.Busy, ContextKind: event.Python, Tgid: 1, Ts: at * ms, Child: id})
+}
+
+// served: a request of that number was read by reader and answered by answerer.
+func (s story) served(request, from, to, reader, answerer uint64) {
+	s.Began(request, request, from*ms, pyContext(reader))
+	s.Ended(request, request, to*ms, pyContext(answerer))
+}
+
+// called: a call of which nothing else is known.
+func (s story) called(id, at, by uint64) {
+	s.Hold(Call{ID: id, Start: at * ms, End: (at + 1) * ms, Writer: pyContext(by), EndContext: by}, func(Answer) {})
+}
+
+func TestContexts(t *testing.T) {
+	own := Answer{Outcome: Linked, Request: 100, Hints: []string{"context"}, Confidence: 0.999}
+	child := Answer{Outcome: Linked, Request: 100, Hints: []string{"context_copied"}, Confidence: 0.99}
+	none := Answer{Outcome: NoEvidence}
+	const reader, task, other = 10, 20, 90
+	// The call that is asked for is made by context 50 at 20 ms.
+	for _, tc := range []struct {
+		name string
+		tell func(story)
+		want Answer
+	}{
+		{"it answers", func(s story) { s.served(100, 10, 30, reader, 50) }, own},
+		{"it answered before", func(s story) { s.served(100, 10, 15, reader, 50) }, none},
+		{"it answers later", func(s story) { s.served(100, 25, 30, reader, 50) }, none},
+		{"a part of the task that answers", func(s story) {
+			s.made(50, task, 15)
+			s.served(100, 10, 30, reader, task)
+		}, child},
+		{"a part of a part", func(s story) {
+			s.made(40, task, 12)
+			s.made(50, 40, 15)
+			s.served(100, 10, 30, reader, task)
+		}, child},
+		{"left behind by the request before", func(s story) {
+			s.made(50, task, 5)
+			s.served(99, 1, 8, reader, task)
+			s.served(100, 10, 30, reader, task)
+		}, Answer{Outcome: Late, Request: 99}},
+		{"left behind between two requests", func(s story) {
+			s.made(50, task, 9)
+			s.served(99, 1, 8, reader, task)
+			s.served(100, 10, 30, reader, task)
+		}, none},
+		{"the rest of the answer is written by a callback", func(s story) {
+			s.made(30, 50, 25)
+			s.served(100, 10, 31, reader, 30)
+		}, own},
+		{"a callback that was made before the request answers", func(s story) {
+			s.made(30, 50, 5)
+			s.served(100, 10, 31, reader, 30)
+		}, none},
+		{"it writes for requests that overlap", func(s story) {
+			s.served(100, 10, 30, reader, 50)
+			s.served(101, 29, 40, reader, 50)
+		}, none},
+		{"it writes for several connections", func(s story) {
+			s.served(100, 10, 30, reader, 50)
+			s.served(101, 35, 40, other, 50)
+		}, none},
+		{"made by one that writes for several connections", func(s story) {
+			s.made(50, task, 15)
+			s.served(100, 10, 30, reader, task)
+			s.served(101, 35, 40, other, task)
+		}, none},
+		{"made by a worker that the request has started, and that works for others", func(s story) {
+			s.made(40, task, 12)
+			s.made(50, 40, 15)
+			s.served(100, 10, 30, reader, task)
+			s.made(60, 40, 35)
+		}, none},
+		{"it lives on", func(s story) {
+			s.made(50, task, 15)
+			s.served(100, 10, 30, reader, task)
+			s.called(2, 40, 50)
+		}, Answer{Outcome: Untrusted}},
+		{"the tasks of this process go on when they have answered", func(s story) {
+			s.served(98, 1, 3, reader, 50)
+			s.called(2, 5, 50)
+			s.Tick(6 * ms)
+			s.served(100, 10, 30, reader, 50)
+		}, none},
+		{"one was busy when the next request came", func(s story) {
+			s.served(98, 1, 3, reader, 50)
+			s.busy(50, 12)
+			s.served(100, 10, 30, reader, 50)
+		}, none},
+		{"another was, but this is its first request", func(s story) {
+			s.served(98, 1, 3, other, 60)
+			s.busy(60, 6)
+			s.served(99, 4, 8, other, 60)
+			s.served(100, 10, 30, reader, 50)
+		}, own},
+		{"busy is rare", func(s story) {
+			for i := range uint64(40) {
+				s.served(200+i, i, i, other, 60)
+			}
+			s.busy(60, 1)
+			s.served(98, 1, 3, reader, 50)
+			s.served(100, 10, 30, reader, 50)
+		}, own},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, _ := newSolver()
+			tc.tell(story{s})
+			c := Call{ID: 1, Start: 20 * ms, End: 22 * ms, Writer: pyContext(50), EndContext: 50}
+			got := decide(s, c)
+			got.Class = 0
+			require.Equal(t, tc.want, got)
+		})
+	}
+}
+
+// Other kinds of contexts live longer than what they do for one request.
+func TestContextsOfOtherKinds(t *testing.T) {
+	s, _ := newSolver()
+	w := Writer{Tgid: 1, Tid: 7, Context: 50, Kind: event.Goroutine}
+	s.Began(100, 100, 10*ms, w)
+	s.Ended(100, 100, 30*ms, w)
+	require.Equal(t, NoEvidence, decide(s, Call{ID: 1, Start: 20 * ms, End: 22 * ms, Writer: w}).Outcome)
+}
+
+// What is remembered is bounded, and forgotten in time.
+func TestContextsForget(t *testing.T) {
+	x := newContexts()
+	for i := range uint64(3 * maxContexts) {
+		x.told(&event.Origin{ContextKind: event.Python, Tgid: 1, Ts: i, Child: i + 2, Parent: i + 1})
+	}
+	require.LessOrEqual(t, len(x.origins), maxContexts)
+	require.LessOrEqual(t, len(x.oldOrigins), maxContexts)
+	for i := range uint64(3) {
+		x.forget((i + 1) * uint64(keepFor))
+	}
+	require.Empty(t, x.origins)
+	require.Empty(t, x.oldOrigins)
+	require.Empty(t, x.known)
+}
