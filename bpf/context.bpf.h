@@ -198,7 +198,8 @@ static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u
 	if (x) {
 		e->uses = x->uses;
 		e->segment = x->segment;
-		e->base_uses = x->base_uses;
+		/* Who the giver had it from does not matter when it is back. */
+		e->base_uses = what == EVIDENCE_CHANNEL_BACK ? 0 : x->base_uses;
 		e->base = x->base;
 	}
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
@@ -312,7 +313,8 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 			x->led = 1;
 		}
 	} else if (what) {
-		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts, what == EVIDENCE_CHANNEL ? x : 0);
+		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts,
+			      what == EVIDENCE_CHANNEL || what == EVIDENCE_GO_CREATED ? x : 0);
 	}
 	if (!x || !x->last_call || cur->key.kind == CONTEXT_GOROUTINE)
 		return;
@@ -381,6 +383,7 @@ static __always_inline void response_read(struct context *x, struct conn *c, __u
 		response_arrives(x);
 	}
 	x->last_call = c->turn;
+	x->returned = 0;
 	x->last_by = 0;
 	x->passed = 0;
 }

@@ -257,6 +257,10 @@ enum target_flags {
 	TARGET_PYTHON = 32,
 	/* asynchronous ids can be read */
 	TARGET_NODE = 64,
+	/* what goes through the buffers of channels is seen */
+	TARGET_BUFFERS = 128,
+	/* a channel has a timer: Go 1.23 and later */
+	TARGET_CHAN_TIMER = 256,
 	/* its streams are known */
 	TARGET_HAPROXY = 512,
 };

@@ -2,15 +2,16 @@
 
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Hand-offs between goroutines: three probe sites, each on an instruction that is cheap to probe, at
+ * Hand-offs between goroutines: a few probe sites, each on an instruction that is cheap to probe, at
  * which the arguments are still in registers (internal/goruntime finds them). Nothing is sent to
  * user space here but evidence about calls.
  *
  *   runtime.send        a value goes straight to a goroutine that waits for it
  *   runtime.recv        a value is taken straight from a goroutine that waits to send it
  *   runtime.newproc     a goroutine was created
+ *   typedmemmove        in chansend, chanrecv and selectgo: a value goes into a buffer or out of one
  */
-#include "context.bpf.h"
+#include "channel.bpf.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
 
@@ -18,11 +19,13 @@ char __license[] SEC("license") = "Dual BSD/GPL";
 #define REG_G(r) ((r)->r14)
 #define REG_ARG0(r) ((r)->ax)
 #define REG_ARG1(r) ((r)->bx)
+#define REG_ARG2(r) ((r)->cx)
 #define CLOSURE_ARG 0 /* of a call that is about to be made: its first argument, from sp */
 #elif defined(__TARGET_ARCH_arm64)
 #define REG_G(r) ((r)->x[28])
 #define REG_ARG0(r) ((r)->x[0])
 #define REG_ARG1(r) ((r)->x[1])
+#define REG_ARG2(r) ((r)->x[2])
 #define CLOSURE_ARG 8
 #endif
 
@@ -43,140 +46,300 @@ static __always_inline int goroutine_key(__u64 g, const struct target *t, struct
 	return key->id ? 0 : -1; /* 0 is the scheduler: timers and the collector hand over nothing */
 }
 
-/* The beginning of runtime.hchan. */
-struct hchan {
-	__u64 count;
-	__u64 size; /* dataqsiz: of the buffer, in elements */
-	__u64 buf;
-	__u16 elemsize;
-	__u16 pad[3];
-};
-
-static __always_inline int read_chan(__u64 at, struct hchan *chan)
-{
-	if (!bpf_probe_read_user(chan, sizeof(*chan), (void *)at))
-		return 0;
-	count_loss(LOSS_GOROUTINE);
-	return -1;
-}
-
 /* The taker works on what the giver serves from here on. */
-static __always_inline void give(struct context *from, __u64 from_id, struct context *to, __u8 how,
-				 const struct token *token, bool buffered)
+static __always_inline void give(struct context *from, struct context *src, __u64 from_id,
+				 struct context *to, __u8 how, const struct token *token,
+				 const struct value *v, bool finished)
 {
 	bool created = to->given_by == EVIDENCE_GO_CREATED && live(&to->given);
 	bool other = token->epoch != to->given.epoch;
+	bool busy = to->given_by == EVIDENCE_CHANNEL && other && live(&to->given);
+	bool unsure; /* what it serves by now */
 
-	if (from)
-		from->asked = 1;
 	if (to->wrote)
 		to->writer = 1;
 	/* A connection that was opened for another request, and is free by now. */
-	if (created && other && !to->writer && from && from->dialer)
+	if (created && other && !to->writer && from->dialer)
 		return;
+	if (busy && v->type != to->type) {
+		/* Its next task, or what it needs for the one that it has: only the way back can tell. */
+		to->uses = 255;
+		return;
+	}
 	/*
 	 * A goroutine that was created for one request and gets a message from another may have got a
 	 * new task, or a slot of a semaphore. The goroutine that writes on a connection has got a task.
+	 * Who gets a second task and has done nothing for the first may do both at once. And what is
+	 * given away after a call may be its result, or what the call was made with; who opens connections
+	 * gives them to whoever waits for one.
 	 */
-	bool unsure = created && other && !to->writer;
+	unsure = (created && other && !to->writer) || (busy && !to->uses) || v->plain || finished ||
+		 (from->dialer && how == EVIDENCE_GO_CREATED);
 
 	to->given = *token;
 	to->given_by = how == EVIDENCE_LOOP ? EVIDENCE_LOOP : EVIDENCE_CHANNEL;
 	to->tasker = from_id;
+	to->type = v->type;
 	to->segment = new_id();
-	/* What it takes from a buffer later is not seen. */
-	to->uses = buffered ? 254 : 0;
+	to->uses = v->unseen ? 254 : 0;
+	to->spawned = 0;
 	to->base = 0;
-	to->base_uses = unsure ? 255 : 0;
+	to->base_uses = 0;
 	to->last_call = 0;
+	to->returned = 0;
 	to->wrote = 0;
-	if (from && how == EVIDENCE_CHANNEL) {
-		use_given(from);
+	if (how == EVIDENCE_CHANNEL || how == EVIDENCE_GO_CREATED) {
+		if (how == EVIDENCE_CHANNEL && from == src)
+			use_given(from); /* of a value from a buffer, it was counted when it went in */
 		to->base = from->segment;
 		if (from->base_uses > 1)
 			to->base_uses = 255; /* one step back is all that an edge can tell */
-		else if (!unsure)
+		else
 			to->base_uses = from->uses;
 	}
+	if (unsure) { /* unless it comes back itself */
+		to->base = to->segment;
+		to->base_uses = 255;
+	}
+}
+
+/* What a call was finished for goes on, and the call is not its giver's any more. */
+static __always_inline void call_passed(const struct context *from, struct context *src, const struct value *v)
+{
+	if (!src || src->last_call != from->last_call)
+		return;
+	if (!from->reader) {
+		src->returned = from->last_call;
+		src->returned_type = v->type;
+	}
+	src->last_call = 0; /* src may be from */
+}
+
+/* It gave a task away, or a resource: an owner that gives resources asks for nothing. */
+static __always_inline void asks(__u32 tgid, struct context *x, const struct value *v)
+{
+	x->asked = 1;
+	if (live(&x->own))
+		mark_type(tgid, v, TYPE_GIVEN);
+	if (x->lent && x->lent == v->type)
+		mark_type(tgid, v, TYPE_LENT);
+}
+
+/* Who gets something that goes from request to request serves what it served. If it can be a task after
+ * all, only the way back can tell. */
+static __always_inline void borrowed(struct context *to, __u8 marks)
+{
+	if (!(marks & TYPE_RESOURCE) && to->given_by == EVIDENCE_CHANNEL)
+		to->uses = 255;
+}
+
+/* A value came from a goroutine of which nothing is known. */
+static __always_inline void found(__u32 tgid, struct context *to, const struct value *v)
+{
+	__u8 marks;
+
+	if (!to || v->signal)
+		return;
+	if (to->reader) {
+		mark_type(tgid, v, TYPE_NOTE);
+		return;
+	}
+	if (live(&to->own)) {
+		if (!to->asked)
+			mark_type(tgid, v, TYPE_RESOURCE);
+		return;
+	}
+	if (live(&to->given) && v->type != to->type)
+		to->lent = v->type;
+	marks = type_marks(tgid, v);
+	if (marks & (TYPE_RESOURCE | TYPE_LENT))
+		borrowed(to, marks);
+	else if (to->given_by == EVIDENCE_CHANNEL)
+		to->given.epoch = 0; /* it now works on something of which nothing is known */
 }
 
 /*
  * A value went from one goroutine to another. Either a finished call goes back to who wanted it, or
  * whoever takes the value works for whom the giver worked; or neither: an acknowledgement, a slot of a
  * semaphore. A value without bytes is a signal and no task.
+ *
+ * from is the giver as it was when it gave; src the giver as it is now, or 0.
  */
-static __always_inline int hand_over(__u64 from_g, __u64 to_g, const struct hchan *chan)
+static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context *from,
+				      struct context *src, const struct context_key *to_key,
+				      const struct value *v)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct context_key from_key = {.tgid = tgid}, to_key = {.tgid = tgid};
-	struct target *t = go_target(tgid);
-	struct context *from, *to;
+	struct context *to = context_find(to_key);
 	struct token token = {};
-	bool finished, owner, signal;
-	__u8 how;
+	bool finished, owner, shared, spread, back;
+	__u8 how, marks;
 
-	if (!t || goroutine_key(from_g, t, &from_key) || goroutine_key(to_g, t, &to_key))
-		return 0;
-	from = context_find(&from_key);
-	to = context_find(&to_key);
-	if (to && to->reader)
-		return 0; /* who reads for others gets acknowledgements only */
-	if (from && from->dialer && (to || (to = context_make(&to_key))))
+	if (to && to->reader) {
+		mark_type(tgid, v, TYPE_NOTE);
+		return; /* who reads for others gets acknowledgements only */
+	}
+	if (from->dialer && (to || (to = context_make(to_key))))
 		to->asked = 1; /* with a connection it will ask */
-	if (from && from->reader && from->last_call && to && !to->asked) {
+	if (from->reader && from->last_call && to && !to->asked) {
 		/*
 		 * It has asked for nothing. net/http hands a connection that is free again to a goroutine
 		 * that waits for one before it delivers the last answer.
 		 */
 		to->asked = 1;
-		return 0;
+		return;
 	}
-	signal = chan && chan->elemsize == 0;
-	owner = from && live(&from->own);
-	finished = from && from->last_call && !owner;
+	marks = type_marks(tgid, v);
+	owner = live(&from->own);
+	finished = from->last_call && !owner;
+	/* A second one gets the result of the same call: it was made for both, or for none of them. */
+	spread = from->returned && from->returned_type == v->type && !v->signal && !from->reader;
+	shared = spread && !from->last_call;
+	spread = spread && from->returned == from->last_call;
 
 	if (to && live(&to->own)) {
-		bool working = from && live(&from->given);
+		bool working = live(&from->given);
 		bool same = working && from->given.epoch == to->own.epoch;
 
 		/*
 		 * Back to who owns the request: what the giver finished belongs to it. Not from one that
 		 * was created for another request, nor by a mere signal from one of which nothing is
-		 * known: those may be slots of a semaphore.
+		 * known: those may be slots of a semaphore. Nor what may be a resource: it came to one who
+		 * has asked for nothing, and is of a type that goes away from such as well.
 		 */
-		if (finished && (same || from->reader ||
-				 (!signal && (!working || from->given_by == EVIDENCE_CHANNEL)))) {
+		bool answer = !v->signal && !(marks & TYPE_RESOURCE) &&
+			      (to->asked || !(marks & TYPE_GIVEN)) && !spread &&
+			      (!working || from->given_by == EVIDENCE_CHANNEL);
+
+		if (!v->signal && !same && (owner || (!finished && !to->asked)))
+			mark_type(tgid, v, TYPE_RESOURCE);
+		if (finished && (same || from->reader || answer)) {
 			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->last_call, to->own.epoch,
 				      bpf_ktime_get_ns(), same ? from : 0);
-			from->last_call = 0;
+			call_passed(from, src, v);
 			to->asked = 0;
+		} else if (shared && answer) {
+			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->returned, to->own.epoch,
+				      bpf_ktime_get_ns(), 0);
 		}
-		if (same && from->given_by == EVIDENCE_CHANNEL)
-			from->given.epoch = 0; /* the task is done */
-		return 0;
+		if (same && src && src->given_by == EVIDENCE_CHANNEL && src->segment == from->segment)
+			src->given.epoch = 0; /* the task is done */
+		return;
 	}
-	if (finished && (from->reader || to_key.id == from->tasker)) {
+	/* What its giver may have given it for nothing, may go back to it for nothing. */
+	back = to_key->id == from->tasker && !(from->segment && from->base == from->segment) &&
+	       !(marks & (TYPE_RESOURCE | TYPE_LENT));
+	if (finished && (from->reader || back)) {
 		/* On its way back; it does not change what the taker serves. */
+		if (spread)
+			return;
 		if (to && live(&to->given))
 			emit_evidence(tgid, EVIDENCE_TASK_BACK, from->last_call, to->given.epoch,
-				      bpf_ktime_get_ns(), to->given_by == EVIDENCE_CHANNEL ? to : 0);
-		if (to || (to = context_make(&to_key)))
+				      bpf_ktime_get_ns(), to);
+		if (to || (to = context_make(to_key))) {
 			to->last_call = from->last_call;
-		if (to)
+			to->returned = 0;
 			to->asked = 0;
-		from->last_call = 0;
-		return 0;
+		}
+		call_passed(from, src, v);
+		return;
 	}
-	if (signal || (from && !owner && (from->reader || from->wrote || to_key.id == from->tasker)))
-		return 0; /* an answer */
-	how = from ? serving(from, &token) : 0;
+	if (v->signal || (!owner && (from->reader || from->wrote || back)))
+		return; /* an answer */
+	if (shared && !owner && to && live(&to->given))
+		emit_evidence(tgid, EVIDENCE_TASK_BACK, from->returned, to->given.epoch, bpf_ktime_get_ns(), to);
+	if (finished && src && src->last_call == from->last_call) {
+		src->returned = from->last_call;
+		src->returned_type = v->type;
+	}
+	how = serving(from, &token);
+	if (to && live(&to->given) && v->type != to->type && (!how || token.epoch != to->given.epoch))
+		to->lent = v->type;
+	if (marks & (TYPE_RESOURCE | TYPE_LENT)) {
+		if (to)
+			borrowed(to, marks);
+		return;
+	}
+	if (src)
+		asks(tgid, src, v);
 	if (how) {
-		if (to || (to = context_make(&to_key)))
-			give(from, from_key.id, to, how, &token, chan && chan->size);
+		if (to || (to = context_make(to_key)))
+			give(from, src, from_id, to, how, &token, v, finished);
 	} else if (to && to->given_by == EVIDENCE_CHANNEL) {
 		to->given.epoch = 0; /* it now works on something of which nothing is known */
 	}
+}
+
+/* A value went straight from one goroutine to another that waited for it, or with it. */
+static __always_inline int hand_straight(__u32 tgid, const struct target *t, __u64 from_g, __u64 to_g,
+					 const struct value *v)
+{
+	struct context_key from_key = {.tgid = tgid}, to_key = {.tgid = tgid};
+	struct context *from;
+
+	if (goroutine_key(from_g, t, &from_key) || goroutine_key(to_g, t, &to_key))
+		return 0;
+	from = context_find(&from_key);
+	if (from)
+		hand_over(tgid, from_key.id, from, from, &to_key, v);
+	else
+		found(tgid, context_find(&to_key), v);
 	return 0;
+}
+
+/* A value goes into a place of a buffer, from which somebody will take it. The channel is locked. */
+static __always_inline void put(__u32 tgid, const struct target *t, __u64 addr, __u64 g,
+				const struct value *v)
+{
+	struct place place = {tgid, addr};
+	struct context_key key = {.tgid = tgid};
+	struct element *e = scratch_element();
+	struct context *from = 0;
+	__u8 marks;
+
+	if (e && !goroutine_key(g, t, &key))
+		from = context_find(&key);
+	if (!e || !from) {
+		bpf_map_delete_elem(&places, &place);
+		return;
+	}
+	e->giver = key.id;
+	e->asked = from->asked;
+	e->uses = from->uses;
+	marks = type_marks(tgid, v);
+	if (!v->plain && !(marks & TYPE_RESOURCE)) {
+		if (from->given_by == EVIDENCE_CHANNEL && !(marks & TYPE_NOTE))
+			use_given(from);
+		asks(tgid, from, v);
+	}
+	e->context = *from;
+	bpf_map_update_elem(&places, &place, e, BPF_ANY);
+}
+
+/* It comes out again. */
+static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr, __u64 g, const struct value *v)
+{
+	struct place place = {tgid, addr};
+	struct context_key to_key = {.tgid = tgid}, from_key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE};
+	struct element *known = bpf_map_lookup_elem(&places, &place), *e = scratch_element();
+	struct context *src;
+
+	if (!e || goroutine_key(g, t, &to_key))
+		return;
+	if (!known) {
+		found(tgid, context_find(&to_key), v);
+		return;
+	}
+	*e = *known; /* the place may be another's at once */
+	bpf_map_delete_elem(&places, &place);
+	from_key.id = e->giver;
+	src = context_find(&from_key);
+	if (e->giver != to_key.id) {
+		hand_over(tgid, e->giver, &e->context, src, &to_key, v);
+	} else if (src && src->segment == e->context.segment && src->uses == e->context.uses) {
+		/* Its own: it was no use of anything. */
+		src->uses = e->uses;
+		src->asked = e->asked;
+	}
 }
 
 static __always_inline __u64 sudog_g(__u64 sudog)
@@ -206,39 +369,94 @@ static __always_inline __u64 closure_g(struct regs *ctx)
 SEC("uprobe/go_send_inlined")
 int go_send_inlined(struct regs *ctx)
 {
-	return hand_over(REG_G(ctx), closure_g(ctx), 0);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct target *t = go_target(tgid);
+	struct value v = {.unseen = true}; /* nothing is known of the channel */
+
+	return t ? hand_straight(tgid, t, REG_G(ctx), closure_g(ctx), &v) : 0;
 }
 
 SEC("uprobe/go_recv_inlined")
 int go_recv_inlined(struct regs *ctx)
 {
-	return hand_over(closure_g(ctx), REG_G(ctx), 0);
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct target *t = go_target(tgid);
+	struct value v = {.unseen = true};
+
+	return t ? hand_straight(tgid, t, closure_g(ctx), REG_G(ctx), &v) : 0;
 }
 
 /* runtime.send(c *hchan, sg *sudog, ep, unlockf, skip): sg waits to receive */
 SEC("uprobe/go_send")
 int go_send(struct regs *ctx)
 {
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct target *t = go_target(tgid);
+	struct value v = {};
 	struct hchan chan;
 
-	if (read_chan(REG_ARG0(ctx), &chan))
+	if (!t || read_chan(REG_ARG0(ctx), t, &chan, &v))
 		return 0;
-	return hand_over(REG_G(ctx), sudog_g(REG_ARG1(ctx)), &chan);
+	return hand_straight(tgid, t, REG_G(ctx), sudog_g(REG_ARG1(ctx)), &v);
 }
 
 /* runtime.recv(c *hchan, sg *sudog, ep, unlockf, skip): sg waits to send */
 SEC("uprobe/go_recv")
 int go_recv(struct regs *ctx)
 {
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct target *t = go_target(tgid);
+	struct value v = {};
 	struct hchan chan;
+	__u64 addr;
 
+	if (!t || read_chan(REG_ARG0(ctx), t, &chan, &v))
+		return 0;
+	if (!chan.size)
+		return hand_straight(tgid, t, sudog_g(REG_ARG1(ctx)), REG_G(ctx), &v);
 	/*
 	 * From a full buffer the receiver takes what is first in it, and the value of the goroutine that
-	 * waits becomes its last (runtime/chan.go recv): nothing goes from one to the other.
+	 * waits becomes its last, in the same place (runtime/chan.go recv).
 	 */
-	if (read_chan(REG_ARG0(ctx), &chan) || chan.size)
+	if (!(t->flags & TARGET_BUFFERS) || v.signal)
 		return 0;
-	return hand_over(sudog_g(REG_ARG1(ctx)), REG_G(ctx), &chan);
+	addr = chan.buf + (t->flags & TARGET_CHAN_TIMER ? chan.rest[3] : chan.rest[2]) * chan.elemsize;
+	if (REG_ARG2(ctx)) /* else into nothing */
+		take(tgid, t, addr, REG_G(ctx), &v);
+	put(tgid, t, addr, sudog_g(REG_ARG1(ctx)), &v);
+	return 0;
+}
+
+/* call of typedmemmove(type, to, from) in chansend or selectgo: to is a place in a buffer */
+SEC("uprobe/go_put")
+int go_put(struct regs *ctx)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct target *t = go_target(tgid);
+	struct value v = {};
+
+	if (!t || !(t->flags & TARGET_BUFFERS))
+		return 0;
+	value_of_type(REG_ARG0(ctx), &v);
+	if (!v.signal)
+		put(tgid, t, REG_ARG1(ctx), REG_G(ctx), &v);
+	return 0;
+}
+
+/* call of typedmemmove(type, to, from) in chanrecv or selectgo: from is a place in a buffer */
+SEC("uprobe/go_take")
+int go_take(struct regs *ctx)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct target *t = go_target(tgid);
+	struct value v = {};
+
+	if (!t || !(t->flags & TARGET_BUFFERS))
+		return 0;
+	value_of_type(REG_ARG0(ctx), &v);
+	if (!v.signal)
+		take(tgid, t, REG_ARG2(ctx), REG_G(ctx), &v);
+	return 0;
 }
 
 /* call of runqput(pp *p, gp *g, next bool) in newproc: gp is complete, with its parent's id */
@@ -272,6 +490,22 @@ int go_new(struct regs *ctx)
 		return 0;
 	fresh.given_by = EVIDENCE_GO_CREATED;
 	fresh.tasker = parent_key.id;
+	if (how == EVIDENCE_CHANNEL || how == EVIDENCE_GO_CREATED) {
+		/*
+		 * What the parent was given is certain for the first that it makes only: who drains a queue
+		 * may make one for each task in it.
+		 */
+		fresh.segment = parent->segment;
+		fresh.base = parent->base;
+		fresh.base_uses = parent->base_uses;
+		fresh.uses = parent->uses;
+		if (how == EVIDENCE_CHANNEL) {
+			if (parent->spawned < 255)
+				parent->spawned++;
+			if (fresh.uses < parent->spawned)
+				fresh.uses = parent->spawned;
+		}
+	}
 	if (bpf_map_update_elem(&tasks, &key, &fresh, BPF_ANY))
 		count_loss(LOSS_CONTEXTS_FULL);
 	return 0;

@@ -73,6 +73,10 @@ type GoroutineContext struct {
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
+	Type           uint64
+	Returned       uint64
+	ReturnedType   uint64
+	Lent           uint64
 	GivenBy        uint8
 	Loop           uint8
 	Uses           uint8
@@ -82,6 +86,7 @@ type GoroutineContext struct {
 	Writer         uint8
 	Dialer         uint8
 	Asked          uint8
+	Spawned        uint8
 	Arrived        uint8
 	Answers        uint8
 	LastBy         uint8
@@ -91,7 +96,9 @@ type GoroutineContext struct {
 	Doubts         uint8
 	Requests       uint8
 	Led            uint8
+	_              [1]byte
 	Ahead          int16
+	Pad            [6]uint8
 	_              [4]byte
 }
 
@@ -100,6 +107,15 @@ type GoroutineContextKey struct {
 	Tgid uint32
 	Kind uint32
 	Id   uint64
+}
+
+type GoroutineElement struct {
+	_       structs.HostLayout
+	Giver   uint64
+	Context GoroutineContext
+	Uses    uint8
+	Asked   uint8
+	Pad     [6]uint8
 }
 
 type GoroutineHaproxyTarget struct {
@@ -132,6 +148,12 @@ type GoroutineListenPort struct {
 	_     structs.HostLayout
 	Netns uint32
 	Port  uint32
+}
+
+type GoroutinePlace struct {
+	_    structs.HostLayout
+	Tgid uint64
+	Addr uint64
 }
 
 type GoroutinePyAnswer struct {
@@ -215,12 +237,14 @@ type GoroutineTarget struct {
 const (
 	GoroutineMapCalls          = "calls"
 	GoroutineMapConns          = "conns"
+	GoroutineMapElements       = "elements"
 	GoroutineMapEvents         = "events"
 	GoroutineMapHaproxyTargets = "haproxy_targets"
 	GoroutineMapJavaTargets    = "java_targets"
 	GoroutineMapListenPorts    = "listen_ports"
 	GoroutineMapLosses         = "losses"
 	GoroutineMapNextIds        = "next_ids"
+	GoroutineMapPlaces         = "places"
 	GoroutineMapProcesses      = "processes"
 	GoroutineMapPyAnswers      = "py_answers"
 	GoroutineMapPyContexts     = "py_contexts"
@@ -230,11 +254,14 @@ const (
 	GoroutineMapTargets        = "targets"
 	GoroutineMapTasks          = "tasks"
 	GoroutineMapThreads        = "threads"
+	GoroutineMapValueTypes     = "value_types"
 	GoroutineProgGoNew         = "go_new"
+	GoroutineProgGoPut         = "go_put"
 	GoroutineProgGoRecv        = "go_recv"
 	GoroutineProgGoRecvInlined = "go_recv_inlined"
 	GoroutineProgGoSend        = "go_send"
 	GoroutineProgGoSendInlined = "go_send_inlined"
+	GoroutineProgGoTake        = "go_take"
 	GoroutineVarIdSeed         = "id_seed"
 	GoroutineVarPayloadSize    = "payload_size"
 	GoroutineVarWakeupBytes    = "wakeup_bytes"
@@ -283,10 +310,12 @@ type GoroutineSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type GoroutineProgramSpecs struct {
 	GoNew         *ebpf.ProgramSpec `ebpf:"go_new"`
+	GoPut         *ebpf.ProgramSpec `ebpf:"go_put"`
 	GoRecv        *ebpf.ProgramSpec `ebpf:"go_recv"`
 	GoRecvInlined *ebpf.ProgramSpec `ebpf:"go_recv_inlined"`
 	GoSend        *ebpf.ProgramSpec `ebpf:"go_send"`
 	GoSendInlined *ebpf.ProgramSpec `ebpf:"go_send_inlined"`
+	GoTake        *ebpf.ProgramSpec `ebpf:"go_take"`
 }
 
 // GoroutineMapSpecs contains maps before they are loaded into the kernel.
@@ -295,12 +324,14 @@ type GoroutineProgramSpecs struct {
 type GoroutineMapSpecs struct {
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Elements       *ebpf.MapSpec `ebpf:"elements"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
+	Places         *ebpf.MapSpec `ebpf:"places"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
@@ -310,6 +341,7 @@ type GoroutineMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	ValueTypes     *ebpf.MapSpec `ebpf:"value_types"`
 }
 
 // GoroutineVariableSpecs contains global variables before they are loaded into the kernel.
@@ -343,12 +375,14 @@ func (o *GoroutineObjects) Close() error {
 type GoroutineMaps struct {
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
+	Elements       *ebpf.Map `ebpf:"elements"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NextIds        *ebpf.Map `ebpf:"next_ids"`
+	Places         *ebpf.Map `ebpf:"places"`
 	Processes      *ebpf.Map `ebpf:"processes"`
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
@@ -358,18 +392,21 @@ type GoroutineMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	ValueTypes     *ebpf.Map `ebpf:"value_types"`
 }
 
 func (m *GoroutineMaps) Close() error {
 	return _GoroutineClose(
 		m.Calls,
 		m.Conns,
+		m.Elements,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
 		m.NextIds,
+		m.Places,
 		m.Processes,
 		m.PyAnswers,
 		m.PyContexts,
@@ -379,6 +416,7 @@ func (m *GoroutineMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.ValueTypes,
 	)
 }
 
@@ -396,19 +434,23 @@ type GoroutineVariables struct {
 // It can be passed to LoadGoroutineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GoroutinePrograms struct {
 	GoNew         *ebpf.Program `ebpf:"go_new"`
+	GoPut         *ebpf.Program `ebpf:"go_put"`
 	GoRecv        *ebpf.Program `ebpf:"go_recv"`
 	GoRecvInlined *ebpf.Program `ebpf:"go_recv_inlined"`
 	GoSend        *ebpf.Program `ebpf:"go_send"`
 	GoSendInlined *ebpf.Program `ebpf:"go_send_inlined"`
+	GoTake        *ebpf.Program `ebpf:"go_take"`
 }
 
 func (p *GoroutinePrograms) Close() error {
 	return _GoroutineClose(
 		p.GoNew,
+		p.GoPut,
 		p.GoRecv,
 		p.GoRecvInlined,
 		p.GoSend,
 		p.GoSendInlined,
+		p.GoTake,
 	)
 }
 

@@ -161,6 +161,10 @@ struct context {
 	__u64 tasker;  /* who gave it `given`: created it, or handed it over */
 	__u64 segment; /* identity of that hand-over */
 	__u64 base;    /* identity of the one that the giver lived on */
+	__u64 type;          /* of the value that was the hand-over, see struct value */
+	__u64 returned;      /* the call that it gave away last, as long as it has finished no other */
+	__u64 returned_type; /* of the value that went with it */
+	__u64 lent;          /* type of what it got from another request, while it served its own */
 	__u8 given_by; /* enum evidence_kind */
 	__u8 loop;     /* serves several requests at once */
 	__u8 uses;     /* of segment: calls written, tasks given */
@@ -170,6 +174,7 @@ struct context {
 	__u8 writer; /* was given another task in that state: it writes what others ask for */
 	__u8 dialer; /* opened a connection, for itself or for others */
 	__u8 asked;  /* gave a task to another, or got a connection, and no answer since */
+	__u8 spawned; /* goroutines that it created for what it was given */
 	__u8 arrived; /* responses that arrived in this activation and led to nothing yet */
 	__u8 answers; /* responses begun since the last of them */
 	__u8 last_by; /* how last_call became known: 0 read here, else enum evidence_kind */
@@ -180,6 +185,7 @@ struct context {
 	__u8 requests; /* event loops: requests read in this activation, since one led to something */
 	__u8 led;      /* event loops: the last of them has */
 	__s16 ahead;   /* event loops: notifications read, less answers begun */
+	__u8 pad[6];
 };
 
 /* Threads: removed at exit. */

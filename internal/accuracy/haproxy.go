@@ -43,7 +43,7 @@ frontend in
 backend out
 	http-reuse %s
 	option httpchk GET /d/bg/1
-	server one %s check inter 100ms pool-max-conn 1000%s
+	server one %s check inter 100ms fall 1000000 pool-max-conn 1000%s
 `, threads, s.listen, reuse, s.backend, limit)
 		return command{args: []string{"haproxy", "-db", "-q", "-f", config}}, os.WriteFile(config, []byte(text), 0o644)
 	}

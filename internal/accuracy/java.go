@@ -60,7 +60,7 @@ var javaLanguage = language{
 		virtualThreads("sleep", "the same, two calls, each after a sleep", 2, 0.99),
 		virtualThreads("monitor", "the same, two calls, the second while it holds a monitor", 2, 0.99),
 		virtualThreads("swap", "the same, each reads a request and serves any that waits", 1, 0),
-		virtualThreads("late", "the same, one call, and one after the response", 1, 0),
+		virtualThreads("late", "the same, one call, and one after the response", 1, 0.99),
 		virtualThreads("platform", "the same, one call, and one that a pool of platform threads makes", 2, 0),
 		virtualThreads("fanout", "the same, three calls by virtual threads of their own", 3, 0),
 		collected("serial", "-XX:+UseSerialGC"),
@@ -91,7 +91,6 @@ var javaLanguage = language{
 // causes of what virtual threads do not reach.
 var virtualCauses = map[string]string{
 	"swap":     "a request that another one read is known by the answer only",
-	"late":     "a call that begins after the response gets no parent",
 	"platform": "nothing tells a pool's thread yet what it works for",
 	"fanout":   "a virtual thread does not know who started it",
 }

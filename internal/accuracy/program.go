@@ -195,12 +195,29 @@ func (b *builder) start(ctx context.Context, w *workload, backend string, s sett
 	return p, nil
 }
 
+// askOnce asks for something: a server listens before those of its processes run that serve.
+func askOnce(addr string) error {
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(5 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, "GET /r/00000000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"); err != nil {
+		return err
+	}
+	_, err = c.Read(make([]byte, 1))
+	return err
+}
+
 func awaitListener(ctx context.Context, addr string) error {
 	deadline := time.Now().Add(15 * time.Second)
 	for {
-		c, err := net.Dial("tcp", addr)
+		err := askOnce(addr)
 		if err == nil {
-			return c.Close()
+			return nil
 		}
 		if ctx.Err() != nil || time.Now().After(deadline) {
 			return err

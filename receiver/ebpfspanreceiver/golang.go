@@ -15,6 +15,7 @@ import (
 // goPrograms knows which BPF program sits on which kind of site.
 var goPrograms = map[goruntime.Kind]string{
 	goruntime.ChanSend: "go_send", goruntime.ChanRecv: "go_recv", goruntime.NewGoroutine: "go_new",
+	goruntime.BufferPut: "go_put", goruntime.BufferTake: "go_take",
 }
 
 // golang attaches the goroutine probes of Go executables, once for each file, for as long as a
@@ -95,6 +96,13 @@ func (g *golang) inspect(p *process.Process) *goFile {
 		}
 		sites = append(sites, probe.Site{Program: program, Offset: s.Offset})
 	}
+	for _, s := range info.Buffers.Sites {
+		sites = append(sites, probe.Site{Program: goPrograms[s.Kind], Offset: s.Offset})
+	}
+	if info.Buffers.Reason != "" {
+		log.Info("What waits in the buffers of channels is not seen: some calls of worker pools stay unlinked",
+			zap.String("reason", info.Buffers.Reason))
+	}
 	for _, m := range info.Missing {
 		g.counts.Missing.Add(1)
 		log.Warn("A Go probe site is missing: calls that goroutines hand over may stay unlinked",
@@ -105,6 +113,8 @@ func (g *golang) inspect(p *process.Process) *goFile {
 		log.Warn("Go probes cannot be attached: calls that goroutines hand over stay unlinked", zap.Error(err))
 		return f
 	}
+	f.target.Buffers = len(info.Buffers.Sites) > 0
+	f.target.ChanTimer = info.Buffers.Timer()
 	for _, s := range info.Sites {
 		if s.Kind == goruntime.NewGoroutine {
 			f.target.NoCreation = false

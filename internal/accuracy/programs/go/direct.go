@@ -32,7 +32,7 @@ func (b *backend) inTurn(id string) error {
 func late(b *backend, _ int) shape {
 	return shape{func(id string) error {
 		go func() {
-			time.Sleep(60 * time.Millisecond)
+			wellAfter(id)
 			_ = b.get("/d/bg/late-" + id)
 		}()
 		return b.get(op(id, "a"))
@@ -43,7 +43,7 @@ func late(b *backend, _ int) shape {
 func lateRaw(b *backend, _ int) shape {
 	return shape{func(id string) error {
 		go func() {
-			time.Sleep(60 * time.Millisecond)
+			wellAfter(id)
 			_ = b.raw("/d/bg/late-" + id)
 		}()
 		return b.get(op(id, "a"))
@@ -55,15 +55,15 @@ func lateWorker(b *backend, workers int) shape {
 	queue := make(chan string, 1024)
 	for range 4 * workers {
 		go func() {
-			for path := range queue {
-				time.Sleep(60 * time.Millisecond)
-				_ = b.get(path)
+			for id := range queue {
+				wellAfter(id)
+				_ = b.get("/d/bg/late-" + id)
 			}
 		}()
 	}
 	return shape{func(id string) error {
 		select {
-		case queue <- "/d/bg/late-" + id:
+		case queue <- id:
 		default: // more than the pool can do
 		}
 		return b.get(op(id, "a"))

@@ -47,13 +47,15 @@ func main() {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /r/{id}", func(w http.ResponseWriter, r *http.Request) {
-		if err := s.serve(r.PathValue("id")); err != nil {
+		id := r.PathValue("id")
+		serving(r, id)
+		if err := s.serve(id); err != nil {
 			http.Error(w, err.Error(), http.StatusBadGateway)
 			return
 		}
 		_, _ = w.Write([]byte("ok\n"))
 	})
-	go func() { fail(http.Serve(l, mux)) }()
+	go func() { fail(new(answers).server(mux).Serve(l)) }()
 	go tick(s)
 	fmt.Println(l.Addr())
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')

@@ -12,6 +12,7 @@ import (
 // variant is one way to build the test program.
 type variant struct {
 	name  string
+	main  string // directory in testdata; "": live
 	args  []string
 	env   []string
 	cgo   bool // with C code of our own
@@ -57,7 +58,11 @@ func build(t testing.TB, goTool string, v variant) string {
 		}
 	}
 	dir := t.TempDir()
-	copyFile(t, "testdata/live/main.go", filepath.Join(dir, "main.go"))
+	from := v.main
+	if from == "" {
+		from = "live"
+	}
+	copyFile(t, "testdata/"+from+"/main.go", filepath.Join(dir, "main.go"))
 	if v.cgo {
 		copyFile(t, "testdata/cgolive/tls.go", filepath.Join(dir, "tls.go"))
 	}

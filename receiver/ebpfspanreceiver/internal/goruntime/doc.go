@@ -31,6 +31,9 @@
 // the stack check: a call that first grows its stack passes it twice
 // (Site.Retried), with the same registers both times.
 //
+// A value that waits in the buffer of a channel is seen where typedmemmove is called to move it in or out
+// ([Buffers]).
+//
 // Profile-guided builds can have runtime.send and runtime.recv inlined in their
 // callers; each inlined copy is a further Site of the same Kind
 // (Site.WaiterInClosure), so all Sites must be attached. A copy that cannot be

@@ -36,6 +36,7 @@ type Info struct {
 	GReg    string
 	Sites   []Site
 	Missing []Missing // sites not found; each Kind is in Sites or Missing, a Kind with inlined copies may be in both
+	Buffers Buffers
 }
 
 // Inspect reads the executable at path. Errors are or wrap ErrNotGo,
@@ -85,7 +86,7 @@ func InspectReader(r io.ReaderAt, size int64) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	wanted := append([]string{fnSend, fnRecv, fnNewproc1, fnRunqput, fnSpawn, fnSystemstack}, tlsFunctions[im.arch]...)
+	wanted := append([]string{fnSend, fnRecv, fnNewproc1, fnRunqput, fnSpawn, fnSystemstack, fnMove, fnClear}, tlsFunctions[im.arch]...)
 	if err := t.load(wanted, callers); err != nil {
 		return nil, fmt.Errorf("function table: %w", err)
 	}
@@ -120,9 +121,11 @@ func InspectReader(r io.ReaderAt, size int64) (*Info, error) {
 		for _, k := range []Kind{ChanSend, ChanRecv, NewGoroutine} {
 			info.Missing = append(info.Missing, Missing{k, "Go 1.17 passes arguments on the stack on arm64: rebuild with Go 1.18 or later"})
 		}
+		info.Buffers.Reason = "Go 1.17 passes arguments on the stack on arm64"
 		return info, nil
 	}
 	t.findSites(base, info)
+	info.Buffers = t.bufferSites(base)
 	return info, nil
 }
 

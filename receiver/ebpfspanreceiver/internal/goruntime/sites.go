@@ -18,6 +18,10 @@ const (
 	ChanRecv
 	// NewGoroutine: a go statement has made a goroutine that is not yet runnable.
 	NewGoroutine
+	// BufferPut: a value goes into the buffer of a channel.
+	BufferPut
+	// BufferTake: a value comes out of one.
+	BufferTake
 )
 
 func (k Kind) String() string {
@@ -28,6 +32,10 @@ func (k Kind) String() string {
 		return "channel receive from a waiter"
 	case NewGoroutine:
 		return "new goroutine"
+	case BufferPut:
+		return "channel buffer put"
+	case BufferTake:
+		return "channel buffer take"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }

@@ -68,6 +68,10 @@ func TestUprobesAtSites(t *testing.T) {
 		if !slices.ContainsFunc(info.Sites, func(s Site) bool { return s.WaiterInClosure }) {
 			t.Fatalf("nothing was inlined, so this tests nothing: %+v", info.Sites)
 		}
+		recvInlined := slices.ContainsFunc(info.Sites, func(s Site) bool { return s.WaiterInClosure && s.Kind == ChanRecv })
+		if none := len(info.Buffers.Sites) == 0 && info.Buffers.Reason != ""; none != recvInlined {
+			t.Errorf("recv inlined: %v, buffers %+v", recvInlined, info.Buffers)
+		}
 		traceSites(t, root, fmt.Sprintf("goruntime_%d_pgo", os.Getpid()), path, info)
 	})
 	for name, tool := range otherToolchains(t) {

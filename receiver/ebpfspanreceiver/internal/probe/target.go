@@ -55,6 +55,8 @@ type GoTarget struct {
 	Goid, ParentGoid, M, Curg uint16
 	// NoCreation: the creation of goroutines is not seen.
 	NoCreation bool
+	// Buffers: what goes through the buffers of channels is seen. ChanTimer: a channel has a timer.
+	Buffers, ChanTimer bool
 }
 
 // Flags of struct target, bpf/event.h.
@@ -64,6 +66,8 @@ const (
 	targetNoCreation = 8
 	targetPython     = 32
 	targetJava       = 16
+	targetBuffers    = 128
+	targetChanTimer  = 256
 	targetHAProxy    = 512
 	targetNode       = 64
 )
@@ -78,6 +82,12 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	}
 	if target.Go != nil && target.Go.NoCreation {
 		v.Flags |= targetNoCreation
+	}
+	if target.Go != nil && target.Go.Buffers {
+		v.Flags |= targetBuffers
+		if target.Go.ChanTimer {
+			v.Flags |= targetChanTimer
+		}
 	}
 	if target.NoContext {
 		v.Flags |= targetNoContext
