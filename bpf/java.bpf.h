@@ -81,8 +81,9 @@ static __always_inline int mounted_thread(const struct java_target *j, __u64 tp,
 /*
  * The virtual thread of the current thread, or the thread itself where it is a platform thread. What
  * cannot be read is neither (id 0): a carrier runs one virtual thread after the other. Returns false then.
+ * Not inlined: its variables would be on the stack of every program.
  */
-static __always_inline bool current_java(__u32 tid, struct context_key *key)
+static __noinline bool current_java(__u32 tid, struct context_key *key)
 {
 	struct java_target *j = bpf_map_lookup_elem(&java_targets, &key->tgid);
 	__u64 owner = 0;

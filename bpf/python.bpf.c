@@ -137,7 +137,7 @@ static __always_inline int py_entering(__u64 address)
 		count_loss(LOSS_PYTHON); /* the outermost ones are what is left of them */
 		depth = PY_DEPTH - 1;
 	}
-	t->frames[depth & (PY_DEPTH - 1)] = (struct py_frame){address, type, fresh.id};
+	t->frames[depth & (PY_DEPTH - 1)] = (struct py_frame){key, type, fresh.id};
 	t->depth = depth + 1;
 	return 0;
 }

@@ -34,27 +34,10 @@ struct {
 #define PY_DEPTH 4 /* contexts that run in one another: task, callback, and two to spare */
 
 struct py_frame {
-	__u64 address;
+	struct py_context_key key;
 	__u64 type; /* of the object, to know that it still is one */
 	__u64 id;
 };
-
-struct py_thread {
-	__u64 item; /* the task that it took from a queue, as a context; 0: none */
-	__u32 depth;
-	__u32 took; /* it has taken something from a queue */
-	__u32 rounds; /* how often it has waited in epoll, if it is a loop */
-	__u32 pad;
-	struct py_frame frames[PY_DEPTH];
-};
-
-/* Threads of Python, by pid_tgid: removed at exit. */
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, struct py_thread);
-} py_threads SEC(".maps");
 
 /* struct _pycontextobject, CPython's Include/internal/pycontext.h and pycore_context.h, the same from 3.7
  * to 3.13; internal/pyruntime refuses others. */
@@ -68,18 +51,34 @@ struct py_object {
 	__u32 pad;
 };
 
+struct py_thread {
+	__u64 item; /* the task that it took from a queue, as a context; 0: none */
+	__u32 depth;
+	__u32 took; /* it has taken something from a queue */
+	__u32 rounds; /* how often it has waited in epoll, if it is a loop */
+	__u32 pad;
+	struct py_frame frames[PY_DEPTH];
+	struct py_object object; /* what was read last: the stacks of programs are full */
+};
+
+/* Threads of Python, by pid_tgid: removed at exit. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 65536);
+	__type(key, __u64);
+	__type(value, struct py_thread);
+} py_threads SEC(".maps");
+
 /* Leaving a context is not probed: it says of itself whether it is entered. It may have been freed, and its
  * address be another's, or be entered by another thread. */
-static __always_inline bool py_entered(const struct py_frame *f, __u64 pid_tgid)
+static __always_inline bool py_entered(struct py_thread *t, const struct py_frame *f, __u64 pid_tgid)
 {
-	struct py_context_key key = {.address = f->address, .tgid = pid_tgid >> 32};
-	struct py_object object;
 	struct py_context *c;
 
-	if (bpf_probe_read_user(&object, sizeof(object), (void *)f->address) || object.type != f->type ||
-	    object.entered != 1)
+	if (bpf_probe_read_user(&t->object, sizeof(t->object), (void *)f->key.address) ||
+	    t->object.type != f->type || t->object.entered != 1)
 		return false;
-	c = bpf_map_lookup_elem(&py_contexts, &key);
+	c = bpf_map_lookup_elem(&py_contexts, &f->key);
 	return c && c->id == f->id && c->tid == (__u32)pid_tgid;
 }
 
@@ -95,7 +94,7 @@ static __noinline __u64 py_in(struct py_thread *t, __u64 pid_tgid)
 	for (i = PY_DEPTH - 1; i >= 0; i--) {
 		if (i >= t->depth)
 			continue;
-		if (py_entered(&t->frames[i], pid_tgid))
+		if (py_entered(t, &t->frames[i], pid_tgid))
 			return t->frames[i].id;
 		t->depth = i;
 	}
@@ -128,7 +127,7 @@ static __always_inline void py_answered(__u64 pid_tgid, __u64 sk, __u64 id)
 	top = (t->depth - 1) & (PY_DEPTH - 1);
 	if (t->frames[top].id != id)
 		return;
-	answer.address = t->frames[top].address;
+	answer.address = t->frames[top].key.address;
 	bpf_map_update_elem(&py_answers, &sk, &answer, BPF_ANY);
 }
 

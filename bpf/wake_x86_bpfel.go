@@ -122,7 +122,7 @@ type WakeFutexKey struct {
 	_     structs.HostLayout
 	Tgid  uint32
 	Pad   uint32
-	Place uint64
+	Uaddr uint64
 }
 
 type WakeHaproxyTarget struct {
@@ -185,10 +185,20 @@ type WakePyThread struct {
 	Rounds uint32
 	Pad    uint32
 	Frames [4]struct {
-		_       structs.HostLayout
-		Address uint64
-		Type    uint64
-		Id      uint64
+		_    structs.HostLayout
+		Key  WakePyContextKey
+		Type uint64
+		Id   uint64
+	}
+	Object struct {
+		_              structs.HostLayout
+		References     uint64
+		Type           uint64
+		Previous       uint64
+		Variables      uint64
+		WeakReferences uint64
+		Entered        uint32
+		Pad            uint32
 	}
 }
 
