@@ -115,7 +115,7 @@ enum evidence_kind {
 				      base: WAKE_WORKER or 0 */
 	EVIDENCE_WAKE_BACK = 11,   /* who read the call's response woke the thread that waits while it
 				      serves the request; uses: how many threads passed it on before;
-				      base_uses: enum wake_doubt; segment: the place where it waited. call 0:
+				      base_uses: enum wake_doubt; segment: the address at which it waited. call 0:
 				      the waker makes calls, and none was made since it last waited for
 				      work */
 	EVIDENCE_WAKE = 12,        /* a thread that serves the request woke the one that wrote the call */
@@ -136,7 +136,7 @@ enum wake_doubt {
 	WAKE_DONE_BEFORE = 8,  /* it has woken another that serves a request since: which of them waited? */
 	WAKE_SERVES = 16,      /* it serves a request itself: it hands on a lock that it held meanwhile */
 	WAKE_WORKER = 32,      /* none: EVIDENCE_NEXT of a thread that has woken who waited before */
-	WAKE_LOCK = 64,        /* none: segment is the place of a lock, see bpf/futex.bpf.h */
+	WAKE_LOCK = 64,        /* none: segment is the address of a lock, see bpf/futex.bpf.h */
 };
 
 /*

@@ -43,14 +43,8 @@ static __always_inline __u64 futex_of_wake(struct task_struct *p)
 struct futex_key {
 	__u32 tgid;
 	__u32 pad;
-	__u64 place; /* see place_of */
+	__u64 uaddr;
 };
-
-/* A condition variable has two futexes, side by side. */
-static __always_inline __u64 place_of(__u64 uaddr)
-{
-	return uaddr >> 3;
-}
 
 struct futex {
 	__u64 waiters[4]; /* a bit for tid % 256 */
@@ -84,7 +78,7 @@ enum place {
  */
 static __always_inline enum place place_kind(__u32 tgid, __u64 uaddr, __u32 waiter, __u32 waker, __u64 now)
 {
-	struct futex_key key = {.tgid = tgid, .place = place_of(uaddr)};
+	struct futex_key key = {.tgid = tgid, .uaddr = uaddr};
 	struct futex *f = bpf_map_lookup_elem(&futexes, &key);
 	bool known;
 	__u32 both = 0;

@@ -44,7 +44,7 @@ static __always_inline void emit_wake(__u32 tgid, __u64 call, __u64 epoch, __u64
 		.ts = now,
 		.call = call,
 		.epoch = epoch,
-		.segment = place_of(uaddr),
+		.segment = uaddr,
 		.uses = passed,
 		.base_uses = doubts,
 	};

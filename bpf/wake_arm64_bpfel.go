@@ -122,7 +122,7 @@ type WakeFutexKey struct {
 	_     structs.HostLayout
 	Tgid  uint32
 	Pad   uint32
-	Place uint64
+	Uaddr uint64
 }
 
 type WakeHaproxyTarget struct {

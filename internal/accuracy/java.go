@@ -72,19 +72,19 @@ var javaLanguage = language{
 		platformThreads("NioServer", "nio-blocking", "the loop itself calls and waits", "an epoll loop may serve several requests at once"),
 		platformThreads("ClientServer", "client", "java.net.http, a thread waits", "the client's own threads read and write"),
 		platformThreads("ClientServer", "client-async", "java.net.http, the client's threads answer", "the client's own threads read and write"),
-		javaPool("future", "fixed pool, Future.get", 1, 0.99),
-		javaPool("cached", "cached pool, Future.get", 1, 0.99),
-		javaPool("sequence", "fixed pool, three calls in a task", 3, 0),
-		javaPool("mixed", "fixed pool, every second request has a task without a call", 0, 0),
-		javaPool("completable", "CompletableFuture, the second of two pools calls", 1, 0.99),
-		javaPool("completable-first", "the same, the first of them calls", 1, 0),
-		javaPool("forkjoin", "ForkJoinPool", 1, 0.99),
-		javaPool("invokeall", "fixed pool, invokeAll of three", 3, 0),
-		javaPool("invokeall-mixed", "the same, the second without a call", 2, 0),
-		javaPool("spawn", "a thread for each call", 1, 0.99),
-		javaPool("locked", "fixed pool, a ReentrantLock between the call and the end", 1, 0),
-		javaPool("monitor", "the same, synchronized", 1, 0),
-		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0),
+		javaPool("future", "fixed pool, Future.get", 1, 0.99, ""),
+		javaPool("cached", "cached pool, Future.get", 1, 0.99, ""),
+		javaPool("sequence", "fixed pool, three calls in a task", 3, 0, "the earlier calls of a task are known by its signature only"),
+		javaPool("mixed", "fixed pool, every second request has a task without a call", 0, 0, "an end that nobody waits for and a task without a call look like one task"),
+		javaPool("completable", "CompletableFuture, the second of two pools calls", 1, 0.99, ""),
+		javaPool("completable-first", "the same, the first of them calls", 1, 0, "the woken thread of the second pool may take any task"),
+		javaPool("forkjoin", "ForkJoinPool", 1, 0.99, ""),
+		javaPool("invokeall", "fixed pool, invokeAll of three", 3, 0, "an end that nobody waits for is not seen"),
+		javaPool("invokeall-mixed", "the same, the second without a call", 2, 0, "as pool-mixed"),
+		javaPool("spawn", "a thread for each call", 1, 0.99, ""),
+		javaPool("locked", "fixed pool, a ReentrantLock between the call and the end", 1, 0, "a lock that changes hands looks like a completion"),
+		javaPool("monitor", "the same, synchronized", 1, 0, "as pool-locked"),
+		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0, "a permit that changes hands looks like a completion"),
 	},
 }
 
@@ -118,9 +118,9 @@ func collected(collector, flag string) workload {
 }
 
 // javaPool has platform threads.
-func javaPool(shape, what string, calls int, goal float64) workload {
+func javaPool(shape, what string, calls int, goal float64, cause string) workload {
 	return workload{
 		name: "pool-" + shape, shape: shape, what: what, program: "Pools", home: jdk17, packages: needs17,
-		calls: calls, goal: goal, pooled: true,
+		calls: calls, goal: goal, cause: cause, pooled: true,
 	}
 }

@@ -24,6 +24,8 @@ type golang struct {
 	tracer *probe.Tracer
 	log    *zap.Logger
 	counts *goCounts
+	// missing is told what cannot be read or attached.
+	missing *missing
 
 	mu    sync.Mutex
 	files map[process.FileKey]*goFile
@@ -35,11 +37,13 @@ type goFile struct {
 	target *probe.GoTarget
 	probes io.Closer
 	users  int
+	// missing is what it would take to link more.
+	missing []string
 }
 
 func newGolang(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
 	return &golang{
-		tracer: t, log: log, counts: &counts.golang,
+		tracer: t, log: log, counts: &counts.golang, missing: &counts.missing,
 		files: map[process.FileKey]*goFile{}, users: map[int]process.FileKey{},
 	}
 }
@@ -59,6 +63,9 @@ func (g *golang) use(p *process.Process, target *probe.Target) {
 			g.files[p.ExeKey] = f
 		}
 	}
+	for _, part := range f.missing {
+		g.missing.note(p.ServiceName, part)
+	}
 	f.users++
 	g.users[p.PID] = p.ExeKey
 	if f.target == nil {
@@ -77,6 +84,7 @@ func (g *golang) inspect(p *process.Process) *goFile {
 	}
 	if err != nil {
 		g.counts.Unreadable.Add(1)
+		f.missing = append(f.missing, "goroutines: "+err.Error())
 		log.Warn("Goroutines of this executable cannot be read: its spans are made, its calls are not linked to its requests",
 			zap.Error(err))
 		return f
@@ -105,11 +113,13 @@ func (g *golang) inspect(p *process.Process) *goFile {
 	}
 	for _, m := range info.Missing {
 		g.counts.Missing.Add(1)
+		f.missing = append(f.missing, "probe site "+m.Kind.String()+": "+m.Reason)
 		log.Warn("A Go probe site is missing: calls that goroutines hand over may stay unlinked",
 			zap.Stringer("site", m.Kind), zap.String("reason", m.Reason))
 	}
 	if f.probes, err = g.tracer.AttachSites(p.ExeFile(), sites); err != nil {
 		g.counts.Failed.Add(1)
+		f.missing = append(f.missing, "goroutine probes: "+err.Error())
 		log.Warn("Go probes cannot be attached: calls that goroutines hand over stay unlinked", zap.Error(err))
 		return f
 	}

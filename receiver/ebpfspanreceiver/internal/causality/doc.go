@@ -10,7 +10,14 @@
 //	derivations (what user space concludes by itself: more edges)
 //
 // A kind of evidence is a row of the table kinds: its name on a span, how it ranks against evidence that
-// disagrees, and the rules that an edge of it must keep to be used at all. A rule says when such an edge
-// would be a guess. Evidence that user space derives is a type that implements derivation, in a file of
-// its own, with a field and an entry in NewSolver.
+// disagrees, which side of the call it saw, what it takes to be trusted, and the rules that an edge of it
+// must keep to be used at all. A rule says when such an edge would be a guess. Evidence that user space
+// derives is a type that implements derivation, in a file of its own, with a field and an entry in
+// NewSolver.
+//
+// Three things make a link. Evidence that is exact by construction (class exact). A rule that has named
+// the same request as exact evidence of the other side, in this process, almost always (class probable,
+// see calibration.go; calls that follow each other are joined in chains.go). And, only if asked for,
+// times alone (class statistical, see statistical.go). The sixteen invariants that hold whatever comes
+// are in invariants_test.go.
 package causality

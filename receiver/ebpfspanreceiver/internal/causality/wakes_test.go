@@ -1,0 +1,74 @@
+package causality
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+)
+
+// TestWakes: what else is seen in a process decides whether the wake-up of epoch 1 for call 1 is believed.
+func TestWakes(t *testing.T) {
+	woken := func(call, epoch uint64, doubts uint8) event.Evidence {
+		return event.Evidence{What: wakeBack, Call: call, Epoch: epoch, BaseUses: doubts, Segment: 7}
+	}
+	silent := event.Evidence{What: next, Call: 100, Epoch: 101, Base: worker}
+	for name, tc := range map[string]struct {
+		doubts uint8
+		uses   uint8
+		seen   []event.Evidence
+		times  int
+		want   bool
+	}{
+		"alone":                          {want: true},
+		"passed on":                      {uses: 1},
+		"went to sleep later":            {doubts: sleptLater},
+		"waker serves":                   {doubts: serves},
+		"silent ends only":               {seen: []event.Evidence{silent}, times: 50, want: true},
+		"empty ends only":                {seen: []event.Evidence{woken(0, 50, 0)}, times: 50, want: true},
+		"both":                           {seen: []event.Evidence{silent, woken(0, 50, 0)}, times: 50},
+		"both are rare":                  {seen: []event.Evidence{silent, woken(0, 50, 0)}, times: 1, want: true},
+		"woke others, no empty ends":     {doubts: othersToo, want: true},
+		"woke others, empty ends":        {doubts: othersToo, seen: []event.Evidence{woken(0, 50, 0)}, times: 1},
+		"a lock is held during calls":    {seen: []event.Evidence{woken(9, 50, serves)}, times: 3},
+		"a lock is taken after calls":    {seen: []event.Evidence{woken(9, 50, serves|sleptLater)}, times: 3, want: true},
+		"the place is a lock":            {seen: []event.Evidence{woken(0, 0, lockFound)}, times: 1},
+		"a task without a call after it": {seen: []event.Evidence{woken(1, 50, doneBefore)}, times: 1, want: true},
+		"woken again": {
+			seen: []event.Evidence{woken(1, 50, doneBefore), woken(2, 1, 0)}, times: 1,
+		},
+		"two tasks in turn": {seen: []event.Evidence{woken(2, 1, 0)}, times: 1, want: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := NewSolver(Options{}, &Counts{})
+			w := &s.processes.of(0).wakes
+			for i := range uint64(100) {
+				e := woken(1000+i, 2000+i, 0)
+				w.saw(&e)
+			}
+			first := woken(1, 1, tc.doubts)
+			first.Uses = tc.uses
+			w.saw(&first)
+			for range tc.times {
+				for _, e := range tc.seen {
+					w.saw(&e)
+				}
+			}
+			e := edge{to: 1, segment: 7, kind: wakeBack, uses: tc.uses, baseUses: tc.doubts}
+			require.Equal(t, tc.want, completes(s, &e, &Call{ID: 1}))
+		})
+	}
+}
+
+// TestWakesBounded: what is remembered of one process does not grow for ever.
+func TestWakesBounded(t *testing.T) {
+	var w wakes
+	for i := range uint64(10 * wakesKept) {
+		w.saw(&event.Evidence{What: wakeBack, Call: i + 1, Epoch: i, BaseUses: doneBefore, Segment: i})
+		w.saw(&event.Evidence{What: wakeBack, BaseUses: lockFound, Segment: i})
+	}
+	require.LessOrEqual(t, len(w.latest)+len(w.latestOld)+len(w.ended)+len(w.endedOld), 2*wakesKept+4)
+	require.LessOrEqual(t, len(w.locked), wakesKept+1)
+	require.LessOrEqual(t, w.sure+w.silent+w.empty+w.locks, float64(wakesCounted))
+}

@@ -1,0 +1,162 @@
+package probe
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+)
+
+func init() { children["futex"] = futexChild }
+
+// Operations of futex(2), as condition variables use them.
+const (
+	futexWake       = 1 | 128
+	futexWaitBitset = 9 | 128
+)
+
+// signal is what a thread waits for, as it would with a condition variable.
+type signal struct{ word atomic.Uint32 }
+
+func (s *signal) wait() {
+	for s.word.Load() == 0 {
+		_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.word)), futexWaitBitset, 0, 0, 0, 0xffffffff)
+	}
+	s.word.Store(0)
+}
+
+func (s *signal) set() {
+	s.word.Store(1)
+	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.word)), futexWake, 1, 0, 0, 0)
+}
+
+// futexChild has two threads: one answers requests, and waits for the other one to make the call. It reads
+// the address of the backend, prints its own, and ends when the connection does.
+func futexChild() {
+	var backend string
+	_, _ = fmt.Scanln(&backend)
+	addr, err := net.ResolveTCPAddr("tcp", backend)
+	check(err)
+	var task, done signal
+	go func() {
+		runtime.LockOSThread()
+		out, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+		check(err)
+		check(unix.Connect(out, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(addr.IP.To4())}))
+		buf := make([]byte, 64)
+		for {
+			task.wait()
+			_, err := unix.Write(out, []byte("call"))
+			check(err)
+			_, err = unix.Read(out, buf)
+			check(err)
+			done.set()
+		}
+	}()
+	runtime.LockOSThread()
+	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	check(err)
+	check(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	check(unix.Listen(l, 1))
+	at, err := unix.Getsockname(l)
+	check(err)
+	fmt.Printf("127.0.0.1:%d\n", at.(*unix.SockaddrInet4).Port)
+	in, _, err := unix.Accept(l)
+	check(err)
+	buf := make([]byte, 64)
+	for {
+		if n, err := unix.Read(in, buf); n <= 0 || err != nil {
+			os.Exit(0)
+		}
+		task.set()
+		done.wait()
+		_, err = unix.Write(in, []byte("answer"))
+		check(err)
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// TestKernelWake: the thread that reads the response of a call and wakes the one that serves a request
+// made the call for that request.
+func TestKernelWake(t *testing.T) {
+	tr, rec := startTracer(t)
+	backend, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer backend.Close()
+	go func() {
+		c, err := backend.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		buf := make([]byte, 64)
+		for {
+			if _, err := c.Read(buf); err != nil {
+				return
+			}
+			time.Sleep(20 * time.Millisecond)
+			_, _ = c.Write([]byte("response"))
+		}
+	}()
+	child := startProcess(t, "futex")
+	require.NoError(t, tr.Select(uint32(child.pid), Target{}))
+	_, err = fmt.Fprintln(child.in, backend.Addr())
+	require.NoError(t, err)
+	c, err := net.Dial("tcp", child.line(t))
+	require.NoError(t, err)
+	const requests = 5
+	buf := make([]byte, 64)
+	for range requests {
+		_, err = c.Write([]byte("request"))
+		require.NoError(t, err)
+		_, err = c.Read(buf)
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.Close())
+
+	turns := func(role, dir uint8) (out []uint64) {
+		for _, d := range rec.data {
+			if d.Role == role && d.Dir == dir && d.Tgid == uint32(child.pid) {
+				out = append(out, d.Turn)
+			}
+		}
+		return out
+	}
+	require.Eventually(t, func() bool {
+		rec.mu.Lock()
+		defer rec.mu.Unlock()
+		return len(turns(event.Server, event.Out)) == requests
+	}, 10*time.Second, 10*time.Millisecond)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	served, calls := turns(event.Server, event.In), turns(event.Client, event.Out)
+	require.Len(t, calls, requests)
+	type pair struct{ call, epoch uint64 }
+	var want, got []pair
+	for i := range calls {
+		want = append(want, pair{calls[i], served[i]})
+	}
+	for _, e := range rec.evidence {
+		if e.What == uint8(bpf.SocketEvidenceKindEVIDENCE_WAKE_BACK) {
+			require.Zero(t, e.Uses)
+			require.Zero(t, e.BaseUses)
+			got = append(got, pair{e.Call, e.Epoch})
+		}
+	}
+	require.Equal(t, want, got)
+}
