@@ -62,6 +62,6 @@ var goLanguage = language{
 		{name: "worker-own", what: "workers with a channel each, as fasthttp has them", calls: 1},
 		{name: "redis-pool", what: "Redis, a command on a connection of a pool", backend: newRedisBackend, packages: []string{"redis-server"}, calls: 1, pooled: true},
 		{name: "redis-pipelined", what: "Redis, three commands in one write", backend: newRedisBackend, packages: []string{"redis-server"}, calls: 3, pooled: true},
-		{name: "redis-multiplexed", what: "Redis, one connection, a writer and a reader goroutine", backend: newRedisBackend, packages: []string{"redis-server"}, calls: 1},
+		{name: "redis-multiplexed", what: "Redis, one connection, a writer and a reader goroutine", backend: newRedisBackend, packages: []string{"redis-server"}, calls: 1, cause: "several requests in one write, tasks taken from a buffered channel unseen"},
 	},
 }

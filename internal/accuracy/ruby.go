@@ -31,15 +31,19 @@ func puma(_ context.Context, b *builder, w *workload, s site) (command, error) {
 	}, os.WriteFile(config, []byte(text), 0o644)
 }
 
+// pumaReactor: one thread reads what comes on idle connections and hands it to a pool.
+const pumaReactor = "a thread that answers one request and is handed the next by the reactor looks late: its own last request " +
+	"is over, and response affinity is refused; next: affinity before what the thread read itself"
+
 var rubyLanguage = language{
 	name: "ruby", packages: []string{"puma"},
 	pressure: []string{"RUBY_GC_HEAP_GROWTH_MAX_SLOTS=1000", "RUBY_GC_MALLOC_LIMIT=10000", "RUBY_GC_MALLOC_LIMIT_MAX=10000"},
 	workloads: []workload{
-		{name: "puma", what: "Puma, a thread of its pool calls", serve: puma, calls: 1, pooled: true},
-		{name: "puma-sequential", what: "the same, three calls in turn", shape: "sequential", serve: puma, calls: 3, pooled: true},
-		{name: "puma-spawned", what: "the same, a new thread calls", shape: "spawned", serve: puma, calls: 1, pooled: true},
+		{name: "puma", what: "Puma, a thread of its pool calls", serve: puma, calls: 1, pooled: true, cause: pumaReactor},
+		{name: "puma-sequential", what: "the same, three calls in turn", shape: "sequential", serve: puma, calls: 3, pooled: true, cause: pumaReactor},
+		{name: "puma-spawned", what: "the same, a new thread calls", shape: "spawned", serve: puma, calls: 1, pooled: true, cause: "the thread is created by one that did not read the request itself; next: a join as completion"},
 		{name: "puma-after-reply", what: "the same, and a call of rack.after_reply that is nobody's", shape: "after-reply", serve: puma, calls: 1, pooled: true},
 		{name: "puma-inline", what: "Puma, queue_requests false: the pool's threads read the requests", serve: puma, program: "queue_requests false", calls: 1, pooled: true},
-		{name: "puma-cluster", what: "Puma, two processes", serve: puma, program: "workers 2", calls: 1, pooled: true},
+		{name: "puma-cluster", what: "Puma, two processes", serve: puma, program: "workers 2", calls: 1, pooled: true, cause: pumaReactor},
 	},
 }
