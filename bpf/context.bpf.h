@@ -366,16 +366,20 @@ static __always_inline void response_written(struct context *x, struct conn *c, 
 		loop_answer(x, c, ts);
 		return;
 	}
-	if (!x->last_call)
-		return;
-	if (x->own.epoch != c->turn) { /* else it reads, calls and answers by itself: EVIDENCE_SAME_THREAD */
+	/* Else it reads, calls and answers by itself: EVIDENCE_SAME_THREAD. Who never calls has nothing to tell; who
+	 * does, and answers without, makes it doubtful whose call the next answer is. */
+	if (x->own.epoch != c->turn && x->called) {
 		if (x->passed)
 			emit_loop_evidence(x->last_by, x->last_call, c->turn, 0, x->passed, 0, ts);
 		else
-			emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, c->turn, 0, x->arrived, 1, ts);
+			emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, c->turn, 0,
+					   x->arrived, 1, ts);
+		x->completes = 1;
 		x->arrived = 0;
 	}
 	x->last_call = 0; /* the task is done */
+	x->last_by = 0;
+	x->passed = 0;
 }
 
 /* This context is about to read on a client socket. Who waits for a response to a call that it did not

@@ -46,6 +46,7 @@ var cLanguage = language{
 		pooled("locked", "workers, connections and background take a fair lock", 1, 0, "a lock that changes hands looks like a completion"),
 		pooled("locked-mixed", "the same, every second request has a task without a call", 0, 0, "as pool-mixed"),
 		pooled("answer", "epoll loop, the pool calls and answers", 1, 0.99, ""),
+		pooled("answer-mixed", "the same, every second request without a call, and calls for nobody", 0, 0, "a finished call may be anybody's"),
 		pooled("event", "epoll loop, the pool calls and tells the loop", 1, 0, "the loop is told once of several results"),
 	},
 }

@@ -44,6 +44,7 @@ static const struct shape {
 	{"locked", "c", .locked = true},
 	{"locked-mixed", "c|n", .locked = true},
 	{"answer", "c", .server = LOOP},
+	{"answer-mixed", "c|n", .forget = true, .server = LOOP},
 	{"event", "c", .server = LOOP_EVENT},
 };
 
@@ -334,7 +335,7 @@ static void *background(void *arg)
 
 	for (long n = 0;; n++) {
 		usleep(5000);
-		if (n % 2 || shape->server != THREADS) {
+		if (n % 2 || (shape->server != THREADS && !shape->forget)) {
 			snprintf(path, sizeof(path), "/d/bg/%ld", n);
 			call(fd, path);
 			if (shape->locked)
@@ -376,6 +377,7 @@ static void *loop(void *arg)
 {
 	int ep = epoll_create1(0), listener = (int)(long)arg;
 	struct epoll_event events[64];
+	unsigned long requests = 0;
 
 	watch(ep, listener);
 	watch(ep, finished.fd);
@@ -408,7 +410,7 @@ static void *loop(void *arg)
 
 				t = malloc(sizeof(*t));
 				snprintf(path, sizeof(path), "/d/%s/a", id);
-				*t = (struct task){.call = true, .fd = fd};
+				*t = (struct task){.call = !strchr(shape->tasks, '|') || requests++ % 2 == 0, .fd = fd};
 				snprintf(t->path, sizeof(t->path), "%s", path);
 				put(0, t);
 			}

@@ -126,7 +126,7 @@ var kinds = [kindCount]kind{
 	},
 	answer: {
 		hint: "answer", rank: exact, confidence: 0.999, way: back,
-		unsure: severalResponses, rules: []rule{alone, oneRead},
+		unsure: severalResponses, rules: []rule{alone, oneRead, itsAnswer},
 	},
 	// From one call to the one before it.
 	next: {

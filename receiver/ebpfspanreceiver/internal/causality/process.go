@@ -7,6 +7,7 @@ type process struct {
 	signatures signatures
 	delays     delays
 	wakes      wakes
+	answers    answers
 	counts     *ServiceCounts
 	seen       uint64
 }

@@ -127,6 +127,7 @@ func (s *Solver) Evidence(e *event.Evidence) {
 	p := s.processes.of(e.Tgid)
 	p.counts.Evidence[e.What].Add(1)
 	p.wakes.saw(e)
+	p.answers.saw(e)
 	if e.Call == 0 {
 		return
 	}
