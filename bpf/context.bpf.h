@@ -368,7 +368,7 @@ static __always_inline void response_written(struct context *x, struct conn *c, 
 	}
 	/* Else it reads, calls and answers by itself: EVIDENCE_SAME_THREAD. Who never calls has nothing to tell; who
 	 * does, and answers without, makes it doubtful whose call the next answer is. */
-	if (x->own.epoch != c->turn && x->called) {
+	if (x->own.epoch != c->turn && (x->called || x->last_call)) {
 		if (x->passed)
 			emit_loop_evidence(x->last_by, x->last_call, c->turn, 0, x->passed, 0, ts);
 		else

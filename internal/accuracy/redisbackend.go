@@ -36,10 +36,7 @@ func newRedisBackend(ctx context.Context) (_ backend, err error) {
 	if err := b.cmd.Start(); err != nil {
 		return nil, err
 	}
-	err = awaitListener(ctx, b.listen)
-	if err == nil {
-		b.monitor, err = net.Dial("tcp", b.listen)
-	}
+	b.monitor, err = dialWhenReady(ctx, b.listen)
 	if err == nil {
 		_, err = io.WriteString(b.monitor, "MONITOR\r\n")
 	}
@@ -57,6 +54,17 @@ func newRedisBackend(ctx context.Context) (_ backend, err error) {
 	}
 	go b.follow(in)
 	return b, nil
+}
+
+func dialWhenReady(ctx context.Context, addr string) (net.Conn, error) {
+	deadline := time.Now().Add(15 * time.Second)
+	for {
+		c, err := net.Dial("tcp", addr)
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return c, err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // follow notes the keys; a line is: +1700000000.000000 [0 127.0.0.1:5] "GET" "/d/7/a"
