@@ -205,6 +205,28 @@ static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 }
 
+/* What became of an execution context. */
+static __always_inline void emit_origin(__u8 context_kind, __u8 what, __u32 tgid, __u64 child,
+					__u64 parent)
+{
+	struct origin_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count_loss(LOSS_EVENTS_FULL);
+		return;
+	}
+	*e = (struct origin_event){
+		.kind = EVENT_ORIGIN,
+		.what = what,
+		.context_kind = context_kind,
+		.tgid = tgid,
+		.ts = bpf_ktime_get_ns(),
+		.child = child,
+		.parent = parent,
+	};
+	bpf_ringbuf_submit(e, wakeup_flags(&events));
+}
+
 /* First bytes of a response or a request were read by this context on a server socket. */
 static __always_inline void request_read(struct context *x, struct conn *c, __u64 sk, __u32 len)
 {

@@ -165,6 +165,8 @@ enum origin_what {
 	/* A request has arrived for a context that answered the last one of its connection, and it went on
 	 * with something else: what it does until it answers may be for either. No parent. */
 	ORIGIN_BUSY = 1,
+	/* A thread has ended that was made by one that served parent, an epoch: it worked for no other. */
+	ORIGIN_ENDED = 2,
 };
 
 struct origin_event {
@@ -174,8 +176,8 @@ struct origin_event {
 	__u8 pad0;
 	__u32 tgid;
 	__u64 ts;
-	__u64 child;
-	__u64 parent;
+	__u64 child;  /* id of the context */
+	__u64 parent; /* id of who made it; an epoch where origin_what says so */
 };
 
 enum async_what {

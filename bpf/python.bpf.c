@@ -82,26 +82,6 @@ static __always_inline struct py_thread *py_thread_make(__u64 pid_tgid)
 	return t;
 }
 
-static __always_inline void emit_origin(__u8 what, __u32 tgid, __u64 child, __u64 parent)
-{
-	struct origin_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return;
-	}
-	*e = (struct origin_event){
-		.kind = EVENT_ORIGIN,
-		.what = what,
-		.context_kind = CONTEXT_PYTHON,
-		.tgid = tgid,
-		.ts = bpf_ktime_get_ns(),
-		.child = child,
-		.parent = parent,
-	};
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
-}
-
 static __always_inline int py_entering(__u64 address)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid(), type = 0;
@@ -130,7 +110,7 @@ static __always_inline int py_entering(__u64 address)
 	if (!t)
 		return 0;
 	if (fresh.awaited && t->rounds + 1 - fresh.awaited > 1)
-		emit_origin(ORIGIN_BUSY, key.tgid, fresh.id, 0);
+		emit_origin(CONTEXT_PYTHON, ORIGIN_BUSY, key.tgid, fresh.id, 0);
 	py_in(t, pid_tgid);
 	depth = t->depth;
 	if (depth >= PY_DEPTH) {
@@ -158,7 +138,7 @@ static __always_inline __u64 py_child(const struct current *cur)
 			count_loss(LOSS_CONTEXTS_FULL);
 	}
 	if (cur->key.kind == CONTEXT_PYTHON)
-		emit_origin(ORIGIN_MADE, key.tgid, key.id, cur->key.id);
+		emit_origin(CONTEXT_PYTHON, ORIGIN_MADE, key.tgid, key.id, cur->key.id);
 	return key.id;
 }
 

@@ -685,7 +685,10 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	__u32 tgid = BPF_CORE_READ(task, tgid), pid = BPF_CORE_READ(task, pid);
 	struct context_key key = {.tgid = tgid, .id = pid};
 	__u64 pid_tgid = ((__u64)tgid << 32) | pid;
+	struct context *x = context_find(&key);
 
+	if (x && x->given_by == EVIDENCE_SPAWN && x->given.epoch)
+		emit_origin(CONTEXT_THREAD, ORIGIN_ENDED, tgid, pid, x->given.epoch);
 	bpf_map_delete_elem(&calls, &pid_tgid);
 	bpf_map_delete_elem(&settled, &pid_tgid);
 	bpf_map_delete_elem(&py_threads, &pid_tgid);

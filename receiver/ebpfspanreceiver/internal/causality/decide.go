@@ -1,6 +1,8 @@
 package causality
 
-// lateFor is how long after its response a request's own contexts still tell where a call comes from.
+// lateFor is how long after its response a request's own contexts still tell where a call comes from. Their
+// first call only: a context that goes on is one that works for whoever comes, and was made when the first
+// did.
 const lateFor = uint64(30e9)
 
 // vote is an edge that names a request in a way that may be used.
@@ -58,7 +60,7 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 		}
 		of := s.sort(e, c)
 		r, why := s.admit(e, c, depth)
-		if why == Late && of.kind().descends && c.Start <= r.end+lateFor {
+		if why == Late && of.kind().descends && c.Start <= r.end+lateFor && s.writers.of(c.Writer).first == c.Start {
 			late.add(r.request)
 		}
 		if why != Linked {

@@ -96,7 +96,7 @@ var kinds = [kindCount]kind{
 	},
 	spawn: {
 		hint: "thread_spawn", rank: inherited, confidence: 0.995, way: there, descends: true,
-		rules: []rule{alone, unshared, sure}, service: []service{endsWithIt, ownThread},
+		rules: []rule{alone, unshared, sure, onlyTask}, service: []service{endsWithIt, ownThread},
 	},
 	goCreated: {
 		hint: "goroutine_created", rank: inherited, confidence: 0.99, way: there, descends: true,

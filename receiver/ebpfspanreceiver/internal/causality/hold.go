@@ -68,7 +68,7 @@ func (s *Solver) settled(h *held, now uint64) bool {
 		}
 		end, open = s.lastEnd(r.edges, h.call.Start)
 	}
-	return !open && end != 0 && now > end+uint64(s.options.Grace)
+	return !open && end != 0 && now > max(end, h.call.End)+uint64(s.options.Grace)
 }
 
 // lastEnd is when the last of the requests ended that edges name; open: one of them has not.

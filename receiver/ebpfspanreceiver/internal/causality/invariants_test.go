@@ -305,6 +305,9 @@ func TestI13TwoSided(t *testing.T) {
 			s.Began(200, 200, 10*ms, reader)
 			s.Evidence(evidence(what, 1, 100))
 			s.Evidence(evidence(other, 1, 200))
+			for _, request := range []uint64{100, 200} { // of threads that were made for it
+				s.Origin(&event.Origin{What: event.Ended, Tgid: 1, Parent: request})
+			}
 			got := decide(s, Call{ID: 1, Start: 11 * ms, End: 12 * ms})
 			switch {
 			case a.rank == b.rank:

@@ -26,7 +26,8 @@ func (t *tasks) wentTo(segment, epoch uint64) bool {
 type writer struct {
 	request uint64
 	shared  bool
-	last    uint64 // when its last finished call began
+	// When its first and its last finished call began.
+	first, last uint64
 }
 
 // writers by context, in two generations.
@@ -46,10 +47,12 @@ func (m *writers) of(w Writer) writer {
 
 // wrote: a call of that context began at start.
 func (m *writers) wrote(w Writer, start uint64) {
-	if known := m.of(w); start > known.last {
-		known.last = start
-		m.now[w.key()] = known
+	known := m.of(w)
+	if known.first == 0 || start < known.first {
+		known.first = start
 	}
+	known.last = max(known.last, start)
+	m.now[w.key()] = known
 }
 
 // worked: a call of that context was made for request.
@@ -60,6 +63,37 @@ func (m *writers) worked(w Writer, request uint64) {
 	}
 	known.request = request
 	m.now[w.key()] = known
+}
+
+// life is that of a thread, from its making by one that served a request to its end.
+type life struct {
+	tgid, tid uint32
+	epoch     uint64
+}
+
+// lives that are over, in two generations.
+type lives struct{ over, old map[life]struct{} }
+
+func newLives() lives { return lives{over: map[life]struct{}{}} }
+
+// maxLives bounds a generation: what is asked for is younger than the longest hold.
+const maxLives = 1 << 15
+
+func (l *lives) ended(which life) {
+	if len(l.over) >= maxLives {
+		l.turn()
+	}
+	l.over[which] = struct{}{}
+}
+
+func (l *lives) turn() { l.old, l.over = l.over, map[life]struct{}{} }
+
+func (l *lives) isOver(which life) bool {
+	if _, ok := l.over[which]; ok {
+		return true
+	}
+	_, ok := l.old[which]
+	return ok
 }
 
 // threads: processes in which one thread read a request and another answered it, and when that was last

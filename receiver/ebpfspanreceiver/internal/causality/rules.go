@@ -43,6 +43,12 @@ func endsWithIt(s *Solver, c *Call, r *served) bool {
 	return r.end == 0 || s.writers.of(c.Writer).last <= r.end
 }
 
+// onlyTask: a thread that lives on is one of a pool that has grown. It is given other tasks, and goes quiet
+// before the request ends in which it was made, so that nothing else shows it.
+func onlyTask(s *Solver, e *edge, c *Call) bool {
+	return s.lives.isOver(life{tgid: c.Writer.Tgid, tid: c.Writer.Tid, epoch: e.to})
+}
+
 // ownThread: evidence that rests on threads holds where a thread serves a request from end to end:
 // the one that read it answers it, and the one that wrote the call reads its response. Loops that hide in
 // a thread pool break that. The same of Java's virtual threads, whatever carries them.

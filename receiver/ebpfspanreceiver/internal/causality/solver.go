@@ -98,6 +98,7 @@ type Solver struct {
 	tasks     tasks
 	writers   writers
 	threads   threads
+	lives     lives
 	processes processes
 	waiting   []*held
 	contexts  *contexts
@@ -110,7 +111,7 @@ type Solver struct {
 func NewSolver(o Options, counts *Counts) *Solver {
 	s := &Solver{
 		options: o, counts: counts, requests: newRequests(), ledger: newLedger(),
-		tasks: newTasks(), writers: newWriters(), threads: threads{}, processes: newProcesses(&o, counts),
+		tasks: newTasks(), writers: newWriters(), threads: threads{}, lives: newLives(), processes: newProcesses(&o, counts),
 		contexts: newContexts(), async: newAsyncIDs(),
 	}
 	s.derivations = []derivation{s.contexts, s.async}
@@ -144,8 +145,14 @@ func (s *Solver) Evidence(e *event.Evidence) {
 	}
 }
 
-// Origin says who made an execution context, or that one is busy.
-func (s *Solver) Origin(e *event.Origin) { s.contexts.told(e) }
+// Origin says what became of an execution context: who made it, that it is busy, or that it has ended.
+func (s *Solver) Origin(e *event.Origin) {
+	if e.What == event.Ended {
+		s.lives.ended(life{tgid: e.Tgid, tid: uint32(e.Child), epoch: e.Parent})
+		return
+	}
+	s.contexts.told(e)
+}
 
 // age forgets what no exchange came for, and what is too old to matter.
 func (s *Solver) age(now uint64) {

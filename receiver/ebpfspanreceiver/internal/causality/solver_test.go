@@ -290,24 +290,72 @@ func TestRequestsAge(t *testing.T) {
 	require.Empty(t, s.requests.turns)
 }
 
-// A goroutine or thread that outlives the request in which it was created may work for others.
+// A goroutine that outlives the request in which it was created may work for others.
 func TestCreatedForMoreThanOneRequest(t *testing.T) {
-	for _, kind := range []uint8{goCreated, spawn} {
-		for _, more := range []bool{false, true} {
-			s, _ := newSolver()
-			writer := Writer{Tgid: 1, Context: 7}
-			s.Began(100, 100, 10*ms, reader)
-			s.Evidence(evidence(kind, 1, 100))
-			s.Ended(100, 100, 20*ms, Writer{})
-			var got Answer
-			s.Hold(Call{ID: 1, Writer: writer, EndContext: 7, Start: 11 * ms, End: 12 * ms}, func(a Answer) { got = a })
-			if more {
-				s.Hold(Call{ID: 2, Writer: writer, EndContext: 7, Start: 30 * ms, End: 31 * ms}, func(Answer) {})
-			}
-			s.Flush()
-			require.Equal(t, !more, got.Outcome == Linked)
+	for _, more := range []bool{false, true} {
+		s, _ := newSolver()
+		writer := Writer{Tgid: 1, Context: 7}
+		s.Began(100, 100, 10*ms, reader)
+		s.Evidence(evidence(goCreated, 1, 100))
+		s.Ended(100, 100, 20*ms, Writer{})
+		var got Answer
+		s.Hold(Call{ID: 1, Writer: writer, EndContext: 7, Start: 11 * ms, End: 12 * ms}, func(a Answer) { got = a })
+		if more {
+			s.Hold(Call{ID: 2, Writer: writer, EndContext: 7, Start: 30 * ms, End: 31 * ms}, func(Answer) {})
 		}
+		s.Flush()
+		require.Equal(t, !more, got.Outcome == Linked)
 	}
+}
+
+// A thread that lives on is one of a pool that has grown: of several requests, or of one that it was not
+// made in, while that is open.
+func TestThreadsOfAPool(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ended event.Origin
+		want  Outcome
+	}{
+		"its only task":       {event.Origin{What: event.Ended, Tgid: 1, Child: 7, Parent: 100}, Linked},
+		"lives":               {event.Origin{What: event.Busy}, Untrusted},
+		"another thread":      {event.Origin{What: event.Ended, Tgid: 1, Child: 8, Parent: 100}, Untrusted},
+		"of another process":  {event.Origin{What: event.Ended, Tgid: 2, Child: 7, Parent: 100}, Untrusted},
+		"the number, earlier": {event.Origin{What: event.Ended, Tgid: 1, Child: 7, Parent: 99}, Untrusted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newSolver()
+			s.Began(100, 100, 10*ms, reader)
+			s.Evidence(evidence(spawn, 1, 100))
+			s.Origin(&tc.ended)
+			call := Call{ID: 1, Writer: Writer{Tgid: 1, Tid: 7}, EndTid: 7, Start: 11 * ms, End: 12 * ms}
+			require.Equal(t, tc.want, decide(s, call).Outcome)
+		})
+	}
+}
+
+// After the response only the first call of a context tells where it comes from: one that goes on works
+// for whoever comes.
+func TestLateIsTheFirstCall(t *testing.T) {
+	s, _ := newSolver()
+	writer := Writer{Tgid: 1, Context: 7, Kind: event.Python}
+	s.Began(100, 100, 10*ms, reader)
+	s.Ended(100, 100, 20*ms, Writer{})
+	for i, want := range []uint64{100, 0} {
+		id := uint64(i + 1)
+		s.Evidence(evidence(copied, id, 100))
+		got := decide(s, Call{ID: id, Writer: writer, EndContext: 7, Start: (30 + 10*id) * ms, End: (35 + 10*id) * ms})
+		require.Equal(t, Late, got.Outcome)
+		require.Equal(t, want, got.Request)
+	}
+}
+
+func TestLivesAreBounded(t *testing.T) {
+	l := newLives()
+	for i := range 5 * uint32(maxLives) {
+		l.ended(life{tid: i})
+	}
+	require.LessOrEqual(t, len(l.over)+len(l.old), 2*maxLives)
+	require.True(t, l.isOver(life{tid: 5*maxLives - 1}))
+	require.False(t, l.isOver(life{tid: 0}))
 }
 
 func TestTurnsAreForgotten(t *testing.T) {

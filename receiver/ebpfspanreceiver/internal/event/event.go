@@ -42,8 +42,9 @@ const (
 	Closed = 3
 
 	// What an Origin says, enum origin_what.
-	Made = 0
-	Busy = 1
+	Made  = 0
+	Busy  = 1
+	Ended = 2
 
 	AsyncActivation = 1
 	AsyncCall       = 2
