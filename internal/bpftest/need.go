@@ -20,3 +20,12 @@ func Need(t testing.TB) {
 
 // Required: what should run must not skip.
 func Required() bool { return os.Getenv("REQUIRE_BPF") == "1" }
+
+// Lacks skips a test that lacks what it is to test, and fails it where nothing that should run may skip.
+func Lacks(t testing.TB, what string) {
+	t.Helper()
+	if Required() {
+		t.Fatalf("REQUIRE_BPF=1 and no %s", what)
+	}
+	t.Skipf("needs %s", what)
+}

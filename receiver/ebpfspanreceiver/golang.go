@@ -27,25 +27,22 @@ type golang struct {
 	// missing is told what cannot be read or attached.
 	missing *missing
 
-	mu    sync.Mutex
-	files map[process.FileKey]*goFile
-	users map[int]process.FileKey // by pid
+	mu    sync.Mutex // guards files
+	files attachments[*goFile]
 }
 
 // goFile is one executable. target is nil when its goroutines cannot be read.
 type goFile struct {
 	target *probe.GoTarget
 	probes io.Closer
-	users  int
 	// missing is what it would take to link more.
 	missing []string
 }
 
 func newGolang(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
-	return &golang{
-		tracer: t, log: log, counts: &counts.golang, missing: &counts.missing,
-		files: map[process.FileKey]*goFile{}, users: map[int]process.FileKey{},
-	}
+	g := &golang{tracer: t, log: log, counts: &counts.golang, missing: &counts.missing}
+	g.files = newAttachments(g.detach)
+	return g
 }
 
 // use attaches the probes of p's executable.
@@ -55,19 +52,11 @@ func (g *golang) use(p *process.Process, target *probe.Target) {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.leave(p.PID)
-	f := g.files[p.ExeKey]
-	if f == nil {
-		f = g.inspect(p)
-		if p.ExeKey != (process.FileKey{}) {
-			g.files[p.ExeKey] = f
-		}
-	}
+	g.files.leave(p.PID)
+	f := g.files.use(p.PID, p.ExeKey, func() *goFile { return g.inspect(p) })
 	for _, part := range f.missing {
 		g.missing.note(p.ServiceName, part)
 	}
-	f.users++
-	g.users[p.PID] = p.ExeKey
 	if f.target == nil {
 		target.NoContext = true
 		return
@@ -138,23 +127,7 @@ func (g *golang) inspect(p *process.Process) *goFile {
 func (g *golang) drop(pid int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.leave(pid)
-}
-
-func (g *golang) leave(pid int) {
-	key, ok := g.users[pid]
-	if !ok {
-		return
-	}
-	delete(g.users, pid)
-	f := g.files[key]
-	if f == nil {
-		return
-	}
-	if f.users--; f.users == 0 {
-		delete(g.files, key)
-		g.detach(f)
-	}
+	g.files.leave(pid)
 }
 
 func (g *golang) detach(f *goFile) {
@@ -171,9 +144,5 @@ func (g *golang) detach(f *goFile) {
 func (g *golang) close() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, f := range g.files {
-		g.detach(f)
-	}
-	clear(g.files)
-	clear(g.users)
+	g.files.close()
 }

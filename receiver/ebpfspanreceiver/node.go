@@ -25,23 +25,20 @@ type node struct {
 	log    *zap.Logger
 	counts *nodeCounts
 
-	mu    sync.Mutex // guards what follows
-	files map[process.FileKey]*nodeFile
-	users map[int]process.FileKey // by pid
+	mu    sync.Mutex // guards files
+	files attachments[*nodeFile]
 }
 
 // nodeFile is one executable. probes is nil when its loops cannot be read.
 type nodeFile struct {
 	layout noderuntime.Layout
 	probes io.Closer
-	users  int
 }
 
 func newNode(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
-	return &node{
-		tracer: t, log: log, counts: &counts.node,
-		files: map[process.FileKey]*nodeFile{}, users: map[int]process.FileKey{},
-	}
+	n := &node{tracer: t, log: log, counts: &counts.node}
+	n.files = newAttachments(n.detach)
+	return n
 }
 
 // use attaches the probes of p's executable.
@@ -52,15 +49,7 @@ func (n *node) use(p *process.Process, target *probe.Target) {
 	if p.Runtime != process.RuntimeNode {
 		return
 	}
-	f := n.files[p.ExeKey]
-	if f == nil {
-		f = n.inspect(p)
-		if p.ExeKey != (process.FileKey{}) {
-			n.files[p.ExeKey] = f
-		}
-	}
-	f.users++
-	n.users[p.PID] = p.ExeKey
+	f := n.files.use(p.PID, p.ExeKey, func() *nodeFile { return n.inspect(p) })
 	if f.probes == nil {
 		return
 	}
@@ -110,21 +99,11 @@ func (n *node) drop(pid int) {
 }
 
 func (n *node) leave(pid int) {
-	key, ok := n.users[pid]
-	if !ok {
+	if !n.files.leave(pid) {
 		return
 	}
-	delete(n.users, pid)
 	if err := n.tracer.ForgetNode(uint32(pid)); err != nil {
 		n.log.Warn("A Node.js process cannot be forgotten", zap.Int("pid", pid), zap.Error(err))
-	}
-	f := n.files[key]
-	if f == nil {
-		return
-	}
-	if f.users--; f.users == 0 {
-		delete(n.files, key)
-		n.detach(f)
 	}
 }
 
@@ -143,15 +122,11 @@ func (n *node) close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var errs []error
-	for pid := range n.users {
+	for pid := range n.files.users {
 		errs = append(errs, n.tracer.ForgetNode(uint32(pid)))
 	}
 	if err := errors.Join(errs...); err != nil {
 		n.log.Warn("Node.js processes cannot be forgotten", zap.Error(err))
 	}
-	for _, f := range n.files {
-		n.detach(f)
-	}
-	clear(n.files)
-	clear(n.users)
+	n.files.close()
 }

@@ -47,22 +47,19 @@ type python struct {
 
 	mu      sync.Mutex
 	closed  bool
-	files   map[process.FileKey]*pythonFile
-	users   map[int][]process.FileKey // by pid
-	waiting map[int]*time.Timer       // by pid
+	files   attachments[*pythonFile]
+	waiting map[int]*time.Timer // by pid
 }
 
 type pythonFile struct {
 	probes io.Closer
 	parts  [2]bool // of pythonParts
-	users  int
 }
 
 func newPython(t *probe.Tracer, log *zap.Logger, _ *counts) runtimeSupport {
-	return &python{
-		tracer: t, log: log, files: map[process.FileKey]*pythonFile{},
-		users: map[int][]process.FileKey{}, waiting: map[int]*time.Timer{},
-	}
+	y := &python{tracer: t, log: log, waiting: map[int]*time.Timer{}}
+	y.files = newAttachments(y.detach)
+	return y
 }
 
 // use attaches the probes of p's interpreter.
@@ -113,10 +110,7 @@ func (y *python) attach(p *process.Process, tries int) {
 				return
 			}
 			delete(y.waiting, p.PID)
-			before := y.users[p.PID]
-			delete(y.users, p.PID)
 			y.attach(p, tries-1)
-			y.release(before)
 		})
 		return
 	}
@@ -128,7 +122,7 @@ func (y *python) attach(p *process.Process, tries int) {
 	}
 }
 
-// file is that of a name, with its probes, and one more user; nil where there is none.
+// file is that of a name, with its probes, and p as a user; nil where there is none.
 func (y *python) file(p *process.Process, name string) *pythonFile {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -139,14 +133,7 @@ func (y *python) file(p *process.Process, name string) *pythonFile {
 		return nil
 	}
 	key := process.FileKey{Dev: st.Dev, Ino: st.Ino, Size: st.Size, MtimeUnixNs: info.ModTime().UnixNano()}
-	f := y.files[key]
-	if f == nil {
-		f = y.inspect(p, name)
-		y.files[key] = f
-	}
-	f.users++
-	y.users[p.PID] = append(y.users[p.PID], key)
-	return f
+	return y.files.use(p.PID, key, func() *pythonFile { return y.inspect(p, name) })
 }
 
 func (y *python) inspect(p *process.Process, name string) *pythonFile {
@@ -190,18 +177,7 @@ func (y *python) leave(pid int) {
 		timer.Stop()
 		delete(y.waiting, pid)
 	}
-	y.release(y.users[pid])
-	delete(y.users, pid)
-}
-
-func (y *python) release(keys []process.FileKey) {
-	for _, key := range keys {
-		f := y.files[key]
-		if f.users--; f.users == 0 {
-			delete(y.files, key)
-			y.detach(f)
-		}
-	}
+	y.files.leave(pid)
 }
 
 func (y *python) detach(f *pythonFile) {
@@ -221,10 +197,6 @@ func (y *python) close() {
 	for pid := range y.waiting {
 		y.waiting[pid].Stop()
 	}
-	for _, f := range y.files {
-		y.detach(f)
-	}
-	clear(y.files)
-	clear(y.users)
+	y.files.close()
 	clear(y.waiting)
 }

@@ -64,10 +64,7 @@ func TestPythonThreads(t *testing.T) {
 	python := "/usr/bin/python3"
 	if _, err := os.Stat(python); err != nil {
 		if python, err = exec.LookPath("python3"); err != nil {
-			if bpftest.Required() {
-				t.Fatal("REQUIRE_BPF=1 and no python3")
-			}
-			t.Skip("needs python3")
+			bpftest.Lacks(t, "python3")
 		}
 	}
 	cmd := exec.Command(python, "-c", pythonServer)

@@ -79,7 +79,9 @@ func (b *Book) Restore(id link.ID, trace link.TraceID, parented bool, now int64)
 }
 
 // Trace is the id of the trace of id, false while it is not fixed.
-func (b *Book) Trace(id link.ID) (link.TraceID, bool) { return b.entries[id].trace, b.entries[id].fixed }
+func (b *Book) Trace(id link.ID) (link.TraceID, bool) {
+	return b.entries[id].trace, b.entries[id].fixed
+}
 
 // Waits says whether id has not left.
 func (b *Book) Waits(id link.ID) bool { return b.entries[id].state == waiting }

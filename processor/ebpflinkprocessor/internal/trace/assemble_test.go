@@ -303,11 +303,12 @@ func TestHundredThousandChildrenOfOneParent(t *testing.T) {
 		b.Add(id)
 		ids = append(ids, id)
 	}
-	begin := time.Now()
 	traces := map[link.TraceID]int{}
 	for _, id := range ids {
 		if b.Waits(id) {
-			for _, m := range b.Gather(id) {
+			members := b.Gather(id)
+			require.LessOrEqual(t, len(members), maxMembers)
+			for _, m := range members {
 				b.Leave(&m, 1)
 				traces[m.Trace]++
 			}
@@ -317,7 +318,6 @@ func TestHundredThousandChildrenOfOneParent(t *testing.T) {
 	for _, count := range traces {
 		require.Equal(t, n+1, count)
 	}
-	require.Less(t, time.Since(begin), 20*time.Second)
 }
 
 func TestTraceIDDependsOnTheRootAlone(t *testing.T) {

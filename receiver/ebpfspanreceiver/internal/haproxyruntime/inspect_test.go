@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 )
 
 // TestInspect: what was derived from the installed HAProxy is what its disassembly shows.
@@ -15,10 +17,7 @@ func TestInspect(t *testing.T) {
 		exe = "/usr/sbin/haproxy"
 	}
 	if _, err := os.Stat(exe); err != nil {
-		if os.Getenv("CI") != "" {
-			t.Fatal("haproxy is not installed")
-		}
-		t.Skip("haproxy is not installed")
+		bpftest.Lacks(t, "haproxy")
 	}
 	l, err := Inspect(exe)
 	require.NoError(t, err)

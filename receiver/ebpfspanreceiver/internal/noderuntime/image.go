@@ -136,7 +136,7 @@ func readFull(r io.ReaderAt, b []byte, at int64) error {
 	if n == len(b) {
 		return nil
 	}
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%w: %d bytes at %#x lie outside", ErrMalformed, len(b), at)
 	}
 	return err

@@ -7,12 +7,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 )
 
 func node(t *testing.T) string {
 	path, err := exec.LookPath("node")
 	if err != nil {
-		t.Skip("node is not installed")
+		bpftest.Lacks(t, "node")
 	}
 	return path
 }

@@ -2,22 +2,20 @@ package process
 
 import (
 	"bufio"
-	"os"
 	"os/exec"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 )
 
 // A process with one thread in epoll_wait and one that sleeps has one event loop.
 func TestEventLoops(t *testing.T) {
 	python, err := exec.LookPath("python3")
 	if err != nil {
-		if os.Getenv("REQUIRE_BPF") == "1" {
-			t.Fatal("REQUIRE_BPF=1 and no python3")
-		}
-		t.Skip("needs python3")
+		bpftest.Lacks(t, "python3")
 	}
 	cmd := exec.Command(python, "-c", `
 import select, sys, threading, time

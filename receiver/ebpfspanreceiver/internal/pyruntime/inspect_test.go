@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 )
 
 // interpreters are those of this machine: Debian's, of any version, and pyenv's.
@@ -28,7 +30,7 @@ func interpreters(t *testing.T) []string {
 		}
 	}
 	if len(found) == 0 {
-		t.Skip("needs CPython")
+		bpftest.Lacks(t, "CPython")
 	}
 	return found
 }
@@ -61,7 +63,7 @@ func TestQueue(t *testing.T) {
 		files = append(files, found...)
 	}
 	if len(files) == 0 {
-		t.Skip("needs CPython")
+		bpftest.Lacks(t, "CPython")
 	}
 	for _, file := range files {
 		t.Run(file, func(t *testing.T) {
