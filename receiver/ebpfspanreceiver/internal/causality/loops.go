@@ -21,7 +21,7 @@ func severalResponses(s *Solver, e *edge, c *Call) bool {
 			denied = true
 		}
 	}
-	return denied || e.uses != 1 || e.baseUses != 1
+	return denied || e.uses != 1 || e.baseUses != 1 || s.processes.of(c.Writer.Tgid).answers.putOff()
 }
 
 // oneRequest: which of several requests that the loop has read led to the call is not known.
