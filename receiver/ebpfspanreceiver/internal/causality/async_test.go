@@ -72,6 +72,11 @@ func TestAsyncIDs(t *testing.T) {
 			over(0, 3, 0, ids{begin: 30, counter: 35, base: 15}),
 			made(0, 4, 0, 1, ids{begin: 35, counter: 36, base: 33}),
 		}, requestA},
+		{"at the end of one of several files' operations, told of by a thread that was woken for another request", []any{
+			made(read, 3, requestB, 77, ids{begin: 30, counter: 31, base: 4, baseTrigger: 2}),
+			over(event.AsyncTokenCall, 4, 77, ids{begin: 31, counter: 35, base: 15}),
+			made(event.AsyncTokenCall, 5, 77, 1, ids{begin: 35, counter: 36, base: 33}),
+		}, requestA},
 		{"when a port, opened for a request, has a message for another", []any{
 			over(0, 3, 0, ids{begin: 30, counter: 30, base: 15}),
 			made(0, 4, 0, 1, ids{begin: 30, counter: 31, base: 15, exec: 15}),

@@ -82,6 +82,11 @@ func (a *asyncIDs) take(e *event.Async) {
 		a.loops[key] = l
 	}
 	l.seen = e.Ts
+	// Only bytes that the loop read itself tell what it works for. The eventfd by which worker threads say
+	// that they are done carries the call of whichever wrote it (bpf/notify.bpf.h), for all that are done.
+	if e.Flags&event.AsyncRead == 0 {
+		e.Token, e.Flags = 0, e.Flags&^event.AsyncTokenCall
+	}
 	switch e.What {
 	case event.AsyncActivation:
 		l.ended(e)
