@@ -56,6 +56,17 @@ func TestAsyncIDs(t *testing.T) {
 		then []any
 		want uint64
 	}{
+		{"by what was put off", []any{
+			made(0, 3, 0, 1, ids{begin: 30, counter: 35, exec: 15, trigger: 12}),
+		}, requestA},
+		{"by what was put off, with others", []any{
+			made(0, 3, 0, 1, ids{begin: 30, counter: 35, exec: 15, trigger: 12}),
+			made(0, 3, 0, 2, ids{begin: 30, counter: 36, exec: 15, trigger: 12}),
+		}, 0},
+		{"by what was put off, again later", []any{
+			made(0, 3, 0, 1, ids{begin: 30, counter: 35, exec: 15, trigger: 12}),
+			made(0, 4, 0, 2, ids{begin: 40, counter: 46, exec: 15, trigger: 12}),
+		}, requestA},
 		{"by the activation that read the request", []any{
 			made(read, 3, requestA, 1, ids{begin: 30, counter: 35, base: 3, baseTrigger: 2, exec: 3, trigger: 2}),
 		}, requestA},

@@ -34,6 +34,9 @@ type asyncIDs struct {
 	batches  generations[uint64, struct{}]
 	mixed    generations[loopID, struct{}]
 	disputed generations[loopID, struct{}]
+	// deferred: in which activation the id of something that was put off last led to a call. What leads to
+	// several at once may work for all that has come together meanwhile.
+	deferred generations[loopID, uint64]
 	chains   map[uint32]*chains // by tgid
 	now      uint64             // time of the last record
 }
@@ -65,7 +68,7 @@ func newAsyncIDs() *asyncIDs {
 	return &asyncIDs{
 		loops: map[loopKey]*asyncLoop{}, calls: newGenerations[uint64, *asyncCall](),
 		batches: newGenerations[uint64, struct{}](), mixed: newGenerations[loopID, struct{}](),
-		disputed: newGenerations[loopID, struct{}](), chains: map[uint32]*chains{},
+		disputed: newGenerations[loopID, struct{}](), deferred: newGenerations[loopID, uint64](), chains: map[uint32]*chains{},
 	}
 }
 
@@ -93,8 +96,22 @@ func (a *asyncIDs) take(e *event.Async) {
 	case event.AsyncInit:
 		l.began(e)
 	case event.AsyncCall:
-		a.calls.put(e.Call, &asyncCall{loop: key, activation: e.Activation, cause: l.called(e)})
+		c := &asyncCall{loop: key, activation: e.Activation, cause: l.called(e)}
+		a.calls.put(e.Call, c)
+		a.led(c)
 	}
+}
+
+// led: the id of something that was put off has led to a call.
+func (a *asyncIDs) led(c *asyncCall) {
+	if c.cause.via == 0 {
+		return
+	}
+	id := loopID{c.loop, c.cause.via}
+	if last, ok := a.deferred.get(id); ok && last == c.activation {
+		a.mixed.put(id, struct{}{})
+	}
+	a.deferred.put(id, c.activation)
 }
 
 // root follows a call to the one at which its chain begins, which was made for a request, or for nothing
@@ -197,6 +214,7 @@ func (a *asyncIDs) forget(before uint64) {
 	a.calls.age(before, a.now)
 	a.batches.age(before, a.now)
 	a.mixed.age(before, a.now)
+	a.deferred.age(before, a.now)
 	a.disputed.age(before, a.now)
 	for key, l := range a.loops {
 		l.forget(before, a.now)
