@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -41,7 +42,7 @@ func (c *cell) failure() string {
 	if n := c.traces.lateWrong; n > 0 {
 		why = append(why, fmt.Sprintf("%d late calls linked to a request that they do not come from", n))
 	}
-	if r := min(c.recall(), c.traces.recall()); r < c.workload.goal {
+	if r := min(c.recall(), c.traces.recall()); r < c.workload.goal-deviations*deviation(c.workload.goal, c.calls) {
 		why = append(why, fmt.Sprintf("recall %.4f is below %.4f", r, c.workload.goal))
 	}
 	if len(why) == 0 {
@@ -49,6 +50,12 @@ func (c *cell) failure() string {
 	}
 	return fmt.Sprintf("%s, %s: %s", c.workload, c.setting, strings.Join(why, ", "))
 }
+
+// deviations from its goal that a cell of few calls may have by chance.
+const deviations = 3
+
+// deviation is the standard deviation of the share that is found in n calls, where the true one is p.
+func deviation(p float64, n int) float64 { return math.Sqrt(p * (1 - p) / float64(max(1, n))) }
 
 const (
 	// warmRequests are served before a warm attach.

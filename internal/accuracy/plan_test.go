@@ -79,8 +79,12 @@ func TestDocument(t *testing.T) {
 		t.Errorf("the second cell: %q", why)
 	}
 	r.cells[0].workload = &workload{name: "shape", goal: 0.99, language: w.language}
-	r.cells[0].traces.right = 98
-	if why := r.cells[0].failure(); !strings.Contains(why, "recall 0.9800 is below 0.9900") {
+	r.cells[0].traces.right, r.cells[0].traces.linked = 98, 98 // of 100, which may be chance
+	if why := r.cells[0].failure(); why != "" {
+		t.Errorf("the first cell fails: %s", why)
+	}
+	r.cells[0].traces.right, r.cells[0].traces.linked = 95, 95
+	if why := r.cells[0].failure(); !strings.Contains(why, "recall 0.9500 is below 0.9900") {
 		t.Errorf("the first cell: %q", why)
 	}
 }
