@@ -17,13 +17,15 @@ import (
 type haproxy struct {
 	tracer *probe.Tracer
 	log    *zap.Logger
+	// missing is told what cannot be read.
+	missing *missing
 
 	mu   sync.Mutex // guards pids
 	pids map[int]struct{}
 }
 
-func newHAProxy(t *probe.Tracer, log *zap.Logger, _ *counts) runtimeSupport {
-	return &haproxy{tracer: t, log: log, pids: map[int]struct{}{}}
+func newHAProxy(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
+	return &haproxy{tracer: t, log: log, missing: &counts.missing, pids: map[int]struct{}{}}
 }
 
 // use notes p, if it is HAProxy and can be read. Without it is an event loop like any other, with few links.
@@ -46,6 +48,7 @@ func (h *haproxy) use(p *process.Process, target *probe.Target) {
 		})
 	}
 	if err != nil {
+		h.missing.note(p.ServiceName, "the streams of its HAProxy")
 		h.log.Warn("The streams of this HAProxy cannot be read: most of its calls are not linked to its requests",
 			zap.String("executable", p.Exe), zap.Int("pid", p.PID), zap.Error(err))
 		return

@@ -24,6 +24,8 @@ type node struct {
 	tracer *probe.Tracer
 	log    *zap.Logger
 	counts *nodeCounts
+	// missing is told what cannot be read or attached.
+	missing *missing
 
 	mu    sync.Mutex // guards files
 	files attachments[*nodeFile]
@@ -36,7 +38,7 @@ type nodeFile struct {
 }
 
 func newNode(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
-	n := &node{tracer: t, log: log, counts: &counts.node}
+	n := &node{tracer: t, log: log, counts: &counts.node, missing: &counts.missing}
 	n.files = newAttachments(n.detach)
 	return n
 }
@@ -51,6 +53,7 @@ func (n *node) use(p *process.Process, target *probe.Target) {
 	}
 	f := n.files.use(p.PID, p.ExeKey, func() *nodeFile { return n.inspect(p) })
 	if f.probes == nil {
+		n.missing.note(p.ServiceName, "the asynchronous ids of its Node.js")
 		return
 	}
 	l := f.layout

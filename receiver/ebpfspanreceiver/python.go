@@ -28,9 +28,11 @@ var pythonParts = []struct {
 	name    string
 	sites   func(file string) ([]pyruntime.Site, error)
 	without string
+	// optional: it is in a module that a program need not import.
+	optional bool
 }{
-	{"contexts", pyruntime.Contexts, "calls of asyncio's tasks stay unlinked, but where a thread serves one request at a time"},
-	{"queues", pyruntime.Queue, "of the calls that a task makes in a pool of threads only the last one is linked"},
+	{"contexts", pyruntime.Contexts, "calls of asyncio's tasks stay unlinked, but where a thread serves one request at a time", false},
+	{"queues", pyruntime.Queue, "of the calls that a task makes in a pool of threads only the last one is linked", true},
 }
 
 // libraryAfter is when the files of an interpreter are looked for again that has just begun, and how often.
@@ -44,6 +46,8 @@ const (
 type python struct {
 	tracer *probe.Tracer
 	log    *zap.Logger
+	// missing is told what cannot be read or attached.
+	missing *missing
 
 	mu      sync.Mutex
 	closed  bool
@@ -56,8 +60,8 @@ type pythonFile struct {
 	parts  [2]bool // of pythonParts
 }
 
-func newPython(t *probe.Tracer, log *zap.Logger, _ *counts) runtimeSupport {
-	y := &python{tracer: t, log: log, waiting: map[int]*time.Timer{}}
+func newPython(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
+	y := &python{tracer: t, log: log, missing: &counts.missing, waiting: map[int]*time.Timer{}}
 	y.files = newAttachments(y.detach)
 	return y
 }
@@ -86,7 +90,8 @@ func (y *python) attach(p *process.Process, tries int) {
 	if found.Library != "" {
 		files = append(files, filepath.Join(root, found.Library))
 	}
-	if queue := pyruntime.QueueModule(root, found.Modules); queue != "" {
+	queue := pyruntime.QueueModule(root, found.Modules)
+	if queue != "" {
 		files = append(files, queue)
 	}
 	var have [2]bool
@@ -115,7 +120,11 @@ func (y *python) attach(p *process.Process, tries int) {
 		return
 	}
 	for i, part := range pythonParts {
+		if part.optional && queue == "" {
+			continue // it has not imported the module, so it has no such queues
+		}
 		if !have[i] {
+			y.missing.note(p.ServiceName, "the "+part.name+" of its interpreter")
 			y.log.Warn("The "+part.name+" of this interpreter are not followed: "+part.without,
 				zap.String("executable", p.Exe), zap.Int("pid", p.PID))
 		}
