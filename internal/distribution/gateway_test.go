@@ -116,6 +116,8 @@ func (i *instance) await(t *testing.T, what string, ok func() bool) {
 // stop asks the collector to end and wants it to do so with success.
 func (i *instance) stop(t *testing.T) {
 	t.Helper()
+	// The Collector says that it is ready just before it begins to handle signals (otelcol.Collector.Run).
+	time.Sleep(500 * time.Millisecond)
 	if err := i.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
