@@ -223,7 +223,7 @@ func TestCallWaitsForEveryRequest(t *testing.T) {
 
 func TestCalibration(t *testing.T) {
 	p := &process{counts: (&Counts{}).service("")}
-	of := sort(wake << 1)
+	of := sort(goParent << 1)
 	n := 0
 	for !p.trusted(of) {
 		p.tried(of, true)

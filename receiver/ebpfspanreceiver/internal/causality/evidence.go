@@ -136,9 +136,10 @@ var kinds = [kindCount]kind{
 		hint: "wake_back", rank: exact, confidence: 0.999, way: back,
 		rules: []rule{alone, oneRead, completes},
 	},
-	// The woken worker is often not the one that takes the task.
+	// The woken worker is often not the one that takes the task; and where it is, it is so for a background
+	// task that somebody who serves a request happens to wake it for.
 	wake: {
-		hint: "wake", rank: proven, confidence: 0.5, way: there, trust: unproven,
+		hint: "wake", rank: unranked, confidence: 0.5, way: there, trust: hint,
 		rules: []rule{alone},
 	},
 	notifyBack: {
