@@ -147,6 +147,12 @@ static __always_inline __u8 serving(const struct context *x, struct token *out)
 	return 0;
 }
 
+/* What a context serves is known well enough to be handed on: hints are not. */
+static __always_inline bool known_to_serve(__u8 how)
+{
+	return how && how != EVIDENCE_LOOP && how != EVIDENCE_WAKE;
+}
+
 /* Counts one use of what was handed to x. */
 static __always_inline void use_given(struct context *x)
 {

@@ -34,6 +34,7 @@ static __always_inline __u8 candidates(__u8 seen, __u64 put_off_ns, __u64 now)
 	return seen;
 }
 
+/* Evidence with what speaks for it and against it; wake.bpf.c says it of wake-ups. */
 static __always_inline void emit_loop_evidence(__u8 what, __u64 call, __u64 to, __u64 activation, __u8 uses,
 					       __u8 base_uses, __u64 ts)
 {

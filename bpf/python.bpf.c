@@ -132,7 +132,7 @@ static __always_inline __u64 py_child(const struct current *cur)
 
 	if (x)
 		how = serving(x, &fresh.given);
-	if (how && how != EVIDENCE_LOOP && how != EVIDENCE_WAKE) {
+	if (known_to_serve(how)) {
 		fresh.given_by = EVIDENCE_COPY;
 		if (bpf_map_update_elem(&tasks, &key, &fresh, BPF_ANY))
 			count_loss(LOSS_CONTEXTS_FULL);
@@ -203,8 +203,8 @@ static __always_inline int py_putting(__u64 arguments)
 			x = context_find(&cur.key);
 			if (x)
 				how = serving(x, &fresh.token);
-			if (how == EVIDENCE_LOOP || how == EVIDENCE_WAKE)
-				fresh.token.epoch = 0; /* hints */
+			if (!known_to_serve(how))
+				fresh.token.epoch = 0;
 		}
 	}
 	if (bpf_map_update_elem(&py_items, &key, &fresh, BPF_ANY))

@@ -659,7 +659,7 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	if (!x)
 		return 0;
 	how = serving(x, &fresh.given);
-	if (!how || how == EVIDENCE_LOOP || how == EVIDENCE_WAKE)
+	if (!known_to_serve(how))
 		return 0;
 	fresh.given_by = EVIDENCE_SPAWN;
 	if (bpf_map_update_elem(&threads, &key, &fresh, BPF_ANY))

@@ -28,27 +28,9 @@ static __always_inline bool owner(const struct context *x)
 	return x && !x->loop && unanswered(&x->own);
 }
 
-static __always_inline void emit_wake(__u32 tgid, __u64 call, __u64 epoch, __u64 uaddr, __u8 passed,
-				      __u8 doubts, __u64 now)
+static __always_inline void emit_wake(__u64 call, __u64 epoch, __u64 uaddr, __u8 passed, __u8 doubts, __u64 now)
 {
-	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return;
-	}
-	*e = (struct evidence_event){
-		.kind = EVENT_EVIDENCE,
-		.what = EVIDENCE_WAKE_BACK,
-		.tgid = tgid,
-		.ts = now,
-		.call = call,
-		.epoch = epoch,
-		.segment = uaddr,
-		.uses = passed,
-		.base_uses = doubts,
-	};
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
+	emit_loop_evidence(EVIDENCE_WAKE_BACK, call, epoch, uaddr, passed, doubts, now);
 }
 
 static __always_inline void task_done(struct context *x)
@@ -64,8 +46,8 @@ static __always_inline void task_done(struct context *x)
  * from wakes to, which waits while it serves a request. That ends a task of from, unless something speaks
  * against it: then the task may go on.
  */
-static __always_inline void completed(struct context *from, const struct context *to, __u32 tgid,
-				      __u64 uaddr, struct task_struct *p, __u64 now)
+static __always_inline void completed(struct context *from, const struct context *to, __u64 uaddr,
+				      struct task_struct *p, __u64 now)
 {
 	__u8 doubts = 0;
 	__u64 call;
@@ -88,7 +70,7 @@ static __always_inline void completed(struct context *from, const struct context
 		doubts |= WAKE_SEVERAL;
 	if (call && slept_since(p) > from->response_at)
 		doubts |= WAKE_SLEPT_LATER;
-	emit_wake(tgid, call, to->own.epoch, uaddr, from->passed, doubts, now);
+	emit_wake(call, to->own.epoch, uaddr, from->passed, doubts, now);
 	if (!call || doubts & (WAKE_SERVES | WAKE_SEVERAL | WAKE_SLEPT_LATER | WAKE_DONE_BEFORE))
 		return;
 	if (from->loop)
@@ -161,13 +143,13 @@ int wake(__u64 *ctx)
 	now = bpf_ktime_get_ns();
 	kind = place_kind(tgid, uaddr, to_key.id, from_key.id, now);
 	if (kind == PLACE_NEW_LOCK)
-		emit_wake(tgid, 0, 0, uaddr, 0, WAKE_LOCK, now);
+		emit_wake(0, 0, uaddr, 0, WAKE_LOCK, now);
 	if (kind != PLACE_RESULT)
 		return 0;
 	from = context_find(&from_key);
 	to = context_find(&to_key);
 	if (owner(to))
-		completed(from, to, tgid, uaddr, p, now);
+		completed(from, to, uaddr, p, now);
 	else
 		handed(from, to, &to_key);
 	return 0;
