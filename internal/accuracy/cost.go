@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // expensive says whether -cost measures the workload: the first row of its language, which is the plainest, and
@@ -17,7 +20,7 @@ func (w *workload) expensive() bool { return w.costly || w == &w.language.worklo
 const (
 	// costRounds are pairs: the program without the receiver, then traced. Their median counts.
 	costRounds = 5
-	// costTime is how long a round should at least take: ticks of CPU time are 10 ms.
+	// costTime is how long a round should at least take.
 	costTime = time.Second
 	// costConcurrency leaves the machine time to do the tracing beside the program.
 	costConcurrency = 16
@@ -172,25 +175,38 @@ func median[T time.Duration | float64](of []T) T {
 // cpuTime is what a process and all that it started have used, those that have ended included.
 func cpuTime(pid int) (time.Duration, error) {
 	const tick = 10 * time.Millisecond // USER_HZ is 100 on every architecture of ours
-	var ticks int64
+	var used time.Duration
 	for _, p := range descendants(pid) {
+		// clock_getcpuclockid(3): the clock of a process, in nanoseconds: its threads that have ended too.
+		const cpuclockSched = 2
+		var now unix.Timespec
+		if err := unix.ClockGettime(int32(^p)<<3|cpuclockSched, &now); err != nil {
+			if p != pid {
+				continue // it has just ended, and is in its parent's sum
+			}
+			return 0, fmt.Errorf("CPU clock of process %d: %w", p, err)
+		}
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p))
 		if err != nil && p != pid {
-			continue // it has just ended, and is in its parent's sum
+			continue
 		}
 		if err != nil {
 			return 0, err
 		}
-		// proc_pid_stat(5): after the name in parentheses; utime, stime, cutime, cstime are fields 14 to 17.
+		// proc_pid_stat(5): after the name in parentheses; cutime and cstime are fields 16 and 17.
 		_, rest, _ := strings.Cut(string(text), ") ")
-		var state string
-		var skip, user, system, childUser, childSystem int64
-		n, err := fmt.Sscan(rest, &state, &skip, &skip, &skip, &skip, &skip, &skip, &skip, &skip, &skip, &skip,
-			&user, &system, &childUser, &childSystem)
-		if err != nil {
-			return 0, fmt.Errorf("/proc/%d/stat: %d fields: %w", p, n, err)
+		fields := strings.Fields(rest)
+		if len(fields) < 15 {
+			return 0, fmt.Errorf("/proc/%d/stat: %d fields", p, len(fields))
 		}
-		ticks += user + system + childUser + childSystem
+		used += time.Duration(now.Nano())
+		for _, f := range fields[13:15] {
+			n, err := strconv.ParseInt(f, 10, 64)
+			if err != nil {
+				return 0, fmt.Errorf("/proc/%d/stat: %w", p, err)
+			}
+			used += time.Duration(n) * tick
+		}
 	}
-	return time.Duration(ticks) * tick, nil
+	return used, nil
 }
