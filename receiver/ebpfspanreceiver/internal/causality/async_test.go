@@ -66,7 +66,12 @@ func TestAsyncIDs(t *testing.T) {
 		{"by what was put off, again later", []any{
 			made(0, 3, 0, 1, ids{begin: 30, counter: 35, exec: 15, trigger: 12}),
 			made(0, 4, 0, 2, ids{begin: 40, counter: 46, exec: 15, trigger: 12}),
-		}, requestA},
+		}, 0},
+		{"by what was put off, with one that needs a connection first", []any{
+			made(0, 3, 0, 1, ids{begin: 30, counter: 35, exec: 15, trigger: 12}),
+			over(0, 3, 0, ids{begin: 30, counter: 40, base: 15}),
+			made(0, 4, 0, 2, ids{begin: 40, counter: 40, base: 38, exec: 38}),
+		}, 0},
 		{"by the activation that read the request", []any{
 			made(read, 3, requestA, 1, ids{begin: 30, counter: 35, base: 3, baseTrigger: 2, exec: 3, trigger: 2}),
 		}, requestA},

@@ -34,9 +34,9 @@ type asyncIDs struct {
 	batches  generations[uint64, struct{}]
 	mixed    generations[loopID, struct{}]
 	disputed generations[loopID, struct{}]
-	// deferred: in which activation the id of something that was put off last led to a call. What leads to
-	// several at once may work for all that has come together meanwhile.
-	deferred generations[loopID, uint64]
+	// deferred are ids of something that was put off and has led to a call. What leads to several may work
+	// for all that has come together meanwhile: in one activation, or in others when a connection is made first.
+	deferred generations[loopID, struct{}]
 	chains   map[uint32]*chains // by tgid
 	now      uint64             // time of the last record
 }
@@ -68,7 +68,7 @@ func newAsyncIDs() *asyncIDs {
 	return &asyncIDs{
 		loops: map[loopKey]*asyncLoop{}, calls: newGenerations[uint64, *asyncCall](),
 		batches: newGenerations[uint64, struct{}](), mixed: newGenerations[loopID, struct{}](),
-		disputed: newGenerations[loopID, struct{}](), deferred: newGenerations[loopID, uint64](), chains: map[uint32]*chains{},
+		disputed: newGenerations[loopID, struct{}](), deferred: newGenerations[loopID, struct{}](), chains: map[uint32]*chains{},
 	}
 }
 
@@ -108,10 +108,10 @@ func (a *asyncIDs) led(c *asyncCall) {
 		return
 	}
 	id := loopID{c.loop, c.cause.via}
-	if last, ok := a.deferred.get(id); ok && last == c.activation {
+	if _, ok := a.deferred.get(id); ok {
 		a.mixed.put(id, struct{}{})
 	}
-	a.deferred.put(id, c.activation)
+	a.deferred.put(id, struct{}{})
 }
 
 // root follows a call to the one at which its chain begins, which was made for a request, or for nothing
