@@ -155,6 +155,7 @@ func testKernelWake(t *testing.T, where string, shared bool) {
 	const requests = 5
 	buf := make([]byte, 64)
 	for range requests {
+		time.Sleep(10 * time.Millisecond) // the idle thread waits again
 		_, err = c.Write([]byte("request"))
 		require.NoError(t, err)
 		_, err = c.Read(buf)
