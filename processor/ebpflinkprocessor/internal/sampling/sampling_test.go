@@ -99,7 +99,7 @@ func TestState(t *testing.T) {
 		"a raw span gets the SDK's":       {1, "", other, "ot=th:c", "ot=th:c", false},
 		"and its randomness":              {.5, "", other, "ot=th:c;rv:e0000000000000", "ot=rv:e0000000000000;th:c", false},
 		"0 is a statement too":            {1, "", other, "ot=th:0", "ot=th:0", false},
-		"of another trace":                {1, "ot=th:e;rv:ffffffffffffff", other, "", "", false},
+		"of another trace":                {1, "ot=th:4;rv:ffffffffffffff", other, "", "", false},
 		"of another trace, ours":          {.5, "ot=th:e;rv:ffffffffffffff;k:v", other, "", "ot=th:8;k:v", false},
 		"rv that came too late":           {.5, "ot=th:8;rv:ffffffffffffff", trace, "", "ot=th:8", false},
 		"contradicted by the randomness":  {.5, "ot=th:e", trace, "ot=th:e", "ot=th:8", false},
