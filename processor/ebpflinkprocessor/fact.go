@@ -10,8 +10,9 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 )
 
-// facts reads what linking needs from each span of td, in the order of eachSpan.
-func facts(td ptrace.Traces) (out []link.Fact, malformed int) {
+// facts reads what linking needs from each span of td, in the order of the spans; beside holds what few
+// of them have, by their place.
+func facts(td ptrace.Traces) (out []link.Fact, beside map[uint32]link.Rare, malformed int) {
 	out = make([]link.Fact, 0, td.SpanCount())
 	for _, rs := range td.ResourceSpans().All() {
 		host := ""
@@ -19,19 +20,30 @@ func facts(td ptrace.Traces) (out []link.Fact, malformed int) {
 			host = v.Str()
 		}
 		key := link.HostKey(host)
+		process := uint64(0)
+		if v, ok := rs.Resource().Attributes().Get(rawspan.ResPID); ok && v.Type() == pcommon.ValueTypeInt {
+			process = link.ProcessKey(v.Int())
+		}
 		for _, ss := range rs.ScopeSpans().All() {
 			ours := ss.Scope().Name() == rawspan.ScopeName
 			for _, s := range ss.Spans().All() {
-				f, bad := fact(s, host, key, ours)
+				f, rare, bad := fact(s, host, key, ours)
+				rare.Process = process
+				if !rare.Empty() {
+					if beside == nil {
+						beside = map[uint32]link.Rare{}
+					}
+					beside[uint32(len(out))] = rare
+				}
 				out = append(out, f)
 				malformed += bad
 			}
 		}
 	}
-	return out, malformed
+	return out, beside, malformed
 }
 
-func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, int) {
+func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, link.Rare, int) {
 	l, malformed := rawspan.ReadLink(s)
 	f := link.Fact{
 		Span:     link.SpanID(s.SpanID()),
@@ -52,7 +64,19 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, int
 	} else {
 		f.CtxTrace, f.CtxParent = f.OwnTrace, link.SpanID(s.ParentSpanID())
 	}
-	return f, malformed
+	var rare link.Rare
+	if f.Raw {
+		rare.RequestID, rare.ResponseID = requestID(l.ReqRequestID), requestID(l.RespRequestID)
+	}
+	return f, rare, malformed
+}
+
+// requestID is the key of a header that names one request; a header that came several times names none.
+func requestID(values []string) uint64 {
+	if len(values) != 1 {
+		return 0
+	}
+	return link.RequestIDKey(values[0])
 }
 
 // nano keeps a timestamp within int64: what overflows is hostile or broken and counts as the end of

@@ -197,7 +197,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		if err != nil {
 			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
 		}
-		fs, _ := facts(td)
+		fs, beside, _ := facts(td)
 		marks := make(map[uint32]store.Mark, len(b.Marks))
 		for _, m := range b.Marks {
 			marks[m.Ordinal] = m
@@ -205,7 +205,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		waiting := len(fs) - len(marks)
 		p.held.Add(int64(waiting))
 		bt := &batch{seq: b.Seq, left: waiting, turn: b.Turns}
-		p.take(bt, fs, p.arrivals.Recovered(b.Arrival), marks)
+		p.take(bt, fs, beside, p.arrivals.Recovered(b.Arrival), marks)
 		if waiting <= 0 {
 			done = append(done, store.Departure{Seq: b.Seq, Turn: b.Turns, Last: true})
 		}
@@ -237,7 +237,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 	if err := p.reserve(ctx, n); err != nil {
 		return err
 	}
-	fs, malformed := facts(td)
+	fs, beside, malformed := facts(td)
 	b := &batch{seq: p.seq.Add(1), left: len(fs)}
 	if err := p.payloads.append(b.seq, p.clock.Now().UnixNano(), td); err != nil {
 		p.held.Add(-int64(n))
@@ -250,7 +250,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 		return fmt.Errorf("ebpf_link: %w", err)
 	}
 	p.mu.Lock()
-	duplicates, pending := p.take(b, fs, p.arrivals.Now(), nil)
+	duplicates, pending := p.take(b, fs, beside, p.arrivals.Now(), nil)
 	p.mu.Unlock()
 	p.tel.received(ctx, n, malformed, duplicates, pending)
 	return nil
@@ -272,7 +272,7 @@ func (p *linkProcessor) reserve(ctx context.Context, n int) error {
 }
 
 // take adds the facts of a batch; marks are the spans of it that left before a restart.
-func (p *linkProcessor) take(b *batch, fs []link.Fact, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
+func (p *linkProcessor) take(b *batch, fs []link.Fact, beside map[uint32]link.Rare, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
 	for i := range fs {
 		f := &fs[i]
 		a := arrival{batch: b, ordinal: uint32(i), id: link.None, pending: f.Pending}
@@ -285,12 +285,12 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, at window.Instant, marks 
 			continue
 		case f.Pending && !seen:
 			pending++
-			a.id = p.add(*f, who)
+			a.id = p.add(*f, beside[a.ordinal], who)
 		case !seen:
-			a.id = p.add(*f, who)
+			a.id = p.add(*f, beside[a.ordinal], who)
 		case p.index.Fact(id).Pending && !f.Pending:
 			// What was announced has ended.
-			p.index.Replace(id, *f)
+			p.index.Replace(id, *f, beside[a.ordinal])
 			a.id = id
 			p.slots[id].tenure++
 		default:
@@ -311,8 +311,8 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, at window.Instant, marks 
 	return duplicates, pending
 }
 
-func (p *linkProcessor) add(f link.Fact, who identity) link.ID {
-	id := p.index.Add(f)
+func (p *linkProcessor) add(f link.Fact, beside link.Rare, who identity) link.ID {
+	id := p.index.AddRare(f, beside)
 	p.book.Add(id)
 	if f.Span != (link.SpanID{}) {
 		p.known[who] = id

@@ -53,6 +53,8 @@ type Fact struct {
 	Raw bool
 	// Pending: the exchange is open.
 	Pending bool
+	// rare: the Index has something beside this fact.
+	rare bool
 }
 
 // Facts of l that this package keeps.
