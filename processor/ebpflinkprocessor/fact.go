@@ -8,11 +8,18 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 )
 
-// facts reads what linking needs from each span of td, in the order of the spans; beside holds what few
+// beside is what few spans have beside their fact.
+type beside struct {
+	rare link.Rare
+	odds sampling.Odds
+}
+
+// facts reads what linking needs from each span of td, in the order of the spans; besides holds what few
 // of them have, by their place.
-func facts(td ptrace.Traces) (out []link.Fact, beside map[uint32]link.Rare, malformed int) {
+func facts(td ptrace.Traces) (out []link.Fact, besides map[uint32]beside, malformed int) {
 	out = make([]link.Fact, 0, td.SpanCount())
 	for _, rs := range td.ResourceSpans().All() {
 		host := ""
@@ -29,18 +36,26 @@ func facts(td ptrace.Traces) (out []link.Fact, beside map[uint32]link.Rare, malf
 			for _, s := range ss.Spans().All() {
 				f, rare, bad := fact(s, host, key, ours)
 				rare.Process = process
-				if !rare.Empty() {
-					if beside == nil {
-						beside = map[uint32]link.Rare{}
+				more := beside{rare: rare}
+				if state := s.TraceState().AsRaw(); state != "" {
+					var err error
+					if more.odds, err = sampling.ReadOdds(state); err != nil {
+						more.odds = sampling.Odds{}
+						bad++
 					}
-					beside[uint32(len(out))] = rare
+				}
+				if !rare.Empty() || more.odds != (sampling.Odds{}) {
+					if besides == nil {
+						besides = map[uint32]beside{}
+					}
+					besides[uint32(len(out))] = more
 				}
 				out = append(out, f)
 				malformed += bad
 			}
 		}
 	}
-	return out, beside, malformed
+	return out, besides, malformed
 }
 
 func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, link.Rare, int) {
@@ -57,6 +72,7 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, lin
 	// A span that says who its parent is has been linked or was made by an SDK: its word holds.
 	f.Raw = s.ParentSpanID().IsEmpty() && (ours || l.Raw())
 	if f.Raw {
+		f.NotSampled = l.HasAppSampled && !l.AppSampled
 		f.CtxTrace, f.CtxParent = link.TraceID(l.AppTraceID), link.SpanID(l.AppParentID)
 		if f.Role == link.Client && l.Systrace != 0 && host != "" {
 			f.Anchor = rawspan.ServerSpanID(host, l.Systrace)
