@@ -31,6 +31,7 @@ const (
 type Index struct {
 	rows           []row
 	clockTolerance int64
+	clocks         clocks
 
 	// pages hold the facts: growing never copies what is there.
 	pages [][]Fact
@@ -57,6 +58,7 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 		rows:           order(rules),
 		clockTolerance: int64(clockTolerance),
 		rare:           map[ID]*Rare{},
+		clocks:         newClocks(),
 		defs:           newPostings(),
 		refs:           newPostings(),
 		gen:            1,
@@ -170,6 +172,7 @@ func (x *Index) post(id ID) {
 		})
 	})
 	x.eachKey(f, false, func(k Key) { x.refs.add(k, id) })
+	x.learnSkew(id)
 }
 
 // unpost filters each touched list once, so that removing many ids of one hot key stays linear.

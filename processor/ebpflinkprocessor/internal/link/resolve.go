@@ -132,7 +132,7 @@ func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 	from := len(list)
 	if !r.stated && from > 16 {
 		// Nothing that starts after the child, give or take the clocks, is admissible.
-		limit := c.Start + max(x.clockTolerance, int64(SameHostTolerance))
+		limit := c.Start + x.reach()
 		from = sort.Search(len(list), func(i int) bool { return x.Fact(list[i]).Start > limit })
 	}
 	top, ties := unfit, 0
@@ -152,7 +152,7 @@ func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 			continue
 		}
 		e.Candidates++
-		if (!r.stated && !x.admissible(c.Fact, p.Fact)) || (r.contains && !x.contained(c.Fact, p.Fact)) {
+		if x.admit(r, c.Fact, p.Fact) != admitted {
 			if e.Outcome == NoCandidate {
 				e.Outcome = Inadmissible
 			}

@@ -31,10 +31,23 @@ var rows = []row{
 	serverWithResponseID,
 }
 
+// class is what the links of a rule are worth.
+type class uint8
+
+const (
+	// exact: so by construction.
+	exact class = iota
+	// probable: usually so, of two that look alike one may be wrong.
+	probable
+	// statistical: by times alone.
+	statistical
+)
+
 // row is one way of a rule: what a child refers to and what a parent defines. Each rule has a file
 // with its rows.
 type row struct {
-	rule string
+	rule  string
+	class class
 	// after names a rule that goes first even where this row's rule is the stronger.
 	after string
 	// rare: only a fact with something beside it has a part in this row.

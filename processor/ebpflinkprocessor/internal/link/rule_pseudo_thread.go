@@ -2,7 +2,8 @@ package link
 
 // callOfContext: request and call were handled by one execution context, a thread or a goroutine.
 var callOfContext = row{
-	rule: PseudoThread,
+	rule:  PseudoThread,
+	class: probable,
 	refers: func(f view) (Key, bool) {
 		return domainPseudo.key(f.Host, f.Pseudo, 0), f.Raw && f.Role == Client && f.Host != 0 && f.Pseudo != 0
 	},

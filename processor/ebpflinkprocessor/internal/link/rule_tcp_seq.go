@@ -5,43 +5,43 @@ package link
 var seqByPair = row{
 	rule: TCPSeq,
 	refers: func(f view) (Key, bool) {
-		return seqPair(f), f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0
+		return seqPair(f.Fact), f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0
 	},
 	defines: func(f view) (Key, bool) {
-		return seqPair(f), f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0
+		return seqPair(f.Fact), f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0
 	},
-	fits: fitsConnection,
+	fits: func(_ *Index, c, p view) score { return connected(c.Fact, p.Fact) },
 }
 
 // seqByPorts: without a response the two ports take the place of its number.
 var seqByPorts = row{
 	rule: TCPSeq,
 	refers: func(f view) (Key, bool) {
-		return seqPorts(f, f.Peer.Port, f.Local.Port), f.Raw && f.Role == Server && hasPorts(f)
+		return seqPorts(f.Fact, f.Peer.Port, f.Local.Port), f.Raw && f.Role == Server && hasPorts(f)
 	},
 	defines: func(f view) (Key, bool) {
-		return seqPorts(f, f.Local.Port, f.Peer.Port), f.Raw && f.Role == Client && hasPorts(f)
+		return seqPorts(f.Fact, f.Local.Port, f.Peer.Port), f.Raw && f.Role == Client && hasPorts(f)
 	},
-	fits: func(x *Index, c, p view) score {
+	fits: func(_ *Index, c, p view) score {
 		if c.Local.Port != p.Peer.Port || c.Peer.Port != p.Local.Port {
 			return unfit
 		}
-		return fitsConnection(x, c, p)
+		return connected(c.Fact, p.Fact)
 	},
 }
 
 func hasPorts(f view) bool { return f.ReqSeq != 0 && f.Local.Port != 0 && f.Peer.Port != 0 }
 
-func seqPair(f view) Key { return domainSeqPair.key(uint64(f.ReqSeq), uint64(f.RespSeq), 0) }
+func seqPair(f *Fact) Key { return domainSeqPair.key(uint64(f.ReqSeq), uint64(f.RespSeq), 0) }
 
-func seqPorts(f view, client, server uint16) Key {
+func seqPorts(f *Fact, client, server uint16) Key {
 	return domainSeqPorts.key(uint64(f.ReqSeq), uint64(client), uint64(server))
 }
 
-// fitsConnection judges whether two ends show one connection. Sequence numbers are 32 bits, so what
+// connected judges whether two ends show one connection. Sequence numbers are 32 bits, so what
 // else is known must not contradict: between the same two addresses the ports are equal too, while
 // different addresses may be a NAT between the ends.
-func fitsConnection(_ *Index, server, client view) score {
+func connected(server, client *Fact) score {
 	if server.ReqSeq != client.ReqSeq {
 		return unfit
 	}

@@ -13,7 +13,7 @@ const maxSharers = 1024
 
 // callWithRequestID: a proxy or a service sends the id that it got, or made, on in its calls.
 var callWithRequestID = row{
-	rule: XRequestID, rare: true,
+	rule: XRequestID, class: probable, rare: true,
 	refers:  func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), callsWithin(f) && f.RequestID != 0 },
 	defines: func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), servesWithin(f) && f.RequestID != 0 },
 	fits: func(_ *Index, c, p view) score {
@@ -34,7 +34,7 @@ var callWithRequestID = row{
 // callWithResponseID: the id came with the answer of the call and was handed back with the own one.
 // Its definitions are those that callWithRequestID finds by the id of a response, too.
 var callWithResponseID = row{
-	rule: XRequestID, rare: true,
+	rule: XRequestID, class: probable, rare: true,
 	refers: func(f view) (Key, bool) {
 		return requestIDIn(f, f.ResponseID), callsWithin(f) && f.ResponseID != 0 && f.ResponseID != f.RequestID
 	},
@@ -51,7 +51,7 @@ var callWithResponseID = row{
 // serverWithRequestID: between two processes, where sequence numbers do not join because something
 // that is not captured stands between: it sent on the id it got, or made one and returned it.
 var serverWithRequestID = row{
-	rule: XRequestID, rare: true,
+	rule: XRequestID, class: probable, rare: true,
 	refers:  func(f view) (Key, bool) { return requestID(f.RequestID), f.Raw && f.Role == Server && f.RequestID != 0 },
 	defines: func(f view) (Key, bool) { return requestID(f.RequestID), f.Raw && f.Role == Client && f.RequestID != 0 },
 	fits: func(x *Index, c, p view) score {
@@ -63,7 +63,7 @@ var serverWithRequestID = row{
 
 // serverWithResponseID: who served the request made the id, and it was handed back to the caller.
 var serverWithResponseID = row{
-	rule: XRequestID, rare: true,
+	rule: XRequestID, class: probable, rare: true,
 	refers: func(f view) (Key, bool) {
 		return requestID(f.ResponseID), f.Raw && f.Role == Server && f.ResponseID != 0 && f.ResponseID != f.RequestID
 	},
@@ -164,7 +164,7 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 		var open uint32
 		for p, id := range defs {
 			v := x.view(id)
-			if id == child || !x.admissible(c.Fact, v.Fact) {
+			if id == child || x.admit(r, c.Fact, v.Fact) != admitted {
 				continue
 			}
 			switch s := r.fits(x, c, v); {
