@@ -127,7 +127,8 @@ func (c *crowd) dropOldest(n int) int {
 }
 
 // backwards calls fn for those that start at or before last, the latest first, until it returns false.
-// Whole chunks that end before since are passed over.
+// Whole chunks
+// that end before since are passed over.
 func (c *crowd) backwards(last, since int64, fn func(ID) bool) {
 	at := min(c.chunkOf(last, None), len(c.chunks)-1)
 	for ; at >= 0; at-- {
@@ -137,18 +138,6 @@ func (c *crowd) backwards(last, since int64, fn func(ID) bool) {
 		}
 		for i := k.place(last, None) - 1; i >= 0; i-- {
 			if !fn(k.ids[i]) {
-				return
-			}
-		}
-	}
-}
-
-// forwards calls fn for those that start from first to last, until it returns false.
-func (c *crowd) forwards(first, last int64, fn func(ID) bool) {
-	for at := c.chunkOf(first, 0); at < len(c.chunks); at++ {
-		k := c.chunks[at]
-		for i := k.place(first, 0); i < len(k.ids); i++ {
-			if k.starts[i] > last || !fn(k.ids[i]) {
 				return
 			}
 		}

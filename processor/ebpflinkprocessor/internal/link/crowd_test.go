@@ -28,15 +28,7 @@ func TestCrowd(t *testing.T) {
 			require.Equal(t, len(all), c.n)
 			first, length := rng.Int64N(spread+2)-1, rng.Int64N(spread+1)
 			var want, got []ID
-			for _, s := range all {
-				if s.start >= first && s.start <= first+length {
-					want = append(want, s.id)
-				}
-			}
-			c.forwards(first, first+length, func(id ID) bool { got = append(got, id); return true })
-			require.Equal(t, want, got)
-			// Backwards, what ends too early may come or not.
-			want, got = nil, nil
+			// What ends too early may come or not.
 			for _, s := range slices.Backward(all) {
 				if s.start <= first+length && s.end >= first {
 					want = append(want, s.id)

@@ -5,14 +5,16 @@ import "slices"
 // postings maps a key to ids. Most keys have one id, which is kept in place; a few have some; those
 // of a hot key, or a hostile one, are a crowd.
 type postings struct {
-	at     times
+	at times
+	// limit is how many ids a key keeps, those with the latest start; 0 is no limit.
+	limit  int
 	one    map[Key]ID
 	some   map[Key][]ID
 	crowds map[Key]*crowd
 }
 
-func newPostings(at times) postings {
-	return postings{at: at, one: map[Key]ID{}, some: map[Key][]ID{}, crowds: map[Key]*crowd{}}
+func newPostings(at times, limit int) postings {
+	return postings{at: at, limit: limit, one: map[Key]ID{}, some: map[Key][]ID{}, crowds: map[Key]*crowd{}}
 }
 
 // get returns the ids of k unless they are a crowd; buf is room for a single one.
@@ -42,18 +44,22 @@ func (p *postings) size(k Key) int {
 	return len(ids)
 }
 
-// add gives k another id.
-func (p *postings) add(k Key, id ID) {
+// add gives k another id and returns how many others fell out at the limit.
+func (p *postings) add(k Key, id ID) int {
 	if len(p.crowds) > 0 {
 		if c := p.crowds[k]; c != nil {
 			c.insert(id)
-			return
+			if p.limit == 0 || c.n <= p.limit {
+				return 0
+			}
+			// An eighth at once: one at a time would move the chunks each time.
+			return c.dropOldest(p.limit / 8)
 		}
 	}
 	if ids, ok := p.some[k]; ok {
 		if ids = append(ids, id); len(ids) < crowdFrom {
 			p.some[k] = ids
-			return
+			return 0
 		}
 		c := &crowd{at: p.at}
 		for _, id := range ids {
@@ -61,14 +67,15 @@ func (p *postings) add(k Key, id ID) {
 		}
 		delete(p.some, k)
 		p.crowds[k] = c
-		return
+		return 0
 	}
 	if first, ok := p.one[k]; ok {
 		delete(p.one, k)
 		p.some[k] = []ID{first, id}
-		return
+		return 0
 	}
 	p.one[k] = id
+	return 0
 }
 
 // remove takes id from k.
