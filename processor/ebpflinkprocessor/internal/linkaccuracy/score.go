@@ -34,8 +34,8 @@ func share(n, of int) float64 {
 	return float64(n) / float64(of)
 }
 
-// judge compares found with the truth. A span whose parent never came may go under the nearest
-// ancestor that did, and need not. What an SDK says of itself is not counted: nobody found it.
+// judge compares found with the truth. A span whose parent never came may go under any true ancestor, and
+// need not. What an SDK says of itself is not counted: nobody found it.
 func judge(f *forest.Forest, found parents) score {
 	heard, came := f.Arrivals()
 	var s score
@@ -63,7 +63,7 @@ func judge(f *forest.Forest, found parents) score {
 				}
 			}
 		}
-		if p != nil && p != c.Parent && p != nearest(c, heard) && !stated(c, p, heard) {
+		if _, there := heard[c.Parent]; p != nil && (there || !above(p, c)) && !(c.SDK && c.CtxParent == p.ID) {
 			s.wrong++
 			if s.firstWrong == nil {
 				s.firstWrong = c
@@ -73,11 +73,12 @@ func judge(f *forest.Forest, found parents) score {
 	return s
 }
 
-// stated: what the application said of itself, which nobody found. Of an SDK's span nobody may change it;
-// a raw span's header may name an ancestor that was lost.
-func stated(c, p *forest.Span, heard map[*forest.Span]int64) bool {
-	_, there := heard[p]
-	return c.CtxParent == p.ID && (c.SDK || !there)
+// above says whether p is an ancestor of c.
+func above(p, c *forest.Span) bool {
+	for c.Parent != nil && c.Parent != p {
+		c = c.Parent
+	}
+	return c.Parent == p
 }
 
 // traces says how the trace ids that came out fit the trees: a tree in several traces is split, a trace

@@ -63,16 +63,25 @@ func (t *table) run(r *row, seed uint64) error {
 		faults = append(faults, "a baseline is better")
 	}
 	for _, fault := range faults {
-		fmt.Printf("    FAULT: %s\n", fault)
+		word := "FAULT"
+		if r.open != "" {
+			word = "open"
+		}
+		fmt.Printf("    %s: %s\n", word, fault)
+	}
+	if len(faults) > 0 && r.open != "" {
+		fmt.Printf("    because: %s\n", r.open)
 	}
 	if t.verbose {
 		describe("missed", s.firstMiss)
 		describe("wrong", s.firstWrong)
-		if s.firstWrong != nil {
-			describe("truth", s.firstWrong.Parent)
-			describe("found", parentsOf(f, out)[s.firstWrong])
-			fmt.Println(out[s.firstWrong].Rule)
+		if w := s.firstWrong; w != nil {
+			describe("its parent", w.Parent)
+			describe("found by "+out[w].Rule, parentsOf(f, out)[w])
 		}
+	}
+	if r.open != "" {
+		return nil
 	}
 	t.scenarios++
 	t.wrong += s.wrong

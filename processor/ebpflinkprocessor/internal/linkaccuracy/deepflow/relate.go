@@ -54,7 +54,9 @@ func sameSpan(a, b *row) bool {
 }
 
 // sameRequestID is the test by x-request-id of the search.
-func sameRequestID(a, b *row) bool { return (a.x0 != "" && a.x0 == b.x1) || (a.x1 != "" && a.x1 == b.x0) }
+func sameRequestID(a, b *row) bool {
+	return (a.x0 != "" && a.x0 == b.x1) || (a.x1 != "" && a.x1 == b.x0)
+}
 
 // equalSys are the four equalities of systrace ids, zeros included.
 func equalSys(a, b *row) bool {
