@@ -55,6 +55,8 @@ type Fact struct {
 	Pending bool
 	// NotSampled: what the application propagated says that its sampler decided against the trace.
 	NotSampled bool
+	// rare: the Index has something beside this fact.
+	rare bool
 }
 
 // Facts of l that this package keeps.
