@@ -186,7 +186,8 @@ func (b *Book) Gather(start link.ID) []Member {
 	}
 	barren := 0
 	more := func() bool {
-		return len(members) < maxMembers && barren < maxBarren+barrenPerMember*len(members)
+		// One place is for start.
+		return len(members) < maxMembers-1 && barren < maxBarren+barrenPerMember*len(members)
 	}
 	for i := 0; i < len(members) && more(); i++ {
 		m := members[i]
