@@ -13,7 +13,7 @@ import (
 
 // facts reads what linking needs from each span of td, in the order of eachSpan. odds are those of the few
 // spans that have a tracestate, by their place.
-func facts(td ptrace.Traces) (out []link.Fact, odds map[uint32]sampling.Odds, malformed int) {
+func facts(td ptrace.Traces, traced networks) (out []link.Fact, odds map[uint32]sampling.Odds, malformed int) {
 	out = make([]link.Fact, 0, td.SpanCount())
 	for _, rs := range td.ResourceSpans().All() {
 		host := ""
@@ -24,7 +24,7 @@ func facts(td ptrace.Traces) (out []link.Fact, odds map[uint32]sampling.Odds, ma
 		for _, ss := range rs.ScopeSpans().All() {
 			ours := ss.Scope().Name() == rawspan.ScopeName
 			for _, s := range ss.Spans().All() {
-				f, bad := fact(s, host, key, ours)
+				f, bad := fact(s, host, key, ours, traced)
 				if state := s.TraceState().AsRaw(); state != "" {
 					o, err := sampling.ReadOdds(state)
 					if err != nil {
@@ -44,7 +44,7 @@ func facts(td ptrace.Traces) (out []link.Fact, odds map[uint32]sampling.Odds, ma
 	return out, odds, malformed
 }
 
-func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, int) {
+func fact(s ptrace.Span, host string, hostKey uint64, ours bool, traced networks) (link.Fact, int) {
 	l, malformed := rawspan.ReadLink(s)
 	f := link.Fact{
 		Span:     link.SpanID(s.SpanID()),
@@ -55,6 +55,7 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, int
 		Role:     role(s.Kind()),
 	}
 	f.SetLink(&l)
+	f.Peer.Untraced = traced.exclude(l.Peer.Addr())
 	// A span that says who its parent is has been linked or was made by an SDK: its word holds.
 	f.Raw = s.ParentSpanID().IsEmpty() && (ours || l.Raw())
 	if f.Raw {
