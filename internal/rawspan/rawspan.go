@@ -67,6 +67,7 @@ const (
 	ResHostID   = "host.id"
 	ResHostName = "host.name"
 	ResPID      = "process.pid"
+	ResService  = "service.name"
 )
 
 // Link holds the link attributes of one span. Zero values mean unknown.

@@ -68,7 +68,7 @@ func TestConfigFaultsAreNamedAllAtOnce(t *testing.T) {
 			"max_spans_waiting: 0 is out of range: 1 to 1000000000",
 			"max_link_facts: -1 is out of range: 0 to 1000000000",
 			"max_spans_per_export: 0 is out of range: 1 to 1000000",
-			`rules[1]: "guess" is unknown: allowed are app_context, tcp_seq, systrace, pseudo_thread`,
+			`rules[1]: "guess" is unknown: allowed are app_context, tcp_seq, systrace, pseudo_thread, x_request_id`,
 			`rules[2]: "tcp_seq" is named twice`,
 			`storage::sync: "sometimes" is unknown: allowed are always, interval, never`,
 			`storage::directory: "relative/dir" is relative`,

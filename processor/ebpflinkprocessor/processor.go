@@ -215,7 +215,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		if err != nil {
 			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
 		}
-		fs, odds, _ := facts(td, p.traced)
+		fs, besides, _ := facts(td, p.traced)
 		marks := make(map[uint32]store.Mark, len(b.Marks))
 		for _, m := range b.Marks {
 			marks[m.Ordinal] = m
@@ -223,7 +223,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		waiting := len(fs) - len(marks)
 		p.held.Add(int64(waiting))
 		bt := &batch{seq: b.Seq, left: waiting, turn: b.Turns}
-		p.take(bt, fs, odds, p.arrivals.Recovered(b.Arrival), marks)
+		p.take(bt, fs, besides, p.arrivals.Recovered(b.Arrival), marks)
 		if waiting <= 0 {
 			done = append(done, store.Departure{Seq: b.Seq, Turn: b.Turns, Last: true})
 		}
@@ -255,7 +255,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 	if err := p.reserve(ctx, n); err != nil {
 		return err
 	}
-	fs, odds, malformed := facts(td, p.traced)
+	fs, besides, malformed := facts(td, p.traced)
 	b := &batch{seq: p.seq.Add(1), left: len(fs)}
 	if err := p.payloads.append(b.seq, p.clock.Now().UnixNano(), td); err != nil {
 		p.held.Add(-int64(n))
@@ -268,7 +268,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 		return fmt.Errorf("ebpf_link: %w", err)
 	}
 	p.mu.Lock()
-	duplicates, pending := p.take(b, fs, odds, p.arrivals.Now(), nil)
+	duplicates, pending := p.take(b, fs, besides, p.arrivals.Now(), nil)
 	p.mu.Unlock()
 	p.tel.received(ctx, n, malformed, duplicates, pending)
 	return nil
@@ -290,10 +290,11 @@ func (p *linkProcessor) reserve(ctx context.Context, n int) error {
 }
 
 // take adds the facts of a batch; marks are the spans of it that left before a restart.
-func (p *linkProcessor) take(b *batch, fs []link.Fact, odds map[uint32]sampling.Odds, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
+func (p *linkProcessor) take(b *batch, fs []link.Fact, besides map[uint32]beside, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
 	for i := range fs {
 		f := &fs[i]
 		a := arrival{batch: b, ordinal: uint32(i), id: link.None, pending: f.Pending}
+		more := besides[a.ordinal]
 		who := identify(f)
 		mark, left := marks[a.ordinal]
 		id, seen := p.known[who]
@@ -303,12 +304,12 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, odds map[uint32]sampling.
 			continue
 		case f.Pending && !seen:
 			pending++
-			a.id = p.add(*f, who)
+			a.id = p.add(*f, more.rare, who)
 		case !seen:
-			a.id = p.add(*f, who)
+			a.id = p.add(*f, more.rare, who)
 		case p.index.Fact(id).Pending && !f.Pending:
 			// What was announced has ended.
-			p.index.Replace(id, *f)
+			p.index.Replace(id, *f, more.rare)
 			a.id = id
 			p.slots[id].tenure++
 		default:
@@ -318,8 +319,8 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, odds map[uint32]sampling.
 			s := &p.slots[a.id]
 			s.batch, s.ordinal, s.at = b, a.ordinal, at
 			a.tenure = s.tenure
-			if o, ok := odds[a.ordinal]; ok {
-				p.book.Say(a.id, o)
+			if more.odds != (sampling.Odds{}) {
+				p.book.Say(a.id, more.odds)
 			}
 		}
 		if left {
@@ -335,8 +336,8 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, odds map[uint32]sampling.
 	return duplicates, pending
 }
 
-func (p *linkProcessor) add(f link.Fact, who identity) link.ID {
-	id := p.index.Add(f)
+func (p *linkProcessor) add(f link.Fact, rare link.Rare, who identity) link.ID {
+	id := p.index.AddRare(f, rare)
 	p.book.Add(id)
 	if f.Span != (link.SpanID{}) {
 		p.known[who] = id

@@ -61,6 +61,8 @@ type Fact struct {
 	Pending bool
 	// NotSampled: what the application propagated says that its sampler decided against the trace.
 	NotSampled bool
+	// rare: the Index has something beside this fact.
+	rare bool
 	// Calls is one more than how many calls a request made, 0 where that is not known for certain.
 	Calls uint8
 	// Service is a hash of service.name, 0 when unknown.

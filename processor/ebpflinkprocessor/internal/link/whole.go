@@ -35,7 +35,7 @@ func (x *Index) Rootless(child ID) bool {
 // execution context nothing comes that the count of a request's calls does not include: whoever counts
 // gives a call the context of a request only together with its systrace id.
 func (x *Index) Closed(id ID) bool {
-	f := x.Fact(id)
+	f := x.view(id)
 	for i := range x.rows {
 		switch x.rows[i].rule {
 		case AppContext, TCPSeq, Systrace, PseudoThread:
@@ -49,6 +49,6 @@ func (x *Index) Closed(id ID) bool {
 }
 
 func (x *Index) refersBy(child ID, row int) bool {
-	_, ok := x.rows[row].refers(x.Fact(child))
+	_, ok := x.rows[row].refers(x.view(child))
 	return ok
 }
