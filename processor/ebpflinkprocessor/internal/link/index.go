@@ -17,8 +17,8 @@ const (
 	// maxDefs is how many definitions one key keeps: those with the latest start. A real thread
 	// that serves 1000 requests a second defines its key 20,000 times in a window.
 	maxDefs = 1 << 16
-	// maxWalk is how many definitions one reference looks at, backwards from its start.
-	maxWalk = 4096
+	// DefaultMaxCandidates is how many definitions one reference looks at, backwards from its start.
+	DefaultMaxCandidates = 4096
 )
 
 // A page is about 900 KiB of facts.
@@ -31,7 +31,10 @@ const (
 type Index struct {
 	rows           []row
 	clockTolerance int64
-	clocks         clocks
+	maxCandidates  int
+	// processes: a rule asks for the process of every span.
+	processes bool
+	clocks    clocks
 
 	// pages hold the facts: growing never copies what is there.
 	pages [][]Fact
@@ -57,6 +60,8 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 	return &Index{
 		rows:           order(rules),
 		clockTolerance: int64(clockTolerance),
+		maxCandidates:  DefaultMaxCandidates,
+		processes:      slices.Contains(rules, Timing),
 		rare:           map[ID]*Rare{},
 		clocks:         newClocks(),
 		defs:           newPostings(),
@@ -64,6 +69,13 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 		gen:            1,
 	}
 }
+
+// MaxCandidates is the highest limit: half of the definitions that a key keeps, so that what was forgotten
+// there is beyond it.
+const MaxCandidates = maxDefs / 2
+
+// LimitCandidates sets how many definitions one reference looks at, 1 to MaxCandidates.
+func (x *Index) LimitCandidates(n int) { x.maxCandidates = n }
 
 // order sorts the rows of the chosen rules; a row with an after goes behind that rule.
 func order(rules []string) []row {
@@ -138,7 +150,7 @@ func (x *Index) Replace(id ID, f Fact, r Rare) {
 }
 
 func (x *Index) put(id ID, f Fact, r Rare) {
-	if f.rare = !r.Empty(); f.rare {
+	if f.rare = !r.Empty() || (x.processes && r.Process != 0); f.rare {
 		kept := r
 		x.rare[id] = &kept
 	} else {
@@ -163,16 +175,14 @@ func (x *Index) Remove(ids []ID) {
 func (x *Index) post(id ID) {
 	f := x.view(id)
 	x.eachKey(f, true, func(k Key) {
-		x.overflow += x.defs.insert(k, id, func(a, b ID) bool {
-			fa, fb := x.Fact(a), x.Fact(b)
-			if fa.Start != fb.Start {
-				return fa.Start < fb.Start
-			}
-			return a < b
-		})
+		x.overflow += x.defs.insert(k, id, func(a, b ID) bool { return x.byStart(a, b) < 0 })
 	})
 	x.eachKey(f, false, func(k Key) { x.refs.add(k, id) })
 	x.learnSkew(id)
+}
+
+func (x *Index) byStart(a, b ID) int {
+	return cmp.Or(cmp.Compare(x.Fact(a).Start, x.Fact(b).Start), cmp.Compare(a, b))
 }
 
 // unpost filters each touched list once, so that removing many ids of one hot key stays linear.
@@ -254,4 +264,7 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 			}
 		}
 	})
+	if f := x.view(id); more && f.rare && chains(f, Server) {
+		x.chained(f, fn)
+	}
 }

@@ -40,7 +40,7 @@ type Edge struct {
 	// Stated: the parent is the child's own statement.
 	Stated bool
 	// Ambiguous has bit n set when row n found several equally good candidates.
-	Ambiguous uint16
+	Ambiguous uint32
 }
 
 // Attempt is one rule's search, for explanations.
@@ -72,7 +72,7 @@ func (x *Index) Explain(child ID) []Attempt {
 func (x *Index) resolve(child ID, log *[]Attempt) Edge {
 	c := x.view(child)
 	best := Edge{Parent: None, Outcome: NoReference}
-	var ambiguous uint16
+	var ambiguous uint32
 	for i := range x.rows {
 		r := &x.rows[i]
 		if r.rare && !c.rare {
@@ -129,16 +129,22 @@ func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 	e := Edge{Parent: None, Outcome: NoCandidate, Rule: r.rule, Stated: r.stated}
 	var one [1]ID
 	list := x.defs.get(k, &one)
+	if r.among != nil {
+		var all bool
+		if list, all = r.among(x, child); !all {
+			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule}
+		}
+	}
 	from := len(list)
 	if !r.stated && from > 16 {
 		// Nothing that starts after the child, give or take the clocks, is admissible.
-		limit := c.Start + x.reach()
+		limit := c.Start + x.reach() + int64(r.slack)
 		from = sort.Search(len(list), func(i int) bool { return x.Fact(list[i]).Start > limit })
 	}
 	top, ties := unfit, 0
 	for n := from - 1; n >= 0; n-- {
-		if from-n > maxWalk {
-			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: maxWalk}
+		if from-n > x.maxCandidates {
+			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}
 		}
 		if list[n] == child {
 			continue
