@@ -46,14 +46,14 @@ type departure struct {
 // loop releases what is due until Shutdown, then all.
 func (p *linkProcessor) loop(ctx context.Context) {
 	defer close(p.stopped)
-	tick := time.NewTicker(min(max(p.cfg.Window/100, 5*time.Millisecond), 200*time.Millisecond))
-	defer tick.Stop()
+	ticks, stop := window.Ticks(p.clock, min(max(p.cfg.Window/100, 5*time.Millisecond), 200*time.Millisecond))
+	defer stop()
 	for {
 		select {
 		case until := <-p.stopping:
 			p.drain(ctx, until)
 			return
-		case <-tick.C:
+		case <-ticks:
 		}
 		for p.round(ctx, false) {
 			if len(p.stopping) > 0 {
