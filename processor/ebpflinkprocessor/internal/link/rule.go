@@ -22,6 +22,7 @@ var rows = []row{
 	callInContext,
 	seqByPair,
 	seqByPorts,
+	seqInContext,
 	serverInContext,
 	callOfRequest,
 	callOfContext,
