@@ -85,8 +85,10 @@ bench-probe: ## what tracing costs nginx and a Go server: throughput, ns per hoo
 	@$(APT) nginx-light wrk
 	@$(GO) run ./internal/probebench
 
-bench-link: ## what linking costs: spans per second and memory of the processor
+# The second program is a module of its own: the root module does not depend on the rivals.
+bench-link: ## what linking costs: the join, then the processor beside batch, tail_sampling, groupbytrace (two cores)
 	@$(GO) run ./processor/ebpflinkprocessor/internal/linkbench
+	@$(GO) run -C processor/ebpflinkprocessor/internal/pipebench .
 
 clean: ## remove what the targets above built; downloaded kernels in .cache stay
 	rm -rf build
