@@ -37,6 +37,7 @@ var rows = []row{
 	callInContext,
 	seqByPair,
 	seqByPorts,
+	seqInContext,
 	serverInContext,
 	callOfRequest,
 	callOfContext,
