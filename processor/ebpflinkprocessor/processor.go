@@ -168,6 +168,10 @@ func (p *linkProcessor) Start(ctx context.Context, _ component.Host) error {
 		facts = int64(p.index.Len())
 		p.mu.Unlock()
 		return p.held.Load(), facts, p.payloads.size()
+	}, func() time.Duration {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.arrivals.Lag()
 	}, int64(p.cfg.MaxSpansWaiting))
 	if err != nil {
 		return errors.Join(fmt.Errorf("ebpf_link: register gauges: %w", err), p.payloads.close())
