@@ -61,6 +61,9 @@ type linkProcessor struct {
 	known    map[identity]link.ID
 	slots    []slot
 
+	// scratch is the loop's.
+	scratch scratch
+
 	// stopping carries the context of Shutdown to the loop.
 	stopping chan context.Context
 	stopped  chan struct{}
@@ -175,7 +178,7 @@ func (p *linkProcessor) Start(ctx context.Context, _ component.Host) error {
 
 func (p *linkProcessor) openPayloads(ctx context.Context) error {
 	if p.cfg.Storage.Directory == "" {
-		p.payloads = &inMemory{batches: map[uint64]ptrace.Traces{}}
+		p.payloads = &inMemory{batches: map[uint64][]byte{}}
 		p.set.Logger.Warn("storage::directory is empty: spans that wait are lost when the process ends abnormally")
 		return nil
 	}
