@@ -19,13 +19,13 @@ func full() Link {
 		Local:      netip.MustParseAddrPort("10.0.0.1:80"),
 		Peer:       netip.MustParseAddrPort("[2001:db8::1]:65535"),
 		Connection: "c", ReqRequestID: []string{"a", "b"}, RespRequestID: []string{"c"},
-		AppTraceID: [16]byte{15: 1}, AppParentID: [8]byte{1}, AppSampled: false, HasAppSampled: true, Pending: true,
+		AppTraceID: [16]byte{15: 1}, AppParentID: [8]byte{1}, AppSampled: false, HasAppSampled: true, Pending: true, Calls: 3, HasCalls: true,
 		Compat: Compat{Producer: "p", Host: "h", Tap: "c-p", Process: 7, RequestID: math.MaxUint64, ResponseID: 9},
 	}
 }
 
 func TestLinkRoundTrip(t *testing.T) {
-	for _, want := range []Link{{}, full(), {ReqSeq: 7}, {HasAppSampled: true, AppSampled: true}} {
+	for _, want := range []Link{{}, full(), {ReqSeq: 7}, {HasAppSampled: true, AppSampled: true}, {HasCalls: true}} {
 		s := ptrace.NewSpan()
 		want.Put(s.Attributes())
 		got, malformed := ReadLink(s)
@@ -88,6 +88,9 @@ func TestMalformedAttributesReadAsAbsent(t *testing.T) {
 		{AttrCompatRequestID, 0},
 		{AttrCompatRequestID, "zz"},
 		{AttrCompatResponseID, 1.5},
+		{AttrCalls, -1},
+		{AttrCalls, 1 << 31},
+		{AttrCalls, "3"},
 	} {
 		s := ptrace.NewSpan()
 		require.NoError(t, s.Attributes().FromRaw(map[string]any{tt.key: tt.value}))
@@ -111,6 +114,7 @@ func TestRawNeedsMoreThanSemanticConventions(t *testing.T) {
 		{AppParentID: [8]byte{1}},
 		{HasAppSampled: true},
 		{Pending: true},
+		{HasCalls: true},
 	} {
 		require.True(t, l.Raw(), "%d", i)
 	}
@@ -150,7 +154,7 @@ func FuzzReadLink(f *testing.F) {
 			s := ptrace.NewSpan()
 			for _, key := range []string{
 				AttrReqSeq, AttrRespSeq, AttrSystrace, AttrPseudoThread, AttrLinkHint, AttrLinkConfidence, AttrLocalAddress, AttrLocalPort,
-				AttrPeerAddress, AttrPeerPort, AttrConnection, AttrReqRequestID, AttrRespRequestID, AttrAppTraceID, AttrAppParentID, AttrAppSampled, AttrPending,
+				AttrPeerAddress, AttrPeerPort, AttrConnection, AttrReqRequestID, AttrRespRequestID, AttrAppTraceID, AttrAppParentID, AttrAppSampled, AttrPending, AttrCalls,
 			} {
 				require.NoError(t, s.Attributes().PutEmpty(key).FromRaw(value))
 			}

@@ -33,21 +33,30 @@ func alone(x *Index, child ID, r *row, k Key, found Edge) Edge {
 		return found
 	}
 	c := x.view(child)
-	end := max(c.Start, c.End) + int64(SameHostTolerance)
-	var one [1]ID
-	looked := 0
-	for _, id := range x.defs.get(k, &one) {
+	from, to := c.Start-int64(SameHostTolerance), max(c.Start, c.End)+int64(SameHostTolerance)
+	looked, another := 0, false
+	overlaps := func(id ID) bool {
 		p := x.view(id)
-		if p.Start > end {
-			break
+		start, end := x.times(id)
+		another = id != found.Parent && start <= to && end >= from && sameProcess(c, p)
+		looked++
+		return !another && looked <= x.maxCandidates
+	}
+	var one [1]ID
+	if ids, crowd := x.defs.get(k, &one); crowd != nil {
+		crowd.backwards(to, from, overlaps)
+	} else {
+		for _, id := range ids {
+			if !overlaps(id) {
+				break
+			}
 		}
-		if looked++; looked > x.maxCandidates {
-			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: found.Candidates}
-		}
-		if id != found.Parent && sameProcess(c, p) && (p.Pending || max(p.Start, p.End)+int64(SameHostTolerance) >= c.Start) {
-			found.Parent, found.Outcome, found.Confidence = None, Ambiguous, 0
-			return found
-		}
+	}
+	switch {
+	case another:
+		found.Parent, found.Outcome, found.Confidence = None, Ambiguous, 0
+	case looked > x.maxCandidates:
+		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: found.Candidates}
 	}
 	return found
 }
