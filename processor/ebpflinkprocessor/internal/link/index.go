@@ -36,6 +36,8 @@ type Index struct {
 	// processes: a rule asks for the process of every span.
 	processes bool
 	clocks    clocks
+	// slack is the largest of any row.
+	slack int64
 
 	// pages hold the facts: growing never copies what is there.
 	pages [][]Fact
@@ -67,6 +69,9 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 		rare:           map[ID]*Rare{},
 		clocks:         newClocks(),
 		gen:            1,
+	}
+	for i := range x.rows {
+		x.slack = max(x.slack, int64(x.rows[i].slack))
 	}
 	x.defs, x.refs = newPostings(x.times, maxDefs), newPostings(x.times, 0)
 	return x
@@ -272,12 +277,12 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		first, last := int64(math.MinInt64), int64(math.MaxInt64)
 		if !r.stated {
 			start, end := x.times(id)
-			reach := x.reach() + int64(r.slack)
+			reach := x.reach() + x.slack
 			first, last = start-reach, min(end, math.MaxInt64-reach)+reach
 		}
 		crowd.backwards(last, first, visit)
 	})
 	if f := x.view(id); more && f.rare && chains(f, Server) {
-		x.chained(f, fn)
+		x.chained(f, visit)
 	}
 }

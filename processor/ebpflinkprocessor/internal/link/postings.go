@@ -1,9 +1,6 @@
 package link
 
-import (
-	"math"
-	"slices"
-)
+import "slices"
 
 // postings maps a key to ids. Most keys have one id, which is kept in place; a few have some; those
 // of a hot key, or a hostile one, are a crowd.
@@ -37,23 +34,16 @@ func (p *postings) get(k Key, buf *[1]ID) (ids []ID, crowded *crowd) {
 	return nil, nil
 }
 
-// each calls fn for the ids of k until it returns false, and returns false then.
-func (p *postings) each(k Key, fn func(ID) bool) bool {
-	var one [1]ID
-	ids, crowded := p.get(k, &one)
-	for _, id := range ids {
-		if !fn(id) {
-			return false
-		}
+// upTo returns all ids of k, false when there are more than most.
+func (p *postings) upTo(k Key, most int, buf *[1]ID) ([]ID, bool) {
+	ids, crowded := p.get(k, buf)
+	if crowded == nil {
+		return ids, len(ids) <= most
 	}
-	more := true
-	if crowded != nil {
-		crowded.backwards(math.MaxInt64, math.MinInt64, func(id ID) bool {
-			more = fn(id)
-			return more
-		})
+	if crowded.n > most {
+		return nil, false
 	}
-	return more
+	return crowded.all(), true
 }
 
 // size is how many ids k has.
@@ -132,9 +122,5 @@ func (p *postings) remove(k Key, id ID) {
 		return
 	}
 	delete(p.crowds, k)
-	ids := make([]ID, 0, crowdFrom)
-	for _, chunk := range c.chunks {
-		ids = append(ids, chunk.ids...)
-	}
-	p.some[k] = ids
+	p.some[k] = c.all()
 }

@@ -159,6 +159,9 @@ func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 		}
 		crowd = nil
 	}
+	if len(some) > x.maxCandidates {
+		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}
+	}
 	for _, id := range some {
 		look(id)
 	}
@@ -178,7 +181,7 @@ func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 			}
 			look(id)
 			// Two that nothing can beat decide it.
-			return ties < 2 || (r.graded && top < strong)
+			return ties < 2 || !r.flat
 		})
 		if n > x.maxCandidates {
 			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}

@@ -37,6 +37,7 @@ var rows = []row{
 	callInContext,
 	seqByPair,
 	seqByPorts,
+	seqInContext,
 	serverInContext,
 	callOfRequest,
 	callOfContext,
@@ -90,8 +91,8 @@ type row struct {
 	among func(x *Index, child ID) ([]ID, bool)
 	// confidence of a link, 1 when nil.
 	confidence func(child view) float32
-	// graded: fits may say strong, so one that fits may yet be beaten.
-	graded bool
+	// flat: fits never says more than fit, so two that fit are not beaten.
+	flat bool
 	// most is how many definitions a key may have before none of them is believed, 0 for no limit.
 	most int
 	// judge has the last word on what a search found, Linked or Ambiguous.

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -22,8 +23,6 @@ const (
 	wireLate = 60 * time.Millisecond
 	// maxChain bounds the spans that the ids of one request connect.
 	maxChain = 1024
-	// maxRequests bounds the requests among them: an id is of one, or worth little.
-	maxRequests = 16
 )
 
 // looseSeq: sequence numbers, though the times of the two ends contradict.
@@ -47,7 +46,7 @@ var looseSeq = row{
 
 // nextTap: one call captured at several places, each under the nearest before it.
 var nextTap = row{
-	rule: Compat, class: probable, rare: true, most: crowdFrom - 1,
+	rule: Compat, class: probable, rare: true,
 	refers:  func(f view) (Key, bool) { return tapKey(f), tapped(f) && f.Tap > TapClientProcess },
 	defines: func(f view) (Key, bool) { return tapKey(f), tapped(f) && f.Tap < TapServerProcess },
 	fits: func(_ *Index, c, p view) score {
@@ -117,31 +116,40 @@ func mayShare(call, request view) bool {
 	return call.Host == request.Host && (call.Process == 0 || request.Process == 0 || call.Process == request.Process)
 }
 
-// chain lists the requests that the ids of call lead to: directly, else by way of other calls. It returns
-// false where that is too long a way.
+// chain lists the requests that the ids of call lead to, in the order of their start: directly, else by
+// way of other calls. It returns false where that is too long a way.
 func (x *Index) chain(call ID) ([]ID, bool) {
 	c := x.view(call)
 	var direct []ID
+	var one [1]ID
 	for _, id := range [...]uint64{c.ReqChain, c.RespChain} {
 		if id == 0 {
 			continue
 		}
-		if !x.defs.each(chainKey(c, id), func(s ID) bool {
+		list, all := x.defs.upTo(chainKey(c, id), maxChain, &one)
+		if !all {
+			return nil, false
+		}
+		for _, s := range list {
 			f := x.view(s)
 			same := (c.ReqChain != 0 && c.ReqChain == f.ReqChain) || (c.RespChain != 0 && c.RespChain == f.RespChain)
 			if same && f.Host == c.Host && !slices.Contains(direct, s) {
-				direct = append(direct, s)
+				if direct = append(direct, s); len(direct) > maxChain {
+					return nil, false
+				}
 			}
-			return len(direct) <= maxRequests
-		}) {
+		}
+	}
+	if len(direct) == 0 {
+		var whole bool
+		if direct, _, whole = x.connectedBy(c); !whole {
 			return nil, false
 		}
 	}
-	if len(direct) > 0 {
-		return direct, true
-	}
-	requests, _, whole := x.connectedBy(c)
-	return requests, whole && len(requests) <= maxRequests
+	slices.SortFunc(direct, func(a, b ID) int {
+		return cmp.Or(cmp.Compare(x.Fact(a).Start, x.Fact(b).Start), cmp.Compare(a, b))
+	})
+	return direct, true
 }
 
 // chained calls fn for the calls that the ids of request lead to, by way of others, until fn returns
@@ -169,23 +177,29 @@ func (x *Index) connectedBy(f view) (requests, calls []ID, whole bool) {
 	}
 	reach(f)
 	seen := map[ID]bool{}
+	var one [1]ID
 	for len(open) > 0 {
 		id := open[len(open)-1]
 		open = open[:len(open)-1]
-		into := func(list *[]ID) func(ID) bool {
-			return func(n ID) bool {
+		take := func(in *postings, into *[]ID) bool {
+			list, all := in.upTo(chainKey(f, id), maxChain, &one)
+			if !all {
+				return false
+			}
+			for _, n := range list {
 				v := x.view(n)
 				if seen[n] || v.Host != f.Host || (v.ReqChain != id && v.RespChain != id) {
-					return true
+					continue
 				}
-				seen[n] = true
-				*list = append(*list, n)
+				if seen[n] = true; len(seen) > maxChain {
+					return false
+				}
+				*into = append(*into, n)
 				reach(v)
-				return len(seen) <= maxChain
 			}
+			return true
 		}
-		k := chainKey(f, id)
-		if !x.defs.each(k, into(&requests)) || !x.refs.each(k, into(&calls)) {
+		if !take(&x.defs, &requests) || !take(&x.refs, &calls) {
 			return nil, nil, false
 		}
 	}

@@ -106,6 +106,16 @@ func TestRules(t *testing.T) {
 			},
 			2, TCPSeq, Linked, 1, 1,
 		},
+		{
+			"no response, ports translated: the header decides",
+			[]Fact{
+				server(1, 0, seq(10, 20), addrs(5, 9), ports(80, 1234), carries(1, 9)),
+				client(2, 0, seq(10, 0), addrs(6, 7), ports(999, 8080), host(2), carries(1, 9)),
+				client(3, 0, seq(10, 0), addrs(6, 7), ports(998, 8080), host(2), carries(1, 8)),
+				client(4, 0, seq(11, 0), addrs(6, 7), ports(997, 8080), host(2), carries(1, 9)),
+			},
+			2, TCPSeq, Linked, 1, 1,
+		},
 		{"pending call", []Fact{server(1, 5000, seq(10, 20)), client(2, 0, seq(10, 20), pending)}, 2, TCPSeq, Linked, 1, 1},
 
 		// systrace

@@ -1,5 +1,7 @@
 package link
 
+import "slices"
+
 // TimingConfidence is given to a link by time alone: what a process does while it serves one request
 // may be for none, and a request that was not captured leaves no trace.
 const TimingConfidence = 0.5
@@ -7,7 +9,7 @@ const TimingConfidence = 0.5
 // onlyRequestThen: the call lies within a request of its process and no other request of that process
 // was open at any moment of the call.
 var onlyRequestThen = row{
-	rule: Timing, class: statistical, rare: true,
+	rule: Timing, class: statistical, rare: true, flat: true,
 	// A call that is known to be of another request, or of one that has been answered, is not this one's.
 	refers: func(f view) (Key, bool) {
 		return busy(f), callsWithin(f) && !f.Pending && f.Systrace == 0 && f.LateOf == 0
@@ -33,27 +35,24 @@ func alone(x *Index, child ID, r *row, k Key, found Edge) Edge {
 		return found
 	}
 	c := x.view(child)
-	from, to := c.Start-int64(SameHostTolerance), max(c.Start, c.End)+int64(SameHostTolerance)
-	looked, another := 0, false
-	overlaps := func(id ID) bool {
+	end := max(c.Start, c.End) + int64(SameHostTolerance)
+	other := func(id ID) bool {
 		p := x.view(id)
-		start, end := x.times(id)
-		another = id != found.Parent && start <= to && end >= from && sameProcess(c, p)
-		looked++
-		return !another && looked <= x.maxCandidates
+		return id != found.Parent && sameProcess(c, p) && p.Start <= end &&
+			(p.Pending || max(p.Start, p.End)+int64(SameHostTolerance) >= c.Start)
 	}
 	var one [1]ID
-	if ids, crowd := x.defs.get(k, &one); crowd != nil {
-		crowd.backwards(to, from, overlaps)
-	} else {
-		for _, id := range ids {
-			if !overlaps(id) {
-				break
-			}
-		}
+	some, crowd := x.defs.get(k, &one)
+	alone, looked := !slices.ContainsFunc(some, other), 0
+	if crowd != nil {
+		crowd.backwards(end, c.Start-int64(SameHostTolerance), func(id ID) bool {
+			looked++
+			alone = !other(id)
+			return alone && looked <= x.maxCandidates
+		})
 	}
 	switch {
-	case another:
+	case !alone:
 		found.Parent, found.Outcome, found.Confidence = None, Ambiguous, 0
 	case looked > x.maxCandidates:
 		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: found.Candidates}
