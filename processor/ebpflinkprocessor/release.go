@@ -97,6 +97,18 @@ func (p *linkProcessor) depart(all bool) []departure {
 		due += window.Instant(p.cfg.Window)
 	}
 	var out []departure
+	if !all {
+		p.early.take(func() bool { return len(out) < p.cfg.MaxSpansPerExport }, func(t tenure) (whole, later bool) {
+			if p.slots[t.id].tenure != t.n || !p.book.Waits(t.id) {
+				return false, false
+			}
+			if !p.book.Whole(t.id) {
+				return false, true
+			}
+			out = p.gather(out, t.id, now, true)
+			return true, false
+		})
+	}
 	for len(out) < p.cfg.MaxSpansPerExport {
 		a, ok := p.arrivals.Pop(due)
 		if !ok {
