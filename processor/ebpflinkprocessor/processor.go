@@ -66,6 +66,9 @@ type linkProcessor struct {
 	known    map[identity]link.ID
 	slots    []slot
 
+	// scratch is the loop's.
+	scratch scratch
+
 	// stopping carries the context of Shutdown to the loop.
 	stopping chan context.Context
 	stopped  chan struct{}
@@ -173,6 +176,10 @@ func (p *linkProcessor) Start(ctx context.Context, _ component.Host) error {
 		facts = int64(p.index.Len())
 		p.mu.Unlock()
 		return p.held.Load(), facts, p.payloads.size()
+	}, func() time.Duration {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.arrivals.Lag()
 	}, int64(p.cfg.MaxSpansWaiting))
 	if err != nil {
 		return errors.Join(fmt.Errorf("ebpf_link: register gauges: %w", err), p.payloads.close())
@@ -188,7 +195,7 @@ func (p *linkProcessor) Start(ctx context.Context, _ component.Host) error {
 
 func (p *linkProcessor) openPayloads(ctx context.Context) error {
 	if p.cfg.Storage.Directory == "" {
-		p.payloads = &inMemory{batches: map[uint64]ptrace.Traces{}}
+		p.payloads = &inMemory{batches: map[uint64][]byte{}}
 		p.set.Logger.Warn("storage::directory is empty: spans that wait are lost when the process ends abnormally")
 		return nil
 	}
