@@ -88,6 +88,9 @@ func (r *row) within(c, p *Fact, off bounds, tol int64) verdict {
 }
 
 // reach is how much later than its child a parent may seem to start at the most.
-func (x *Index) reach() int64 {
-	return max(x.clockTolerance, int64(SameHostTolerance), x.clocks.far+int64(SkewTolerance))
+func (x *Index) reach(r *row) int64 {
+	if r.local {
+		return int64(SameHostTolerance + r.slack)
+	}
+	return max(x.clockTolerance, int64(SameHostTolerance), x.clocks.far+int64(SkewTolerance)) + int64(r.slack)
 }

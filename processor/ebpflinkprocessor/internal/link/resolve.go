@@ -186,7 +186,7 @@ func (x *Index) candidates(r *row, child ID, c view, k Key, fn func(ID) bool) bo
 	}
 	last, since := int64(math.MaxInt64), int64(math.MinInt64)
 	if !r.stated {
-		reach := x.reach() + int64(r.slack)
+		reach := x.reach(r)
 		last, since = c.Start+reach, c.Start-reach
 	}
 	n := 0
