@@ -233,6 +233,7 @@ struct user_mmsg {
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
+#define TCP_ESTABLISHED 1
 #define TCP_LISTEN 10
 #define MSG_OOB 1
 #define MSG_PEEK 2

@@ -37,6 +37,8 @@ static __always_inline __u64 register_value(const __u64 *at)
 {
 	__u64 v = 0;
 
+	if (have_task_pt_regs())
+		return *at; /* the helper's pointer has a type */
 	bpf_probe_read_kernel(&v, sizeof(v), at);
 	return v;
 }

@@ -28,7 +28,8 @@ type WakeCall struct {
 	Dir           uint8
 	Vec           uint8
 	ContextKind   uint8
-	Pad           [5]uint8
+	UnderWay      uint8
+	Pad           [4]uint8
 }
 
 type WakeConn struct {
@@ -41,10 +42,11 @@ type WakeConn struct {
 	Tgid      uint32
 	Ports     uint32
 	Netns     uint32
+	Position  uint32
 	Role      uint8
 	LastDir   uint8
 	Flags     uint8
-	Pad       [5]uint8
+	Pad       uint8
 	Laddr     [16]uint8
 	Raddr     [16]uint8
 }
@@ -260,7 +262,6 @@ const (
 	WakeMapPyContexts     = "py_contexts"
 	WakeMapPyThreads      = "py_threads"
 	WakeMapScratches      = "scratches"
-	WakeMapSettled        = "settled"
 	WakeMapTargets        = "targets"
 	WakeMapTasks          = "tasks"
 	WakeMapThreads        = "threads"
@@ -333,7 +334,6 @@ type WakeMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
-	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
@@ -382,7 +382,6 @@ type WakeMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
-	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
@@ -404,7 +403,6 @@ func (m *WakeMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
-		m.Settled,
 		m.Targets,
 		m.Tasks,
 		m.Threads,
