@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 )
 
@@ -23,6 +24,8 @@ type Config struct {
 	Rules             []string      `mapstructure:"rules"`
 	ClockTolerance    time.Duration `mapstructure:"clock_tolerance"`
 	UseAppTraceID     bool          `mapstructure:"use_app_trace_id"`
+	UseAppSampled     bool          `mapstructure:"use_app_sampled"`
+	SamplingRatio     float64       `mapstructure:"sampling_ratio"`
 	KeepLinkAttrs     bool          `mapstructure:"keep_link_attributes"`
 	Explain           bool          `mapstructure:"explain"`
 	MaxSpansWaiting   int           `mapstructure:"max_spans_waiting"`
@@ -56,6 +59,8 @@ func defaultConfig() *Config {
 		Rules:             link.RuleNames(),
 		ClockTolerance:    500 * time.Millisecond,
 		UseAppTraceID:     true,
+		UseAppSampled:     true,
+		SamplingRatio:     1,
 		KeepLinkAttrs:     true,
 		MaxSpansWaiting:   500_000,
 		MaxLinkFacts:      500_000,
@@ -82,6 +87,9 @@ func (c *Config) Validate() error {
 	count("max_spans_waiting", c.MaxSpansWaiting, 1, 1_000_000_000)
 	count("max_link_facts", c.MaxLinkFacts, 0, 1_000_000_000)
 	count("max_spans_per_export", c.MaxSpansPerExport, 1, 1_000_000)
+	if _, err := sampling.New(c.SamplingRatio); err != nil {
+		errs = append(errs, fmt.Errorf("sampling_ratio: %g is %w; to export nothing, remove the pipeline", c.SamplingRatio, err))
+	}
 	if c.LinkRetention < c.Window && c.LinkRetention >= 0 {
 		errs = append(errs, fmt.Errorf("link_retention: %s contradicts window: %s; link facts must outlive the window, so make it at least as long", c.LinkRetention, c.Window))
 	}

@@ -8,10 +8,18 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 )
 
-// facts reads what linking needs from each span of td, in the order of eachSpan.
-func facts(td ptrace.Traces) (out []link.Fact, malformed int) {
+// beside is what few spans have beside their fact.
+type beside struct {
+	rare link.Rare
+	odds sampling.Odds
+}
+
+// facts reads what linking needs from each span of td, in the order of the spans; besides holds what few
+// of them have, by their place.
+func facts(td ptrace.Traces) (out []link.Fact, besides map[uint32]beside, malformed int) {
 	out = make([]link.Fact, 0, td.SpanCount())
 	for _, rs := range td.ResourceSpans().All() {
 		host := ""
@@ -19,19 +27,38 @@ func facts(td ptrace.Traces) (out []link.Fact, malformed int) {
 			host = v.Str()
 		}
 		key := link.HostKey(host)
+		process := uint64(0)
+		if v, ok := rs.Resource().Attributes().Get(rawspan.ResPID); ok && v.Type() == pcommon.ValueTypeInt {
+			process = link.ProcessKey(v.Int())
+		}
 		for _, ss := range rs.ScopeSpans().All() {
 			ours := ss.Scope().Name() == rawspan.ScopeName
 			for _, s := range ss.Spans().All() {
-				f, bad := fact(s, host, key, ours)
+				f, rare, bad := fact(s, host, key, ours)
+				rare.Process = process
+				more := beside{rare: rare}
+				if state := s.TraceState().AsRaw(); state != "" {
+					var err error
+					if more.odds, err = sampling.ReadOdds(state); err != nil {
+						more.odds = sampling.Odds{}
+						bad++
+					}
+				}
+				if !rare.Empty() || more.odds != (sampling.Odds{}) {
+					if besides == nil {
+						besides = map[uint32]beside{}
+					}
+					besides[uint32(len(out))] = more
+				}
 				out = append(out, f)
 				malformed += bad
 			}
 		}
 	}
-	return out, malformed
+	return out, besides, malformed
 }
 
-func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, int) {
+func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, link.Rare, int) {
 	l, malformed := rawspan.ReadLink(s)
 	f := link.Fact{
 		Span:     link.SpanID(s.SpanID()),
@@ -45,6 +72,7 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, int
 	// A span that says who its parent is has been linked or was made by an SDK: its word holds.
 	f.Raw = s.ParentSpanID().IsEmpty() && (ours || l.Raw())
 	if f.Raw {
+		f.NotSampled = l.HasAppSampled && !l.AppSampled
 		f.CtxTrace, f.CtxParent = link.TraceID(l.AppTraceID), link.SpanID(l.AppParentID)
 		if f.Role == link.Client && l.Systrace != 0 && host != "" {
 			f.Anchor = rawspan.ServerSpanID(host, l.Systrace)
@@ -52,7 +80,19 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, int
 	} else {
 		f.CtxTrace, f.CtxParent = f.OwnTrace, link.SpanID(s.ParentSpanID())
 	}
-	return f, malformed
+	var rare link.Rare
+	if f.Raw {
+		rare.RequestID, rare.ResponseID = requestID(l.ReqRequestID), requestID(l.RespRequestID)
+	}
+	return f, rare, malformed
+}
+
+// requestID is the key of a header that names one request; a header that came several times names none.
+func requestID(values []string) uint64 {
+	if len(values) != 1 {
+		return 0
+	}
+	return link.RequestIDKey(values[0])
 }
 
 // nano keeps a timestamp within int64: what overflows is hostile or broken and counts as the end of

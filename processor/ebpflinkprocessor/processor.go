@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/trace"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/window"
@@ -40,6 +41,8 @@ type linkProcessor struct {
 	next  consumer.Traces
 	clock window.Clock
 	tel   *telemetry
+	// sampler is read only.
+	sampler sampling.Sampler
 
 	// gate is held for reading while a batch is taken in; open is guarded by it.
 	gate     sync.RWMutex
@@ -123,10 +126,17 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 		return nil, err
 	}
 	index := link.New(cfg.Rules, cfg.ClockTolerance)
+	sampler, err := sampling.New(cfg.SamplingRatio)
+	if err != nil {
+		return nil, fmt.Errorf("sampling_ratio: %g: %w", cfg.SamplingRatio, err)
+	}
 	return &linkProcessor{
 		cfg: cfg, set: set, next: next, clock: clock, tel: tel,
-		index:    index,
-		book:     trace.NewBook(index, cfg.UseAppTraceID),
+		index:   index,
+		sampler: sampler,
+		book: trace.NewBook(index, trace.Options{
+			UseAppTraceID: cfg.UseAppTraceID, UseAppSampled: cfg.UseAppSampled, Sampler: sampler,
+		}),
 		arrivals: window.New[arrival](clock, cfg.Window),
 		retained: window.New[tenure](clock, cfg.LinkRetention),
 		known:    map[identity]link.ID{},
@@ -197,7 +207,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		if err != nil {
 			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
 		}
-		fs, _ := facts(td)
+		fs, besides, _ := facts(td)
 		marks := make(map[uint32]store.Mark, len(b.Marks))
 		for _, m := range b.Marks {
 			marks[m.Ordinal] = m
@@ -205,7 +215,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		waiting := len(fs) - len(marks)
 		p.held.Add(int64(waiting))
 		bt := &batch{seq: b.Seq, left: waiting, turn: b.Turns}
-		p.take(bt, fs, p.arrivals.Recovered(b.Arrival), marks)
+		p.take(bt, fs, besides, p.arrivals.Recovered(b.Arrival), marks)
 		if waiting <= 0 {
 			done = append(done, store.Departure{Seq: b.Seq, Turn: b.Turns, Last: true})
 		}
@@ -237,7 +247,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 	if err := p.reserve(ctx, n); err != nil {
 		return err
 	}
-	fs, malformed := facts(td)
+	fs, besides, malformed := facts(td)
 	b := &batch{seq: p.seq.Add(1), left: len(fs)}
 	if err := p.payloads.append(b.seq, p.clock.Now().UnixNano(), td); err != nil {
 		p.held.Add(-int64(n))
@@ -250,7 +260,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 		return fmt.Errorf("ebpf_link: %w", err)
 	}
 	p.mu.Lock()
-	duplicates, pending := p.take(b, fs, p.arrivals.Now(), nil)
+	duplicates, pending := p.take(b, fs, besides, p.arrivals.Now(), nil)
 	p.mu.Unlock()
 	p.tel.received(ctx, n, malformed, duplicates, pending)
 	return nil
@@ -272,10 +282,11 @@ func (p *linkProcessor) reserve(ctx context.Context, n int) error {
 }
 
 // take adds the facts of a batch; marks are the spans of it that left before a restart.
-func (p *linkProcessor) take(b *batch, fs []link.Fact, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
+func (p *linkProcessor) take(b *batch, fs []link.Fact, besides map[uint32]beside, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
 	for i := range fs {
 		f := &fs[i]
 		a := arrival{batch: b, ordinal: uint32(i), id: link.None, pending: f.Pending}
+		more := besides[a.ordinal]
 		who := identify(f)
 		mark, left := marks[a.ordinal]
 		id, seen := p.known[who]
@@ -285,12 +296,12 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, at window.Instant, marks 
 			continue
 		case f.Pending && !seen:
 			pending++
-			a.id = p.add(*f, who)
+			a.id = p.add(*f, more.rare, who)
 		case !seen:
-			a.id = p.add(*f, who)
+			a.id = p.add(*f, more.rare, who)
 		case p.index.Fact(id).Pending && !f.Pending:
 			// What was announced has ended.
-			p.index.Replace(id, *f)
+			p.index.Replace(id, *f, more.rare)
 			a.id = id
 			p.slots[id].tenure++
 		default:
@@ -300,9 +311,12 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, at window.Instant, marks 
 			s := &p.slots[a.id]
 			s.batch, s.ordinal, s.at = b, a.ordinal, at
 			a.tenure = s.tenure
+			if more.odds != (sampling.Odds{}) {
+				p.book.Say(a.id, more.odds)
+			}
 		}
 		if left {
-			p.book.Restore(a.id, mark.Trace, mark.Parented, stamp(at))
+			p.book.Restore(a.id, mark.Trace, mark.Parented, sampling.Decision(mark.Decision), stamp(at))
 			p.retained.Push(p.retained.Now(), tenure{a.id, a.tenure})
 			continue
 		}
@@ -311,8 +325,8 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, at window.Instant, marks 
 	return duplicates, pending
 }
 
-func (p *linkProcessor) add(f link.Fact, who identity) link.ID {
-	id := p.index.Add(f)
+func (p *linkProcessor) add(f link.Fact, rare link.Rare, who identity) link.ID {
+	id := p.index.AddRare(f, rare)
 	p.book.Add(id)
 	if f.Span != (link.SpanID{}) {
 		p.known[who] = id
@@ -359,10 +373,13 @@ func (p *linkProcessor) forget(ctx context.Context) {
 		}
 		p.slots[id] = slot{tenure: p.slots[id].tenure + 1}
 	}
+	p.book.Forget(gone)
 	p.index.Remove(gone)
 	overflow := p.index.TakeOverflow()
+	decided := p.book.TakeDecided()
 	p.mu.Unlock()
 	p.tel.retire(ctx, expired, surplus, overflow)
+	p.tel.decided(ctx, decided)
 }
 
 // forgetAtOnce bounds how long the lock is held.

@@ -27,7 +27,7 @@ type departure struct {
 	ordinal uint32
 	tenure  tenure
 	at      window.Instant
-	// silent: a pending span or a duplicate, which leaves the storage and goes nowhere.
+	// silent: a pending span, a duplicate or one that is not sampled, which leaves the storage and goes nowhere.
 	silent bool
 	// forgotten: nothing of a silent one needs to be known after a restart.
 	forgotten bool
@@ -83,6 +83,7 @@ func (p *linkProcessor) round(ctx context.Context, all bool) bool {
 		return false
 	}
 	p.settle(ctx, out)
+	p.tel.sampledOut(ctx, out)
 	return true
 }
 
@@ -129,7 +130,11 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 		p.book.Leave(m, stamp(now))
 		d := departure{
 			batch: s.batch, ordinal: s.ordinal, tenure: tenure{m.ID, s.tenure}, at: s.at,
-			member: *m, raw: f.Raw,
+			member: *m, raw: f.Raw, silent: m.Decision.Dropped(),
+		}
+		if d.silent {
+			out = append(out, d)
+			continue
 		}
 		if f.CtxTrace != m.Trace {
 			d.appTrace, d.appSpan = f.CtxTrace, f.CtxParent
@@ -247,9 +252,10 @@ func (p *linkProcessor) settle(ctx context.Context, out []departure) {
 		}
 		d.batch.left--
 		// A pending span is announced again after a restart; all else must not come again.
-		if !d.silent || d.forgotten {
+		if !d.silent || d.forgotten || d.member.Decision.Dropped() {
 			marks = append(marks, store.Mark{
 				Ordinal: d.ordinal, Trace: d.member.Trace, Parented: d.member.Parent != link.SpanID{},
+				Decision: uint8(d.member.Decision),
 			})
 		}
 		byBatch[d.batch] = marks

@@ -53,6 +53,10 @@ type Fact struct {
 	Raw bool
 	// Pending: the exchange is open.
 	Pending bool
+	// NotSampled: what the application propagated says that its sampler decided against the trace.
+	NotSampled bool
+	// rare: the Index has something beside this fact.
+	rare bool
 }
 
 // Facts of l that this package keeps.

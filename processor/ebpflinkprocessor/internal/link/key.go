@@ -24,6 +24,8 @@ const (
 	domainSeqPorts
 	domainSystrace
 	domainPseudo
+	domainRequestIDIn
+	domainRequestID
 )
 
 func (d domain) key(a, b, c uint64) Key {

@@ -11,7 +11,7 @@ import (
 //
 //	batch   0 'B' | 1 version | 2-5 CRC-32C of the rest | 6-13 arrival, Unix ns | 14… payload
 //	marks   0 'R' | 1 version | 2-5 CRC-32C of the rest | 6… marks of 29 bytes each:
-//	        0-3 ordinal | 4 flags (1: has parent) | 5-20 trace id | 21-28 zero
+//	        0-3 ordinal | 4 flags (1: has parent, 2 and 4: decision) | 5-20 trace id | 21-28 zero
 //
 // Integers are little endian. The eight last bytes of a mark are for a later version.
 const FormatVersion = 1
@@ -21,7 +21,9 @@ const (
 	marksHead = 6
 	markSize  = 29
 
-	flagParented = 1
+	flagParented  = 1
+	decisionShift = 1
+	decisionMask  = 3
 )
 
 // Errors of the store.
@@ -39,6 +41,8 @@ type Mark struct {
 	Ordinal  uint32
 	Trace    [16]byte
 	Parented bool
+	// Decision is the sampling decision for the trace, 0 to 3.
+	Decision uint8
 }
 
 func encodeBatch(arrival int64, payload []byte) []byte {
@@ -64,8 +68,9 @@ func encodeMarks(marks []Mark) []byte {
 	for i, m := range marks {
 		r := b[marksHead+markSize*i:]
 		binary.LittleEndian.PutUint32(r, m.Ordinal)
+		r[4] = m.Decision & decisionMask << decisionShift
 		if m.Parented {
-			r[4] = flagParented
+			r[4] |= flagParented
 		}
 		copy(r[5:21], m.Trace[:])
 	}
@@ -83,7 +88,7 @@ func decodeMarks(b []byte) ([]Mark, error) {
 	}
 	marks := make([]Mark, 0, len(b)/markSize)
 	for ; len(b) > 0; b = b[markSize:] {
-		m := Mark{Ordinal: binary.LittleEndian.Uint32(b), Parented: b[4]&flagParented != 0}
+		m := Mark{Ordinal: binary.LittleEndian.Uint32(b), Parented: b[4]&flagParented != 0, Decision: b[4] >> decisionShift & decisionMask}
 		copy(m.Trace[:], b[5:21])
 		marks = append(marks, m)
 	}

@@ -66,7 +66,12 @@ func TestAsyncIDs(t *testing.T) {
 		{"by what was put off, again later", []any{
 			made(0, 3, 0, 1, ids{begin: 30, counter: 35, exec: 15, trigger: 12}),
 			made(0, 4, 0, 2, ids{begin: 40, counter: 46, exec: 15, trigger: 12}),
-		}, requestA},
+		}, 0},
+		{"by what was put off, with one that needs a connection first", []any{
+			made(0, 3, 0, 1, ids{begin: 30, counter: 35, exec: 15, trigger: 12}),
+			over(0, 3, 0, ids{begin: 30, counter: 40, base: 15}),
+			made(0, 4, 0, 2, ids{begin: 40, counter: 40, base: 38, exec: 38}),
+		}, 0},
 		{"by the activation that read the request", []any{
 			made(read, 3, requestA, 1, ids{begin: 30, counter: 35, base: 3, baseTrigger: 2, exec: 3, trigger: 2}),
 		}, requestA},
@@ -104,6 +109,12 @@ func TestAsyncIDs(t *testing.T) {
 		}, 0},
 		{"an id from before the tracer", []any{made(0, 3, 0, 1, ids{begin: 30, counter: 31, exec: 9})}, 0},
 		{"what arrived is a lost record", []any{made(0, 3, 0, 1, ids{begin: 50, counter: 51, exec: 45})}, 0},
+		{"by what the response of a call has put off, with others", []any{
+			made(read, 3, requestA, 77, ids{begin: 30, counter: 35, base: 3, exec: 3}),
+			over(callOf, 4, 77, ids{begin: 35, counter: 40, base: 5}),
+			made(0, 5, 0, 1, ids{begin: 40, counter: 41, base: 38, exec: 38}),
+			made(0, 5, 0, 2, ids{begin: 40, counter: 43, base: 38, exec: 38}),
+		}, 0},
 		{"a batch for several requests", []any{
 			made(0, 3, 0, 1, ids{begin: 30, counter: 31, exec: 15}), answered(1, requestB, 2),
 		}, 0},

@@ -34,9 +34,9 @@ type asyncIDs struct {
 	batches  generations[uint64, struct{}]
 	mixed    generations[loopID, struct{}]
 	disputed generations[loopID, struct{}]
-	// deferred: in which activation the id of something that was put off last led to a call. What leads to
-	// several at once may work for all that has come together meanwhile.
-	deferred generations[loopID, uint64]
+	// deferred are ids of something that was put off and has led to a call. What leads to several may work
+	// for all that has come together meanwhile: in one activation, or in others when a connection is made first.
+	deferred generations[loopID, struct{}]
 	chains   map[uint32]*chains // by tgid
 	now      uint64             // time of the last record
 }
@@ -68,7 +68,7 @@ func newAsyncIDs() *asyncIDs {
 	return &asyncIDs{
 		loops: map[loopKey]*asyncLoop{}, calls: newGenerations[uint64, *asyncCall](),
 		batches: newGenerations[uint64, struct{}](), mixed: newGenerations[loopID, struct{}](),
-		disputed: newGenerations[loopID, struct{}](), deferred: newGenerations[loopID, uint64](), chains: map[uint32]*chains{},
+		disputed: newGenerations[loopID, struct{}](), deferred: newGenerations[loopID, struct{}](), chains: map[uint32]*chains{},
 	}
 }
 
@@ -102,16 +102,25 @@ func (a *asyncIDs) take(e *event.Async) {
 	}
 }
 
-// led: the id of something that was put off has led to a call.
+// led: the ids of something that was put off have led to a call.
 func (a *asyncIDs) led(c *asyncCall) {
-	if c.cause.via == 0 {
-		return
+	for _, id := range c.vias() {
+		if _, ok := a.deferred.get(id); ok {
+			a.mixed.put(id, struct{}{})
+		}
+		a.deferred.put(id, struct{}{})
 	}
-	id := loopID{c.loop, c.cause.via}
-	if last, ok := a.deferred.get(id); ok && last == c.activation {
-		a.mixed.put(id, struct{}{})
+}
+
+// vias are the ids that told what the call was made for.
+func (c *asyncCall) vias() []loopID {
+	switch {
+	case c.cause.via == 0:
+		return nil
+	case c.cause.ran == c.cause.via, c.cause.ran == 0:
+		return []loopID{{c.loop, c.cause.via}}
 	}
-	a.deferred.put(id, c.activation)
+	return []loopID{{c.loop, c.cause.via}, {c.loop, c.cause.ran}}
 }
 
 // root follows a call to the one at which its chain begins, which was made for a request, or for nothing
@@ -146,7 +155,7 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 		// Several responses were begun after one had arrived: the calls that were made together with that
 		// call were each made for several requests, or what they led to waited for each other.
 		a.batches.put(c.activation, struct{}{})
-		a.mixed.put(loopID{first.loop, first.cause.via}, struct{}{})
+		a.doubt(c, &a.mixed)
 		return
 	}
 	turn := first.cause.to
@@ -154,7 +163,7 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 		return
 	}
 	if turn != e.Epoch {
-		a.disputed.put(loopID{first.loop, first.cause.via}, struct{}{})
+		a.doubt(c, &a.disputed)
 	}
 	if !next {
 		return
@@ -174,6 +183,30 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 	}
 }
 
+// doubt remembers every id that led to a call.
+func (a *asyncIDs) doubt(c *asyncCall, in *generations[loopID, struct{}]) {
+	a.root(c, func(c *asyncCall) {
+		for _, id := range c.vias() {
+			in.put(id, struct{}{})
+		}
+	})
+}
+
+// doubts: one of the calls on the way was made for several requests, or an id led to several; disputed: or may
+// have.
+func (a *asyncIDs) doubts(c *asyncCall) (several, disputed bool) {
+	a.root(c, func(c *asyncCall) {
+		_, batched := a.batches.get(c.activation)
+		several = several || batched
+		for _, id := range c.vias() {
+			_, mixed := a.mixed.get(id)
+			_, doubted := a.disputed.get(id)
+			several, disputed = several || mixed, disputed || doubted
+		}
+	})
+	return several, disputed
+}
+
 // edges implements derivation.
 func (a *asyncIDs) edges(to []edge, c *Call) []edge {
 	known, ok := a.calls.get(c.ID)
@@ -184,15 +217,8 @@ func (a *asyncIDs) edges(to []edge, c *Call) []edge {
 	if first.cause.to == 0 || next && !(known.closed && a.chains[known.loop.tgid].believed()) {
 		return to
 	}
-	if _, batched := a.batches.get(known.activation); batched {
+	if several, disputed := a.doubts(known); several || disputed && !has(to, answer) {
 		return to
-	}
-	if via := (loopID{first.loop, first.cause.via}); via.id != 0 {
-		_, mixed := a.mixed.get(via)
-		_, disputed := a.disputed.get(via)
-		if mixed || disputed && !has(to, answer) {
-			return to
-		}
 	}
 	return append(to, edge{to: first.cause.to, kind: asyncID})
 }

@@ -67,6 +67,7 @@ type operation struct {
 type cause struct {
 	to   uint64  // a turn, or a call; 0: nothing that is known
 	via  float64 // the id that told it, 0: none was needed
+	ran  float64 // the same of what ran then, which may be another id than that of what triggered it
 	call bool
 	next bool // it is only known that the response of that call had just arrived
 }
@@ -155,6 +156,8 @@ func (l *asyncLoop) called(e *event.Async) cause {
 	o, elsewhere := l.first(ids)
 	switch {
 	case o.to != 0:
+		ran, _ := l.born(ids[len(ids)-1])
+		o.ran = ran.via
 		return o
 	case elsewhere, base > 0 && e.Flags&event.AsyncRead == 0:
 		return cause{} // something has begun it of which nothing is known
