@@ -427,6 +427,7 @@ const (
 	SocketProgSockState          = "sock_state"
 	SocketVarIdSeed              = "id_seed"
 	SocketVarPayloadSize         = "payload_size"
+	SocketVarStackSize           = "stack_size"
 	SocketVarUnusedAsyncEvent    = "unused_async_event"
 	SocketVarUnusedConnEvent     = "unused_conn_event"
 	SocketVarUnusedEvidenceEvent = "unused_evidence_event"
@@ -535,6 +536,7 @@ type SocketMapSpecs struct {
 type SocketVariableSpecs struct {
 	IdSeed              *ebpf.VariableSpec `ebpf:"id_seed"`
 	PayloadSize         *ebpf.VariableSpec `ebpf:"payload_size"`
+	StackSize           *ebpf.VariableSpec `ebpf:"stack_size"`
 	UnusedAsyncEvent    *ebpf.VariableSpec `ebpf:"unused_async_event"`
 	UnusedConnEvent     *ebpf.VariableSpec `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.VariableSpec `ebpf:"unused_evidence_event"`
@@ -618,6 +620,7 @@ func (m *SocketMaps) Close() error {
 type SocketVariables struct {
 	IdSeed              *ebpf.Variable `ebpf:"id_seed"`
 	PayloadSize         *ebpf.Variable `ebpf:"payload_size"`
+	StackSize           *ebpf.Variable `ebpf:"stack_size"`
 	UnusedAsyncEvent    *ebpf.Variable `ebpf:"unused_async_event"`
 	UnusedConnEvent     *ebpf.Variable `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.Variable `ebpf:"unused_evidence_event"`

@@ -273,6 +273,7 @@ const (
 	WakeProgWake          = "wake"
 	WakeVarIdSeed         = "id_seed"
 	WakeVarPayloadSize    = "payload_size"
+	WakeVarStackSize      = "stack_size"
 	WakeVarWakeupBytes    = "wakeup_bytes"
 )
 
@@ -350,6 +351,7 @@ type WakeMapSpecs struct {
 type WakeVariableSpecs struct {
 	IdSeed      *ebpf.VariableSpec `ebpf:"id_seed"`
 	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
+	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
 	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
 
@@ -420,6 +422,7 @@ func (m *WakeMaps) Close() error {
 type WakeVariables struct {
 	IdSeed      *ebpf.Variable `ebpf:"id_seed"`
 	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
+	StackSize   *ebpf.Variable `ebpf:"stack_size"`
 	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
 
