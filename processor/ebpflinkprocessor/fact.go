@@ -19,7 +19,7 @@ type beside struct {
 
 // facts reads what linking needs from each span of td, in the order of the spans; besides holds what few
 // of them have, by their place.
-func facts(td ptrace.Traces) (out []link.Fact, besides map[uint32]beside, malformed int) {
+func facts(td ptrace.Traces, traced networks) (out []link.Fact, besides map[uint32]beside, malformed int) {
 	out = make([]link.Fact, 0, td.SpanCount())
 	for _, rs := range td.ResourceSpans().All() {
 		host := ""
@@ -31,11 +31,15 @@ func facts(td ptrace.Traces) (out []link.Fact, besides map[uint32]beside, malfor
 		if v, ok := rs.Resource().Attributes().Get(rawspan.ResPID); ok && v.Type() == pcommon.ValueTypeInt {
 			process = link.ProcessKey(v.Int())
 		}
+		service := uint32(0)
+		if v, ok := rs.Resource().Attributes().Get(rawspan.ResService); ok && v.Type() == pcommon.ValueTypeStr {
+			service = link.ServiceKey(v.Str())
+		}
 		for _, ss := range rs.ScopeSpans().All() {
 			ours := ss.Scope().Name() == rawspan.ScopeName
 			for _, s := range ss.Spans().All() {
-				f, rare, bad := fact(s, host, key, ours)
-				rare.Process = process
+				f, rare, bad := fact(s, host, key, ours, traced)
+				rare.Process, f.Service = process, service
 				more := beside{rare: rare}
 				if state := s.TraceState().AsRaw(); state != "" {
 					var err error
@@ -58,7 +62,7 @@ func facts(td ptrace.Traces) (out []link.Fact, besides map[uint32]beside, malfor
 	return out, besides, malformed
 }
 
-func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, link.Rare, int) {
+func fact(s ptrace.Span, host string, hostKey uint64, ours bool, traced networks) (link.Fact, link.Rare, int) {
 	l, malformed := rawspan.ReadLink(s)
 	f := link.Fact{
 		Span:     link.SpanID(s.SpanID()),
@@ -69,6 +73,7 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, lin
 		Role:     role(s.Kind()),
 	}
 	f.SetLink(&l)
+	f.Peer.Untraced = traced.exclude(l.Peer.Addr())
 	// A span that says who its parent is has been linked or was made by an SDK: its word holds.
 	f.Raw = s.ParentSpanID().IsEmpty() && (ours || l.Raw())
 	if f.Raw {

@@ -43,6 +43,7 @@ type linkProcessor struct {
 	tel   *telemetry
 	// sampler is read only.
 	sampler sampling.Sampler
+	traced  networks
 
 	// gate is held for reading while a batch is taken in; open is guarded by it.
 	gate     sync.RWMutex
@@ -58,6 +59,7 @@ type linkProcessor struct {
 	book     *trace.Book
 	arrivals *window.Queue[arrival]
 	retained *window.Queue[tenure]
+	early    *early
 	known    map[identity]link.ID
 	slots    []slot
 
@@ -130,10 +132,16 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	if err != nil {
 		return nil, fmt.Errorf("sampling_ratio: %g: %w", cfg.SamplingRatio, err)
 	}
+	traced, err := parseNetworks(cfg.TracedNetworks)
+	if err != nil {
+		return nil, err
+	}
 	return &linkProcessor{
 		cfg: cfg, set: set, next: next, clock: clock, tel: tel,
 		index:   index,
 		sampler: sampler,
+		traced:  traced,
+		early:   newEarly(clock, cfg.Window),
 		book: trace.NewBook(index, trace.Options{
 			UseAppTraceID: cfg.UseAppTraceID, UseAppSampled: cfg.UseAppSampled, Sampler: sampler,
 		}),
@@ -207,7 +215,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		if err != nil {
 			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
 		}
-		fs, besides, _ := facts(td)
+		fs, besides, _ := facts(td, p.traced)
 		marks := make(map[uint32]store.Mark, len(b.Marks))
 		for _, m := range b.Marks {
 			marks[m.Ordinal] = m
@@ -247,7 +255,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 	if err := p.reserve(ctx, n); err != nil {
 		return err
 	}
-	fs, besides, malformed := facts(td)
+	fs, besides, malformed := facts(td, p.traced)
 	b := &batch{seq: p.seq.Add(1), left: len(fs)}
 	if err := p.payloads.append(b.seq, p.clock.Now().UnixNano(), td); err != nil {
 		p.held.Add(-int64(n))
@@ -321,6 +329,9 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, besides map[uint32]beside
 			continue
 		}
 		p.arrivals.Push(at, a)
+		if p.cfg.EarlyRelease && a.id != link.None {
+			p.early.arrived(p.index, f, tenure{a.id, a.tenure})
+		}
 	}
 	return duplicates, pending
 }
@@ -377,9 +388,11 @@ func (p *linkProcessor) forget(ctx context.Context) {
 	p.index.Remove(gone)
 	overflow := p.index.TakeOverflow()
 	decided := p.book.TakeDecided()
+	whole := p.early.whole
+	p.early.whole = 0
 	p.mu.Unlock()
 	p.tel.retire(ctx, expired, surplus, overflow)
-	p.tel.decided(ctx, decided)
+	p.tel.decided(ctx, decided, whole)
 }
 
 // forgetAtOnce bounds how long the lock is held.

@@ -46,14 +46,14 @@ type departure struct {
 // loop releases what is due until Shutdown, then all.
 func (p *linkProcessor) loop(ctx context.Context) {
 	defer close(p.stopped)
-	tick := time.NewTicker(min(max(p.cfg.Window/100, 5*time.Millisecond), 200*time.Millisecond))
-	defer tick.Stop()
+	ticks, stop := window.Ticks(p.clock, min(max(p.cfg.Window/100, 5*time.Millisecond), 200*time.Millisecond))
+	defer stop()
 	for {
 		select {
 		case until := <-p.stopping:
 			p.drain(ctx, until)
 			return
-		case <-tick.C:
+		case <-ticks:
 		}
 		for p.round(ctx, false) {
 			if len(p.stopping) > 0 {
@@ -97,6 +97,18 @@ func (p *linkProcessor) depart(all bool) []departure {
 		due += window.Instant(p.cfg.Window)
 	}
 	var out []departure
+	if !all {
+		p.early.take(func() bool { return len(out) < p.cfg.MaxSpansPerExport }, func(t tenure) (whole, later bool) {
+			if p.slots[t.id].tenure != t.n || !p.book.Waits(t.id) {
+				return false, false
+			}
+			if !p.book.Whole(t.id) {
+				return false, true
+			}
+			out = p.gather(out, t.id, now, true)
+			return true, false
+		})
+	}
 	for len(out) < p.cfg.MaxSpansPerExport {
 		a, ok := p.arrivals.Pop(due)
 		if !ok {

@@ -22,10 +22,14 @@ const (
 	domainCarried
 	domainSeqPair
 	domainSeqPorts
+	domainSeqContext
 	domainSystrace
 	domainPseudo
 	domainRequestIDIn
 	domainRequestID
+	domainTiming
+	domainTap
+	domainChain
 )
 
 func (d domain) key(a, b, c uint64) Key {
@@ -57,6 +61,14 @@ func HostKey(id string) uint64 {
 		return h
 	}
 	return 1
+}
+
+// ServiceKey hashes a service.name; an empty one gives 0, unknown.
+func ServiceKey(name string) uint32 {
+	if name == "" {
+		return 0
+	}
+	return max(1, uint32(xxhash.Sum64String(name)))
 }
 
 func endpoint(addr [16]byte, valid bool, port uint16) Endpoint {

@@ -1,6 +1,6 @@
 package link
 
-import "sort"
+import "math"
 
 // Outcome says how the search for a parent ended.
 type Outcome uint8
@@ -40,7 +40,7 @@ type Edge struct {
 	// Stated: the parent is the child's own statement.
 	Stated bool
 	// Ambiguous has bit n set when row n found several equally good candidates.
-	Ambiguous uint16
+	Ambiguous uint32
 }
 
 // Attempt is one rule's search, for explanations.
@@ -72,7 +72,7 @@ func (x *Index) Explain(child ID) []Attempt {
 func (x *Index) resolve(child ID, log *[]Attempt) Edge {
 	c := x.view(child)
 	best := Edge{Parent: None, Outcome: NoReference}
-	var ambiguous uint16
+	var ambiguous uint32
 	for i := range x.rows {
 		r := &x.rows[i]
 		if r.rare && !c.rare {
@@ -87,7 +87,8 @@ func (x *Index) resolve(child ID, log *[]Attempt) Edge {
 		if log != nil {
 			a := Attempt{Rule: r.rule, Outcome: e.Outcome, Candidates: e.Candidates, Chosen: e.Parent}
 			var one [1]ID
-			for _, id := range x.defs.get(k, &one) {
+			losers, _ := x.defs.get(k, &one)
+			for _, id := range losers {
 				if id != e.Parent && id != child && len(a.Losers) < 8 {
 					a.Losers = append(a.Losers, id)
 				}
@@ -127,42 +128,63 @@ func (x *Index) AmbiguousRules(e Edge, fn func(rule string)) {
 
 func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 	e := Edge{Parent: None, Outcome: NoCandidate, Rule: r.rule, Stated: r.stated}
-	var one [1]ID
-	list := x.defs.get(k, &one)
-	from := len(list)
-	if !r.stated && from > 16 {
-		// Nothing that starts after the child, give or take the clocks, is admissible.
-		limit := c.Start + x.reach()
-		from = sort.Search(len(list), func(i int) bool { return x.Fact(list[i]).Start > limit })
-	}
 	top, ties := unfit, 0
-	for n := from - 1; n >= 0; n-- {
-		if from-n > maxWalk {
-			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: maxWalk}
+	look := func(id ID) {
+		x.looks++
+		if id == child {
+			return
 		}
-		if list[n] == child {
-			continue
-		}
-		p := x.view(list[n])
+		p := x.view(id)
 		s := r.fits(x, c, p)
-		if s == unfit {
-			if e.Outcome == NoCandidate {
-				e.Outcome = Inadmissible
-			}
-			continue
-		}
-		e.Candidates++
-		if x.admit(r, c.Fact, p.Fact) != admitted {
-			if e.Outcome == NoCandidate {
-				e.Outcome = Inadmissible
-			}
-			continue
+		if s != unfit {
+			e.Candidates++
 		}
 		switch {
+		case s == unfit || x.admit(r, c.Fact, p.Fact) != admitted:
+			if e.Outcome == NoCandidate {
+				e.Outcome = Inadmissible
+			}
 		case s > top:
-			top, ties, e.Parent = s, 1, list[n]
+			top, ties, e.Parent = s, 1, id
 		case s == top:
 			ties++
+		}
+	}
+	var one [1]ID
+	some, crowd := x.defs.get(k, &one)
+	if r.among != nil {
+		var all bool
+		if some, all = r.among(x, child); !all {
+			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule}
+		}
+		crowd = nil
+	}
+	if len(some) > x.maxCandidates {
+		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}
+	}
+	for _, id := range some {
+		look(id)
+	}
+	if crowd != nil {
+		if r.most > 0 && crowd.n > r.most {
+			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule}
+		}
+		last, since := int64(math.MaxInt64), int64(math.MinInt64)
+		if !r.stated {
+			reach := x.reach() + int64(r.slack)
+			last, since = c.Start+reach, c.Start-reach
+		}
+		n := 0
+		crowd.backwards(last, since, func(id ID) bool {
+			if n++; n > x.maxCandidates {
+				return false
+			}
+			look(id)
+			// Two that nothing can beat decide it.
+			return ties < 2 || !r.flat
+		})
+		if n > x.maxCandidates {
+			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}
 		}
 	}
 	switch {

@@ -1,7 +1,10 @@
 package link
 
 // sdkServerUnderWire: the SDK's SERVER span goes under the eBPF SERVER span of the same call, which
-// read the same header: siblings would show the call twice.
+// read the same header: siblings would show the call twice. A proxy that passes the header on read it
+// too, and so did whoever the service calls with it: the one in the service of the SDK is meant. One
+// elsewhere may be the proxy, or go by another name; it is none that the service called, whose request is
+// over sooner. Durations need no common clock.
 var sdkServerUnderWire = row{
 	rule: AppContext,
 	refers: func(f view) (Key, bool) {
@@ -11,7 +14,16 @@ var sdkServerUnderWire = row{
 		return idKey(domainCarried, f.CtxTrace, f.CtxParent), f.Raw && f.Role == Server && hasContext(f)
 	},
 	fits: func(_ *Index, c, p view) score {
-		return when(c.CtxTrace == p.CtxTrace && c.CtxParent == p.CtxParent)
+		switch {
+		case c.CtxTrace != p.CtxTrace || c.CtxParent != p.CtxParent:
+			return unfit
+		case c.Service != 0 && c.Service == p.Service:
+			return strong
+		case c.Service != 0 && p.Service != 0 && !p.Pending && c.End-c.Start > p.End-p.Start+int64(SameHostTolerance):
+			return unfit
+		default:
+			return fit
+		}
 	},
 }
 
@@ -21,6 +33,7 @@ var statedParent = row{
 	refers:  func(f view) (Key, bool) { return contextKey(f), !f.Raw && hasContext(f) },
 	defines: definesSpan,
 	fits:    fitsContext,
+	flat:    true,
 	stated:  true,
 }
 
@@ -30,6 +43,7 @@ var callInContext = row{
 	refers:  func(f view) (Key, bool) { return contextKey(f), f.Raw && f.Role != Server && hasContext(f) },
 	defines: definesSpan,
 	fits:    fitsContext,
+	flat:    true,
 	veto:    forwardsContext,
 }
 
@@ -41,6 +55,7 @@ var serverInContext = row{
 	refers:  func(f view) (Key, bool) { return contextKey(f), f.Raw && f.Role == Server && hasContext(f) },
 	defines: definesSpan,
 	fits:    fitsContext,
+	flat:    true,
 }
 
 func hasContext(f view) bool { return f.CtxTrace != TraceID{} && f.CtxParent != SpanID{} }
@@ -62,7 +77,12 @@ func forwardsContext(x *Index, c view) bool {
 		return false
 	}
 	var one [1]ID
-	for _, id := range x.defs.get(domainSystrace.key(c.Host, c.Systrace, 0), &one) {
+	servers, crowd := x.defs.get(domainSystrace.key(c.Host, c.Systrace, 0), &one)
+	if crowd != nil {
+		// No request has that many spans, so there is no telling.
+		return true
+	}
+	for _, id := range servers {
 		p := x.Fact(id)
 		if p.Raw && p.Role == Server && p.Host == c.Host && p.Systrace == c.Systrace &&
 			p.CtxTrace == c.CtxTrace && p.CtxParent == c.CtxParent {
