@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,8 @@ type linkProcessor struct {
 	next  consumer.Traces
 	clock window.Clock
 	tel   *telemetry
+	// everyProcess: a rule asks for the process of each span.
+	everyProcess bool
 	// sampler is read only.
 	sampler sampling.Sampler
 	traced  networks
@@ -62,6 +65,9 @@ type linkProcessor struct {
 	early    *early
 	known    map[identity]link.ID
 	slots    []slot
+
+	// scratch is the loop's.
+	scratch scratch
 
 	// stopping carries the context of Shutdown to the loop.
 	stopping chan context.Context
@@ -128,6 +134,7 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 		return nil, err
 	}
 	index := link.New(cfg.Rules, cfg.ClockTolerance)
+	index.LimitCandidates(cfg.MaxCandidates)
 	sampler, err := sampling.New(cfg.SamplingRatio)
 	if err != nil {
 		return nil, fmt.Errorf("sampling_ratio: %g: %w", cfg.SamplingRatio, err)
@@ -138,10 +145,11 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	}
 	return &linkProcessor{
 		cfg: cfg, set: set, next: next, clock: clock, tel: tel,
-		index:   index,
-		sampler: sampler,
-		traced:  traced,
-		early:   newEarly(clock, cfg.Window),
+		everyProcess: slices.Contains(cfg.Rules, link.Timing),
+		index:        index,
+		sampler:      sampler,
+		traced:       traced,
+		early:        newEarly(clock, cfg.Window),
 		book: trace.NewBook(index, trace.Options{
 			UseAppTraceID: cfg.UseAppTraceID, UseAppSampled: cfg.UseAppSampled, Sampler: sampler,
 		}),
@@ -168,6 +176,10 @@ func (p *linkProcessor) Start(ctx context.Context, _ component.Host) error {
 		facts = int64(p.index.Len())
 		p.mu.Unlock()
 		return p.held.Load(), facts, p.payloads.size()
+	}, func() time.Duration {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.arrivals.Lag()
 	}, int64(p.cfg.MaxSpansWaiting))
 	if err != nil {
 		return errors.Join(fmt.Errorf("ebpf_link: register gauges: %w", err), p.payloads.close())
@@ -183,7 +195,7 @@ func (p *linkProcessor) Start(ctx context.Context, _ component.Host) error {
 
 func (p *linkProcessor) openPayloads(ctx context.Context) error {
 	if p.cfg.Storage.Directory == "" {
-		p.payloads = &inMemory{batches: map[uint64]ptrace.Traces{}}
+		p.payloads = &inMemory{batches: map[uint64][]byte{}}
 		p.set.Logger.Warn("storage::directory is empty: spans that wait are lost when the process ends abnormally")
 		return nil
 	}
@@ -215,7 +227,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		if err != nil {
 			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
 		}
-		fs, besides, _ := facts(td, p.traced)
+		fs, besides, _ := facts(td, p.traced, p.everyProcess)
 		marks := make(map[uint32]store.Mark, len(b.Marks))
 		for _, m := range b.Marks {
 			marks[m.Ordinal] = m
@@ -255,7 +267,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 	if err := p.reserve(ctx, n); err != nil {
 		return err
 	}
-	fs, besides, malformed := facts(td, p.traced)
+	fs, besides, malformed := facts(td, p.traced, p.everyProcess)
 	b := &batch{seq: p.seq.Add(1), left: len(fs)}
 	if err := p.payloads.append(b.seq, p.clock.Now().UnixNano(), td); err != nil {
 		p.held.Add(-int64(n))
