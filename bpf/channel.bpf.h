@@ -78,7 +78,12 @@ enum type_marks {
 	TYPE_NOTE = 4,
 	/* Who served a request got one from elsewhere, not as its task, and gave one away. */
 	TYPE_LENT = 8,
+	/* The rest counts how often one was taken for a task. */
+	TYPE_TASK = 16,
 };
+
+/* That often a type is on probation: a resource looks like a task until it has gone round. */
+#define TASKS_ON_PROBATION 3
 
 /* By the address of the type. LRU: a program has few, and what was forgotten is learned again. */
 struct {
@@ -136,6 +141,22 @@ static __always_inline void mark_type(__u32 tgid, const struct value *v, __u8 ma
 		bpf_map_update_elem(&value_types, &key, &first, BPF_ANY);
 	else if (!(*marks & mark))
 		*marks |= mark;
+}
+
+/* Hardly any of this type was taken for a task: it may still turn out to be a resource. */
+static __always_inline bool on_probation(__u32 tgid, const struct value *v)
+{
+	struct place key = {tgid, v->type};
+	__u8 *marks;
+
+	if (!v->type)
+		return false;
+	mark_type(tgid, v, 0);
+	marks = bpf_map_lookup_elem(&value_types, &key);
+	if (!marks || *marks >= TASKS_ON_PROBATION * TYPE_TASK)
+		return false;
+	*marks += TYPE_TASK;
+	return true;
 }
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "maps.bpf.h"
 #include "registers.bpf.h"
+#include "schedule.bpf.h"
 
 /* include/uapi/linux/futex.h */
 #define FUTEX_WAKE 1
@@ -52,6 +53,12 @@ struct futex {
 	__u64 since;      /* when counting began */
 	__u64 lock_until; /* it is taken for a lock */
 	__u64 wakes;
+	/* The last wake-up: when, since when its waker had the CPU (by the scheduler's clock), and who. */
+	__u64 woken_ns;
+	__u64 waker_since;
+	__u32 waker;
+	__u32 waiter;
+	__u64 served; /* the waiter serves a request */
 };
 
 /* LRU: a forgotten lock is learnt again within LOCK_WAKES wake-ups. */
@@ -65,6 +72,8 @@ struct {
 #define LOCK_WAKES 3
 #define LOCK_WINDOW_NS (16ULL * 1000000000)
 #define LOCK_BELIEVED_NS (60ULL * 1000000000)
+/* More than from one wake-up to the next in one system call. */
+#define ONE_CALL_NS 50000ULL
 
 enum place {
 	PLACE_RESULT,   /* as far as is known */
@@ -73,14 +82,32 @@ enum place {
 };
 
 /*
- * Who waits for a result does not deliver results at the same place. Where several threads are found at
- * both ends something changes hands: a lock (Python's GIL, a mutex that parks its waiters).
+ * p waits where another does who has been woken just now: by the same system call, or p slept already when the
+ * other's waker got its CPU. (A system call may be interrupted between two wake-ups, by who was woken.)
  */
-static __always_inline enum place place_kind(__u32 tgid, __u64 uaddr, __u32 waiter, __u32 waker, __u64 now)
+static __always_inline bool waited_together(const struct futex *f, struct task_struct *p, __u32 waker, __u64 now)
 {
+	if (!f->waiter || f->waiter == (__u32)p->pid)
+		return false;
+	if (f->waker == waker && now - f->woken_ns < ONE_CALL_NS)
+		return true;
+	return f->waker_since && slept_since(p) <= f->waker_since;
+}
+
+/*
+ * Who waits for a result does not deliver results at the same place. Where several threads are found at
+ * both ends something changes hands: a lock (Python's GIL, a mutex that parks its waiters). And who waits for
+ * its own result waits alone: where two do at once, and one of them serves a request, who is woken looks for
+ * itself whether it was meant (a condition variable for everybody). Workers may well wait together, for tasks.
+ * served: p serves a request.
+ */
+static __always_inline enum place place_kind(__u32 tgid, __u64 uaddr, struct task_struct *p, bool served,
+					     __u32 waker, __u64 now)
+{
+	__u32 waiter = p->pid;
 	struct futex_key key = {.tgid = tgid, .uaddr = uaddr};
 	struct futex *f = bpf_map_lookup_elem(&futexes, &key);
-	bool known;
+	bool known, together;
 	__u32 both = 0;
 	int i;
 
@@ -109,8 +136,14 @@ static __always_inline enum place place_kind(__u32 tgid, __u64 uaddr, __u32 wait
 		if (b)
 			both += b & (b - 1) ? 2 : 1;
 	}
+	together = (served || f->served) && waited_together(f, p, waker, now);
+	f->woken_ns = now;
+	f->waker_since = running_since((struct task_struct *)bpf_get_current_task());
+	f->waker = waker;
+	f->waiter = waiter;
+	f->served = served;
 	known = now < f->lock_until;
-	if (both >= 2 && f->wakes >= LOCK_WAKES)
+	if (together || (both >= 2 && f->wakes >= LOCK_WAKES))
 		f->lock_until = now + LOCK_BELIEVED_NS;
 	if (known)
 		return PLACE_LOCK;

@@ -49,7 +49,7 @@ static __always_inline int goroutine_key(__u64 g, const struct target *t, struct
 /* The taker works on what the giver serves from here on. */
 static __always_inline void give(struct context *from, struct context *src, __u64 from_id,
 				 struct context *to, __u8 how, const struct token *token,
-				 const struct value *v, bool finished)
+				 const struct value *v, bool finished, bool probation)
 {
 	bool created = to->given_by == EVIDENCE_GO_CREATED && live(&to->given);
 	bool other = token->epoch != to->given.epoch;
@@ -81,7 +81,7 @@ static __always_inline void give(struct context *from, struct context *src, __u6
 	to->tasker = from_id;
 	to->type = v->type;
 	to->segment = new_id();
-	to->uses = v->unseen ? 254 : 0;
+	to->uses = v->unseen || probation ? 254 : 0;
 	to->spawned = 0;
 	to->base = 0;
 	to->base_uses = 0;
@@ -263,7 +263,8 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		asks(tgid, src, v);
 	if (how) {
 		if (to || (to = context_make(to_key)))
-			give(from, src, from_id, to, how, &token, v, finished);
+			give(from, src, from_id, to, how, &token, v, finished,
+			     on_probation(tgid, v));
 	} else if (to && to->given_by == EVIDENCE_CHANNEL) {
 		to->given.epoch = 0; /* it now works on something of which nothing is known */
 	}

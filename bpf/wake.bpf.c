@@ -133,6 +133,7 @@ int wake(__u64 *ctx)
 	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
 	struct context *from, *to;
 	enum place kind;
+	bool serves;
 
 	if (!t || t->flags & (TARGET_GO | TARGET_NO_CONTEXT) || p->tgid != tgid)
 		return 0;
@@ -141,14 +142,15 @@ int wake(__u64 *ctx)
 		return 0;
 	to_key.id = p->pid;
 	now = bpf_ktime_get_ns();
-	kind = place_kind(tgid, uaddr, to_key.id, from_key.id, now);
+	from = context_find(&from_key);
+	to = context_find(&to_key);
+	serves = owner(to);
+	kind = place_kind(tgid, uaddr, p, serves, from_key.id, now);
 	if (kind == PLACE_NEW_LOCK)
 		emit_wake(0, 0, uaddr, 0, WAKE_LOCK, now);
 	if (kind != PLACE_RESULT)
 		return 0;
-	from = context_find(&from_key);
-	to = context_find(&to_key);
-	if (owner(to))
+	if (serves)
 		completed(from, to, uaddr, p, now);
 	else
 		handed(from, to, &to_key);

@@ -110,12 +110,17 @@ type WakeContextKey struct {
 }
 
 type WakeFutex struct {
-	_         structs.HostLayout
-	Waiters   [4]uint64
-	Wakers    [4]uint64
-	Since     uint64
-	LockUntil uint64
-	Wakes     uint64
+	_          structs.HostLayout
+	Waiters    [4]uint64
+	Wakers     [4]uint64
+	Since      uint64
+	LockUntil  uint64
+	Wakes      uint64
+	WokenNs    uint64
+	WakerSince uint64
+	Waker      uint32
+	Waiter     uint32
+	Served     uint64
 }
 
 type WakeFutexKey struct {

@@ -33,6 +33,7 @@ var languages = []*language{
 	&phpLanguage,
 	&pythonLanguage,
 	&rubyLanguage,
+	&rustLanguage,
 }
 
 // workload is one way of making calls: a row of its language.

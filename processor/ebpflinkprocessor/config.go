@@ -9,11 +9,16 @@ import (
 	"time"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 )
 
 // DefaultDirectory is where batches wait when nothing else is configured.
 const DefaultDirectory = "/var/lib/otelcol-ebpf/link"
+
+// leastBytes is the smallest storage::max_bytes: a batch of the usual limit of OTLP/gRPC, 4 MiB, fits
+// many times.
+const leastBytes = 64 << 20
 
 // Config of the processor. README.md describes each option.
 type Config struct {
@@ -23,6 +28,8 @@ type Config struct {
 	Rules             []string      `mapstructure:"rules"`
 	ClockTolerance    time.Duration `mapstructure:"clock_tolerance"`
 	UseAppTraceID     bool          `mapstructure:"use_app_trace_id"`
+	UseAppSampled     bool          `mapstructure:"use_app_sampled"`
+	SamplingRatio     float64       `mapstructure:"sampling_ratio"`
 	KeepLinkAttrs     bool          `mapstructure:"keep_link_attributes"`
 	Explain           bool          `mapstructure:"explain"`
 	MaxSpansWaiting   int           `mapstructure:"max_spans_waiting"`
@@ -39,6 +46,8 @@ type StorageConfig struct {
 	Directory    string        `mapstructure:"directory"`
 	Sync         store.Sync    `mapstructure:"sync"`
 	SyncInterval time.Duration `mapstructure:"sync_interval"`
+	// MaxBytes 0 leaves it to the room on the file system.
+	MaxBytes int64 `mapstructure:"max_bytes"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -51,11 +60,14 @@ func defaultConfig() *Config {
 			Directory:    DefaultDirectory,
 			Sync:         store.Interval,
 			SyncInterval: time.Second,
+			MaxBytes:     8 << 30,
 		},
 		LinkRetention:     time.Hour,
 		Rules:             link.RuleNames(),
 		ClockTolerance:    500 * time.Millisecond,
 		UseAppTraceID:     true,
+		UseAppSampled:     true,
+		SamplingRatio:     1,
 		KeepLinkAttrs:     true,
 		MaxSpansWaiting:   500_000,
 		MaxLinkFacts:      500_000,
@@ -82,6 +94,9 @@ func (c *Config) Validate() error {
 	count("max_spans_waiting", c.MaxSpansWaiting, 1, 1_000_000_000)
 	count("max_link_facts", c.MaxLinkFacts, 0, 1_000_000_000)
 	count("max_spans_per_export", c.MaxSpansPerExport, 1, 1_000_000)
+	if _, err := sampling.New(c.SamplingRatio); err != nil {
+		errs = append(errs, fmt.Errorf("sampling_ratio: %g is %w; to export nothing, remove the pipeline", c.SamplingRatio, err))
+	}
 	if c.LinkRetention < c.Window && c.LinkRetention >= 0 {
 		errs = append(errs, fmt.Errorf("link_retention: %s contradicts window: %s; link facts must outlive the window, so make it at least as long", c.LinkRetention, c.Window))
 	}
@@ -101,6 +116,9 @@ func (c *Config) Validate() error {
 	case store.Always, store.Never:
 	default:
 		errs = append(errs, fmt.Errorf("storage::sync: %q is unknown: allowed are %s, %s, %s", s, store.Always, store.Interval, store.Never))
+	}
+	if b := c.Storage.MaxBytes; b != 0 && (b < leastBytes || b > 1<<50) {
+		errs = append(errs, fmt.Errorf("storage::max_bytes: %d is out of range: %d to %d, or 0 for no limit", b, leastBytes, int64(1<<50)))
 	}
 	if d := c.Storage.Directory; d == "" && c.Storage.Sync == store.Always {
 		errs = append(errs, errors.New(`storage::sync: "always" contradicts storage::directory: "", which keeps nothing on disk: name a directory`))

@@ -36,11 +36,12 @@ func TestConfigFiles(t *testing.T) {
 		"empty.yaml": func(*Config) {},
 		"full.yaml": func(c *Config) {
 			c.Window = 10 * time.Second
-			c.Storage = StorageConfig{Directory: "/tmp/link", Sync: store.Always, SyncInterval: 2 * time.Second}
+			c.Storage = StorageConfig{Directory: "/tmp/link", Sync: store.Always, SyncInterval: 2 * time.Second, MaxBytes: 1 << 30}
 			c.LinkRetention = 2 * time.Hour
 			c.Rules = []string{"tcp_seq", "systrace"}
 			c.ClockTolerance = 50 * time.Millisecond
 			c.UseAppTraceID, c.KeepLinkAttrs, c.Explain = false, false, true
+			c.UseAppSampled, c.SamplingRatio = false, .25
 			c.MaxSpansWaiting, c.MaxLinkFacts, c.MaxSpansPerExport = 1000, 2000, 300
 		},
 		"memory.yaml": func(c *Config) { c.Storage.Directory = "" },
@@ -61,6 +62,7 @@ func TestConfigFaultsAreNamedAllAtOnce(t *testing.T) {
 			"window: 0s is out of range: 1ms to 1h0m0s",
 			"link_retention: -1s is out of range: 0s to 168h0m0s",
 			"clock_tolerance: 2m0s is out of range: 0s to 1m0s",
+			"sampling_ratio: 0 is out of range: above 0, to 1",
 			"max_spans_waiting: 0 is out of range: 1 to 1000000000",
 			"max_link_facts: -1 is out of range: 0 to 1000000000",
 			"max_spans_per_export: 0 is out of range: 1 to 1000000",
@@ -68,6 +70,7 @@ func TestConfigFaultsAreNamedAllAtOnce(t *testing.T) {
 			`rules[2]: "tcp_seq" is named twice`,
 			`storage::sync: "sometimes" is unknown: allowed are always, interval, never`,
 			`storage::directory: "relative/dir" is relative`,
+			"storage::max_bytes: 1000000 is out of range: 67108864 to 1125899906842624, or 0 for no limit",
 		},
 		"contradictions.yaml": {
 			"link_retention: 10s contradicts window: 20s",
@@ -108,7 +111,7 @@ func TestReadmeExamples(t *testing.T) {
 	// And each option is described.
 	for _, key := range []string{
 		"window", "storage::directory", "storage::sync", "storage::sync_interval", "link_retention",
-		"rules", "clock_tolerance", "use_app_trace_id", "keep_link_attributes", "explain", "max_spans_waiting", "max_link_facts", "max_spans_per_export",
+		"rules", "clock_tolerance", "use_app_trace_id", "use_app_sampled", "sampling_ratio", "keep_link_attributes", "explain", "max_spans_waiting", "max_link_facts", "max_spans_per_export",
 	} {
 		require.Contains(t, string(readme), "| `"+key+"` |")
 	}

@@ -66,6 +66,10 @@ func (p *linkProcessor) pick(td ptrace.Traces, ds []*departure) {
 // finish writes what linking found on s.
 func (p *linkProcessor) finish(s ptrace.Span, d *departure) {
 	m := &d.member
+	before := s.TraceState().AsRaw()
+	if state := p.sampler.State(before, s.TraceID(), m.Trace, m.Odds); state != before {
+		s.TraceState().FromRaw(state)
+	}
 	if t := pcommon.TraceID(m.Trace); s.TraceID() != t {
 		s.SetTraceID(t)
 	}

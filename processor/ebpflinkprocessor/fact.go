@@ -8,10 +8,12 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 )
 
-// facts reads what linking needs from each span of td, in the order of eachSpan.
-func facts(td ptrace.Traces) (out []link.Fact, malformed int) {
+// facts reads what linking needs from each span of td, in the order of eachSpan. odds are those of the few
+// spans that have a tracestate, by their place.
+func facts(td ptrace.Traces) (out []link.Fact, odds map[uint32]sampling.Odds, malformed int) {
 	out = make([]link.Fact, 0, td.SpanCount())
 	for _, rs := range td.ResourceSpans().All() {
 		host := ""
@@ -23,12 +25,23 @@ func facts(td ptrace.Traces) (out []link.Fact, malformed int) {
 			ours := ss.Scope().Name() == rawspan.ScopeName
 			for _, s := range ss.Spans().All() {
 				f, bad := fact(s, host, key, ours)
+				if state := s.TraceState().AsRaw(); state != "" {
+					o, err := sampling.ReadOdds(state)
+					if err != nil {
+						bad++
+					} else if o != (sampling.Odds{}) {
+						if odds == nil {
+							odds = map[uint32]sampling.Odds{}
+						}
+						odds[uint32(len(out))] = o
+					}
+				}
 				out = append(out, f)
 				malformed += bad
 			}
 		}
 	}
-	return out, malformed
+	return out, odds, malformed
 }
 
 func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, int) {
@@ -45,6 +58,7 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, int
 	// A span that says who its parent is has been linked or was made by an SDK: its word holds.
 	f.Raw = s.ParentSpanID().IsEmpty() && (ours || l.Raw())
 	if f.Raw {
+		f.NotSampled = l.HasAppSampled && !l.AppSampled
 		f.CtxTrace, f.CtxParent = link.TraceID(l.AppTraceID), link.SpanID(l.AppParentID)
 		if f.Role == link.Client && l.Systrace != 0 && host != "" {
 			f.Anchor = rawspan.ServerSpanID(host, l.Systrace)

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/trace"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/window"
@@ -40,12 +41,13 @@ type linkProcessor struct {
 	next  consumer.Traces
 	clock window.Clock
 	tel   *telemetry
+	// sampler is read only.
+	sampler sampling.Sampler
 
 	// gate is held for reading while a batch is taken in; open is guarded by it.
 	gate     sync.RWMutex
 	open     bool
 	payloads payloads
-	seq      atomic.Uint64
 	// held counts the spans between ConsumeTraces and their departure.
 	held atomic.Int64
 
@@ -57,6 +59,8 @@ type linkProcessor struct {
 	retained *window.Queue[tenure]
 	known    map[identity]link.ID
 	slots    []slot
+	// memory is what is remembered of the delivery under way; used by the loop only.
+	memory memory
 
 	// stopping carries the context of Shutdown to the loop.
 	stopping chan context.Context
@@ -70,7 +74,6 @@ type linkProcessor struct {
 type batch struct {
 	seq  uint64
 	left int
-	turn uint64
 }
 
 // arrival is a span, or what stands for one, in the window.
@@ -123,10 +126,17 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 		return nil, err
 	}
 	index := link.New(cfg.Rules, cfg.ClockTolerance)
+	sampler, err := sampling.New(cfg.SamplingRatio)
+	if err != nil {
+		return nil, fmt.Errorf("sampling_ratio: %g: %w", cfg.SamplingRatio, err)
+	}
 	return &linkProcessor{
 		cfg: cfg, set: set, next: next, clock: clock, tel: tel,
-		index:    index,
-		book:     trace.NewBook(index, cfg.UseAppTraceID),
+		index:   index,
+		sampler: sampler,
+		book: trace.NewBook(index, trace.Options{
+			UseAppTraceID: cfg.UseAppTraceID, UseAppSampled: cfg.UseAppSampled, Sampler: sampler,
+		}),
 		arrivals: window.New[arrival](clock, cfg.Window),
 		retained: window.New[tenure](clock, cfg.LinkRetention),
 		known:    map[identity]link.ID{},
@@ -165,12 +175,13 @@ func (p *linkProcessor) Start(ctx context.Context, _ component.Host) error {
 
 func (p *linkProcessor) openPayloads(ctx context.Context) error {
 	if p.cfg.Storage.Directory == "" {
-		p.payloads = &inMemory{batches: map[uint64]ptrace.Traces{}}
+		p.payloads = newInMemory()
 		p.set.Logger.Warn("storage::directory is empty: spans that wait are lost when the process ends abnormally")
 		return nil
 	}
 	s, err := store.Open(store.Options{
 		Dir: p.cfg.Storage.Directory, Sync: p.cfg.Storage.Sync, SyncInterval: p.cfg.Storage.SyncInterval,
+		MaxBytes: p.cfg.Storage.MaxBytes, MaxFacts: p.cfg.MaxLinkFacts, FactsFor: p.cfg.LinkRetention, Now: p.clock.Now,
 		Failed: func(op string, err error) {
 			p.tel.storeError(context.Background(), op)
 			p.set.Logger.Error("storage failed", zap.String("operation", op), zap.Error(err))
@@ -189,25 +200,28 @@ func (p *linkProcessor) openPayloads(ctx context.Context) error {
 
 // replay takes in the stored batches as if they had just come, with their time of arrival.
 func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
+	recalled, err := p.recall(d)
+	if err != nil {
+		return err
+	}
 	var done []store.Departure
 	batches, spans := 0, 0
-	err := d.Replay(func(b store.Batch) error {
-		p.seq.Store(b.Seq)
+	err = d.Replay(func(b store.Batch) error {
 		td, err := d.dec.UnmarshalTraces(b.Payload)
 		if err != nil {
 			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
 		}
-		fs, _ := facts(td)
+		fs, odds, _ := facts(td)
 		marks := make(map[uint32]store.Mark, len(b.Marks))
 		for _, m := range b.Marks {
 			marks[m.Ordinal] = m
 		}
 		waiting := len(fs) - len(marks)
 		p.held.Add(int64(waiting))
-		bt := &batch{seq: b.Seq, left: waiting, turn: b.Turns}
-		p.take(bt, fs, p.arrivals.Recovered(b.Arrival), marks)
+		bt := &batch{seq: b.Seq, left: waiting}
+		p.take(bt, fs, odds, p.arrivals.Recovered(b.Arrival), marks)
 		if waiting <= 0 {
-			done = append(done, store.Departure{Seq: b.Seq, Turn: b.Turns, Last: true})
+			done = append(done, store.Departure{Seq: b.Seq, Last: true})
 		}
 		batches, spans = batches+1, spans+waiting
 		return ctx.Err()
@@ -215,9 +229,10 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 	if err != nil {
 		return err
 	}
-	if batches > 0 {
+	if batches > 0 || recalled > 0 {
 		p.tel.ProcessorEbpfLinkSpansReplayed.Add(ctx, int64(spans))
-		p.set.Logger.Info("read back spans that waited", zap.Int("batches", batches), zap.Int("spans", spans))
+		p.set.Logger.Info("read back spans that waited, and what is known of those that had left",
+			zap.Int("batches", batches), zap.Int("spans", spans), zap.Int("left", recalled))
 	}
 	return d.Release(done)
 }
@@ -237,9 +252,10 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 	if err := p.reserve(ctx, n); err != nil {
 		return err
 	}
-	fs, malformed := facts(td)
-	b := &batch{seq: p.seq.Add(1), left: len(fs)}
-	if err := p.payloads.append(b.seq, p.clock.Now().UnixNano(), td); err != nil {
+	fs, odds, malformed := facts(td)
+	b := &batch{left: len(fs)}
+	var err error
+	if b.seq, err = p.payloads.append(p.clock.Now().UnixNano(), td); err != nil {
 		p.held.Add(-int64(n))
 		p.tel.storeError(ctx, "append")
 		if errors.Is(err, store.ErrTooLarge) {
@@ -250,7 +266,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 		return fmt.Errorf("ebpf_link: %w", err)
 	}
 	p.mu.Lock()
-	duplicates, pending := p.take(b, fs, p.arrivals.Now(), nil)
+	duplicates, pending := p.take(b, fs, odds, p.arrivals.Now(), nil)
 	p.mu.Unlock()
 	p.tel.received(ctx, n, malformed, duplicates, pending)
 	return nil
@@ -272,7 +288,7 @@ func (p *linkProcessor) reserve(ctx context.Context, n int) error {
 }
 
 // take adds the facts of a batch; marks are the spans of it that left before a restart.
-func (p *linkProcessor) take(b *batch, fs []link.Fact, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
+func (p *linkProcessor) take(b *batch, fs []link.Fact, odds map[uint32]sampling.Odds, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
 	for i := range fs {
 		f := &fs[i]
 		a := arrival{batch: b, ordinal: uint32(i), id: link.None, pending: f.Pending}
@@ -300,9 +316,12 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, at window.Instant, marks 
 			s := &p.slots[a.id]
 			s.batch, s.ordinal, s.at = b, a.ordinal, at
 			a.tenure = s.tenure
+			if o, ok := odds[a.ordinal]; ok {
+				p.book.Say(a.id, o)
+			}
 		}
 		if left {
-			p.book.Restore(a.id, mark.Trace, mark.Parented, stamp(at))
+			p.book.Restore(a.id, mark.Trace, mark.Parented, sampling.Decision(mark.Decision), stamp(at))
 			p.retained.Push(p.retained.Now(), tenure{a.id, a.tenure})
 			continue
 		}
@@ -359,10 +378,13 @@ func (p *linkProcessor) forget(ctx context.Context) {
 		}
 		p.slots[id] = slot{tenure: p.slots[id].tenure + 1}
 	}
+	p.book.Forget(gone)
 	p.index.Remove(gone)
 	overflow := p.index.TakeOverflow()
+	decided := p.book.TakeDecided()
 	p.mu.Unlock()
 	p.tel.retire(ctx, expired, surplus, overflow)
+	p.tel.decided(ctx, decided)
 }
 
 // forgetAtOnce bounds how long the lock is held.

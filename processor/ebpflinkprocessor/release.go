@@ -27,7 +27,7 @@ type departure struct {
 	ordinal uint32
 	tenure  tenure
 	at      window.Instant
-	// silent: a pending span or a duplicate, which leaves the storage and goes nowhere.
+	// silent: a pending span, a duplicate or one that is not sampled, which leaves the storage and goes nowhere.
 	silent bool
 	// forgotten: nothing of a silent one needs to be known after a restart.
 	forgotten bool
@@ -83,6 +83,7 @@ func (p *linkProcessor) round(ctx context.Context, all bool) bool {
 		return false
 	}
 	p.settle(ctx, out)
+	p.tel.sampledOut(ctx, out)
 	return true
 }
 
@@ -90,6 +91,7 @@ func (p *linkProcessor) round(ctx context.Context, all bool) bool {
 func (p *linkProcessor) depart(all bool) []departure {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.memory.reset()
 	now := p.arrivals.Now()
 	due := now
 	if all {
@@ -108,6 +110,7 @@ func (p *linkProcessor) depart(all bool) []departure {
 			d := departure{batch: a.batch, ordinal: a.ordinal, silent: true}
 			if p.slots[a.id].tenure == a.tenure {
 				d.tenure = tenure{a.id, a.tenure}
+				p.memory.announced(p.index.Fact(a.id))
 			}
 			out = append(out, d)
 		case p.slots[a.id].tenure == a.tenure && p.book.Waits(a.id):
@@ -127,9 +130,14 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 			continue
 		}
 		p.book.Leave(m, stamp(now))
+		p.memory.left(f, m)
 		d := departure{
 			batch: s.batch, ordinal: s.ordinal, tenure: tenure{m.ID, s.tenure}, at: s.at,
-			member: *m, raw: f.Raw,
+			member: *m, raw: f.Raw, silent: m.Decision.Dropped(),
+		}
+		if d.silent {
+			out = append(out, d)
+			continue
 		}
 		if f.CtxTrace != m.Trace {
 			d.appTrace, d.appSpan = f.CtxTrace, f.CtxParent
@@ -247,20 +255,25 @@ func (p *linkProcessor) settle(ctx context.Context, out []departure) {
 		}
 		d.batch.left--
 		// A pending span is announced again after a restart; all else must not come again.
-		if !d.silent || d.forgotten {
+		if !d.silent || d.forgotten || d.member.Decision.Dropped() {
 			marks = append(marks, store.Mark{
 				Ordinal: d.ordinal, Trace: d.member.Trace, Parented: d.member.Parent != link.SpanID{},
+				Decision: uint8(d.member.Decision),
 			})
 		}
 		byBatch[d.batch] = marks
 	}
 	deps := make([]store.Departure, 0, len(order))
 	for _, b := range order {
-		d := store.Departure{Seq: b.seq, Turn: b.turn, Marks: byBatch[b], Last: b.left <= 0}
+		d := store.Departure{Seq: b.seq, Marks: byBatch[b], Last: b.left <= 0}
 		if d.Last || len(d.Marks) > 0 {
 			deps = append(deps, d)
-			b.turn++
 		}
+	}
+	// First: from then on a restart takes the spans for duplicates.
+	if err := p.payloads.remember(p.clock.Now().UnixNano(), &p.memory); err != nil {
+		p.tel.storeError(ctx, "remember")
+		p.set.Logger.Error("facts of spans that left were not stored; after a restart late spans make traces of their own", zap.Error(err))
 	}
 	if err := p.payloads.release(deps); err != nil {
 		// The spans were delivered; a crash now delivers them again with the same ids.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/metadata"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/window"
 )
 
@@ -75,6 +76,30 @@ func (t *telemetry) refuse(ctx context.Context, n int, reason string) {
 
 func (t *telemetry) drop(ctx context.Context, n int, reason string) {
 	t.ProcessorEbpfLinkSpansDropped.Add(ctx, int64(n), with("reason", reason))
+}
+
+// sampledOut counts the spans of a delivery that were not to be delivered.
+func (t *telemetry) sampledOut(ctx context.Context, out []departure) {
+	var by [4]int
+	for i := range out {
+		if d := out[i].member.Decision; d.Dropped() {
+			by[d]++
+		}
+	}
+	for d, n := range by {
+		if n > 0 {
+			t.drop(ctx, n, sampling.Decision(d).String())
+		}
+	}
+}
+
+// decided counts the decisions about traces.
+func (t *telemetry) decided(ctx context.Context, by [4]int) {
+	for d, n := range by {
+		if n > 0 {
+			t.ProcessorEbpfLinkTracesDecided.Add(ctx, int64(n), with("decision", sampling.Decision(d).String()))
+		}
+	}
 }
 
 func (t *telemetry) storeError(ctx context.Context, operation string) {

@@ -6,29 +6,79 @@ import "time"
 // an event and its conversion to wall time.
 const SameHostTolerance = time.Millisecond
 
-// tolerance is how far the clocks of two spans may differ. Two raw spans of one host share a clock;
-// an SDK's clock is its own even on the same host.
-func (x *Index) tolerance(child, parent *Fact) int64 {
-	if child.Raw && parent.Raw && child.Host != 0 && child.Host == parent.Host {
-		return int64(SameHostTolerance)
+// verdict is what time says about a candidate.
+type verdict uint8
+
+const (
+	admitted verdict = iota
+	// beforeRequest: the child starts before the parent's request arrived.
+	beforeRequest
+	// afterResponse: the child starts after the parent's response was sent.
+	afterResponse
+	// outlives: the child ends after the parent, in a row whose children must not.
+	outlives
+)
+
+// admit is the one place where time is judged, for every rule: a child starts no earlier than its
+// parent's request arrived and not after the parent's response was sent. A row may ask that the
+// child also ends within its parent. What a span states itself time cannot contradict.
+//
+// Spans of one host are compared by its clock. For other pairs clock_tolerance is allowed; where the
+// difference of the clocks is known, a child may be placed by that too, however large it is. For
+// rows that are not exact only that counts then: the smaller the allowance, the fewer spans that
+// are none look like a parent.
+func (x *Index) admit(r *row, c, p *Fact) verdict {
+	if r.stated {
+		return admitted
 	}
-	return x.clockTolerance
+	if c.Raw && p.Raw && c.Host != 0 && c.Host == p.Host {
+		return r.within(c, p, bounds{}, int64(SameHostTolerance))
+	}
+	v := r.within(c, p, bounds{}, x.clockTolerance)
+	if v == admitted && r.class == exact {
+		return v
+	}
+	off, known := x.clocks.between(p.Host, c.Host, c.Start)
+	if !known {
+		return v
+	}
+	tol := int64(SkewTolerance)
+	if !c.Raw || !p.Raw {
+		// An SDK reads a clock of its own even on the same host.
+		tol = max(tol, x.clockTolerance)
+	}
+	return r.within(c, p, off, tol)
 }
 
-// admissible: a child starts no earlier than its parent's request arrived and not after the
-// parent's response was sent. The upper bound of a pending parent is not known yet.
-func (x *Index) admissible(child, parent *Fact) bool {
-	tol := x.tolerance(child, parent)
-	if child.Start < parent.Start-tol {
-		return false
-	}
-	return parent.Pending || child.Start <= max(parent.Start, parent.End)+tol
+// admissible judges two spans outside of a search, as a probable row would.
+func (x *Index) admissible(c, p *Fact) bool {
+	return x.admit(&row{class: probable}, c, p) == admitted
 }
 
 // contained asks more: the child also ends within its parent.
-func (x *Index) contained(child, parent *Fact) bool {
-	if child.Pending || parent.Pending {
-		return true
+func (x *Index) contained(c, p *Fact) bool {
+	return x.admit(&row{class: probable, contains: true}, c, p) == admitted
+}
+
+// within compares c with p, whose clock is behind that of c by off, give or take tol.
+func (r *row) within(c, p *Fact, off bounds, tol int64) verdict {
+	if c.Start-off.lo < p.Start-tol {
+		return beforeRequest
 	}
-	return child.End <= parent.End+x.tolerance(child, parent)
+	if p.Pending {
+		return admitted
+	}
+	end := max(p.Start, p.End) + tol
+	if c.Start-off.hi > end {
+		return afterResponse
+	}
+	if r.contains && !c.Pending && c.End-off.hi > end {
+		return outlives
+	}
+	return admitted
+}
+
+// reach is how much later than its child a parent may seem to start at the most.
+func (x *Index) reach() int64 {
+	return max(x.clockTolerance, int64(SameHostTolerance), x.clocks.far+int64(SkewTolerance))
 }

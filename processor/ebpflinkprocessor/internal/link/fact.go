@@ -53,6 +53,8 @@ type Fact struct {
 	Raw bool
 	// Pending: the exchange is open.
 	Pending bool
+	// NotSampled: what the application propagated says that its sampler decided against the trace.
+	NotSampled bool
 }
 
 // Facts of l that this package keeps.

@@ -31,6 +31,7 @@ const (
 type Index struct {
 	rows           []row
 	clockTolerance int64
+	clocks         clocks
 
 	// pages hold the facts: growing never copies what is there.
 	pages [][]Fact
@@ -54,6 +55,7 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 	return &Index{
 		rows:           order(rules),
 		clockTolerance: int64(clockTolerance),
+		clocks:         newClocks(),
 		defs:           newPostings(),
 		refs:           newPostings(),
 		gen:            1,
@@ -153,6 +155,7 @@ func (x *Index) post(id ID) {
 		})
 	})
 	x.eachKey(f, false, func(k Key) { x.refs.add(k, id) })
+	x.learnSkew(id)
 }
 
 // unpost filters each touched list once, so that removing many ids of one hot key stays linear.

@@ -129,7 +129,7 @@ func (x *Index) search(child ID, c *Fact, r *row, k Key) Edge {
 	from := len(list)
 	if !r.stated && from > 16 {
 		// Nothing that starts after the child, give or take the clocks, is admissible.
-		limit := c.Start + max(x.clockTolerance, int64(SameHostTolerance))
+		limit := c.Start + x.reach()
 		from = sort.Search(len(list), func(i int) bool { return x.Fact(list[i]).Start > limit })
 	}
 	top, ties := unfit, 0
@@ -149,7 +149,7 @@ func (x *Index) search(child ID, c *Fact, r *row, k Key) Edge {
 			continue
 		}
 		e.Candidates++
-		if (!r.stated && !x.admissible(c, p)) || (r.contains && !x.contained(c, p)) {
+		if x.admit(r, c, p) != admitted {
 			if e.Outcome == NoCandidate {
 				e.Outcome = Inadmissible
 			}

@@ -23,9 +23,22 @@ const (
 	strong
 )
 
+// class is what the links of a rule are worth.
+type class uint8
+
+const (
+	// exact: so by construction.
+	exact class = iota
+	// probable: usually so, of two that look alike one may be wrong.
+	probable
+	// statistical: by times alone.
+	statistical
+)
+
 // row is one way of a rule: what a child refers to and what a parent defines.
 type row struct {
-	rule string
+	rule  string
+	class class
 	// after names a rule that goes first even where this row's rule is the stronger.
 	after string
 	// refers and defines return the key, or false for a span that has no part in this row.
@@ -124,7 +137,8 @@ var rows = []row{
 		},
 	},
 	{
-		rule: PseudoThread,
+		rule:  PseudoThread,
+		class: probable,
 		refers: func(f *Fact) (Key, bool) {
 			return domainPseudo.key(f.Host, f.Pseudo, 0), f.Raw && f.Role == Client && f.Host != 0 && f.Pseudo != 0
 		},

@@ -148,7 +148,7 @@ func join(spans int) (result, error) {
 	}
 	return measure("join alone", spans, func() (wrong int64, err error) {
 		x := link.New(link.RuleNames(), 500*time.Millisecond)
-		b := trace.NewBook(x, true)
+		b := trace.NewBook(x, trace.Options{UseAppTraceID: true})
 		ids := make([]link.ID, spans)
 		for i := range facts {
 			ids[i] = x.Add(facts[i])

@@ -50,6 +50,7 @@ type TelemetryBuilder struct {
 	ProcessorEbpfLinkStoreErrors         metric.Int64Counter
 	ProcessorEbpfLinkStoreSize           metric.Int64ObservableGauge
 	ProcessorEbpfLinkTraceConflicts      metric.Int64Counter
+	ProcessorEbpfLinkTracesDecided       metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -282,6 +283,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_processor_ebpf_link_trace_conflicts",
 		metric.WithDescription("Spans that could not take the trace id of their parent because their own was already fixed. [Development]"),
 		metric.WithUnit("{span}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProcessorEbpfLinkTracesDecided, err = builder.meter.Int64Counter(
+		"otelcol_processor_ebpf_link_traces_decided",
+		metric.WithDescription("Sampling decisions; the decision about a trace holds for all its spans. [Development]"),
+		metric.WithUnit("{trace}"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

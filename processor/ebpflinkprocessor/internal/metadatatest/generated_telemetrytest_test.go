@@ -54,6 +54,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ProcessorEbpfLinkSpansUnlinked.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkStoreErrors.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkTraceConflicts.Add(context.Background(), 1)
+	tb.ProcessorEbpfLinkTracesDecided.Add(context.Background(), 1)
 	AssertEqualProcessorEbpfLinkAttributesMalformed(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -118,6 +119,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualProcessorEbpfLinkTraceConflicts(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualProcessorEbpfLinkTracesDecided(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 

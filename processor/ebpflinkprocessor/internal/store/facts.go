@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -51,7 +50,7 @@ func (s *Store) remember(at int64, count int, facts []byte) error {
 	g.live.Add(int64(count))
 	g.used.Add(size)
 	s.used.Add(size)
-	g.fresh = time.Now().Add(s.o.FactsFor)
+	g.fresh = s.o.now().Add(s.o.FactsFor)
 	return nil
 }
 
@@ -59,23 +58,22 @@ func (s *Store) remember(at int64, count int, facts []byte) error {
 func (s *Store) factsRoom(count, size int64) error {
 	s.rotating.Lock()
 	defer s.rotating.Unlock()
-	full, number := true, uint64(1)
+	full := true
 	s.mu.RLock()
 	if n := len(s.facts); n > 0 {
 		g := s.facts[n-1]
-		number = g.number + 1
 		full = g.isShut || g.live.Load() > 0 && (g.live.Load()+count > s.factsPart() ||
-			g.used.Load()+size > g.size || time.Since(g.born) > s.o.FactsFor/factParts)
+			g.used.Load()+size > g.size || s.o.now().Sub(g.born) > s.o.FactsFor/factParts)
 	}
 	s.mu.RUnlock()
 	if !full {
 		return nil
 	}
-	g, err := makeGeneration(&s.o, factKind, number, s.factsSize())
+	g, err := makeGeneration(&s.o, factKind, s.dirs.Add(1), s.factsSize())
 	if err != nil {
 		return fmt.Errorf("begin a generation: %w", err)
 	}
-	g.born = time.Now()
+	g.born = s.o.now()
 	g.fresh = g.born.Add(s.o.FactsFor)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +81,7 @@ func (s *Store) factsRoom(count, size int64) error {
 		return g.destroy()
 	}
 	if n := len(s.facts); n > 0 {
-		if err := s.facts[n-1].shut(); err != nil {
+		if err := s.facts[n-1].shut(s.number.Load()); err != nil {
 			s.fail("database", err)
 		}
 	}
@@ -118,7 +116,7 @@ func (s *Store) expireLocked() {
 		for _, g := range s.facts[1:] {
 			rest, bytes = rest+g.live.Load(), bytes+g.used.Load()
 		}
-		if time.Now().Before(s.facts[0].fresh) && rest < int64(s.o.MaxFacts) && bytes <= (factParts+1)*s.factsSize() {
+		if s.o.now().Before(s.facts[0].fresh) && rest < int64(s.o.MaxFacts) && bytes <= (factParts+1)*s.factsSize() {
 			return
 		}
 		s.destroy(s.facts[0])
@@ -143,7 +141,7 @@ func (s *Store) Recall(fn func(at int64, count int, facts []byte) error) error {
 		}
 		if i < len(s.facts)-1 {
 			// Only the last one takes more; the others are not read again.
-			if err := g.shut(); err != nil {
+			if err := g.shut(s.number.Load()); err != nil {
 				s.fail("database", err)
 			}
 		}

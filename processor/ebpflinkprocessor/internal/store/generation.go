@@ -194,7 +194,7 @@ func reopenGeneration(o *Options, kind string, number uint64) (*generation, erro
 	}
 	// A wall clock that stepped while no process ran can only make facts older or younger than they
 	// are by no more than they are kept.
-	now := time.Now()
+	now := o.now()
 	age := min(max(now.Sub(time.Unix(0, g.newest)), 0), o.FactsFor)
 	g.born, g.fresh = now, now.Add(o.FactsFor-age)
 	return g, nil
@@ -281,6 +281,10 @@ func (g *generation) sync(upTo uint64) error {
 		g.dirty.Store(true)
 		return err
 	}
+	return g.markSynced(upTo)
+}
+
+func (g *generation) markSynced(upTo uint64) error {
 	return os.WriteFile(filepath.Join(g.dir, syncedFile), []byte(strconv.FormatUint(upTo, 10)+"\n"), 0o600)
 }
 
@@ -305,22 +309,28 @@ func (g *generation) destroy() error {
 	for _, f := range files {
 		give(f)
 	}
-	return errors.Join(err, g.shut(), os.RemoveAll(g.dir))
+	return errors.Join(err, g.shut(0), os.RemoveAll(g.dir))
 }
 
-// shut closes the database; it may be called again.
-func (g *generation) shut() error {
+// shut closes the database, which syncs it; all records up to upTo are written. It may be called again.
+func (g *generation) shut(upTo uint64) error {
 	g.using.Lock()
 	defer g.using.Unlock()
 	if g.isShut || g.db == nil {
 		return nil
 	}
 	g.isShut = true
-	// Without the directory Badger tries for ever to write a table into it.
+	// Without the directory Badger tries for ever to write a table into it; it removes its LOCK.
 	if err := os.MkdirAll(g.dir, 0o750); err != nil {
 		return err
 	}
-	return g.db.Close()
+	if f, err := os.OpenFile(filepath.Join(g.dir, "LOCK"), os.O_CREATE, 0o640); err == nil {
+		_ = f.Close()
+	}
+	if err := g.db.Close(); err != nil || upTo == 0 {
+		return err
+	}
+	return g.markSynced(upTo)
 }
 
 // grumbler passes on what Badger logs as an error.

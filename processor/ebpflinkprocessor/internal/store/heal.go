@@ -34,15 +34,14 @@ func (s *Store) moveAll() error {
 	if err != nil {
 		return err
 	}
-	size, number, first := int64(minGeneration), uint64(1), uint64(0)
+	size, first := int64(minGeneration), uint64(0)
 	for i, g := range s.batches {
 		size += g.used.Load()
-		number = max(number, g.number+1)
 		if i == 0 {
 			first = g.first
 		}
 	}
-	to, err := makeGeneration(&s.o, batchKind, number, size)
+	to, err := makeGeneration(&s.o, batchKind, s.dirs.Add(1), size)
 	if err != nil {
 		return errors.Join(err, lock.Close(), os.Remove(lock.Name()))
 	}

@@ -23,7 +23,7 @@ import (
 //	b number         a batch: its OTLP bytes
 //	h number         head of the batch: kind 'H', arrival in Unix ns (8), length of the batch (4)
 //	m number turn    marks, kind 'R', 21 bytes for each span that has left of a batch of which others
-//	                 wait: ordinal (4), flags (1: has a parent), trace id (16)
+//	                 wait: ordinal (4), flags (1: has a parent, 2 and 4: decision), trace id (16)
 //	f number count at  facts, kind 'F': the caller's bytes; how many (4) and their time in Unix ns (8)
 //	                 are in the key, so that old ones go unread
 //
@@ -37,7 +37,9 @@ const (
 	headSize   = recordHead + 12
 	markSize   = 21
 
-	flagParented = 1
+	flagParented  = 1
+	decisionShift = 1
+	decisionMask  = 3
 )
 
 // Errors of the store.
@@ -60,6 +62,8 @@ type Mark struct {
 	Ordinal  uint32
 	Trace    [16]byte
 	Parented bool
+	// Decision is the sampling decision for the trace, 0 to 3.
+	Decision uint8
 }
 
 func encodeHead(arrival int64, size int) []byte {
@@ -81,8 +85,9 @@ func encodeMarks(marks []Mark) []byte {
 	for i, m := range marks {
 		r := b[recordHead+markSize*i:]
 		binary.LittleEndian.PutUint32(r, m.Ordinal)
+		r[4] = m.Decision & decisionMask << decisionShift
 		if m.Parented {
-			r[4] = flagParented
+			r[4] |= flagParented
 		}
 		copy(r[5:markSize], m.Trace[:])
 	}
@@ -99,7 +104,10 @@ func decodeMarks(b []byte) ([]Mark, error) {
 	}
 	marks := make([]Mark, 0, len(b)/markSize)
 	for ; len(b) > 0; b = b[markSize:] {
-		m := Mark{Ordinal: binary.LittleEndian.Uint32(b), Parented: b[4]&flagParented != 0}
+		m := Mark{
+			Ordinal: binary.LittleEndian.Uint32(b), Parented: b[4]&flagParented != 0,
+			Decision: b[4] >> decisionShift & decisionMask,
+		}
 		copy(m.Trace[:], b[5:markSize])
 		marks = append(marks, m)
 	}

@@ -44,8 +44,17 @@ type Options struct {
 	// MaxFacts is how many facts are kept at least, of those newer than FactsFor.
 	MaxFacts int
 	FactsFor time.Duration
+	// Now tells how old facts are; nil is time.Now.
+	Now func() time.Time
 	// Failed hears of a background operation that failed: sync, database, remove, replay.
 	Failed func(operation string, err error)
+}
+
+func (o *Options) now() time.Time {
+	if o.Now == nil {
+		return time.Now()
+	}
+	return o.Now()
 }
 
 // MaxBatch is the largest payload in bytes.
@@ -82,8 +91,8 @@ type Store struct {
 	once sync.Once
 	err  error
 
-	// number is the last record's, also of those under way.
-	number atomic.Uint64
+	// number is the last record's, also of those under way; dirs is the last generation's.
+	number, dirs atomic.Uint64
 	// used is what all generations hold, in bytes.
 	used atomic.Int64
 
@@ -140,6 +149,7 @@ func (s *Store) reopen() error {
 		if _, err := fmt.Sscanf(e.Name(), kind+"-%d", &number); err != nil || (kind != batchKind && kind != factKind) {
 			continue
 		}
+		s.dirs.Store(max(s.dirs.Load(), number))
 		if err := s.reopenOne(kind, number); err != nil {
 			return err
 		}
@@ -286,19 +296,15 @@ func (s *Store) rotate(old *generation, need int64) error {
 	defer s.rotating.Unlock()
 	s.mu.RLock()
 	var current *generation
-	number := uint64(1)
-	if n := len(s.batches); n > 0 {
-		number = s.batches[n-1].number + 1
-		if s.writable {
-			current = s.batches[n-1]
-		}
+	if n := len(s.batches); n > 0 && s.writable {
+		current = s.batches[n-1]
 	}
 	closed := s.closed
 	s.mu.RUnlock()
 	if current != old || closed {
 		return nil
 	}
-	g, err := makeGeneration(&s.o, batchKind, number, max(s.generationSize(), need))
+	g, err := makeGeneration(&s.o, batchKind, s.dirs.Add(1), max(s.generationSize(), need))
 	if err != nil {
 		return fmt.Errorf("begin a generation: %w", err)
 	}
@@ -661,6 +667,9 @@ func (s *Store) fail(op string, err error) {
 // Close syncs and closes; it may be called again.
 func (s *Store) Close() error {
 	s.once.Do(func() {
+		if !s.present() {
+			s.heal()
+		}
 		s.mu.Lock()
 		s.closed = true
 		s.mu.Unlock()
@@ -687,7 +696,7 @@ func (s *Store) shut() error {
 				errs = append(errs, err)
 			}
 		default:
-			errs = append(errs, g.shut())
+			errs = append(errs, g.shut(s.number.Load()))
 		}
 	}
 	return errors.Join(append(errs, s.lock.Close())...)

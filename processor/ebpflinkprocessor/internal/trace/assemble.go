@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 )
 
 // maxMembers bounds the work of one Gather. The spans beyond it leave in their own time and get
@@ -29,7 +30,10 @@ type Member struct {
 	Left int64
 	// Absent: Parent is what the application said, and no span with that id was seen.
 	Absent bool
-	depth  int
+	// Decision says whether the span is exported, Odds what its tracestate is to say.
+	Decision sampling.Decision
+	Odds     sampling.Odds
+	depth    int
 }
 
 // state of a span in the Book.
@@ -46,22 +50,38 @@ type entry struct {
 	state state
 	// parented: it left with a parent.
 	parented bool
+	// decision holds for the whole trace, since fixed.
+	decision sampling.Decision
 	left     int64
 }
 
 // Book remembers what was decided: which trace id each span has and whether it has left. It is not
 // safe for concurrent use.
 type Book struct {
-	ix          *link.Index
-	useAppTrace bool
-	entries     []entry
-	seen        []uint32
-	round       uint32
+	ix      *link.Index
+	opts    Options
+	entries []entry
+	// odds are those of the span until its trace is fixed, then those of the trace. Few spans have any.
+	odds map[link.ID]sampling.Odds
+	// decided counts decisions by kind until TakeDecided.
+	decided [4]int
+	seen    []uint32
+	round   uint32
+}
+
+// Options of a Book.
+type Options struct {
+	// UseAppTraceID gives the whole trace the id that the application propagated.
+	UseAppTraceID bool
+	// UseAppSampled drops a trace that the application's own sampler had decided against.
+	UseAppSampled bool
+	// Sampler decides about all others.
+	Sampler sampling.Sampler
 }
 
 // NewBook makes the Book of the facts of ix.
-func NewBook(ix *link.Index, useAppTraceID bool) *Book {
-	return &Book{ix: ix, useAppTrace: useAppTraceID}
+func NewBook(ix *link.Index, o Options) *Book {
+	return &Book{ix: ix, opts: o, odds: map[link.ID]sampling.Odds{}}
 }
 
 // Add starts the entry of a new fact.
@@ -71,11 +91,38 @@ func (b *Book) Add(id link.ID) {
 		b.seen = append(b.seen, 0)
 	}
 	b.entries[id] = entry{}
+	delete(b.odds, id)
+}
+
+// Say records what the tracestate of id says.
+func (b *Book) Say(id link.ID, o sampling.Odds) {
+	if o != (sampling.Odds{}) {
+		b.odds[id] = o
+	}
+}
+
+// Forget drops what only few spans have; Add starts the rest anew.
+func (b *Book) Forget(ids []link.ID) {
+	if len(b.odds) == 0 {
+		return
+	}
+	for _, id := range ids {
+		delete(b.odds, id)
+	}
+}
+
+// TakeDecided returns how many traces were decided each way since the last call.
+func (b *Book) TakeDecided() (by [4]int) {
+	by, b.decided = b.decided, by
+	return by
 }
 
 // Restore marks id as one that left with trace before a restart.
-func (b *Book) Restore(id link.ID, trace link.TraceID, parented bool, now int64) {
-	b.entries[id] = entry{trace: trace, fixed: true, state: released, parented: parented, left: now}
+func (b *Book) Restore(id link.ID, trace link.TraceID, parented bool, d sampling.Decision, now int64) {
+	if d == sampling.Undecided { // written by a version that sampled nothing
+		d = sampling.Kept
+	}
+	b.entries[id] = entry{trace: trace, fixed: true, state: released, parented: parented, decision: d, left: now}
 }
 
 // Trace is the id of the trace of id, false while it is not fixed.
@@ -111,7 +158,7 @@ func (b *Book) Gather(start link.ID) []Member {
 
 	// A released neighbour has fixed the trace id already: the parent of the root first, else
 	// the nearest to the root.
-	var known link.TraceID
+	known := link.None
 	left := int64(0)
 	met := func(e *entry) {
 		if left == 0 || e.left < left {
@@ -119,19 +166,20 @@ func (b *Book) Gather(start link.ID) []Member {
 		}
 	}
 	if p := members[0].Edge.Parent; p != link.None {
-		known = b.entries[p].trace
+		known = p
 		met(&b.entries[p])
 	}
 	knownDepth := -1
-	consider := func(t link.TraceID, depth int) {
-		if known == (link.TraceID{}) || (knownDepth == depth && bytes.Compare(t[:], known[:]) < 0) {
-			known, knownDepth = t, depth
+	consider := func(id link.ID, depth int) {
+		if known == link.None || (knownDepth == depth &&
+			bytes.Compare(b.entries[id].trace[:], b.entries[known].trace[:]) < 0) {
+			known, knownDepth = id, depth
 		}
 	}
 	for i := 0; i < len(members); i++ {
 		m := members[i]
-		if e := &b.entries[m.ID]; e.fixed {
-			consider(e.trace, m.depth)
+		if b.entries[m.ID].fixed {
+			consider(m.ID, m.depth)
 		}
 		b.ix.Referrers(m.ID, func(r link.ID) bool {
 			if b.seen[r] == b.round || b.edge(r, cut).Parent != m.ID {
@@ -140,7 +188,7 @@ func (b *Book) Gather(start link.ID) []Member {
 			b.visit(r)
 			if e := &b.entries[r]; e.state == released {
 				met(e)
-				consider(e.trace, m.depth+1)
+				consider(r, m.depth+1)
 				return true
 			}
 			members = append(members, Member{ID: r, Edge: b.edge(r, cut), Cut: r == cut, depth: m.depth + 1})
@@ -214,22 +262,32 @@ func (b *Book) weakest(id link.ID) link.ID {
 	return worst
 }
 
-// fix gives the members their ids.
-func (b *Book) fix(members []Member, known link.TraceID, left int64) {
-	chosen := known
-	if chosen == (link.TraceID{}) {
-		chosen = b.choose(members)
+// fix gives the members their ids and the decision: those of known, a neighbour for which they are fixed.
+func (b *Book) fix(members []Member, known link.ID, left int64) {
+	v := verdict{}
+	if known != link.None {
+		v = verdict{b.entries[known].trace, b.entries[known].decision, b.odds[known]}
+	} else {
+		v = b.judge(members)
+		b.decided[v.decision]++
 	}
 	for i := range members {
 		m := &members[i]
 		e, f := &b.entries[m.ID], b.ix.Fact(m.ID)
 		if !e.fixed {
-			e.trace, e.fixed = chosen, true
+			e.trace, e.fixed, e.decision = v.trace, true, v.decision
+			if len(b.odds) > 0 {
+				delete(b.odds, m.ID)
+			}
+			b.Say(m.ID, v.odds)
 		}
-		m.Trace, m.Left = e.trace, left
+		m.Trace, m.Left, m.Decision = e.trace, left, e.decision
+		if len(b.odds) > 0 {
+			m.Odds = b.odds[m.ID]
+		}
 		p := m.Edge.Parent
 		switch {
-		case p != link.None && b.parentTrace(p, chosen) != m.Trace:
+		case p != link.None && b.parentTrace(p, v.trace) != m.Trace:
 			m.Conflict = true
 		case p != link.None:
 			m.Parent = b.ix.Fact(p).Span
@@ -250,19 +308,44 @@ func (b *Book) parentTrace(p link.ID, chosen link.TraceID) link.TraceID {
 	return chosen
 }
 
-// choose finds the trace id of a new trace: the application's, of the member nearest to the root,
-// else one made from the root. SDK spans alone keep theirs in any case.
-func (b *Book) choose(members []Member) link.TraceID {
+// verdict is what all spans of a trace have in common.
+type verdict struct {
+	trace    link.TraceID
+	decision sampling.Decision
+	odds     sampling.Odds
+}
+
+// judge decides about a new trace. Its id is the application's, of the member nearest to the root, else one
+// made from the root. SDK spans alone keep theirs in any case.
+func (b *Book) judge(members []Member) verdict {
 	raw := false
+	// said is the member whose word on id and sampling counts.
+	var said *link.Fact
 	for i := range members {
-		raw = raw || b.ix.Fact(members[i].ID).Raw
+		f := b.ix.Fact(members[i].ID)
+		raw = raw || f.Raw
+		if said == nil && f.CtxTrace != (link.TraceID{}) {
+			said = f
+		}
 	}
-	if b.useAppTrace || !raw {
+	v := verdict{}
+	if said != nil && (b.opts.UseAppTraceID || !raw) {
+		v.trace = said.CtxTrace
+	} else {
+		v.trace = rootTraceID(b.ix.Fact(members[0].ID))
+	}
+	if len(b.odds) > 0 {
 		for i := range members {
-			if t := b.ix.Fact(members[i].ID).CtxTrace; t != (link.TraceID{}) {
-				return t
+			// The randomness of another trace id says nothing of this one.
+			if id := members[i].ID; b.ix.Fact(id).OwnTrace == v.trace {
+				v.odds = v.odds.Or(b.odds[id])
 			}
 		}
 	}
-	return rootTraceID(b.ix.Fact(members[0].ID))
+	if said != nil && said.NotSampled && b.opts.UseAppSampled {
+		v.decision = sampling.DroppedByApp
+	} else {
+		v.decision = b.opts.Sampler.Decide(v.trace, v.odds)
+	}
+	return v
 }

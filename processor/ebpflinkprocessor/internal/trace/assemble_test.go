@@ -108,7 +108,7 @@ type end struct {
 func assemble(t *testing.T, facts []link.Fact) map[link.SpanID]end {
 	t.Helper()
 	x := link.New(link.RuleNames(), tolerance)
-	b := NewBook(x, true)
+	b := NewBook(x, Options{UseAppTraceID: true})
 	var ids []link.ID
 	for i := range facts {
 		id := x.Add(facts[i])
@@ -292,7 +292,7 @@ func onCycle(parent map[link.SpanID]link.SpanID, span link.SpanID) bool {
 func TestHundredThousandChildrenOfOneParent(t *testing.T) {
 	const n = 100_000
 	x := link.New(link.RuleNames(), 0)
-	b := NewBook(x, true)
+	b := NewBook(x, Options{UseAppTraceID: true})
 	root := x.Add(link.Fact{Span: link.SpanID{1}, Raw: true, Role: link.Server, Host: 1, Systrace: 7, End: n})
 	b.Add(root)
 	var ids []link.ID
@@ -349,7 +349,7 @@ func TestOrphansOfOneRequestShareATrace(t *testing.T) {
 
 func ExampleBook() {
 	x := link.New(link.RuleNames(), 0)
-	b := NewBook(x, true)
+	b := NewBook(x, Options{UseAppTraceID: true})
 	b.Add(x.Add(link.Fact{Span: link.SpanID{7: 1}, Raw: true, Role: link.Server, Host: 1, Systrace: 7, End: 100}))
 	child := x.Add(link.Fact{Span: link.SpanID{7: 2}, Raw: true, Role: link.Client, Host: 1, Systrace: 7, Start: 10, End: 20})
 	b.Add(child)

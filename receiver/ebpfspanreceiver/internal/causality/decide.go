@@ -73,11 +73,11 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 		case v.trusted:
 			best = min(best, of.rank())
 			continue
-		case of.trust() == hint:
-			hinted.add(r.request)
 		case of.kind().way == back:
 			hintedBack.add(r.request)
 			hintBackTurn = r.turn
+		case of.trust() == hint:
+			hinted.add(r.request)
 		}
 		refused = max(refused, Untrusted)
 	}

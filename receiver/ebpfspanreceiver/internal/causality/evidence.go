@@ -16,7 +16,7 @@ type kind struct {
 	// descends: the context that wrote the call was made for the request, or its task was. After the
 	// response it still tells where a call comes from.
 	descends bool
-	// unsure edges of the kind are guesses, whatever its trust: see unproven.
+	// unsure edges of the kind are guesses, whatever its trust: see hint.
 	unsure rule
 	// rules are what an edge must keep to be used, service what its request must.
 	rules   []rule
@@ -193,10 +193,10 @@ func (t sort) rank() rank {
 }
 
 func (t sort) trust() trust {
-	if t&1 != 0 {
-		return unproven
+	if k := t.kind(); t&1 == 0 || k.unsure == nil {
+		return k.trust
 	}
-	return t.kind().trust
+	return hint
 }
 
 // name as telemetry spells it.

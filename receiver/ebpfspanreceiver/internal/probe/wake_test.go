@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"math"
 	"net"
 	"os"
 	"runtime"
@@ -25,29 +26,48 @@ const (
 	futexWaitBitset = 9 | 128
 )
 
+// wakeLock is WAKE_LOCK, bpf/event.h.
+const wakeLock = 64
+
 // signal is what a thread waits for, as it would with a condition variable.
 type signal struct{ word atomic.Uint32 }
 
+func (s *signal) sleep() {
+	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.word)), futexWaitBitset, 0, 0, 0, 0xffffffff)
+}
+
 func (s *signal) wait() {
 	for s.word.Load() == 0 {
-		_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.word)), futexWaitBitset, 0, 0, 0, 0xffffffff)
+		s.sleep()
 	}
 	s.word.Store(0)
 }
 
+// set wakes everybody.
 func (s *signal) set() {
 	s.word.Store(1)
-	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.word)), futexWake, 1, 0, 0, 0)
+	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.word)), futexWake, math.MaxInt32, 0, 0, 0)
 }
 
-// futexChild has two threads: one answers requests, and waits for the other one to make the call. It reads
-// the address of the backend, prints its own, and ends when the connection does.
+// idle waits there for nothing.
+func (s *signal) idle() {
+	runtime.LockOSThread()
+	for {
+		s.sleep()
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// futexChild has two threads: one answers requests, and waits for the other one to make the call. A third
+// waits where its argument says. It reads the address of the backend, prints its own, and ends when the
+// connection does.
 func futexChild() {
 	var backend string
 	_, _ = fmt.Scanln(&backend)
 	addr, err := net.ResolveTCPAddr("tcp", backend)
 	check(err)
-	var task, done signal
+	var task, done, never signal
+	go map[string]*signal{"task": &task, "done": &done, "never": &never}[os.Args[1]].idle()
 	go func() {
 		runtime.LockOSThread()
 		out, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
@@ -92,8 +112,21 @@ func check(err error) {
 }
 
 // TestKernelWake: the thread that reads the response of a call and wakes the one that serves a request
-// made the call for that request.
+// made the call for that request, unless another waits there, too.
 func TestKernelWake(t *testing.T) {
+	for _, tc := range []struct {
+		where  string // a third thread waits
+		shared bool
+	}{
+		{where: "never"},
+		{where: "task"}, // as the workers of a pool do
+		{where: "done", shared: true},
+	} {
+		t.Run(tc.where, func(t *testing.T) { testKernelWake(t, tc.where, tc.shared) })
+	}
+}
+
+func testKernelWake(t *testing.T, where string, shared bool) {
 	tr, rec := startTracer(t)
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -113,7 +146,7 @@ func TestKernelWake(t *testing.T) {
 			_, _ = c.Write([]byte("response"))
 		}
 	}()
-	child := startProcess(t, "futex")
+	child := startProcess(t, "futex", where)
 	require.NoError(t, tr.Select(uint32(child.pid), Target{}))
 	_, err = fmt.Fprintln(child.in, backend.Addr())
 	require.NoError(t, err)
@@ -122,6 +155,7 @@ func TestKernelWake(t *testing.T) {
 	const requests = 5
 	buf := make([]byte, 64)
 	for range requests {
+		time.Sleep(10 * time.Millisecond) // the idle thread waits again
 		_, err = c.Write([]byte("request"))
 		require.NoError(t, err)
 		_, err = c.Read(buf)
@@ -151,12 +185,26 @@ func TestKernelWake(t *testing.T) {
 	for i := range calls {
 		want = append(want, pair{calls[i], served[i]})
 	}
+	found := 0
 	for _, e := range rec.evidence {
-		if e.What == uint8(bpf.SocketEvidenceKindEVIDENCE_WAKE_BACK) {
-			require.Zero(t, e.Uses)
-			require.Zero(t, e.BaseUses)
-			got = append(got, pair{e.Call, e.Epoch})
+		if e.What != uint8(bpf.SocketEvidenceKindEVIDENCE_WAKE_BACK) {
+			continue
 		}
+		require.Zero(t, e.Uses)
+		if e.BaseUses == wakeLock {
+			require.NotZero(t, e.Segment)
+			found++
+			continue
+		}
+		require.Zero(t, e.BaseUses)
+		got = append(got, pair{e.Call, e.Epoch})
 	}
-	require.Equal(t, want, got)
+	if !shared {
+		require.Equal(t, want, got)
+		require.Zero(t, found)
+		return
+	}
+	require.Equal(t, 1, found)
+	// What the first wake-up of the first system call says is taken back.
+	require.Subset(t, want[:1], got)
 }
