@@ -20,7 +20,7 @@ GENERATED := _bpfe[lb]\.go:|_(x86|arm64)_bpfe[lb]\.go:|/generated_[a-z_]+\.go:|/
 # One figure line after another, also under -j: no target here is safe to mix with another.
 .NOTPARALLEL:
 
-.PHONY: help build generate check-generated lint fmt test race fuzz bench demo demo-check kernel-test accuracy accuracy-real bench-probe bench-link clean
+.PHONY: help build generate check-generated lint fmt test race fuzz bench demo demo-check kernel-test accuracy accuracy-link accuracy-real bench-probe bench-link clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -78,12 +78,17 @@ accuracy-real: ## the same at every concurrency, pool size, with noise; costs; w
 	@$(GO) run ./internal/accuracy -plan real
 	@[ -z "$$SUDO_UID" ] || chown "$$SUDO_UID:$$SUDO_GID" docs/accuracy.md
 
+accuracy-link: ## whether spans get the right parent, beside the rules of DataKit and DeepFlow; fails on a wrong link
+	@$(GO) run ./processor/ebpflinkprocessor/internal/linkaccuracy
+
 bench-probe: ## what tracing costs nginx and a Go server: throughput, ns per hook, events lost (root)
 	@$(APT) nginx-light wrk
 	@$(GO) run ./internal/probebench
 
-bench-link: ## what linking costs: spans per second and memory of the processor
+# The second program is a module of its own: the root module does not depend on the rivals.
+bench-link: ## what linking costs: the join, then the processor beside batch, tail_sampling, groupbytrace (two cores)
 	@$(GO) run ./processor/ebpflinkprocessor/internal/linkbench
+	@$(GO) run -C processor/ebpflinkprocessor/internal/pipebench .
 
 clean: ## remove what the targets above built; downloaded kernels in .cache stay
 	rm -rf build

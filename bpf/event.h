@@ -137,7 +137,7 @@ enum wake_doubt {
 	WAKE_DONE_BEFORE = 8,  /* it has woken another that serves a request since: which of them waited? */
 	WAKE_SERVES = 16,      /* it serves a request itself: it hands on a lock that it held meanwhile */
 	WAKE_WORKER = 32,      /* none: EVIDENCE_NEXT of a thread that has woken who waited before */
-	WAKE_LOCK = 64,        /* none: segment is the address of a lock, see bpf/futex.bpf.h */
+	WAKE_LOCK = 64,        /* none: segment is where several wait: a lock, see bpf/futex.bpf.h */
 };
 
 /*

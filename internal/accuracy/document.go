@@ -16,15 +16,15 @@ type view struct {
 }
 
 var views = []view{
-	{"1", setting{1, quarter, false, quiet}},
-	{"16", setting{16, quarter, false, quiet}},
-	{"64", setting{64, quarter, false, quiet}},
-	{"128", setting{128, quarter, false, quiet}},
-	{"warm", setting{16, quarter, true, quiet}},
-	{"hog", setting{16, quarter, false, hog}},
-	{"gc", setting{16, quarter, false, gc}},
-	{"pool ×1", setting{16, 1, false, quiet}},
-	{"pool ×2", setting{16, 2, false, quiet}},
+	{"1", setting{1, quarter, false, quiet, false}},
+	{"16", setting{concurrency: 16, pool: quarter, noise: quiet}},
+	{"64", setting{64, quarter, false, quiet, false}},
+	{"128", setting{128, quarter, false, quiet, false}},
+	{"warm", setting{16, quarter, true, quiet, false}},
+	{"hog", setting{16, quarter, false, hog, false}},
+	{"gc", setting{16, quarter, false, gc, false}},
+	{"pool ×1", setting{16, 1, false, quiet, false}},
+	{"pool ×2", setting{16, 2, false, quiet, false}},
 }
 
 // enough is the recall from which on nothing has to be explained.
@@ -172,7 +172,7 @@ in all its cells. A call that nothing certain is known of gets no parent.
 }
 
 // compared is where the rules of others are shown: what they are for is what goes on at once.
-var compared = setting{64, quarter, false, quiet}
+var compared = setting{64, quarter, false, quiet, false}
 
 func (r *report) documentBaselines(w io.Writer) {
 	fmt.Fprintf(w, `

@@ -15,6 +15,7 @@ type options struct {
 	axes      axes
 	plan      *plan // instead of axes
 	cost      bool
+	guess     bool
 	packages  bool
 	requests  int
 	explain   int
@@ -27,7 +28,11 @@ func (o *options) jobs() []job {
 	if o.plan != nil {
 		return o.plan.jobs(o.workloads)
 	}
-	return product(o.workloads, o.axes, o.requests)
+	jobs := product(o.workloads, o.axes, o.requests)
+	for i := range jobs {
+		jobs[i].setting.guess = o.guess
+	}
+	return jobs
 }
 
 func parseFlags(args []string) (options, error) {
@@ -67,6 +72,7 @@ func parseFlags(args []string) (options, error) {
 	}
 	f.IntVar(&o.requests, "requests", 600, "`number` of requests of a cell; a fifth at concurrency 1")
 	f.BoolVar(&o.cost, "cost", false, "measure what tracing costs the programs, not the links")
+	f.BoolVar(&o.guess, "statistical", false, "switch the receiver's statistical fallback on: what it guesses may be wrong")
 	f.BoolVar(&o.packages, "packages", false, "print the packages of Debian that the workloads need and this machine lacks, and do nothing else")
 	f.IntVar(&o.explain, "explain", 0, "print up to that `number` of wrong and of unlinked calls of a cell")
 	f.StringVar(&o.out, "out", "docs/accuracy.md", "`file` for what -plan real finds, when all workloads were run")

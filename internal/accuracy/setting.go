@@ -11,6 +11,7 @@ type setting struct {
 	pool        float64 // size of pools, as a share of the concurrency
 	warm        bool    // the program has served requests, on connections that stay, before it is traced
 	noise       noise
+	guess       bool // the statistical fallback is on, which it is not by default
 }
 
 // noise is what else goes on.
@@ -36,7 +37,11 @@ func (s setting) attach() string {
 }
 
 func (s setting) String() string {
-	return fmt.Sprintf("concurrency %d, pool ×%g, %s, noise %s", s.concurrency, s.pool, s.attach(), s.noise)
+	text := fmt.Sprintf("concurrency %d, pool ×%g, %s, noise %s", s.concurrency, s.pool, s.attach(), s.noise)
+	if s.guess {
+		text += ", with statistical guesses"
+	}
+	return text
 }
 
 // meaningful says whether the setting differs, for this workload, from the others of a product of axes.

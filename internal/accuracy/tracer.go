@@ -36,7 +36,7 @@ type tracer struct {
 
 // startTracer returns when every process of p is traced. Those that it starts later are, by the mark in
 // their environment; by their pids those that write their title where it was.
-func startTracer(ctx context.Context, p *program) (*tracer, error) {
+func startTracer(ctx context.Context, p *program, guess bool) (*tracer, error) {
 	pids := p.pids()
 	t := &tracer{telemetry: componenttest.NewTelemetry()}
 	tracing := make(chan struct{}, 1024)
@@ -51,7 +51,7 @@ func startTracer(ctx context.Context, p *program) (*tracer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := t.assemble(ctx, logger, []ebpfspanreceiver.SelectorConfig{{PIDs: pids}, {Env: []string{markName + "=" + p.mark}}}); err != nil {
+	if err := t.assemble(ctx, logger, guess, []ebpfspanreceiver.SelectorConfig{{PIDs: pids}, {Env: []string{markName + "=" + p.mark}}}); err != nil {
 		return nil, err
 	}
 	if err := t.linker.Start(ctx, componenttest.NewNopHost()); err != nil {
@@ -76,7 +76,7 @@ func startTracer(ctx context.Context, p *program) (*tracer, error) {
 }
 
 // assemble makes receiver → linker → t, and keeps what flows between the two as well.
-func (t *tracer) assemble(ctx context.Context, logger *zap.Logger, include []ebpfspanreceiver.SelectorConfig) error {
+func (t *tracer) assemble(ctx context.Context, logger *zap.Logger, guess bool, include []ebpfspanreceiver.SelectorConfig) error {
 	end, err := consumer.NewTraces(t.finish)
 	if err != nil {
 		return err
@@ -93,6 +93,7 @@ func (t *tracer) assemble(ctx context.Context, logger *zap.Logger, include []ebp
 	cfg := f.CreateDefaultConfig().(*ebpfspanreceiver.Config)
 	cfg.Discovery.Include = include
 	cfg.Hold = hold
+	cfg.Statistical.Enabled = guess
 	cfg.RingBufferSize = 64 << 20
 	cfg.RawArguments = true // the truth about a Redis command is in its key
 	if err := cfg.Validate(); err != nil {

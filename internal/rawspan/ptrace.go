@@ -3,6 +3,7 @@ package rawspan
 import (
 	"encoding/hex"
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 
@@ -52,6 +53,9 @@ func (l *Link) Put(m pcommon.Map) {
 	}
 	if l.Pending {
 		m.PutBool(AttrPending, true)
+	}
+	if l.HasCalls {
+		m.PutInt(AttrCalls, int64(l.Calls))
 	}
 }
 
@@ -120,6 +124,12 @@ func ReadLink(s ptrace.Span) (l Link, malformed int) {
 				break
 			}
 			l.Pending = v.Bool()
+		case AttrCalls:
+			if v.Type() != pcommon.ValueTypeInt || v.Int() < 0 || v.Int() > math.MaxInt32 {
+				bad()
+				break
+			}
+			l.Calls, l.HasCalls = int(v.Int()), true
 		}
 		return true
 	})

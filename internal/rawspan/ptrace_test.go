@@ -19,12 +19,12 @@ func full() Link {
 		Local:      netip.MustParseAddrPort("10.0.0.1:80"),
 		Peer:       netip.MustParseAddrPort("[2001:db8::1]:65535"),
 		Connection: "c", ReqRequestID: []string{"a", "b"}, RespRequestID: []string{"c"},
-		AppTraceID: [16]byte{15: 1}, AppParentID: [8]byte{1}, AppSampled: false, HasAppSampled: true, Pending: true,
+		AppTraceID: [16]byte{15: 1}, AppParentID: [8]byte{1}, AppSampled: false, HasAppSampled: true, Pending: true, Calls: 3, HasCalls: true,
 	}
 }
 
 func TestLinkRoundTrip(t *testing.T) {
-	for _, want := range []Link{{}, full(), {ReqSeq: 7}, {HasAppSampled: true, AppSampled: true}} {
+	for _, want := range []Link{{}, full(), {ReqSeq: 7}, {HasAppSampled: true, AppSampled: true}, {HasCalls: true}} {
 		s := ptrace.NewSpan()
 		want.Put(s.Attributes())
 		got, malformed := ReadLink(s)
@@ -77,6 +77,9 @@ func TestMalformedAttributesReadAsAbsent(t *testing.T) {
 		{AttrAppParentID, "0000000000000000"},
 		{AttrAppSampled, "true"},
 		{AttrPending, "true"},
+		{AttrCalls, -1},
+		{AttrCalls, 1 << 31},
+		{AttrCalls, "3"},
 	} {
 		s := ptrace.NewSpan()
 		require.NoError(t, s.Attributes().FromRaw(map[string]any{tt.key: tt.value}))
@@ -100,6 +103,7 @@ func TestRawNeedsMoreThanSemanticConventions(t *testing.T) {
 		{AppParentID: [8]byte{1}},
 		{HasAppSampled: true},
 		{Pending: true},
+		{HasCalls: true},
 	} {
 		require.True(t, l.Raw(), "%d", i)
 	}
@@ -139,7 +143,7 @@ func FuzzReadLink(f *testing.F) {
 			s := ptrace.NewSpan()
 			for _, key := range []string{
 				AttrReqSeq, AttrRespSeq, AttrSystrace, AttrPseudoThread, AttrLinkHint, AttrLinkConfidence, AttrLocalAddress, AttrLocalPort,
-				AttrPeerAddress, AttrPeerPort, AttrConnection, AttrReqRequestID, AttrRespRequestID, AttrAppTraceID, AttrAppParentID, AttrAppSampled, AttrPending,
+				AttrPeerAddress, AttrPeerPort, AttrConnection, AttrReqRequestID, AttrRespRequestID, AttrAppTraceID, AttrAppParentID, AttrAppSampled, AttrPending, AttrCalls,
 			} {
 				require.NoError(t, s.Attributes().PutEmpty(key).FromRaw(value))
 			}

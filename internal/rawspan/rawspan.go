@@ -38,6 +38,7 @@ const (
 	AttrAppParentID    = "ebpf.app.parent_span_id"
 	AttrAppSampled     = "ebpf.app.sampled"
 	AttrPending        = "ebpf.span.pending"
+	AttrCalls          = "ebpf.link.calls"
 )
 
 // Attribute keys that linking adds.
@@ -55,7 +56,7 @@ const (
 func IsLinkAttr(key string) bool {
 	switch key {
 	case AttrReqSeq, AttrRespSeq, AttrSystrace, AttrPseudoThread, AttrLinkHint, AttrLinkConfidence,
-		AttrLinkClass, AttrLateOf, AttrAppTraceID, AttrAppParentID, AttrAppSampled, AttrPending:
+		AttrLinkClass, AttrLateOf, AttrAppTraceID, AttrAppParentID, AttrAppSampled, AttrPending, AttrCalls:
 		return true
 	}
 	return false
@@ -66,6 +67,7 @@ const (
 	ResHostID   = "host.id"
 	ResHostName = "host.name"
 	ResPID      = "process.pid"
+	ResService  = "service.name"
 )
 
 // Link holds the link attributes of one span. Zero values mean unknown.
@@ -94,13 +96,17 @@ type Link struct {
 	AppSampled, HasAppSampled bool
 	// Pending: the exchange is still open. Such a span is for linking and is never forwarded.
 	Pending bool
+	// Calls, meaningful when HasCalls, is how many CLIENT spans carry the systrace id of a SERVER span, said
+	// only where it is certain that no other call is of this request.
+	Calls    int
+	HasCalls bool
 }
 
 // Raw says whether l has a fact that only a raw span carries. Addresses and request ids are ordinary
 // semantic conventions, which any SDK span may have.
 func (l *Link) Raw() bool {
 	return l.ReqSeq != 0 || l.RespSeq != 0 || l.Systrace != 0 || l.PseudoThread != 0 || l.LateOf != 0 ||
-		len(l.Hints) > 0 || l.AppTraceID != [16]byte{} || l.AppParentID != [8]byte{} || l.HasAppSampled || l.Pending
+		len(l.Hints) > 0 || l.AppTraceID != [16]byte{} || l.AppParentID != [8]byte{} || l.HasAppSampled || l.Pending || l.HasCalls
 }
 
 // Host identifies the kernel that saw a span.

@@ -23,6 +23,8 @@ const leastBytes = 64 << 20
 // Config of the processor. README.md describes each option.
 type Config struct {
 	Window            time.Duration `mapstructure:"window"`
+	EarlyRelease      bool          `mapstructure:"early_release"`
+	TracedNetworks    []string      `mapstructure:"traced_networks"`
 	Storage           StorageConfig `mapstructure:"storage"`
 	LinkRetention     time.Duration `mapstructure:"link_retention"`
 	Rules             []string      `mapstructure:"rules"`
@@ -55,7 +57,8 @@ type StorageConfig struct {
 
 func defaultConfig() *Config {
 	return &Config{
-		Window: 20 * time.Second,
+		Window:       20 * time.Second,
+		EarlyRelease: true,
 		Storage: StorageConfig{
 			Directory:    DefaultDirectory,
 			Sync:         store.Interval,
@@ -94,6 +97,9 @@ func (c *Config) Validate() error {
 	count("max_spans_waiting", c.MaxSpansWaiting, 1, 1_000_000_000)
 	count("max_link_facts", c.MaxLinkFacts, 0, 1_000_000_000)
 	count("max_spans_per_export", c.MaxSpansPerExport, 1, 1_000_000)
+	if _, err := parseNetworks(c.TracedNetworks); err != nil {
+		errs = append(errs, err)
+	}
 	if _, err := sampling.New(c.SamplingRatio); err != nil {
 		errs = append(errs, fmt.Errorf("sampling_ratio: %g is %w; to export nothing, remove the pipeline", c.SamplingRatio, err))
 	}

@@ -41,6 +41,7 @@ func TestConfigFiles(t *testing.T) {
 			c.Rules = []string{"tcp_seq", "systrace"}
 			c.ClockTolerance = 50 * time.Millisecond
 			c.UseAppTraceID, c.KeepLinkAttrs, c.Explain = false, false, true
+			c.EarlyRelease, c.TracedNetworks = false, []string{"10.0.0.0/8", "fd00::/8"}
 			c.UseAppSampled, c.SamplingRatio = false, .25
 			c.MaxSpansWaiting, c.MaxLinkFacts, c.MaxSpansPerExport = 1000, 2000, 300
 		},
@@ -62,11 +63,12 @@ func TestConfigFaultsAreNamedAllAtOnce(t *testing.T) {
 			"window: 0s is out of range: 1ms to 1h0m0s",
 			"link_retention: -1s is out of range: 0s to 168h0m0s",
 			"clock_tolerance: 2m0s is out of range: 0s to 1m0s",
+			`traced_networks[0]: "10.0.0.1/8" has bits set beyond its length: write 10.0.0.0/8`,
 			"sampling_ratio: 0 is out of range: above 0, to 1",
 			"max_spans_waiting: 0 is out of range: 1 to 1000000000",
 			"max_link_facts: -1 is out of range: 0 to 1000000000",
 			"max_spans_per_export: 0 is out of range: 1 to 1000000",
-			`rules[1]: "guess" is unknown: allowed are app_context, tcp_seq, systrace, pseudo_thread`,
+			`rules[1]: "guess" is unknown: allowed are app_context, tcp_seq, systrace, pseudo_thread, x_request_id`,
 			`rules[2]: "tcp_seq" is named twice`,
 			`storage::sync: "sometimes" is unknown: allowed are always, interval, never`,
 			`storage::directory: "relative/dir" is relative`,
@@ -110,7 +112,7 @@ func TestReadmeExamples(t *testing.T) {
 	}
 	// And each option is described.
 	for _, key := range []string{
-		"window", "storage::directory", "storage::sync", "storage::sync_interval", "link_retention",
+		"window", "early_release", "traced_networks", "storage::directory", "storage::sync", "storage::sync_interval", "link_retention",
 		"rules", "clock_tolerance", "use_app_trace_id", "use_app_sampled", "sampling_ratio", "keep_link_attributes", "explain", "max_spans_waiting", "max_link_facts", "max_spans_per_export",
 	} {
 		require.Contains(t, string(readme), "| `"+key+"` |")

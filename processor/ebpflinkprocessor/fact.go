@@ -11,9 +11,15 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 )
 
-// facts reads what linking needs from each span of td, in the order of eachSpan. odds are those of the few
-// spans that have a tracestate, by their place.
-func facts(td ptrace.Traces) (out []link.Fact, odds map[uint32]sampling.Odds, malformed int) {
+// beside is what few spans have beside their fact.
+type beside struct {
+	rare link.Rare
+	odds sampling.Odds
+}
+
+// facts reads what linking needs from each span of td, in the order of the spans; besides holds what few
+// of them have, by their place.
+func facts(td ptrace.Traces, traced networks) (out []link.Fact, besides map[uint32]beside, malformed int) {
 	out = make([]link.Fact, 0, td.SpanCount())
 	for _, rs := range td.ResourceSpans().All() {
 		host := ""
@@ -21,30 +27,42 @@ func facts(td ptrace.Traces) (out []link.Fact, odds map[uint32]sampling.Odds, ma
 			host = v.Str()
 		}
 		key := link.HostKey(host)
+		process := uint64(0)
+		if v, ok := rs.Resource().Attributes().Get(rawspan.ResPID); ok && v.Type() == pcommon.ValueTypeInt {
+			process = link.ProcessKey(v.Int())
+		}
+		service := uint32(0)
+		if v, ok := rs.Resource().Attributes().Get(rawspan.ResService); ok && v.Type() == pcommon.ValueTypeStr {
+			service = link.ServiceKey(v.Str())
+		}
 		for _, ss := range rs.ScopeSpans().All() {
 			ours := ss.Scope().Name() == rawspan.ScopeName
 			for _, s := range ss.Spans().All() {
-				f, bad := fact(s, host, key, ours)
+				f, rare, bad := fact(s, host, key, ours, traced)
+				rare.Process, f.Service = process, service
+				more := beside{rare: rare}
 				if state := s.TraceState().AsRaw(); state != "" {
-					o, err := sampling.ReadOdds(state)
-					if err != nil {
+					var err error
+					if more.odds, err = sampling.ReadOdds(state); err != nil {
+						more.odds = sampling.Odds{}
 						bad++
-					} else if o != (sampling.Odds{}) {
-						if odds == nil {
-							odds = map[uint32]sampling.Odds{}
-						}
-						odds[uint32(len(out))] = o
 					}
+				}
+				if !rare.Empty() || more.odds != (sampling.Odds{}) {
+					if besides == nil {
+						besides = map[uint32]beside{}
+					}
+					besides[uint32(len(out))] = more
 				}
 				out = append(out, f)
 				malformed += bad
 			}
 		}
 	}
-	return out, odds, malformed
+	return out, besides, malformed
 }
 
-func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, int) {
+func fact(s ptrace.Span, host string, hostKey uint64, ours bool, traced networks) (link.Fact, link.Rare, int) {
 	l, malformed := rawspan.ReadLink(s)
 	f := link.Fact{
 		Span:     link.SpanID(s.SpanID()),
@@ -55,6 +73,7 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, int
 		Role:     role(s.Kind()),
 	}
 	f.SetLink(&l)
+	f.Peer.Untraced = traced.exclude(l.Peer.Addr())
 	// A span that says who its parent is has been linked or was made by an SDK: its word holds.
 	f.Raw = s.ParentSpanID().IsEmpty() && (ours || l.Raw())
 	if f.Raw {
@@ -66,7 +85,19 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool) (link.Fact, int
 	} else {
 		f.CtxTrace, f.CtxParent = f.OwnTrace, link.SpanID(s.ParentSpanID())
 	}
-	return f, malformed
+	var rare link.Rare
+	if f.Raw {
+		rare.RequestID, rare.ResponseID = requestID(l.ReqRequestID), requestID(l.RespRequestID)
+	}
+	return f, rare, malformed
+}
+
+// requestID is the key of a header that names one request; a header that came several times names none.
+func requestID(values []string) uint64 {
+	if len(values) != 1 {
+		return 0
+	}
+	return link.RequestIDKey(values[0])
 }
 
 // nano keeps a timestamp within int64: what overflows is hostile or broken and counts as the end of

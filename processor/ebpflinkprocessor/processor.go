@@ -43,6 +43,7 @@ type linkProcessor struct {
 	tel   *telemetry
 	// sampler is read only.
 	sampler sampling.Sampler
+	traced  networks
 
 	// gate is held for reading while a batch is taken in; open is guarded by it.
 	gate     sync.RWMutex
@@ -57,6 +58,7 @@ type linkProcessor struct {
 	book     *trace.Book
 	arrivals *window.Queue[arrival]
 	retained *window.Queue[tenure]
+	early    *early
 	known    map[identity]link.ID
 	slots    []slot
 	// memory is what is remembered of the delivery under way; used by the loop only.
@@ -130,10 +132,16 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	if err != nil {
 		return nil, fmt.Errorf("sampling_ratio: %g: %w", cfg.SamplingRatio, err)
 	}
+	traced, err := parseNetworks(cfg.TracedNetworks)
+	if err != nil {
+		return nil, err
+	}
 	return &linkProcessor{
 		cfg: cfg, set: set, next: next, clock: clock, tel: tel,
 		index:   index,
 		sampler: sampler,
+		traced:  traced,
+		early:   newEarly(clock, cfg.Window),
 		book: trace.NewBook(index, trace.Options{
 			UseAppTraceID: cfg.UseAppTraceID, UseAppSampled: cfg.UseAppSampled, Sampler: sampler,
 		}),
@@ -211,7 +219,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		if err != nil {
 			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
 		}
-		fs, odds, _ := facts(td)
+		fs, besides, _ := facts(td, p.traced)
 		marks := make(map[uint32]store.Mark, len(b.Marks))
 		for _, m := range b.Marks {
 			marks[m.Ordinal] = m
@@ -219,7 +227,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		waiting := len(fs) - len(marks)
 		p.held.Add(int64(waiting))
 		bt := &batch{seq: b.Seq, left: waiting}
-		p.take(bt, fs, odds, p.arrivals.Recovered(b.Arrival), marks)
+		p.take(bt, fs, besides, p.arrivals.Recovered(b.Arrival), marks)
 		if waiting <= 0 {
 			done = append(done, store.Departure{Seq: b.Seq, Last: true})
 		}
@@ -252,7 +260,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 	if err := p.reserve(ctx, n); err != nil {
 		return err
 	}
-	fs, odds, malformed := facts(td)
+	fs, besides, malformed := facts(td, p.traced)
 	b := &batch{left: len(fs)}
 	var err error
 	if b.seq, err = p.payloads.append(p.clock.Now().UnixNano(), td); err != nil {
@@ -266,7 +274,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 		return fmt.Errorf("ebpf_link: %w", err)
 	}
 	p.mu.Lock()
-	duplicates, pending := p.take(b, fs, odds, p.arrivals.Now(), nil)
+	duplicates, pending := p.take(b, fs, besides, p.arrivals.Now(), nil)
 	p.mu.Unlock()
 	p.tel.received(ctx, n, malformed, duplicates, pending)
 	return nil
@@ -288,10 +296,11 @@ func (p *linkProcessor) reserve(ctx context.Context, n int) error {
 }
 
 // take adds the facts of a batch; marks are the spans of it that left before a restart.
-func (p *linkProcessor) take(b *batch, fs []link.Fact, odds map[uint32]sampling.Odds, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
+func (p *linkProcessor) take(b *batch, fs []link.Fact, besides map[uint32]beside, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
 	for i := range fs {
 		f := &fs[i]
 		a := arrival{batch: b, ordinal: uint32(i), id: link.None, pending: f.Pending}
+		more := besides[a.ordinal]
 		who := identify(f)
 		mark, left := marks[a.ordinal]
 		id, seen := p.known[who]
@@ -301,12 +310,12 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, odds map[uint32]sampling.
 			continue
 		case f.Pending && !seen:
 			pending++
-			a.id = p.add(*f, who)
+			a.id = p.add(*f, more.rare, who)
 		case !seen:
-			a.id = p.add(*f, who)
+			a.id = p.add(*f, more.rare, who)
 		case p.index.Fact(id).Pending && !f.Pending:
 			// What was announced has ended.
-			p.index.Replace(id, *f)
+			p.index.Replace(id, *f, more.rare)
 			a.id = id
 			p.slots[id].tenure++
 		default:
@@ -316,8 +325,8 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, odds map[uint32]sampling.
 			s := &p.slots[a.id]
 			s.batch, s.ordinal, s.at = b, a.ordinal, at
 			a.tenure = s.tenure
-			if o, ok := odds[a.ordinal]; ok {
-				p.book.Say(a.id, o)
+			if more.odds != (sampling.Odds{}) {
+				p.book.Say(a.id, more.odds)
 			}
 		}
 		if left {
@@ -326,12 +335,15 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, odds map[uint32]sampling.
 			continue
 		}
 		p.arrivals.Push(at, a)
+		if p.cfg.EarlyRelease && a.id != link.None {
+			p.early.arrived(p.index, f, tenure{a.id, a.tenure})
+		}
 	}
 	return duplicates, pending
 }
 
-func (p *linkProcessor) add(f link.Fact, who identity) link.ID {
-	id := p.index.Add(f)
+func (p *linkProcessor) add(f link.Fact, rare link.Rare, who identity) link.ID {
+	id := p.index.AddRare(f, rare)
 	p.book.Add(id)
 	if f.Span != (link.SpanID{}) {
 		p.known[who] = id
@@ -382,9 +394,11 @@ func (p *linkProcessor) forget(ctx context.Context) {
 	p.index.Remove(gone)
 	overflow := p.index.TakeOverflow()
 	decided := p.book.TakeDecided()
+	whole := p.early.whole
+	p.early.whole = 0
 	p.mu.Unlock()
 	p.tel.retire(ctx, expired, surplus, overflow)
-	p.tel.decided(ctx, decided)
+	p.tel.decided(ctx, decided, whole)
 }
 
 // forgetAtOnce bounds how long the lock is held.

@@ -46,14 +46,14 @@ type departure struct {
 // loop releases what is due until Shutdown, then all.
 func (p *linkProcessor) loop(ctx context.Context) {
 	defer close(p.stopped)
-	tick := time.NewTicker(min(max(p.cfg.Window/100, 5*time.Millisecond), 200*time.Millisecond))
-	defer tick.Stop()
+	ticks, stop := window.Ticks(p.clock, min(max(p.cfg.Window/100, 5*time.Millisecond), 200*time.Millisecond))
+	defer stop()
 	for {
 		select {
 		case until := <-p.stopping:
 			p.drain(ctx, until)
 			return
-		case <-tick.C:
+		case <-ticks:
 		}
 		for p.round(ctx, false) {
 			if len(p.stopping) > 0 {
@@ -98,6 +98,18 @@ func (p *linkProcessor) depart(all bool) []departure {
 		due += window.Instant(p.cfg.Window)
 	}
 	var out []departure
+	if !all {
+		p.early.take(func() bool { return len(out) < p.cfg.MaxSpansPerExport }, func(t tenure) (whole, later bool) {
+			if p.slots[t.id].tenure != t.n || !p.book.Waits(t.id) {
+				return false, false
+			}
+			if !p.book.Whole(t.id) {
+				return false, true
+			}
+			out = p.gather(out, t.id, now, true)
+			return true, false
+		})
+	}
 	for len(out) < p.cfg.MaxSpansPerExport {
 		a, ok := p.arrivals.Pop(due)
 		if !ok {
@@ -110,7 +122,7 @@ func (p *linkProcessor) depart(all bool) []departure {
 			d := departure{batch: a.batch, ordinal: a.ordinal, silent: true}
 			if p.slots[a.id].tenure == a.tenure {
 				d.tenure = tenure{a.id, a.tenure}
-				p.memory.announced(p.index.Fact(a.id))
+				p.memory.announced(p.index, a.id)
 			}
 			out = append(out, d)
 		case p.slots[a.id].tenure == a.tenure && p.book.Waits(a.id):
@@ -130,7 +142,7 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 			continue
 		}
 		p.book.Leave(m, stamp(now))
-		p.memory.left(f, m)
+		p.memory.left(p.index, m)
 		d := departure{
 			batch: s.batch, ordinal: s.ordinal, tenure: tenure{m.ID, s.tenure}, at: s.at,
 			member: *m, raw: f.Raw, silent: m.Decision.Dropped(),

@@ -17,7 +17,7 @@ import (
 //	what it is (1): 1 has a parent, 2 and 4 the decision, 8 has left (not so: was announced), 16 has odds
 //	trace id (16), when it has left
 //	odds (16), when there are any
-//	link.Fact
+//	link.Fact with its link.Rare
 type memory struct {
 	b     []byte
 	spans int
@@ -34,7 +34,7 @@ const (
 func (m *memory) reset() { m.b, m.spans = m.b[:0], 0 }
 
 // left adds a span that leaves.
-func (m *memory) left(f *link.Fact, s *trace.Member) {
+func (m *memory) left(x *link.Index, s *trace.Member) {
 	what := byte(wasLeft | byte(s.Decision)<<decisionShift&decisionMask)
 	if s.Parent != (link.SpanID{}) {
 		what |= wasParented
@@ -47,23 +47,25 @@ func (m *memory) left(f *link.Fact, s *trace.Member) {
 	if hasOdds {
 		m.b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(m.b, odds[0]), odds[1])
 	}
-	m.add(f)
+	m.add(x, s.ID)
 }
 
 // announced adds a pending span.
-func (m *memory) announced(f *link.Fact) {
+func (m *memory) announced(x *link.Index, id link.ID) {
 	m.b = append(m.b, 0)
-	m.add(f)
+	m.add(x, id)
 }
 
-func (m *memory) add(f *link.Fact) {
-	m.b = link.AppendFact(m.b, f)
+func (m *memory) add(x *link.Index, id link.ID) {
+	rare := x.Rare(id)
+	m.b = link.AppendFact(m.b, x.Fact(id), &rare)
 	m.spans++
 }
 
 // remembered is one span of a memory.
 type remembered struct {
 	fact     link.Fact
+	rare     link.Rare
 	left     bool
 	parented bool
 	trace    link.TraceID
@@ -81,20 +83,20 @@ func readMemory(b []byte, fn func(*remembered)) error {
 		b = b[1:]
 		if r.left {
 			if len(b) < 16 {
-				return link.ErrShort
+				return link.ErrStored
 			}
 			r.trace = link.TraceID(b)
 			b = b[16:]
 		}
 		if what&hadOdds != 0 {
 			if len(b) < 16 {
-				return link.ErrShort
+				return link.ErrStored
 			}
 			r.odds = sampling.OddsOf([2]uint64{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])})
 			b = b[16:]
 		}
 		var err error
-		if r.fact, b, err = link.ReadFact(b); err != nil {
+		if r.fact, r.rare, b, err = link.ReadFact(b); err != nil {
 			return err
 		}
 		fn(&r)
@@ -112,9 +114,9 @@ func (p *linkProcessor) recall(d *onDisk) (spans int, err error) {
 			id, seen := p.known[who]
 			switch {
 			case !seen:
-				id = p.add(r.fact, who)
+				id = p.add(r.fact, r.rare, who)
 			case p.index.Fact(id).Pending && !r.fact.Pending:
-				p.index.Replace(id, r.fact)
+				p.index.Replace(id, r.fact, r.rare)
 				p.slots[id].tenure++
 			default:
 				return

@@ -93,8 +93,11 @@ func (t *telemetry) sampledOut(ctx context.Context, out []departure) {
 	}
 }
 
-// decided counts the decisions about traces.
-func (t *telemetry) decided(ctx context.Context, by [4]int) {
+// decided counts the decisions about traces, and the traces that did not wait for the window.
+func (t *telemetry) decided(ctx context.Context, by [4]int, whole int) {
+	if whole > 0 {
+		t.ProcessorEbpfLinkTracesWhole.Add(ctx, int64(whole))
+	}
 	for d, n := range by {
 		if n > 0 {
 			t.ProcessorEbpfLinkTracesDecided.Add(ctx, int64(n), with("decision", sampling.Decision(d).String()))

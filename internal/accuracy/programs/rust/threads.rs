@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{Read, Result, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{mpsc, Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -112,6 +113,23 @@ fn by_channel(size: usize, task: fn(&str)) -> Run {
     })
 }
 
+/// Three tasks at once, their results by one channel.
+fn fan_out(size: usize) -> Run {
+    let pool = Mutex::new(channel_pool(size));
+    Arc::new(move |id: &str| {
+        let (done, results) = mpsc::channel();
+        for op in ["a", "b", "c"] {
+            let (done, id) = (done.clone(), id.to_string());
+            let run = move || {
+                call_op(&id, op);
+                done.send(()).expect("a result that nobody waits for");
+            };
+            pool.lock().unwrap().send(Box::new(run)).expect("give");
+        }
+        assert_eq!(results.iter().take(3).count(), 3);
+    })
+}
+
 fn by_condvar(size: usize) -> Run {
     let pool = condvar_pool(size);
     Arc::new(move |id: &str| {
@@ -130,6 +148,28 @@ fn by_condvar(size: usize) -> Run {
 
 fn one(id: &str) {
     call_op(id, "a");
+}
+
+/// No call in every second task.
+fn one_or_none(id: &str) {
+    static TASKS: AtomicUsize = AtomicUsize::new(0);
+    if TASKS.fetch_add(1, Relaxed) % 2 == 0 {
+        one(id);
+    }
+}
+
+/// A Mutex that is held for long enough to be waited for.
+fn contend() {
+    static HELD: Mutex<u64> = Mutex::new(0);
+    let mut held = HELD.lock().unwrap();
+    for i in 0..20000 {
+        *held = held.wrapping_mul(31).wrapping_add(i) ^ (*held >> 7);
+    }
+}
+
+fn one_then_lock(id: &str) {
+    one(id);
+    contend();
 }
 
 fn three(id: &str) {
@@ -159,7 +199,17 @@ fn shape(name: &str, size: usize) -> Option<Run> {
         }),
         "pool-channel" => by_channel(size, one),
         "pool-channel-sequential" => by_channel(size, three),
+        "pool-channel-mixed" => by_channel(size, one_or_none),
+        "pool-channel-fan-out" => fan_out(size),
         "pool-condvar" => by_condvar(size),
+        "pool-locked" => {
+            let run = by_channel(size, one_then_lock);
+            Arc::new(move |id: &str| {
+                contend();
+                run(id);
+                contend();
+            })
+        }
         _ => return None,
     })
 }

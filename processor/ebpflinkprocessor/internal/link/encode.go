@@ -6,141 +6,163 @@ import (
 	"math"
 )
 
-// A stored fact is a bit set of the fields that are not zero (2 bytes), role and flags (1), and those
-// fields in the order of the bits, little endian. Bits are never given another meaning: whoever stores
-// facts says their version.
-const (
-	hasSpan = 1 << iota
-	hasOwnTrace
-	hasCtxTrace
-	hasCtxParent
-	hasAnchor
-	hasHost
-	hasSystrace
-	hasPseudo
-	hasLateOf
-	hasStart
-	hasEnd
-	hasSeqs
-	hasEndpoints
-	hasHint
-)
+// A stored fact is a bit set of the fields that are not zero, 4 bytes, and those fields in the order of
+// stored, all little endian.
 
-const (
-	roleMask   = 3
-	rawBit     = 1 << 2
-	pendingBit = 1 << 3
-	notSampled = 1 << 4
-)
+// stored visits each field, to write it or to read it. Fields have their place for good: a new one goes
+// to the end, and an old reader takes its bit for damage.
+func stored(c *codec, f *Fact, r *Rare) {
+	c.bytes(f.Span[:])
+	if !f.Raw || c.reading {
+		// Of a raw span nothing asks for it once the span has left.
+		c.bytes(f.OwnTrace[:])
+	} else {
+		c.skip()
+	}
+	c.bytes(f.CtxTrace[:])
+	c.bytes(f.CtxParent[:])
+	c.bytes(f.Anchor[:])
+	c.u64(&f.Host)
+	c.u64(&f.Systrace)
+	c.u64(&f.Pseudo)
+	c.u64(&f.LateOf)
+	c.i64(&f.Start)
+	c.i64(&f.End)
+	c.u32(&f.ReqSeq)
+	c.u32(&f.RespSeq)
+	for _, e := range [...]*Endpoint{&f.Local, &f.Peer} {
+		c.u32(&e.Addr)
+		c.u16(&e.Port)
+		c.flag(&e.Untraced)
+	}
+	c.f32(&f.HintConfidence)
+	c.u8((*uint8)(&f.Role))
+	c.flag(&f.Raw)
+	c.flag(&f.Pending)
+	c.flag(&f.NotSampled)
+	c.u8(&f.Calls)
+	c.u32(&f.Service)
+	c.u64(&r.Process)
+	c.u64(&r.RequestID)
+	c.u64(&r.ResponseID)
+}
 
-// ErrShort: what should be a stored fact ends too early.
-var ErrShort = errors.New("stored fact is cut short")
+// ErrStored: what should be a stored fact is none.
+var ErrStored = errors.New("not a stored fact")
 
-// AppendFact appends f to b. OwnTrace of a raw span is left out: nothing asks for it once the span has
-// left.
-func AppendFact(b []byte, f *Fact) []byte {
-	at := len(b)
-	flags := byte(f.Role) & roleMask
-	for _, x := range [...]struct {
-		on  bool
-		bit byte
-	}{{f.Raw, rawBit}, {f.Pending, pendingBit}, {f.NotSampled, notSampled}} {
-		if x.on {
-			flags |= x.bit
-		}
-	}
-	b = append(b, 0, 0, flags)
-	var has uint16
-	if f.Span != (SpanID{}) {
-		has, b = has|hasSpan, append(b, f.Span[:]...)
-	}
-	if !f.Raw && f.OwnTrace != (TraceID{}) {
-		has, b = has|hasOwnTrace, append(b, f.OwnTrace[:]...)
-	}
-	if f.CtxTrace != (TraceID{}) {
-		has, b = has|hasCtxTrace, append(b, f.CtxTrace[:]...)
-	}
-	if f.CtxParent != (SpanID{}) {
-		has, b = has|hasCtxParent, append(b, f.CtxParent[:]...)
-	}
-	if f.Anchor != (SpanID{}) {
-		has, b = has|hasAnchor, append(b, f.Anchor[:]...)
-	}
-	for i, v := range [...]uint64{f.Host, f.Systrace, f.Pseudo, f.LateOf, uint64(f.Start), uint64(f.End)} {
-		if v != 0 {
-			has, b = has|hasHost<<i, binary.LittleEndian.AppendUint64(b, v)
-		}
-	}
-	if f.ReqSeq != 0 || f.RespSeq != 0 {
-		has, b = has|hasSeqs, binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(b, f.ReqSeq), f.RespSeq)
-	}
-	if f.Local != (Endpoint{}) || f.Peer != (Endpoint{}) {
-		has |= hasEndpoints
-		for _, e := range [...]Endpoint{f.Local, f.Peer} {
-			b = binary.LittleEndian.AppendUint16(binary.LittleEndian.AppendUint32(b, e.Addr), e.Port)
-		}
-	}
-	if f.HintConfidence != 0 {
-		has, b = has|hasHint, binary.LittleEndian.AppendUint32(b, math.Float32bits(f.HintConfidence))
-	}
-	binary.LittleEndian.PutUint16(b[at:], has)
-	return b
+// AppendFact appends f and what is beside it to b.
+func AppendFact(b []byte, f *Fact, r *Rare) []byte {
+	c := codec{b: append(b, 0, 0, 0, 0)}
+	stored(&c, f, r)
+	binary.LittleEndian.PutUint32(c.b[len(b):], c.has)
+	return c.b
 }
 
 // ReadFact reads what AppendFact wrote and returns the rest of b.
-func ReadFact(b []byte) (f Fact, rest []byte, err error) {
-	if len(b) < 3 {
-		return f, nil, ErrShort
+func ReadFact(b []byte) (f Fact, r Rare, rest []byte, err error) {
+	if len(b) < 4 {
+		return f, r, nil, ErrStored
 	}
-	has, flags := binary.LittleEndian.Uint16(b), b[2]
-	f.Role = Role(flags & roleMask)
-	f.Raw, f.Pending, f.NotSampled = flags&rawBit != 0, flags&pendingBit != 0, flags&notSampled != 0
-	r := reader{b: b[3:], has: has}
-	copy(f.Span[:], r.take(hasSpan, 8))
-	copy(f.OwnTrace[:], r.take(hasOwnTrace, 16))
-	copy(f.CtxTrace[:], r.take(hasCtxTrace, 16))
-	copy(f.CtxParent[:], r.take(hasCtxParent, 8))
-	copy(f.Anchor[:], r.take(hasAnchor, 8))
-	var words [6]uint64
-	for i := range words {
-		if v := r.take(hasHost<<i, 8); v != nil {
-			words[i] = binary.LittleEndian.Uint64(v)
+	c := codec{b: b[4:], has: binary.LittleEndian.Uint32(b), reading: true}
+	stored(&c, &f, &r)
+	if c.short || c.has>>c.field != 0 || f.Role > Client {
+		return Fact{}, Rare{}, nil, ErrStored
+	}
+	return f, r, c.b, nil
+}
+
+// codec writes or reads one field after the other.
+type codec struct {
+	b       []byte
+	has     uint32
+	field   uint
+	reading bool
+	short   bool
+}
+
+func (c *codec) skip() { c.field++ }
+
+// next says whether the field is there. When writing, zero says so; when reading, n bytes are at in.
+func (c *codec) next(zero bool, n int) (in []byte, there bool) {
+	bit := uint32(1) << c.field
+	c.field++
+	if !c.reading {
+		if !zero {
+			c.has |= bit
+		}
+		return nil, !zero
+	}
+	if c.has&bit == 0 || c.short {
+		return nil, false
+	}
+	if len(c.b) < n {
+		c.short = true
+		return nil, false
+	}
+	in, c.b = c.b[:n], c.b[n:]
+	return in, true
+}
+
+func (c *codec) flag(v *bool) {
+	if _, there := c.next(!*v, 0); there {
+		*v = true
+	}
+}
+
+func (c *codec) bytes(v []byte) {
+	zero := true
+	if !c.reading {
+		for _, x := range v {
+			zero = zero && x == 0
 		}
 	}
-	f.Host, f.Systrace, f.Pseudo, f.LateOf = words[0], words[1], words[2], words[3]
-	f.Start, f.End = int64(words[4]), int64(words[5])
-	if v := r.take(hasSeqs, 8); v != nil {
-		f.ReqSeq, f.RespSeq = binary.LittleEndian.Uint32(v), binary.LittleEndian.Uint32(v[4:])
+	if in, there := c.next(zero, len(v)); there && c.reading {
+		copy(v, in)
+	} else if there {
+		c.b = append(c.b, v...)
 	}
-	if v := r.take(hasEndpoints, 12); v != nil {
-		f.Local = Endpoint{binary.LittleEndian.Uint32(v), binary.LittleEndian.Uint16(v[4:])}
-		f.Peer = Endpoint{binary.LittleEndian.Uint32(v[6:]), binary.LittleEndian.Uint16(v[10:])}
-	}
-	if v := r.take(hasHint, 4); v != nil {
-		f.HintConfidence = math.Float32frombits(binary.LittleEndian.Uint32(v))
-	}
-	if r.short {
-		return Fact{}, nil, ErrShort
-	}
-	return f, r.b, nil
 }
 
-// reader takes the fields that are there off a stored fact.
-type reader struct {
-	b     []byte
-	has   uint16
-	short bool
+func (c *codec) u64(v *uint64) {
+	if in, there := c.next(*v == 0, 8); there && c.reading {
+		*v = binary.LittleEndian.Uint64(in)
+	} else if there {
+		c.b = binary.LittleEndian.AppendUint64(c.b, *v)
+	}
 }
 
-func (r *reader) take(bit uint16, n int) []byte {
-	if r.has&bit == 0 || r.short {
-		return nil
+func (c *codec) i64(v *int64) {
+	u := uint64(*v)
+	c.u64(&u)
+	*v = int64(u)
+}
+
+func (c *codec) u32(v *uint32) {
+	if in, there := c.next(*v == 0, 4); there && c.reading {
+		*v = binary.LittleEndian.Uint32(in)
+	} else if there {
+		c.b = binary.LittleEndian.AppendUint32(c.b, *v)
 	}
-	if len(r.b) < n {
-		r.short = true
-		return nil
+}
+
+func (c *codec) f32(v *float32) {
+	u := math.Float32bits(*v)
+	c.u32(&u)
+	*v = math.Float32frombits(u)
+}
+
+func (c *codec) u16(v *uint16) {
+	if in, there := c.next(*v == 0, 2); there && c.reading {
+		*v = binary.LittleEndian.Uint16(in)
+	} else if there {
+		c.b = binary.LittleEndian.AppendUint16(c.b, *v)
 	}
-	out := r.b[:n]
-	r.b = r.b[n:]
-	return out
+}
+
+func (c *codec) u8(v *uint8) {
+	if in, there := c.next(*v == 0, 1); there && c.reading {
+		*v = in[0]
+	} else if there {
+		c.b = append(c.b, *v)
+	}
 }

@@ -3,7 +3,11 @@
 // admissibility judges them, and only a single best one becomes a link.
 package link
 
-import "github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
+import (
+	"math"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
+)
 
 type (
 	// TraceID and SpanID are the OTLP ids; all zero means absent.
@@ -25,6 +29,8 @@ const (
 type Endpoint struct {
 	Addr uint32
 	Port uint16
+	// Untraced: nothing is traced at this address, so no span comes from there.
+	Untraced bool
 }
 
 // Fact is what linking needs to know of one span. Zero values mean unknown.
@@ -55,6 +61,12 @@ type Fact struct {
 	Pending bool
 	// NotSampled: what the application propagated says that its sampler decided against the trace.
 	NotSampled bool
+	// rare: the Index has something beside this fact.
+	rare bool
+	// Calls is one more than how many calls a request made, 0 where that is not known for certain.
+	Calls uint8
+	// Service is a hash of service.name, 0 when unknown.
+	Service uint32
 }
 
 // Facts of l that this package keeps.
@@ -64,6 +76,9 @@ func (f *Fact) SetLink(l *rawspan.Link) {
 	f.ReqSeq, f.RespSeq = l.ReqSeq, l.RespSeq
 	f.HintConfidence = float32(l.HintConfidence)
 	f.Pending = l.Pending
+	if l.HasCalls && l.Calls < math.MaxUint8 {
+		f.Calls = uint8(l.Calls) + 1
+	}
 	f.Local = endpoint(l.Local.Addr().Unmap().As16(), l.Local.Addr().IsValid(), l.Local.Port())
 	f.Peer = endpoint(l.Peer.Addr().Unmap().As16(), l.Peer.Addr().IsValid(), l.Peer.Port())
 }

@@ -37,6 +37,8 @@ type Index struct {
 	pages [][]Fact
 	live  []bool
 	free  []ID
+	// rare is what lies beside the facts that say so.
+	rare map[ID]*Rare
 
 	// defs is sorted by start, refs is not.
 	defs, refs postings
@@ -55,6 +57,7 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 	return &Index{
 		rows:           order(rules),
 		clockTolerance: int64(clockTolerance),
+		rare:           map[ID]*Rare{},
 		clocks:         newClocks(),
 		defs:           newPostings(),
 		refs:           newPostings(),
@@ -102,7 +105,10 @@ func (x *Index) TakeOverflow() int {
 }
 
 // Add takes in f.
-func (x *Index) Add(f Fact) ID {
+func (x *Index) Add(f Fact) ID { return x.AddRare(f, Rare{}) }
+
+// AddRare takes in f and what is beside it.
+func (x *Index) AddRare(f Fact, r Rare) ID {
 	var id ID
 	if n := len(x.free); n > 0 {
 		id = x.free[n-1]
@@ -116,18 +122,29 @@ func (x *Index) Add(f Fact) ID {
 		x.edges = append(x.edges, Edge{})
 		x.stamp = append(x.stamp, 0)
 	}
-	*x.Fact(id), x.live[id] = f, true
+	x.live[id] = true
+	x.put(id, f, r)
 	x.post(id)
 	x.gen++
 	return id
 }
 
-// Replace puts f in the place of id: a pending span that has ended.
-func (x *Index) Replace(id ID, f Fact) {
+// Replace puts f and what is beside it in the place of id: a pending span that has ended.
+func (x *Index) Replace(id ID, f Fact, r Rare) {
 	x.unpost([]ID{id})
-	*x.Fact(id) = f
+	x.put(id, f, r)
 	x.post(id)
 	x.gen++
+}
+
+func (x *Index) put(id ID, f Fact, r Rare) {
+	if f.rare = !r.Empty(); f.rare {
+		kept := r
+		x.rare[id] = &kept
+	} else {
+		delete(x.rare, id)
+	}
+	*x.Fact(id) = f
 }
 
 // Remove forgets ids.
@@ -137,14 +154,14 @@ func (x *Index) Remove(ids []ID) {
 	}
 	x.unpost(ids)
 	for _, id := range ids {
-		*x.Fact(id) = Fact{}
+		x.put(id, Fact{}, Rare{})
 		x.free = append(x.free, id)
 	}
 	x.gen++
 }
 
 func (x *Index) post(id ID) {
-	f := x.Fact(id)
+	f := x.view(id)
 	x.eachKey(f, true, func(k Key) {
 		x.overflow += x.defs.insert(k, id, func(a, b ID) bool {
 			fa, fb := x.Fact(a), x.Fact(b)
@@ -163,8 +180,8 @@ func (x *Index) unpost(ids []ID) {
 	defs, refs := map[Key]struct{}{}, map[Key]struct{}{}
 	for _, id := range ids {
 		x.live[id] = false
-		x.eachKey(x.Fact(id), true, func(k Key) { defs[k] = struct{}{} })
-		x.eachKey(x.Fact(id), false, func(k Key) { refs[k] = struct{}{} })
+		x.eachKey(x.view(id), true, func(k Key) { defs[k] = struct{}{} })
+		x.eachKey(x.view(id), false, func(k Key) { refs[k] = struct{}{} })
 	}
 	for k := range defs {
 		x.defs.filter(k, x.live)
@@ -178,10 +195,13 @@ func (x *Index) unpost(ids []ID) {
 }
 
 // eachKey calls fn for each distinct key that f defines, or refers to.
-func (x *Index) eachKey(f *Fact, defines bool, fn func(Key)) {
-	var seen [8]Key
+func (x *Index) eachKey(f view, defines bool, fn func(Key)) {
+	var seen [16]Key
 	n := 0
 	for i := range x.rows {
+		if x.rows[i].rare && !f.rare {
+			continue
+		}
 		get := x.rows[i].refers
 		if defines {
 			get = x.rows[i].defines
@@ -222,7 +242,7 @@ func (x *Index) Request(host, systrace uint64) ID {
 // A fact may come more than once.
 func (x *Index) Referrers(id ID, fn func(ID) bool) {
 	more := true
-	x.eachKey(x.Fact(id), true, func(k Key) {
+	x.eachKey(x.view(id), true, func(k Key) {
 		if !more {
 			return
 		}

@@ -24,6 +24,8 @@ const (
 	domainSeqPorts
 	domainSystrace
 	domainPseudo
+	domainRequestIDIn
+	domainRequestID
 )
 
 func (d domain) key(a, b, c uint64) Key {
@@ -55,6 +57,14 @@ func HostKey(id string) uint64 {
 		return h
 	}
 	return 1
+}
+
+// ServiceKey hashes a service.name; an empty one gives 0, unknown.
+func ServiceKey(name string) uint32 {
+	if name == "" {
+		return 0
+	}
+	return max(1, uint32(xxhash.Sum64String(name)))
 }
 
 func endpoint(addr [16]byte, valid bool, port uint16) Endpoint {

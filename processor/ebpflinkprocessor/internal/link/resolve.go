@@ -70,11 +70,14 @@ func (x *Index) Explain(child ID) []Attempt {
 }
 
 func (x *Index) resolve(child ID, log *[]Attempt) Edge {
-	c := x.Fact(child)
+	c := x.view(child)
 	best := Edge{Parent: None, Outcome: NoReference}
 	var ambiguous uint16
 	for i := range x.rows {
 		r := &x.rows[i]
+		if r.rare && !c.rare {
+			continue
+		}
 		k, ok := r.refers(c)
 		if !ok || (r.veto != nil && r.veto(x, c)) {
 			continue
@@ -122,7 +125,7 @@ func (x *Index) AmbiguousRules(e Edge, fn func(rule string)) {
 	}
 }
 
-func (x *Index) search(child ID, c *Fact, r *row, k Key) Edge {
+func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 	e := Edge{Parent: None, Outcome: NoCandidate, Rule: r.rule, Stated: r.stated}
 	var one [1]ID
 	list := x.defs.get(k, &one)
@@ -140,7 +143,7 @@ func (x *Index) search(child ID, c *Fact, r *row, k Key) Edge {
 		if list[n] == child {
 			continue
 		}
-		p := x.Fact(list[n])
+		p := x.view(list[n])
 		s := r.fits(x, c, p)
 		if s == unfit {
 			if e.Outcome == NoCandidate {
@@ -149,7 +152,7 @@ func (x *Index) search(child ID, c *Fact, r *row, k Key) Edge {
 			continue
 		}
 		e.Candidates++
-		if x.admit(r, c, p) != admitted {
+		if x.admit(r, c.Fact, p.Fact) != admitted {
 			if e.Outcome == NoCandidate {
 				e.Outcome = Inadmissible
 			}
@@ -170,6 +173,9 @@ func (x *Index) search(child ID, c *Fact, r *row, k Key) Edge {
 		}
 	case ties > 1:
 		e.Parent, e.Outcome = None, Ambiguous
+	}
+	if ties > 0 && r.judge != nil {
+		e = r.judge(x, child, r, k, e)
 	}
 	return e
 }

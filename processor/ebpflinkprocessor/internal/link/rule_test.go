@@ -197,7 +197,7 @@ func TestReplacePendingMovesKeys(t *testing.T) {
 	p := x.Add(client(2, 0, seq(10, 0), pending))
 	c := x.Add(server(1, 5, seq(10, 20)))
 	require.Equal(t, None, x.Resolve(c).Parent, "a pending call does not know its response")
-	x.Replace(p, client(2, 0, seq(10, 20)))
+	x.Replace(p, client(2, 0, seq(10, 20)), Rare{})
 	require.Equal(t, p, x.Resolve(c).Parent)
 	x.Remove([]ID{p})
 	require.Equal(t, None, x.Resolve(c).Parent)

@@ -336,7 +336,7 @@ func (x *Index) learnSkew(id ID) {
 				continue
 			}
 			client, server := x.Fact(c), x.Fact(s)
-			if fitsConnection(x, server, client) != unfit {
+			if connected(server, client) != unfit {
 				x.clocks.learn(k, client, server, n > 2)
 			}
 		}

@@ -86,8 +86,8 @@ func run(spans int, dir string) error {
 		fmt.Printf("%-28s %12.0f %14.2f %14.2f %12.0f\n", r.name, r.perSecond, r.cpu, r.allocs, r.bytes)
 	}
 	wrong := joined.wrong + memory.wrong + disk.wrong
-	fmt.Printf("link: spans_per_second=%.0f spans_per_second_badger=%.0f allocs_per_span=%.1f wrong_links=%d\n",
-		memory.perSecond, disk.perSecond, disk.allocs, wrong)
+	fmt.Printf("processor: join_per_second=%.0f spans_per_second=%.0f spans_per_second_badger=%.0f allocs_per_span=%.1f wrong_links=%d\n",
+		joined.perSecond, memory.perSecond, disk.perSecond, disk.allocs, wrong)
 	if wrong > 0 {
 		return fmt.Errorf("%d links are wrong or missing", wrong)
 	}

@@ -51,6 +51,7 @@ type TelemetryBuilder struct {
 	ProcessorEbpfLinkStoreSize           metric.Int64ObservableGauge
 	ProcessorEbpfLinkTraceConflicts      metric.Int64Counter
 	ProcessorEbpfLinkTracesDecided       metric.Int64Counter
+	ProcessorEbpfLinkTracesWhole         metric.Int64Counter
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -288,6 +289,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ProcessorEbpfLinkTracesDecided, err = builder.meter.Int64Counter(
 		"otelcol_processor_ebpf_link_traces_decided",
 		metric.WithDescription("Sampling decisions; the decision about a trace holds for all its spans. [Development]"),
+		metric.WithUnit("{trace}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProcessorEbpfLinkTracesWhole, err = builder.meter.Int64Counter(
+		"otelcol_processor_ebpf_link_traces_whole",
+		metric.WithDescription("Traces that left before the window was over because nothing more could come. [Development]"),
 		metric.WithUnit("{trace}"),
 	)
 	errs = errors.Join(errs, err)

@@ -55,6 +55,7 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ProcessorEbpfLinkStoreErrors.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkTraceConflicts.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkTracesDecided.Add(context.Background(), 1)
+	tb.ProcessorEbpfLinkTracesWhole.Add(context.Background(), 1)
 	AssertEqualProcessorEbpfLinkAttributesMalformed(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -122,6 +123,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualProcessorEbpfLinkTracesDecided(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualProcessorEbpfLinkTracesWhole(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 

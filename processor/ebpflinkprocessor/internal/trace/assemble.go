@@ -66,7 +66,9 @@ type Book struct {
 	// decided counts decisions by kind until TakeDecided.
 	decided [4]int
 	seen    []uint32
-	round   uint32
+	// proof is room for Whole.
+	proof []link.ID
+	round uint32
 }
 
 // Options of a Book.

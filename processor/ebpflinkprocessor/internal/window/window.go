@@ -8,6 +8,21 @@ import "time"
 // Clock tells the time; tests bring their own.
 type Clock interface{ Now() time.Time }
 
+// Ticker is a Clock that also says when to look at what waits; for one that does not, the machine's
+// does.
+type Ticker interface {
+	Tick(every time.Duration) (ticks <-chan time.Time, stop func())
+}
+
+// Ticks comes about every so often by c.
+func Ticks(c Clock, every time.Duration) (ticks <-chan time.Time, stop func()) {
+	if t, ok := c.(Ticker); ok {
+		return t.Tick(every)
+	}
+	t := time.NewTicker(every)
+	return t.C, t.Stop
+}
+
 // System is the machine's clock.
 type System struct{}
 

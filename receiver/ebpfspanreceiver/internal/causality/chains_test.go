@@ -354,6 +354,17 @@ func TestStatistical(t *testing.T) {
 	require.Equal(t, Conflict, try(world(0.95), evidence(channelBack, 1000, 1000), evidence(channelBack, 1000, 1001)).Outcome,
 		"never where evidence disagrees")
 	require.EqualValues(t, 1001, try(world(0.95), evidence(channelBack, 1000, 1001)).Request, "never overrules")
+	// A call of nobody comes at any moment while the only request is served: hardly ever at that one.
+	hits := 0
+	for i := uint64(0); i < 100; i++ {
+		s := world(0.95)
+		s.Began(1000, 1000, at, reader)
+		s.Ended(1000, 1000, at+103*ms, reader)
+		if decide(s, Call{ID: 1000, Start: at + i*ms, End: at + (i+3)*ms}).Outcome == Linked {
+			hits++
+		}
+	}
+	require.LessOrEqual(t, hits, 5)
 	few := NewSolver(func() Options { o := modelOptions(); o.Posterior = 0.95; return o }(), &Counts{})
 	require.Equal(t, NoEvidence, try(few).Outcome, "nothing learned")
 }

@@ -101,7 +101,7 @@ func (s *Solver) answer(h *held) {
 	if v.outcome == NoEvidence || v.outcome == Untrusted {
 		if through, ok := s.chained(h, &v); ok {
 			a = through
-		} else if likely, ok := s.likely(h); ok {
+		} else if likely, ok := s.likely(h); ok && h.process.trials[guessed].proves() {
 			a = likely
 		}
 	}

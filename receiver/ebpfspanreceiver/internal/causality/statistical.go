@@ -26,6 +26,9 @@ type delays struct {
 	at           int
 }
 
+// guessed: guesses are only made where they would have been right of the calls that are decided otherwise.
+const guessed = sort(statistical << 1)
+
 // named is a request of a turn.
 type named struct{ turn, request uint64 }
 
@@ -72,6 +75,24 @@ func (h *histogram) share(ns uint64) float64 {
 	return (sum/4 + 0.01) / (float64(h.all) + 0.01*bucketCount)
 }
 
+// lower is the least delay of a bucket, in nanoseconds.
+func lower(b int) uint64 {
+	octave, quarter := b/4, uint64(b%4)
+	us := uint64(1) << octave
+	if octave >= 2 {
+		us += quarter << (octave - 2)
+	} else if quarter > 0 {
+		us <<= 1 // these octaves have one bucket
+	}
+	return (us - 1) * 1000
+}
+
+// density per nanosecond of the delays that are about that long.
+func (h *histogram) density(ns uint64) float64 {
+	b := bucket(ns)
+	return h.share(ns) / float64(max(lower(b+1)-lower(b), 1000))
+}
+
 // relearn takes what a call that was decided by evidence says of delays.
 func (s *Solver) relearn(h *held, v *verdict) {
 	if s.options.Posterior <= 0 {
@@ -83,6 +104,10 @@ func (s *Solver) relearn(h *held, v *verdict) {
 		return
 	}
 	d.linked++
+	// What would have been guessed is compared with what is known.
+	if guess, ok := s.likely(h); ok {
+		h.process.tried(guessed, guess.request == v.request)
+	}
 	if r := s.requests.named(v.turn, v.request); r != nil && r.end > h.call.End {
 		d.begin.add(h.call.Start - r.start)
 		d.end.add(r.end - h.call.End)
@@ -90,16 +115,17 @@ func (s *Solver) relearn(h *held, v *verdict) {
 }
 
 // likely finds the request that a call fits and no other does.
+//
+// Within each request that was being served, the moment of the call is compared with any other moment that it
+// could have had there: that is what a call of nobody does. How much likelier it is that calls begin, and
+// requests end, as they did here is the ratio that Bayes' rule takes.
 func (s *Solver) likely(h *held) (verdict, bool) {
 	d := &h.process.delays
 	if s.options.Posterior <= 0 || d.end.all < minDelays {
 		return verdict{}, false
 	}
-	// That it belongs to none: as often as calls were left, and at any time.
-	left := float64(d.left) / float64(d.left+d.linked)
-	sum := max(left, unexplained) / (bucketCount * bucketCount)
 	var best named
-	top := 0.0
+	top, sum := 0.0, 0.0
 	for _, of := range d.recent {
 		r := s.requests.named(of.turn, of.request)
 		if r == nil || r.start > h.call.Start || r.end != 0 && r.end < h.call.End {
@@ -109,17 +135,40 @@ func (s *Solver) likely(h *held) (verdict, bool) {
 		if end == 0 {
 			end = h.call.End + uint64(s.options.Hold)
 		}
-		weight := d.begin.share(h.call.Start-r.start) * d.end.share(end-h.call.End)
-		sum += weight
-		if weight > top {
-			top, best = weight, of
+		ratio := d.fits(h.call.Start-r.start, end-h.call.End)
+		sum += ratio
+		if ratio > top {
+			top, best = ratio, of
 		}
 	}
-	if best.request == 0 || top/sum < s.options.Posterior {
+	// One of them, or none: that as often as calls were left.
+	none := max(float64(d.left)/float64(d.left+d.linked), unexplained)
+	posterior := top * (1 - none) / (sum*(1-none) + none)
+	if best.request == 0 || posterior < s.options.Posterior {
 		return verdict{}, false
 	}
 	return verdict{
 		outcome: Linked, request: best.request, turn: best.turn, class: Statistical, hints: 1 << statistical,
-		confidence: top / sum,
+		confidence: posterior,
 	}, true
+}
+
+// fits is how much likelier a call begins that long after its request, and ends that long before its end, than
+// at any other moment within it.
+func (d *delays) fits(begin, end uint64) float64 {
+	slack := begin + end
+	all := 0.0
+	for b := range bucketCount {
+		from, to := lower(b), lower(b+1)
+		if from > slack || from == to {
+			continue
+		}
+		part := min(to, slack+1) - from
+		at := from + part/2
+		all += d.begin.density(at) * float64(part) * d.end.density(slack-min(at, slack))
+	}
+	if all == 0 {
+		return 0
+	}
+	return d.begin.density(begin) * d.end.density(end) / all * float64(slack+1)
 }

@@ -1,21 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 
 //! A server on tokio with a task for each connection. Arguments: shape, address of the backend, size of
-//! pools (ignored), and the runtime: current (one thread) or multi. It prints its address, and ends with
+//! the pool of actors, and the runtime: current (one thread) or multi. It prints its address, and ends with
 //! its standard input.
 
-use std::io::Result;
+use std::cell::RefCell;
+use std::future::Future;
+use std::io::{Read, Result, Write};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
+use tokio::sync::{mpsc, oneshot};
 
 /// Connections to the backend: a call takes one, and gives it back.
 #[derive(Clone)]
 struct Backend {
     address: Arc<str>,
     idle: Arc<Mutex<Vec<TcpStream>>>,
+    actors: Arc<[mpsc::UnboundedSender<(String, oneshot::Sender<()>)>]>,
 }
 
 /// Reads one message: its head, and length bytes. None at the end.
@@ -68,11 +74,73 @@ impl Backend {
                 tokio::spawn(async move { backend.call(path).await }).await.unwrap();
             }
             "join" => {
-                tokio::join!(self.call(path("a")), self.call(path("b")), self.call(path("c")));
+                Join(vec![
+                    Some(Box::pin(self.call(path("a")))),
+                    Some(Box::pin(self.call(path("b")))),
+                    Some(Box::pin(self.call(path("c")))),
+                ])
+                .await
+            }
+            "sleep" => {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                self.call(path("a")).await;
+            }
+            // A task that owns a connection makes the calls of all, one after the other.
+            "actor" => {
+                let (done, answer) = oneshot::channel();
+                self.actors[id.bytes().map(usize::from).sum::<usize>() % self.actors.len()]
+                    .send((path("a"), done))
+                    .expect("an actor has gone");
+                answer.await.expect("an actor has gone");
+            }
+            // A thread of the pool for what blocks.
+            "blocking" => {
+                let (address, path) = (self.address.clone(), path("a"));
+                tokio::task::spawn_blocking(move || block(&address, &path)).await.unwrap();
             }
             _ => panic!("an unknown shape"),
         }
     }
+}
+
+/// What join! makes, whose crates take longest to build: all are polled by one task, in order.
+struct Join<'a>(Vec<Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>>);
+
+impl Future for Join<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, by: &mut Context<'_>) -> Poll<()> {
+        for f in &mut self.0 {
+            if f.as_mut().map_or(false, |f| f.as_mut().poll(by).is_ready()) {
+                *f = None;
+            }
+        }
+        if self.0.iter().all(Option::is_none) {
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
+}
+
+thread_local! {
+    static BLOCKING: RefCell<Option<std::net::TcpStream>> = RefCell::new(None);
+}
+
+/// A call on the thread's own connection.
+fn block(address: &str, path: &str) {
+    BLOCKING.with(|b| {
+        let mut b = b.borrow_mut();
+        let to = b.get_or_insert_with(|| std::net::TcpStream::connect(address).expect("connect"));
+        let request = format!("GET {} HTTP/1.1\r\nHost: backend\r\n\r\n", path);
+        to.write_all(request.as_bytes()).expect("call");
+        let mut got = Vec::new();
+        while !got.ends_with(b"\r\n\r\nok\n") {
+            let mut part = [0; 1024];
+            let n = to.read(&mut part).expect("call");
+            assert_ne!(n, 0, "the backend has gone");
+            got.extend_from_slice(&part[..n]);
+        }
+    })
 }
 
 async fn serve(mut on: TcpStream, backend: Backend, shape: &'static str) -> Result<()> {
@@ -92,7 +160,19 @@ async fn background(backend: Backend) {
     }
 }
 
-async fn listen(backend: Backend, shape: &'static str) -> Result<()> {
+async fn act(of: Backend, mut asked: mpsc::UnboundedReceiver<(String, oneshot::Sender<()>)>) {
+    while let Some((path, done)) = asked.recv().await {
+        of.call(path).await;
+        let _ = done.send(());
+    }
+}
+
+async fn listen(address: Arc<str>, actors: usize, shape: &'static str) -> Result<()> {
+    let (senders, receivers): (Vec<_>, Vec<_>) = (0..actors).map(|_| mpsc::unbounded_channel()).unzip();
+    let backend = Backend { address, idle: Arc::default(), actors: senders.into() };
+    for asked in receivers {
+        tokio::spawn(act(backend.clone(), asked));
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     tokio::spawn(background(backend.clone()));
@@ -105,7 +185,7 @@ async fn listen(backend: Backend, shape: &'static str) -> Result<()> {
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().collect();
     let shape: &'static str = Box::leak(args[1].clone().into_boxed_str());
-    let backend = Backend { address: args[2].as_str().into(), idle: Arc::default() };
+    let actors = args[3].parse().expect("the size of the pool");
     std::thread::spawn(|| {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
         std::process::exit(0);
@@ -115,5 +195,5 @@ fn main() -> Result<()> {
         "multi" => Builder::new_multi_thread(),
         _ => panic!("an unknown runtime"),
     };
-    runtime.worker_threads(4).enable_all().build()?.block_on(listen(backend, shape))
+    runtime.worker_threads(4).enable_all().build()?.block_on(listen(args[2].as_str().into(), actors, shape))
 }

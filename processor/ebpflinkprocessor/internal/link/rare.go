@@ -1,0 +1,59 @@
+package link
+
+import (
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// Rare is what few spans have and linking uses. An Index keeps it beside the facts, so that the
+// others do not pay for it. Zero values mean unknown.
+type Rare struct {
+	// Process is a hash of the process on its host. It counts only together with something else here.
+	Process uint64
+	// RequestID and ResponseID are hashes of the x-request-id header of request and response.
+	RequestID, ResponseID uint64
+}
+
+// Empty: there is nothing to keep.
+func (r *Rare) Empty() bool { return *r == Rare{} || *r == Rare{Process: r.Process} }
+
+// view is a fact with what is beside it.
+type view struct {
+	*Fact
+	*Rare
+}
+
+// nothing is beside most facts.
+var nothing Rare
+
+func (x *Index) view(id ID) view {
+	f := x.Fact(id)
+	if !f.rare {
+		return view{f, &nothing}
+	}
+	return view{f, x.rare[id]}
+}
+
+// Rare returns what is beside id.
+func (x *Index) Rare(id ID) Rare { return *x.view(id).Rare }
+
+// shortestRequestID is what a proxy's id has at least: a shorter value is a user's counter or
+// constant, which names no request.
+const shortestRequestID = 8
+
+// RequestIDKey hashes an x-request-id, 0 for one that names no request.
+func RequestIDKey(id string) uint64 {
+	if len(id) < shortestRequestID || strings.Trim(id, "0-") == "" {
+		return 0
+	}
+	return max(1, xxhash.Sum64String(id))
+}
+
+// ProcessKey hashes what identifies a process on its host; nothing gives 0, unknown.
+func ProcessKey(pid int64) uint64 {
+	if pid <= 0 {
+		return 0
+	}
+	return uint64(pid)
+}

@@ -1,0 +1,85 @@
+package link
+
+// sdkServerUnderWire: the SDK's SERVER span goes under the eBPF SERVER span of the same call, which
+// read the same header: siblings would show the call twice. A proxy that passes the header on read it
+// too, and so did whoever the service calls with it: the one in the service of the SDK is meant. One
+// elsewhere may be the proxy, or go by another name; it is none that the service called, whose request is
+// over sooner. Durations need no common clock.
+var sdkServerUnderWire = row{
+	rule: AppContext,
+	refers: func(f view) (Key, bool) {
+		return idKey(domainCarried, f.CtxTrace, f.CtxParent), !f.Raw && f.Role == Server && hasContext(f)
+	},
+	defines: func(f view) (Key, bool) {
+		return idKey(domainCarried, f.CtxTrace, f.CtxParent), f.Raw && f.Role == Server && hasContext(f)
+	},
+	fits: func(_ *Index, c, p view) score {
+		switch {
+		case c.CtxTrace != p.CtxTrace || c.CtxParent != p.CtxParent:
+			return unfit
+		case c.Service != 0 && c.Service == p.Service:
+			return strong
+		case c.Service != 0 && p.Service != 0 && !p.Pending && c.End-c.Start > p.End-p.Start+int64(SameHostTolerance):
+			return unfit
+		default:
+			return fit
+		}
+	},
+}
+
+// statedParent: an SDK span names its parent itself.
+var statedParent = row{
+	rule:    AppContext,
+	refers:  func(f view) (Key, bool) { return contextKey(f), !f.Raw && hasContext(f) },
+	defines: definesSpan,
+	fits:    fitsContext,
+	stated:  true,
+}
+
+// callInContext: the header that a call carries names the span that made it.
+var callInContext = row{
+	rule:    AppContext,
+	refers:  func(f view) (Key, bool) { return contextKey(f), f.Raw && f.Role != Server && hasContext(f) },
+	defines: definesSpan,
+	fits:    fitsContext,
+	veto:    forwardsContext,
+}
+
+// serverInContext: the header that a request carried names the caller. Only where the wire does not
+// show the CLIENT span: through it the same SDK span is reached with the call in between.
+var serverInContext = row{
+	rule:    AppContext,
+	after:   TCPSeq,
+	refers:  func(f view) (Key, bool) { return contextKey(f), f.Raw && f.Role == Server && hasContext(f) },
+	defines: definesSpan,
+	fits:    fitsContext,
+}
+
+func hasContext(f view) bool { return f.CtxTrace != TraceID{} && f.CtxParent != SpanID{} }
+
+func contextKey(f view) Key { return idKey(domainSpan, f.CtxTrace, f.CtxParent) }
+
+func definesSpan(f view) (Key, bool) {
+	return idKey(domainSpan, f.OwnTrace, f.Span), f.OwnTrace != TraceID{} && f.Span != SpanID{}
+}
+
+func fitsContext(_ *Index, c, p view) score {
+	return when(p.OwnTrace == c.CtxTrace && p.Span == c.CtxParent)
+}
+
+// forwardsContext: a proxy sends on the header it received, so the header names the caller of its
+// caller; its own SERVER span is the parent.
+func forwardsContext(x *Index, c view) bool {
+	if c.Host == 0 || c.Systrace == 0 {
+		return false
+	}
+	var one [1]ID
+	for _, id := range x.defs.get(domainSystrace.key(c.Host, c.Systrace, 0), &one) {
+		p := x.Fact(id)
+		if p.Raw && p.Role == Server && p.Host == c.Host && p.Systrace == c.Systrace &&
+			p.CtxTrace == c.CtxTrace && p.CtxParent == c.CtxParent {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,31 @@
+package link
+
+// callOfContext: request and call were handled by one execution context, a thread or a goroutine.
+var callOfContext = row{
+	rule:  PseudoThread,
+	class: probable,
+	refers: func(f view) (Key, bool) {
+		return domainPseudo.key(f.Host, f.Pseudo, 0), f.Raw && f.Role == Client && f.Host != 0 && f.Pseudo != 0
+	},
+	defines: func(f view) (Key, bool) {
+		return domainPseudo.key(f.Host, f.Pseudo, 0), f.Raw && f.Role == Server && f.Host != 0 && f.Pseudo != 0
+	},
+	contains: true,
+	fits: func(_ *Index, c, p view) score {
+		if differentRequests(c, p) {
+			return unfit
+		}
+		return when(c.Host == p.Host && c.Pseudo == p.Pseudo)
+	},
+	confidence: func(c view) float32 {
+		if c.HintConfidence > 0 {
+			return c.HintConfidence
+		}
+		return UnstatedConfidence
+	},
+}
+
+// differentRequests: two different known requests cannot be one, whatever else they share.
+func differentRequests(call, request view) bool {
+	return call.Systrace != 0 && request.Systrace != 0 && call.Systrace != request.Systrace
+}

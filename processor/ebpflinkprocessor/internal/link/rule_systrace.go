@@ -1,0 +1,20 @@
+package link
+
+// callOfRequest: a call carries the identity of the request that was being served when it was sent.
+var callOfRequest = row{
+	rule: Systrace,
+	refers: func(f view) (Key, bool) {
+		return domainSystrace.key(f.Host, f.Systrace, 0), f.Raw && f.Role == Client && f.Host != 0 && f.Systrace != 0
+	},
+	defines: func(f view) (Key, bool) {
+		return domainSystrace.key(f.Host, f.Systrace, 0), f.Raw && f.Role == Server && f.Host != 0 && f.Systrace != 0
+	},
+	fits: func(_ *Index, c, p view) score { return when(c.Host == p.Host && c.Systrace == p.Systrace) },
+	// The join is exact; how the call came to carry that id is as sure as its evidence.
+	confidence: func(c view) float32 {
+		if c.HintConfidence > 0 {
+			return c.HintConfidence
+		}
+		return 1
+	},
+}

@@ -1,0 +1,83 @@
+package link
+
+// seqByPair: both ends of a connection count its bytes alike, so the sequence numbers of request and
+// response are the same on the SERVER and on the CLIENT span of a call.
+var seqByPair = row{
+	rule: TCPSeq,
+	refers: func(f view) (Key, bool) {
+		return seqPair(f.Fact), f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0
+	},
+	defines: func(f view) (Key, bool) {
+		return seqPair(f.Fact), f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0
+	},
+	fits: func(_ *Index, c, p view) score { return connected(c.Fact, p.Fact) },
+}
+
+// seqByPorts: without a response the two ports take the place of its number.
+var seqByPorts = row{
+	rule: TCPSeq,
+	refers: func(f view) (Key, bool) {
+		return seqPorts(f.Fact, f.Peer.Port, f.Local.Port), f.Raw && f.Role == Server && hasPorts(f)
+	},
+	defines: func(f view) (Key, bool) {
+		return seqPorts(f.Fact, f.Local.Port, f.Peer.Port), f.Raw && f.Role == Client && hasPorts(f)
+	},
+	fits: func(_ *Index, c, p view) score {
+		if c.Local.Port != p.Peer.Port || c.Peer.Port != p.Local.Port {
+			return unfit
+		}
+		return connected(c.Fact, p.Fact)
+	},
+}
+
+func hasPorts(f view) bool { return f.ReqSeq != 0 && f.Local.Port != 0 && f.Peer.Port != 0 }
+
+func seqPair(f *Fact) Key { return domainSeqPair.key(uint64(f.ReqSeq), uint64(f.RespSeq), 0) }
+
+func seqPorts(f *Fact, client, server uint16) Key {
+	return domainSeqPorts.key(uint64(f.ReqSeq), uint64(client), uint64(server))
+}
+
+// connected judges whether two ends show one connection. Sequence numbers are 32 bits, so what
+// else is known must not contradict: between the same two addresses the ports are equal too, while
+// different addresses may be a NAT between the ends.
+func connected(server, client *Fact) score {
+	if server.ReqSeq != client.ReqSeq {
+		return unfit
+	}
+	if server.RespSeq != 0 && client.RespSeq != 0 && server.RespSeq != client.RespSeq {
+		return unfit
+	}
+	near, far := ends(client.Local, server.Peer), ends(client.Peer, server.Local)
+	switch {
+	case near == endsSame && far == endsSame:
+		return strong
+	case near == endsPortDiffers && far != endsUnknown && far != endsDiffer,
+		far == endsPortDiffers && near == endsSame:
+		return unfit
+	default:
+		return fit
+	}
+}
+
+type endsRelation uint8
+
+const (
+	endsUnknown endsRelation = iota
+	endsSame
+	endsPortDiffers
+	endsDiffer
+)
+
+func ends(a, b Endpoint) endsRelation {
+	switch {
+	case a.Addr == 0 || b.Addr == 0:
+		return endsUnknown
+	case a.Addr != b.Addr:
+		return endsDiffer
+	case a.Port != b.Port && a.Port != 0 && b.Port != 0:
+		return endsPortDiffers
+	default:
+		return endsSame
+	}
+}

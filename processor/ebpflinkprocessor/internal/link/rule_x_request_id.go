@@ -1,0 +1,220 @@
+package link
+
+// XRequestIDConfidence is given to a link by x-request-id: whoever reads the header may send it on in a
+// call of its own that has nothing to do with the request, or twice.
+const XRequestIDConfidence = 0.9
+
+// NestedRequestIDConfidence is given where one id names several requests, one inside the other.
+const NestedRequestIDConfidence = 0.7
+
+// maxSharers is how many spans of one side may carry one id. A request that is sent on to 64 services,
+// each with retries, stays below; what more spans share is a constant and names no request.
+const maxSharers = 1024
+
+// callWithRequestID: a proxy or a service sends the id that it got, or made, on in its calls.
+var callWithRequestID = row{
+	rule: XRequestID, class: probable, rare: true,
+	refers:  func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), callsWithin(f) && f.RequestID != 0 },
+	defines: func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), servesWithin(f) && f.RequestID != 0 },
+	fits: func(_ *Index, c, p view) score {
+		if !sameProcess(c, p) || differentRequests(c, p) ||
+			(c.RequestID != p.RequestID && c.RequestID != p.ResponseID) {
+			return unfit
+		}
+		// A response that names another id than the request did was made by who answered.
+		if c.ResponseID != 0 && c.ResponseID == p.ResponseID && c.ResponseID != c.RequestID {
+			return strong
+		}
+		return fit
+	},
+	confidence: requestIDConfidence,
+	judge:      proxied.judge,
+}
+
+// callWithResponseID: the id came with the answer of the call and was handed back with the own one.
+// Its definitions are those that callWithRequestID finds by the id of a response, too.
+var callWithResponseID = row{
+	rule: XRequestID, class: probable, rare: true,
+	refers: func(f view) (Key, bool) {
+		return requestIDIn(f, f.ResponseID), callsWithin(f) && f.ResponseID != 0 && f.ResponseID != f.RequestID
+	},
+	defines: func(f view) (Key, bool) {
+		return requestIDIn(f, f.ResponseID), servesWithin(f) && f.ResponseID != 0
+	},
+	fits: func(_ *Index, c, p view) score {
+		return when(sameProcess(c, p) && !differentRequests(c, p) && c.ResponseID == p.ResponseID)
+	},
+	confidence: requestIDConfidence,
+	judge:      proxied.judge,
+}
+
+// serverWithRequestID: between two processes, where sequence numbers do not join because something
+// that is not captured stands between: it sent on the id it got, or made one and returned it.
+var serverWithRequestID = row{
+	rule: XRequestID, class: probable, rare: true,
+	refers:  func(f view) (Key, bool) { return requestID(f.RequestID), f.Raw && f.Role == Server && f.RequestID != 0 },
+	defines: func(f view) (Key, bool) { return requestID(f.RequestID), f.Raw && f.Role == Client && f.RequestID != 0 },
+	fits: func(x *Index, c, p view) score {
+		return when((c.RequestID == p.RequestID || c.RequestID == p.ResponseID) && x.mayAnswer(c, p))
+	},
+	confidence: requestIDConfidence,
+	judge:      chained.judge,
+}
+
+// serverWithResponseID: who served the request made the id, and it was handed back to the caller.
+var serverWithResponseID = row{
+	rule: XRequestID, class: probable, rare: true,
+	refers: func(f view) (Key, bool) {
+		return requestID(f.ResponseID), f.Raw && f.Role == Server && f.ResponseID != 0 && f.ResponseID != f.RequestID
+	},
+	defines: func(f view) (Key, bool) {
+		return requestID(f.ResponseID), f.Raw && f.Role == Client && f.ResponseID != 0
+	},
+	fits: func(x *Index, c, p view) score {
+		return when(c.ResponseID == p.ResponseID && x.mayAnswer(c, p))
+	},
+	confidence: requestIDConfidence,
+	judge:      chained.judge,
+}
+
+func requestIDConfidence(view) float32 { return XRequestIDConfidence }
+
+func requestIDIn(f view, id uint64) Key { return domainRequestIDIn.key(f.Host, f.Process, id) }
+func requestID(id uint64) Key           { return domainRequestID.key(id, 0, 0) }
+
+func callsWithin(f view) bool  { return f.Raw && f.Role == Client && f.Host != 0 && f.Process != 0 }
+func servesWithin(f view) bool { return f.Raw && f.Role == Server && f.Host != 0 && f.Process != 0 }
+
+func sameProcess(a, b view) bool {
+	return a.Host != 0 && a.Process != 0 && a.Host == b.Host && a.Process == b.Process
+}
+
+// mayAnswer: nothing says that server did not serve call through something that is not captured.
+func (x *Index) mayAnswer(server, call view) bool {
+	if sameProcess(server, call) {
+		return false
+	}
+	// One connection, other bytes: another exchange.
+	near, far := ends(call.Local, server.Peer), ends(call.Peer, server.Local)
+	if near == endsSame && far == endsSame && server.ReqSeq != 0 && call.ReqSeq != 0 && server.ReqSeq != call.ReqSeq {
+		return false
+	}
+	return !x.answered(call, server)
+}
+
+// answered: the wire shows another SERVER span at the other end of the connection of call.
+func (x *Index) answered(call, but view) bool {
+	var one [1]ID
+	for _, r := range [...]*row{&seqByPair, &seqByPorts} {
+		k, ok := r.defines(call)
+		if !ok {
+			continue
+		}
+		list := x.refs.get(k, &one)
+		if len(list) > maxSharers {
+			return true
+		}
+		for _, id := range list {
+			if s := x.view(id); s.Fact != but.Fact && r.fits(x, s, call) != unfit && x.admissible(s.Fact, call.Fact) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// maxNested bounds the comparisons of nested: the spans of either side that share an id.
+const maxNested = 16
+
+// nesting is how one way of this rule decides between candidates that lie within one another.
+type nesting struct {
+	// below: inner was caused by outer, as the span between them shows.
+	below func(x *Index, outer, inner, between view) bool
+	// single: a parent has one child. Then it is nobody's where several would take it.
+	single bool
+}
+
+// judge decides between candidates of one id. An id stays the same from service to service, so a
+// request and what it leads to may carry it: where each candidate lies within the other, with a span
+// between them that shows how the id got from one to the other, the innermost is the parent. Candidates
+// side by side, retries or parallel calls, remain equally good.
+func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
+	var oneDef, oneRef [1]ID
+	defs, refs := x.defs.get(k, &oneDef), x.refs.get(k, &oneRef)
+	if len(defs) > maxSharers || len(refs) > maxSharers {
+		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: found.Candidates}
+	}
+	if found.Outcome != Ambiguous || len(defs) > maxNested || len(refs) > maxNested {
+		return found
+	}
+	// under has bit q of p set where defs[p] is below defs[q].
+	var under [maxNested]uint32
+	for p := range defs {
+		for q := range defs {
+			for _, between := range refs {
+				if p != q && n.below(x, x.view(defs[q]), x.view(defs[p]), x.view(between)) {
+					under[p] |= 1 << q
+					break
+				}
+			}
+		}
+	}
+	innermost := func(child ID) int {
+		c, top := x.view(child), unfit
+		var open uint32
+		for p, id := range defs {
+			v := x.view(id)
+			if id == child || x.admit(r, c.Fact, v.Fact) != admitted {
+				continue
+			}
+			switch s := r.fits(x, c, v); {
+			case s == unfit || s < top:
+			case s > top:
+				top, open = s, 1<<p
+			default:
+				open |= 1 << p
+			}
+		}
+		for p := range defs {
+			if open&(1<<p) != 0 && open&^(1<<p)&^under[p] == 0 {
+				return p
+			}
+		}
+		return -1
+	}
+	p := innermost(child)
+	if p < 0 {
+		return found
+	}
+	for _, other := range refs {
+		if n.single && other != child && innermost(other) == p {
+			return found
+		}
+	}
+	found.Parent, found.Outcome, found.Confidence = defs[p], Linked, NestedRequestIDConfidence
+	return found
+}
+
+// proxied: a sidecar sees a request come in, its call to the service, the request that the service
+// sends out through it, and its call to the next one, all with one id. The two requests came from
+// different peers to different ports; a retry would not.
+var proxied = nesting{below: func(_ *Index, outer, inner, call view) bool {
+	return ends(outer.Peer, inner.Peer) == endsDiffer && outer.Local.Port != 0 && inner.Local.Port != 0 &&
+		outer.Local.Port != inner.Local.Port &&
+		sameProcess(outer, call) && encloses(outer, call) && encloses(call, inner)
+}}
+
+// chained: the inner call was made by a process while it served the outer one. Where what is not
+// captured sends an id to several services, more than one of them seems to answer the innermost call.
+var chained = nesting{single: true, below: func(x *Index, outer, inner, server view) bool {
+	return !sameProcess(outer, inner) && sameProcess(server, inner) && encloses(server, inner) &&
+		x.admissible(server.Fact, outer.Fact) && x.contained(server.Fact, outer.Fact)
+}}
+
+// encloses compares two spans of one process, whose clock is one.
+func encloses(outer, inner view) bool {
+	if outer.Start > inner.Start {
+		return false
+	}
+	return outer.Pending || (!inner.Pending && inner.End <= outer.End)
+}

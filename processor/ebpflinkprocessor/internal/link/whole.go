@@ -1,0 +1,54 @@
+package link
+
+// Finality of an edge, for those who want to know whether a trace is whole. Both look at rows, not at
+// rules by name where they can: a rule that is added makes fewer traces provably whole, never more.
+
+// Final says whether nothing that may still come changes the parent of child: the strongest row by which
+// it refers to a parent has found the only candidate, and the key is one that two spans cannot both
+// define. (Two exchanges can share 64 bits of sequence numbers; that is as improbable as two equal ids.)
+func (x *Index) Final(child ID) (Edge, bool) {
+	e := x.Resolve(child)
+	if e.Outcome != Linked || e.Stated || e.Candidates != 1 || e.Ambiguous != 0 || (e.Rule != TCPSeq && e.Rule != Systrace) {
+		return e, false
+	}
+	for i := range x.rows[:e.Row] {
+		if x.refersBy(child, i) {
+			return e, false
+		}
+	}
+	return e, true
+}
+
+// Rootless says whether no parent of child can come: it refers to none, or only by the bytes of a
+// connection to a peer that is not traced.
+func (x *Index) Rootless(child ID) bool {
+	f := x.Fact(child)
+	for i := range x.rows {
+		if x.refersBy(child, i) && (!f.Peer.Untraced || x.rows[i].rule != TCPSeq) {
+			return false
+		}
+	}
+	return true
+}
+
+// Closed says whether the keys that id defines are ones for which it is known what may refer to them. By
+// execution context nothing comes that the count of a request's calls does not include: whoever counts
+// gives a call the context of a request only together with its systrace id.
+func (x *Index) Closed(id ID) bool {
+	f := x.view(id)
+	for i := range x.rows {
+		switch x.rows[i].rule {
+		case AppContext, TCPSeq, Systrace, PseudoThread:
+		default:
+			if _, ok := x.rows[i].defines(f); ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (x *Index) refersBy(child ID, row int) bool {
+	_, ok := x.rows[row].refers(x.view(child))
+	return ok
+}

@@ -1,0 +1,184 @@
+// Package engine puts a forest through the real processor: its factory, ConsumeTraces in batches of
+// any size, and a clock that runs as fast as the processor can.
+package engine
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/processor"
+	"go.opentelemetry.io/collector/processor/processortest"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/linkaccuracy/forest"
+)
+
+// Config is that of the processor.
+type Config = ebpflinkprocessor.Config
+
+// Out is what became of a span.
+type Out struct {
+	Trace  [16]byte
+	Parent [8]byte
+	Rule   string
+	// Times is how often it came out.
+	Times int
+}
+
+// Result of a run, by span.
+type Result map[*forest.Span]Out
+
+// Interruption stops the processor and starts another one on the same directory, between two batches.
+type Interruption func(batch int) bool
+
+// Options of a run.
+type Options struct {
+	// Seed of the batches.
+	Seed uint64
+	// Change the default configuration, which keeps everything in memory.
+	Change func(*Config)
+	// Restart, when it says so, is an orderly Shutdown; all that waits is delivered by it.
+	Restart Interruption
+}
+
+const (
+	// step is how often the clock stops on its way.
+	step = time.Second
+	// maxBatch spans, none of them held up for longer than maxHold, make a batch.
+	maxBatch = 400
+	maxHold  = time.Second
+)
+
+// Run sends f through a processor and returns what comes out.
+func Run(f *forest.Forest, o Options) (Result, error) {
+	r := &run{f: f, o: o, clock: NewClock(forest.Epoch), sink: newSink(f)}
+	if err := r.start(); err != nil {
+		return nil, err
+	}
+	if err := r.feed(); err != nil {
+		return nil, err
+	}
+	if err := r.p.Shutdown(context.Background()); err != nil {
+		return nil, err
+	}
+	return r.sink.out, r.sink.err
+}
+
+type run struct {
+	f     *forest.Forest
+	o     Options
+	clock *Clock
+	sink  *sink
+	p     processor.Traces
+	cfg   *Config
+}
+
+func (r *run) start() error {
+	factory := ebpflinkprocessor.NewFactoryWithClock(r.clock)
+	r.cfg = factory.CreateDefaultConfig().(*Config)
+	r.cfg.Storage.Directory, r.cfg.MaxSpansWaiting = "", 10_000_000
+	r.cfg.MaxLinkFacts = 10_000_000
+	if r.f.Scenario.Window > 0 {
+		r.cfg.Window = r.f.Scenario.Window
+	}
+	if r.o.Change != nil {
+		r.o.Change(r.cfg)
+	}
+	if err := r.cfg.Validate(); err != nil {
+		return err
+	}
+	ctx := context.Background()
+	p, err := factory.CreateTraces(ctx, processortest.NewNopSettings(factory.Type()), r.cfg, r.sink)
+	if err != nil {
+		return err
+	}
+	r.p = p
+	return p.Start(ctx, componenttest.NewNopHost())
+}
+
+func (r *run) feed() error {
+	rng := rand.New(rand.NewPCG(r.o.Seed, 0xba7c4))
+	rest := r.f.Delivery
+	for n := 0; len(rest) > 0; n++ {
+		size := 1
+		for limit := 1 + rng.IntN(maxBatch); size < len(rest) && size < limit && rest[size].At-rest[0].At <= int64(maxHold); {
+			size++
+		}
+		batch := append([]forest.Arriving(nil), rest[:size]...)
+		r.passUntil(time.Unix(0, batch[size-1].At))
+		rng.Shuffle(size, func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
+		if err := r.p.ConsumeTraces(context.Background(), r.f.Traces(batch)); err != nil {
+			return fmt.Errorf("batch %d: %w", n, err)
+		}
+		rest = rest[size:]
+		if r.o.Restart != nil && r.o.Restart(n) {
+			if err := r.p.Shutdown(context.Background()); err != nil {
+				return err
+			}
+			if err := r.start(); err != nil {
+				return err
+			}
+		}
+	}
+	r.passUntil(r.clock.Now().Add(2*r.cfg.Window + time.Second))
+	return nil
+}
+
+// passUntil lets time go by, in steps in which the processor works.
+func (r *run) passUntil(t time.Time) {
+	for now := r.clock.Now(); now.Before(t); {
+		now = now.Add(min(step, t.Sub(now)))
+		r.clock.Advance(now)
+	}
+}
+
+// sink keeps what comes out.
+type sink struct {
+	mu    sync.Mutex
+	spans map[[8]byte]*forest.Span
+	out   Result
+	err   error
+}
+
+func newSink(f *forest.Forest) *sink {
+	s := &sink{spans: map[[8]byte]*forest.Span{}, out: Result{}}
+	for _, sp := range f.Spans {
+		if s.spans[sp.ID] != nil {
+			s.err = fmt.Errorf("span id %x twice in the generated traffic", sp.ID)
+		}
+		s.spans[sp.ID] = sp
+	}
+	return s
+}
+
+func (*sink) Capabilities() consumer.Capabilities { return consumer.Capabilities{MutatesData: true} }
+
+func (s *sink) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, rs := range td.ResourceSpans().All() {
+		for _, ss := range rs.ScopeSpans().All() {
+			for _, sp := range ss.Spans().All() {
+				known := s.spans[sp.SpanID()]
+				if known == nil {
+					s.err = fmt.Errorf("span %s came out and did not go in", sp.SpanID())
+					continue
+				}
+				o := s.out[known]
+				o.Times++
+				o.Trace, o.Parent = sp.TraceID(), sp.ParentSpanID()
+				if v, ok := sp.Attributes().Get("ebpf.link.rule"); ok {
+					o.Rule = v.Str()
+				}
+				s.out[known] = o
+			}
+		}
+	}
+	return nil
+}

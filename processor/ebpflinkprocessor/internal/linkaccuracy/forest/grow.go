@@ -1,0 +1,105 @@
+package forest
+
+// delays on the way between two ends, or between a request and its first call: a share of the room
+// that there is, so that chains of any depth fit.
+const (
+	maxDelay   = 100_000 // ns
+	delayShare = 25
+)
+
+func (f *Forest) delay(room int64) int64 {
+	d := min(maxDelay, room/delayShare)
+	return d/2 + f.rng.Int64N(d/2+1) + 1
+}
+
+// entry is a request from outside.
+func (f *Forest) entry(at int64) {
+	lasts := int64(f.Scenario.Lasts)
+	f.server(f.processes[f.rng.IntN(len(f.processes))], at, at+lasts, nil, 0, nil)
+}
+
+// server makes the SERVER span of a request to p in [from, to], and all that it leads to. call is the
+// CLIENT span, nil when nobody traces the caller.
+func (f *Forest) server(p *Process, from, to int64, call *Span, depth int, ctx *Span) *Span {
+	f.systrace++
+	s := f.add(&Span{Kind: Server, Process: p, Start: from, End: to, Parent: call, Request: f.systrace})
+	f.serverID(s)
+	f.carry(s, ctx)
+	// What runs in the process: with an SDK its own SERVER span is between the request and the calls.
+	inside := s
+	if p.SDK {
+		d := f.delay(to - from)
+		inside = f.sdk(p, Server, from+d, to-d, s, ctx)
+		from, to = from+d, to-d
+	}
+	sc := &f.Scenario
+	if depth >= sc.Depth || f.tree > maxTree {
+		return s
+	}
+	n := sc.FanMin + f.rng.IntN(sc.FanMax-sc.FanMin+1)
+	if n == 0 {
+		return s
+	}
+	d := f.delay(to - from)
+	from, to = from+d, to-d
+	slot := (to - from) / int64(n)
+	for i := range int64(n) {
+		a, b := from+i*slot, from+(i+1)*slot
+		if sc.Parallel {
+			a, b = from+i, to-f.rng.Int64N((to-from)/2+1)
+		}
+		if b-a < 100 {
+			continue
+		}
+		d := f.delay(b - a)
+		f.attempts(s, inside, a+d, b-d, depth)
+	}
+	return s
+}
+
+// attempts is one call, once more when the first attempt gets no answer.
+func (f *Forest) attempts(request, inside *Span, from, to int64, depth int) {
+	if f.chance(f.Scenario.Retry) && to-from > 1000 {
+		mid := from + (to-from)/3
+		first := f.client(request, inside, from, mid)
+		first.NoAnswer = true
+		// Half of them are lost on the way there, half on the way back.
+		if f.rng.IntN(2) == 0 {
+			d := f.delay(mid - from)
+			f.server(f.other(request.Process), from+d, mid+d, first, f.Scenario.Depth, f.header(first))
+		}
+		from = mid + f.delay(to-mid)
+	}
+	c := f.client(request, inside, from, to)
+	if f.chance(f.Scenario.Untraced) {
+		return
+	}
+	d, e := f.delay(to-from), f.delay(to-from)
+	f.server(f.other(request.Process), from+d, to-e, c, depth+1, f.header(c))
+}
+
+func (f *Forest) other(p *Process) *Process {
+	for {
+		if q := f.processes[f.rng.IntN(len(f.processes))]; q != p {
+			return q
+		}
+	}
+}
+
+// client makes the CLIENT span of a call that belongs to request.
+func (f *Forest) client(request, inside *Span, from, to int64) *Span {
+	p := request.Process
+	parent := request
+	var ctx *Span
+	if p.SDK {
+		d := f.delay(to - from)
+		parent = f.sdk(p, Client, from, to, inside, inside)
+		ctx, from, to = parent, from+d, to-d
+	} else if f.Scenario.App == Headers {
+		ctx = request
+	}
+	c := f.add(&Span{Kind: Client, Process: p, Start: from, End: to, Parent: parent, Request: request.Request})
+	c.Known = f.Scenario.Keys&Systrace != 0 && !f.chance(f.Scenario.Unknown)
+	f.carry(c, ctx)
+	return c
+}

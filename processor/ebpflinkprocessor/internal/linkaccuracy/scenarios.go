@@ -1,0 +1,104 @@
+package main
+
+import (
+	"time"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/linkaccuracy/forest"
+)
+
+const ms = time.Millisecond
+
+// row is a scenario and what is asked of it.
+type row struct {
+	forest.Scenario
+	// rules other than the default ones.
+	rules []string
+	// whole: every tree is one trace and every trace one tree.
+	whole bool
+	// guesses: no key is there, so that a linker finds something only by guessing. What is asked is
+	// that nothing is wrong, not that as much is found.
+	guesses bool
+	// open is why the row is printed and not judged yet.
+	open string
+}
+
+func (r row) but(open string) row {
+	r.open = open
+	return r
+}
+
+// base is traffic of services that keep connections open and serve each request with a thread.
+func base() forest.Scenario {
+	return forest.Scenario{
+		Traces: 150, Gap: 3 * ms, Lasts: 200 * ms, Hosts: 6, Depth: 3, FanMin: 1, FanMax: 3,
+		Untraced: .2, Keys: forest.AllKeys, KeepAlive: true,
+	}
+}
+
+// rows of the table.
+func rows() []row {
+	return []row{
+		make1("threads", "thread per request, keep-alive", true, func(*forest.Scenario) {}),
+		make1("one_host", "all on one host", true, func(s *forest.Scenario) { s.Hosts = 1 }),
+		make1("hosts_200", "200 hosts", true, func(s *forest.Scenario) { s.Hosts, s.Traces = 200, 300 }),
+		make1("fanout_64", "64 calls at once from one thread", true, func(s *forest.Scenario) {
+			s.Depth, s.FanMin, s.FanMax, s.Parallel, s.Traces = 1, 64, 64, true, 40
+		}),
+		make1("fanout_64_goroutines", "64 calls at once, a goroutine each", true, func(s *forest.Scenario) {
+			s.Depth, s.FanMin, s.FanMax, s.Parallel, s.Traces, s.Style = 1, 64, 64, true, 40, forest.Goroutines
+		}),
+		make1("fanout_1_to_64", "1 to 64 calls one after the other", true, func(s *forest.Scenario) {
+			s.Depth, s.FanMin, s.FanMax, s.Traces = 2, 1, 64, 20
+		}),
+		make1("depth_30", "chains of 30 calls", true, func(s *forest.Scenario) {
+			s.Depth, s.FanMin, s.FanMax, s.Traces, s.Untraced = 30, 1, 1, 60, 0
+		}),
+		make1("no_keepalive", "a connection for each call", true, func(s *forest.Scenario) { s.KeepAlive = false }),
+		make1("reused_ports", "a connection for each call, 64 ports", true, func(s *forest.Scenario) { s.KeepAlive, s.ReusedPorts = false, true }),
+		make1("few_numbers", "connections begin at one of 4 numbers", true, func(s *forest.Scenario) { s.KeepAlive, s.FewNumbers = false, true }),
+		make1("pipelining", "4 requests at once on a connection", true, func(s *forest.Scenario) {
+			s.Pipelining, s.Parallel, s.Style, s.FanMax = true, true, forest.Goroutines, 6
+		}),
+		make1("retries", "a third of calls is tried twice", true, func(s *forest.Scenario) { s.Retry = .33 }),
+		make1("nat", "service addresses and a gateway between", true, func(s *forest.Scenario) { s.NAT = true }),
+		make1("event_loop", "one thread serves all requests", true, func(s *forest.Scenario) { s.Style = forest.Loop }),
+		make1("thread_pool", "one thread reads and answers, others call", true, func(s *forest.Scenario) { s.Style = forest.Pool }),
+		make1("go_transport", "calls written by a goroutine of the connection", true, func(s *forest.Scenario) { s.Style, s.Parallel = forest.Transport, true }),
+		make1("half_known", "the request of half of the calls is unknown", false, func(s *forest.Scenario) { s.Style, s.Unknown = forest.Pool, .5 }),
+		make1("lineage", "thread ids alone, thread per request", true, func(s *forest.Scenario) { s.Keys = forest.Seqs | forest.Addresses | forest.Lineage }),
+		make1("headers", "a header is passed on from end to end", true, func(s *forest.Scenario) { s.App = forest.Headers }),
+		make1("sdk_spans", "half of the services have an SDK", true, func(s *forest.Scenario) { s.App = forest.SDK }).but("an SDK root without a header is not joined to the request it serves"),
+		make1("sdk_unknown", "half of the services have an SDK, the rest knows nothing", false, func(s *forest.Scenario) {
+			s.App, s.Unknown, s.Style = forest.SDK, 1, forest.Pool
+		}),
+		make1("skew_250ms", "clocks up to 250 ms off", true, func(s *forest.Scenario) { s.Skew = 250 * ms }),
+		make1("loss_5", "5 % lost", false, func(s *forest.Scenario) { s.Loss = .05 }),
+		make1("loss_5_sdk", "5 % lost, SDK spans", false, func(s *forest.Scenario) { s.Loss, s.App = .05, forest.SDK }).but("as sdk_spans"),
+		make1("duplicates", "10 % come twice", true, func(s *forest.Scenario) { s.Duplicate = .1 }),
+		make1("shuffled", "up to 9 s late, in any order", true, func(s *forest.Scenario) { s.Arrival = forest.Shuffled }),
+		make1("late_children", "subtrees up to 30 min late", true, func(s *forest.Scenario) { s.Arrival = forest.LateChildren }),
+		make1("late_any", "5 % up to 30 min late, parents too", false, func(s *forest.Scenario) { s.Arrival = forest.LateAny }).but("DeepFlow assembles when asked, long after; we when a span has waited the window"),
+		make1("by_hop", "each hop a window later than the one above", true, func(s *forest.Scenario) { s.Arrival, s.Depth = forest.ByHop, 5; s.FanMax = 2 }),
+		make1("ten_minutes", "requests of 10 minutes, with pending spans", true, func(s *forest.Scenario) {
+			s.Traces, s.Gap, s.Lasts, s.Depth, s.FanMin, s.FanMax, s.PendingAfter = 20, 20*time.Second, 10*time.Minute, 3, 2, 6, 10*time.Second
+		}),
+		make1("twins", "another call shows the same numbers, no addresses", false, func(s *forest.Scenario) {
+			s.Twins, s.Untraced, s.Keys, s.Gap = .3, .5, forest.Seqs|forest.Systrace, ms
+		}).but("the times of the answer are not used to tell two calls apart"),
+		make1("all_troubles", "skew, NAT, loss, duplicates, retries, shuffled, SDK", false, func(s *forest.Scenario) {
+			s.Skew, s.NAT, s.Loss, s.Duplicate, s.Retry, s.Arrival, s.App, s.Style = 250*ms, true, .05, .05, .1, forest.Shuffled, forest.SDK, forest.Pool
+		}).but("a call without an answer behind a gateway"),
+		{Scenario: with("no_keys", "spans without any key", func(s *forest.Scenario) { s.Keys = 0 }), guesses: true},
+	}
+}
+
+func with(name, what string, change func(*forest.Scenario)) forest.Scenario {
+	s := base()
+	s.Name, s.What = name, what
+	change(&s)
+	return s
+}
+
+func make1(name, what string, whole bool, change func(*forest.Scenario)) row {
+	return row{Scenario: with(name, what, change), whole: whole}
+}

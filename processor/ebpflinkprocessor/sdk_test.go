@@ -1,0 +1,100 @@
+package ebpflinkprocessor
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
+)
+
+// inService is spans of one service: the resource that an SDK and the receiver give it.
+func inService(name string, specs ...spanSpec) ptrace.Traces {
+	td := batchOf(specs...)
+	for _, rs := range td.ResourceSpans().All() {
+		rs.Resource().Attributes().PutStr(rawspan.ResService, name)
+	}
+	return td
+}
+
+// TestHeaderPassedOn: several SERVER spans read one header: that of a proxy, that of the service with an SDK, and
+// that of one that this service calls with the header it got. The SDK's span goes under that of its own service.
+func TestHeaderPassedOn(t *testing.T) {
+	carry := func(s spanSpec) spanSpec {
+		s.link.AppTraceID, s.link.AppParentID = traceID(77), spanID(1)
+		return s
+	}
+	type hop struct {
+		client, server spanSpec
+	}
+	var hops [3]hop
+	for i := range hops {
+		inside := uint64(0)
+		if i > 0 {
+			inside = uint64(6 + i)
+		}
+		c, s := call(uint64(10+2*i), uint64(11+2*i), host(i), host(i+1), 1+10*i, 98-20*i, uint32(10+10*i), inside, uint64(7+i))
+		hops[i] = hop{carry(c), carry(s)}
+	}
+	caller := spanSpec{id: 1, kind: ptrace.SpanKindClient, duration: 100, trace: 77}
+	sdk := spanSpec{id: 2, kind: ptrace.SpanKindServer, start: 13, duration: 70, trace: 77, parent: 1}
+	below := spanSpec{id: 3, kind: ptrace.SpanKindServer, start: 25, duration: 50, trace: 77, parent: 1}
+	for name, tt := range map[string]struct {
+		services     [3]string // of the SERVER spans
+		sdk          string
+		seen         int // SERVER spans that were captured are those before
+		want, lowest uint64
+	}{
+		"a proxy before":                 {[3]string{"nginx", "shop", ""}, "shop", 2, 13, 0},
+		"and a service behind":           {[3]string{"nginx", "shop", "stock"}, "shop", 3, 13, 15},
+		"nobody says":                    {[3]string{}, "", 2, 1, 0},
+		"by another name":                {[3]string{"nginx", "python3", ""}, "shop", 2, 1, 0},
+		"a proxy alone":                  {[3]string{"nginx", "", ""}, "shop", 1, 11, 0},
+		"twice the same":                 {[3]string{"shop", "shop", ""}, "shop", 2, 1, 0},
+		"another name, but the only one": {[3]string{"python3", "", ""}, "shop", 1, 11, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			send := func(service string, specs ...spanSpec) {
+				require.NoError(t, r.ConsumeTraces(t.Context(), inService(service, specs...)))
+			}
+			send("web", caller, hops[0].client)
+			for i, service := range tt.services[:tt.seen] {
+				send(service, hops[i].server)
+				if i+1 < tt.seen {
+					send(service, hops[i+1].client)
+				}
+			}
+			send(tt.sdk, sdk)
+			if tt.lowest != 0 {
+				send(tt.services[2], below)
+			}
+			r.pass(30 * time.Second)
+			require.Equal(t, tt.want, parentOf(r.sink.one(t, 2)))
+			if tt.lowest != 0 {
+				require.Equal(t, tt.lowest, parentOf(r.sink.one(t, 3)))
+			}
+			for i := range tt.seen {
+				require.Equal(t, uint64(10+2*i), parentOf(r.sink.one(t, uint64(11+2*i))), "a request goes under its call")
+			}
+			for id, spans := range r.sink.spans() {
+				require.Equal(t, traceID(77), spans[0].TraceID(), "span %d", id)
+			}
+		})
+	}
+}
+
+// TestNotUnderWhatItCalls: where only the callee was captured, which got the same header, the span of the SDK
+// outlasts it and is not of it.
+func TestNotUnderWhatItCalls(t *testing.T) {
+	r := newRig(t)
+	_, s := call(0, 11, "", "b", 20, 50, 10, 0, 7)
+	s.link.AppTraceID, s.link.AppParentID = traceID(77), spanID(1)
+	require.NoError(t, r.ConsumeTraces(t.Context(), inService("stock", s)))
+	require.NoError(t, r.ConsumeTraces(t.Context(), inService("shop",
+		spanSpec{id: 2, kind: ptrace.SpanKindServer, start: 10, duration: 70, trace: 77, parent: 1})))
+	r.pass(30 * time.Second)
+	require.EqualValues(t, 1, parentOf(r.sink.one(t, 2)))
+}
