@@ -2,6 +2,7 @@ package link
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 )
@@ -40,7 +41,6 @@ type Index struct {
 	// rare is what lies beside the facts that say so.
 	rare map[ID]*Rare
 
-	// defs is sorted by start, refs is not.
 	defs, refs postings
 
 	// edges caches Resolve for one generation; any change of the facts starts another.
@@ -49,20 +49,22 @@ type Index struct {
 	gen   uint32
 
 	overflow int
+	// looks counts the candidates that searches looked at.
+	looks int
 }
 
 // New makes an Index with these rules, strongest first; unknown names are ignored, the
 // configuration has checked them.
 func New(rules []string, clockTolerance time.Duration) *Index {
-	return &Index{
+	x := &Index{
 		rows:           order(rules),
 		clockTolerance: int64(clockTolerance),
 		rare:           map[ID]*Rare{},
 		clocks:         newClocks(),
-		defs:           newPostings(),
-		refs:           newPostings(),
 		gen:            1,
 	}
+	x.defs, x.refs = newPostings(x.times, maxDefs), newPostings(x.times, 0)
+	return x
 }
 
 // order sorts the rows of the chosen rules; a row with an after goes behind that rule.
@@ -131,7 +133,7 @@ func (x *Index) AddRare(f Fact, r Rare) ID {
 
 // Replace puts f and what is beside it in the place of id: a pending span that has ended.
 func (x *Index) Replace(id ID, f Fact, r Rare) {
-	x.unpost([]ID{id})
+	x.unpost(id)
 	x.put(id, f, r)
 	x.post(id)
 	x.gen++
@@ -152,8 +154,8 @@ func (x *Index) Remove(ids []ID) {
 	if len(ids) == 0 {
 		return
 	}
-	x.unpost(ids)
 	for _, id := range ids {
+		x.unpost(id)
 		x.put(id, Fact{}, Rare{})
 		x.free = append(x.free, id)
 	}
@@ -162,40 +164,30 @@ func (x *Index) Remove(ids []ID) {
 
 func (x *Index) post(id ID) {
 	f := x.view(id)
-	x.eachKey(f, true, func(k Key) {
-		x.overflow += x.defs.insert(k, id, func(a, b ID) bool {
-			fa, fb := x.Fact(a), x.Fact(b)
-			if fa.Start != fb.Start {
-				return fa.Start < fb.Start
-			}
-			return a < b
-		})
+	x.eachKey(f, true, func(k Key, _ *row) {
+		x.overflow += x.defs.add(k, id)
 	})
-	x.eachKey(f, false, func(k Key) { x.refs.add(k, id) })
+	x.eachKey(f, false, func(k Key, _ *row) { x.refs.add(k, id) })
 	x.learnSkew(id)
 }
 
-// unpost filters each touched list once, so that removing many ids of one hot key stays linear.
-func (x *Index) unpost(ids []ID) {
-	defs, refs := map[Key]struct{}{}, map[Key]struct{}{}
-	for _, id := range ids {
-		x.live[id] = false
-		x.eachKey(x.view(id), true, func(k Key) { defs[k] = struct{}{} })
-		x.eachKey(x.view(id), false, func(k Key) { refs[k] = struct{}{} })
-	}
-	for k := range defs {
-		x.defs.filter(k, x.live)
-	}
-	for k := range refs {
-		x.refs.filter(k, x.live)
-	}
-	for _, id := range ids {
-		x.live[id] = true
-	}
+func (x *Index) unpost(id ID) {
+	f := x.view(id)
+	x.eachKey(f, true, func(k Key, _ *row) { x.defs.remove(k, id) })
+	x.eachKey(f, false, func(k Key, _ *row) { x.refs.remove(k, id) })
 }
 
-// eachKey calls fn for each distinct key that f defines, or refers to.
-func (x *Index) eachKey(f view, defines bool, fn func(Key)) {
+// times is when a fact starts and, for all that is known, ends.
+func (x *Index) times(id ID) (start, end int64) {
+	f := x.Fact(id)
+	if f.Pending {
+		return f.Start, math.MaxInt64
+	}
+	return f.Start, max(f.Start, f.End)
+}
+
+// eachKey calls fn for each distinct key that f defines, or refers to, and its first row.
+func (x *Index) eachKey(f view, defines bool, fn func(Key, *row)) {
 	var seen [16]Key
 	n := 0
 	for i := range x.rows {
@@ -214,7 +206,7 @@ func (x *Index) eachKey(f view, defines bool, fn func(Key)) {
 			seen[n] = k
 			n++
 		}
-		fn(k)
+		fn(k, &x.rows[i])
 	}
 }
 
@@ -225,7 +217,8 @@ func (x *Index) Request(host, systrace uint64) ID {
 		return found
 	}
 	var one [1]ID
-	for _, id := range x.defs.get(domainSystrace.key(host, systrace, 0), &one) {
+	ids, _ := x.defs.get(domainSystrace.key(host, systrace, 0), &one)
+	for _, id := range ids {
 		f := x.Fact(id)
 		if !f.Raw || f.Role != Server || f.Host != host || f.Systrace != systrace {
 			continue
@@ -238,20 +231,37 @@ func (x *Index) Request(host, systrace uint64) ID {
 	return found
 }
 
+// Looks is how many candidates all searches have looked at: what work has cost that a caller bounds.
+func (x *Index) Looks() int { return x.looks }
+
 // Referrers calls fn for each fact that refers to a key which id defines, until fn returns false.
-// A fact may come more than once.
+// A fact may come more than once. Of a crowd only those come that time does not rule out.
 func (x *Index) Referrers(id ID, fn func(ID) bool) {
 	more := true
-	x.eachKey(x.view(id), true, func(k Key) {
+	visit := func(r ID) bool {
+		more = r == id || fn(r)
+		return more
+	}
+	x.eachKey(x.view(id), true, func(k Key, r *row) {
 		if !more {
 			return
 		}
 		var one [1]ID
-		for _, r := range x.refs.get(k, &one) {
-			if r != id && !fn(r) {
-				more = false
+		ids, crowd := x.refs.get(k, &one)
+		for _, r := range ids {
+			if !visit(r) {
 				return
 			}
 		}
+		if crowd == nil {
+			return
+		}
+		// The latest first: of a parent that lives long, the others have left.
+		first, last := int64(math.MinInt64), int64(math.MaxInt64)
+		if !r.stated {
+			start, end := x.times(id)
+			first, last = start-x.reach(), min(end, math.MaxInt64-x.reach())+x.reach()
+		}
+		crowd.backwards(last, first, visit)
 	})
 }

@@ -22,6 +22,7 @@ const (
 	domainCarried
 	domainSeqPair
 	domainSeqPorts
+	domainSeqContext
 	domainSystrace
 	domainPseudo
 	domainRequestIDIn

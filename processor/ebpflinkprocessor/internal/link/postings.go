@@ -1,86 +1,118 @@
 package link
 
-import "sort"
+import "slices"
 
-// postings maps a key to ids. Most keys have one id, which is kept in place.
+// postings maps a key to ids. Most keys have one id, which is kept in place; a few have some; those
+// of a hot key, or a hostile one, are a crowd.
 type postings struct {
-	one  map[Key]ID
-	many map[Key][]ID
+	at times
+	// limit is how many ids a key keeps, those with the latest start; 0 is no limit.
+	limit  int
+	one    map[Key]ID
+	some   map[Key][]ID
+	crowds map[Key]*crowd
 }
 
-func newPostings() postings {
-	return postings{one: map[Key]ID{}, many: map[Key][]ID{}}
+func newPostings(at times, limit int) postings {
+	return postings{at: at, limit: limit, one: map[Key]ID{}, some: map[Key][]ID{}, crowds: map[Key]*crowd{}}
 }
 
-// get returns the ids of k; buf is room for a single one.
-func (p *postings) get(k Key, buf *[1]ID) []ID {
+// get returns the ids of k unless they are a crowd; buf is room for a single one.
+func (p *postings) get(k Key, buf *[1]ID) (ids []ID, crowded *crowd) {
 	if id, ok := p.one[k]; ok {
 		buf[0] = id
-		return buf[:]
+		return buf[:], nil
 	}
-	if len(p.many) == 0 {
-		return nil
+	if len(p.some) > 0 {
+		if ids := p.some[k]; ids != nil {
+			return ids, nil
+		}
 	}
-	return p.many[k]
+	if len(p.crowds) > 0 {
+		return nil, p.crowds[k]
+	}
+	return nil, nil
 }
 
-// add appends id to k.
-func (p *postings) add(k Key, id ID) {
-	if list, ok := p.many[k]; ok {
-		p.many[k] = append(list, id)
-		return
+// size is how many ids k has.
+func (p *postings) size(k Key) int {
+	var one [1]ID
+	ids, crowded := p.get(k, &one)
+	if crowded != nil {
+		return crowded.n
+	}
+	return len(ids)
+}
+
+// add gives k another id and returns how many others fell out at the limit.
+func (p *postings) add(k Key, id ID) int {
+	if len(p.crowds) > 0 {
+		if c := p.crowds[k]; c != nil {
+			c.insert(id)
+			if p.limit == 0 || c.n <= p.limit {
+				return 0
+			}
+			// An eighth at once: one at a time would move the chunks each time.
+			return c.dropOldest(p.limit / 8)
+		}
+	}
+	if ids, ok := p.some[k]; ok {
+		if ids = append(ids, id); len(ids) < crowdFrom {
+			p.some[k] = ids
+			return 0
+		}
+		c := &crowd{at: p.at}
+		for _, id := range ids {
+			c.insert(id)
+		}
+		delete(p.some, k)
+		p.crowds[k] = c
+		return 0
 	}
 	if first, ok := p.one[k]; ok {
 		delete(p.one, k)
-		p.many[k] = []ID{first, id}
-		return
+		p.some[k] = []ID{first, id}
+		return 0
 	}
 	p.one[k] = id
+	return 0
 }
 
-// insert keeps k sorted by less and returns how many ids fell out at the low end.
-func (p *postings) insert(k Key, id ID, less func(a, b ID) bool) int {
-	p.add(k, id)
-	list := p.many[k]
-	if len(list) < 2 {
-		return 0
-	}
-	at := sort.Search(len(list)-1, func(i int) bool { return less(id, list[i]) })
-	copy(list[at+1:], list[at:len(list)-1])
-	list[at] = id
-	if len(list) <= maxDefs {
-		return 0
-	}
-	// An eighth at once: one at a time would move the list at each insert.
-	const surplus = maxDefs / 8
-	p.many[k] = append(list[:0], list[surplus:]...)
-	return surplus
-}
-
-// filter keeps the ids of k that are live.
-func (p *postings) filter(k Key, live []bool) {
-	if id, ok := p.one[k]; ok {
-		if !live[id] {
+// remove takes id from k.
+func (p *postings) remove(k Key, id ID) {
+	if only, ok := p.one[k]; ok {
+		if only == id {
 			delete(p.one, k)
 		}
 		return
 	}
-	list, ok := p.many[k]
-	if !ok {
+	if ids, ok := p.some[k]; ok {
+		i := slices.Index(ids, id)
+		if i < 0 {
+			return
+		}
+		ids[i] = ids[len(ids)-1]
+		switch ids = ids[:len(ids)-1]; len(ids) {
+		case 1:
+			delete(p.some, k)
+			p.one[k] = ids[0]
+		default:
+			p.some[k] = ids
+		}
 		return
 	}
-	kept := list[:0]
-	for _, id := range list {
-		if live[id] {
-			kept = append(kept, id)
-		}
+	c := p.crowds[k]
+	if c == nil {
+		return
 	}
-	switch {
-	case len(kept) == 0:
-		delete(p.many, k)
-	case cap(kept) > 64 && len(kept) < cap(kept)/4:
-		p.many[k] = append([]ID(nil), kept...)
-	default:
-		p.many[k] = kept
+	c.remove(id)
+	if c.n >= crowdFrom {
+		return
 	}
+	delete(p.crowds, k)
+	ids := make([]ID, 0, crowdFrom)
+	for _, chunk := range c.chunks {
+		ids = append(ids, chunk.ids...)
+	}
+	p.some[k] = ids
 }

@@ -1,6 +1,6 @@
 package link
 
-import "sort"
+import "math"
 
 // Outcome says how the search for a parent ended.
 type Outcome uint8
@@ -87,7 +87,8 @@ func (x *Index) resolve(child ID, log *[]Attempt) Edge {
 		if log != nil {
 			a := Attempt{Rule: r.rule, Outcome: e.Outcome, Candidates: e.Candidates, Chosen: e.Parent}
 			var one [1]ID
-			for _, id := range x.defs.get(k, &one) {
+			losers, _ := x.defs.get(k, &one)
+			for _, id := range losers {
 				if id != e.Parent && id != child && len(a.Losers) < 8 {
 					a.Losers = append(a.Losers, id)
 				}
@@ -127,42 +128,52 @@ func (x *Index) AmbiguousRules(e Edge, fn func(rule string)) {
 
 func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 	e := Edge{Parent: None, Outcome: NoCandidate, Rule: r.rule, Stated: r.stated}
-	var one [1]ID
-	list := x.defs.get(k, &one)
-	from := len(list)
-	if !r.stated && from > 16 {
-		// Nothing that starts after the child, give or take the clocks, is admissible.
-		limit := c.Start + x.reach()
-		from = sort.Search(len(list), func(i int) bool { return x.Fact(list[i]).Start > limit })
-	}
 	top, ties := unfit, 0
-	for n := from - 1; n >= 0; n-- {
-		if from-n > maxWalk {
-			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: maxWalk}
+	look := func(id ID) {
+		x.looks++
+		if id == child {
+			return
 		}
-		if list[n] == child {
-			continue
-		}
-		p := x.view(list[n])
+		p := x.view(id)
 		s := r.fits(x, c, p)
-		if s == unfit {
-			if e.Outcome == NoCandidate {
-				e.Outcome = Inadmissible
-			}
-			continue
-		}
-		e.Candidates++
-		if x.admit(r, c.Fact, p.Fact) != admitted {
-			if e.Outcome == NoCandidate {
-				e.Outcome = Inadmissible
-			}
-			continue
+		if s != unfit {
+			e.Candidates++
 		}
 		switch {
+		case s == unfit || x.admit(r, c.Fact, p.Fact) != admitted:
+			if e.Outcome == NoCandidate {
+				e.Outcome = Inadmissible
+			}
 		case s > top:
-			top, ties, e.Parent = s, 1, list[n]
+			top, ties, e.Parent = s, 1, id
 		case s == top:
 			ties++
+		}
+	}
+	var one [1]ID
+	some, crowd := x.defs.get(k, &one)
+	for _, id := range some {
+		look(id)
+	}
+	if crowd != nil {
+		if r.most > 0 && crowd.n > r.most {
+			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule}
+		}
+		last, since := int64(math.MaxInt64), int64(math.MinInt64)
+		if !r.stated {
+			last, since = c.Start+x.reach(), c.Start-x.reach()
+		}
+		n := 0
+		crowd.backwards(last, since, func(id ID) bool {
+			if n++; n > maxWalk {
+				return false
+			}
+			look(id)
+			// Two that nothing can beat decide it.
+			return ties < 2 || (r.graded && top < strong)
+		})
+		if n > maxWalk {
+			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: maxWalk}
 		}
 	}
 	switch {

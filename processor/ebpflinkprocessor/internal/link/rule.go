@@ -22,6 +22,7 @@ var rows = []row{
 	callInContext,
 	seqByPair,
 	seqByPorts,
+	seqInContext,
 	serverInContext,
 	callOfRequest,
 	callOfContext,
@@ -64,6 +65,10 @@ type row struct {
 	contains bool
 	// confidence of a link, 1 when nil.
 	confidence func(child view) float32
+	// graded: fits may say strong, so one that fits may yet be beaten.
+	graded bool
+	// most is how many definitions a key may have before none of them is believed, 0 for no limit.
+	most int
 	// judge has the last word on what a search found, Linked or Ambiguous.
 	judge func(x *Index, child ID, r *row, k Key, found Edge) Edge
 }

@@ -74,7 +74,12 @@ func forwardsContext(x *Index, c view) bool {
 		return false
 	}
 	var one [1]ID
-	for _, id := range x.defs.get(domainSystrace.key(c.Host, c.Systrace, 0), &one) {
+	servers, crowd := x.defs.get(domainSystrace.key(c.Host, c.Systrace, 0), &one)
+	if crowd != nil {
+		// No request has that many spans, so there is no telling.
+		return true
+	}
+	for _, id := range servers {
 		p := x.Fact(id)
 		if p.Raw && p.Role == Server && p.Host == c.Host && p.Systrace == c.Systrace &&
 			p.CtxTrace == c.CtxTrace && p.CtxParent == c.CtxParent {

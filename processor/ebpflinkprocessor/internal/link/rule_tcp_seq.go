@@ -1,9 +1,12 @@
 package link
 
+import "encoding/binary"
+
 // seqByPair: both ends of a connection count its bytes alike, so the sequence numbers of request and
 // response are the same on the SERVER and on the CLIENT span of a call.
 var seqByPair = row{
-	rule: TCPSeq,
+	rule:   TCPSeq,
+	graded: true,
 	refers: func(f view) (Key, bool) {
 		return seqPair(f.Fact), f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0
 	},
@@ -15,7 +18,8 @@ var seqByPair = row{
 
 // seqByPorts: without a response the two ports take the place of its number.
 var seqByPorts = row{
-	rule: TCPSeq,
+	rule:   TCPSeq,
+	graded: true,
 	refers: func(f view) (Key, bool) {
 		return seqPorts(f.Fact, f.Peer.Port, f.Local.Port), f.Raw && f.Role == Server && hasPorts(f)
 	},
@@ -28,6 +32,28 @@ var seqByPorts = row{
 		}
 		return connected(c.Fact, p.Fact)
 	},
+}
+
+// seqInContext: a gateway between the ends changes the ports. Where the application's header went along
+// with the request, it and the request's number make up for both.
+var seqInContext = row{
+	rule: TCPSeq,
+	refers: func(f view) (Key, bool) {
+		return seqContext(f.Fact), f.Raw && f.Role == Server && f.ReqSeq != 0 && hasContext(f)
+	},
+	defines: func(f view) (Key, bool) {
+		return seqContext(f.Fact), f.Raw && f.Role == Client && f.ReqSeq != 0 && hasContext(f)
+	},
+	fits: func(_ *Index, c, p view) score {
+		if c.CtxTrace != p.CtxTrace || c.CtxParent != p.CtxParent {
+			return unfit
+		}
+		return connected(c.Fact, p.Fact)
+	},
+}
+
+func seqContext(f *Fact) Key {
+	return domainSeqContext.key(uint64(f.ReqSeq), binary.LittleEndian.Uint64(f.CtxTrace[8:]), binary.LittleEndian.Uint64(f.CtxParent[:]))
 }
 
 func hasPorts(f view) bool { return f.ReqSeq != 0 && f.Local.Port != 0 && f.Peer.Port != 0 }

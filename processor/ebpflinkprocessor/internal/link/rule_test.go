@@ -106,6 +106,16 @@ func TestRules(t *testing.T) {
 			},
 			2, TCPSeq, Linked, 1, 1,
 		},
+		{
+			"no response, ports translated: the header decides",
+			[]Fact{
+				server(1, 0, seq(10, 20), addrs(5, 9), ports(80, 1234), carries(1, 9)),
+				client(2, 0, seq(10, 0), addrs(6, 7), ports(999, 8080), host(2), carries(1, 9)),
+				client(3, 0, seq(10, 0), addrs(6, 7), ports(998, 8080), host(2), carries(1, 8)),
+				client(4, 0, seq(11, 0), addrs(6, 7), ports(997, 8080), host(2), carries(1, 9)),
+			},
+			2, TCPSeq, Linked, 1, 1,
+		},
 		{"pending call", []Fact{server(1, 5000, seq(10, 20)), client(2, 0, seq(10, 20), pending)}, 2, TCPSeq, Linked, 1, 1},
 
 		// systrace
@@ -217,19 +227,38 @@ func TestAmbiguityIsReportedEvenWhenAWeakerRuleLinks(t *testing.T) {
 	require.Equal(t, []string{Systrace}, rules)
 }
 
-// TestHotKey: what is kept under one key is bounded, and the rest is said to be forgotten.
+// TestHotKey: what is kept under one key is bounded, the rest is said to be forgotten, and what is
+// found among the many is what is found among few.
 func TestHotKey(t *testing.T) {
 	const n = 100_000
-	x := New(RuleNames(), 0)
-	for i := range n {
-		f := server(1, int64(i), systrace(7))
-		f.Span = SpanID{0: byte(i >> 16), 1: byte(i >> 8), 2: byte(i)}
-		x.Add(f)
+	for _, tt := range []struct {
+		name  string
+		every int64
+		more  func(*Fact)
+		want  Outcome
+		looks int
+	}{
+		{"one after the other", 101, func(*Fact) {}, Linked, 2 * chunkSize},
+		{"a hundred at once", 1, func(*Fact) {}, Ambiguous, 80},
+		{"of known requests, none at that time", 101, func(f *Fact) { f.End = f.Start }, Inadmissible, 2 * chunkSize},
+		{"of other requests", 101, systrace(8), Inadmissible, 2 * chunkSize},
+		{"of other requests, for ever", 101, func(f *Fact) { f.Systrace, f.Pending = 8, true }, Overrun, maxWalk + 1},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := New(RuleNames(), 0)
+			for i := range int64(n) {
+				f := server(1, i*tt.every, thread(9, 0))
+				f.Span = SpanID{0: byte(i >> 16), 1: byte(i >> 8), 2: byte(i)}
+				tt.more(&f)
+				x.Add(f)
+			}
+			forgotten := x.TakeOverflow()
+			require.Positive(t, forgotten)
+			require.LessOrEqual(t, n-forgotten, maxDefs)
+			c := x.Add(client(2, n*tt.every*3/4+50, systrace(7), thread(9, .8), lasts(10)))
+			e := x.Resolve(c)
+			require.Equal(t, tt.want.String(), e.Outcome.String())
+			require.LessOrEqual(t, x.Looks(), tt.looks)
+		})
 	}
-	forgotten := x.TakeOverflow()
-	require.Positive(t, forgotten)
-	require.LessOrEqual(t, n-forgotten, maxDefs)
-	c := x.Add(client(2, n, systrace(7)))
-	e := x.Resolve(c)
-	require.Equal(t, Overrun, e.Outcome)
 }

@@ -13,7 +13,7 @@ const maxSharers = 1024
 
 // callWithRequestID: a proxy or a service sends the id that it got, or made, on in its calls.
 var callWithRequestID = row{
-	rule: XRequestID, class: probable, rare: true,
+	rule: XRequestID, class: probable, rare: true, most: maxSharers, graded: true,
 	refers:  func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), callsWithin(f) && f.RequestID != 0 },
 	defines: func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), servesWithin(f) && f.RequestID != 0 },
 	fits: func(_ *Index, c, p view) score {
@@ -34,7 +34,7 @@ var callWithRequestID = row{
 // callWithResponseID: the id came with the answer of the call and was handed back with the own one.
 // Its definitions are those that callWithRequestID finds by the id of a response, too.
 var callWithResponseID = row{
-	rule: XRequestID, class: probable, rare: true,
+	rule: XRequestID, class: probable, rare: true, most: maxSharers,
 	refers: func(f view) (Key, bool) {
 		return requestIDIn(f, f.ResponseID), callsWithin(f) && f.ResponseID != 0 && f.ResponseID != f.RequestID
 	},
@@ -51,7 +51,7 @@ var callWithResponseID = row{
 // serverWithRequestID: between two processes, where sequence numbers do not join because something
 // that is not captured stands between: it sent on the id it got, or made one and returned it.
 var serverWithRequestID = row{
-	rule: XRequestID, class: probable, rare: true,
+	rule: XRequestID, class: probable, rare: true, most: maxSharers,
 	refers:  func(f view) (Key, bool) { return requestID(f.RequestID), f.Raw && f.Role == Server && f.RequestID != 0 },
 	defines: func(f view) (Key, bool) { return requestID(f.RequestID), f.Raw && f.Role == Client && f.RequestID != 0 },
 	fits: func(x *Index, c, p view) score {
@@ -63,7 +63,7 @@ var serverWithRequestID = row{
 
 // serverWithResponseID: who served the request made the id, and it was handed back to the caller.
 var serverWithResponseID = row{
-	rule: XRequestID, class: probable, rare: true,
+	rule: XRequestID, class: probable, rare: true, most: maxSharers,
 	refers: func(f view) (Key, bool) {
 		return requestID(f.ResponseID), f.Raw && f.Role == Server && f.ResponseID != 0 && f.ResponseID != f.RequestID
 	},
@@ -110,8 +110,8 @@ func (x *Index) answered(call, but view) bool {
 		if !ok {
 			continue
 		}
-		list := x.refs.get(k, &one)
-		if len(list) > maxSharers {
+		list, crowd := x.refs.get(k, &one)
+		if crowd != nil {
 			return true
 		}
 		for _, id := range list {
@@ -140,11 +140,12 @@ type nesting struct {
 // side by side, retries or parallel calls, remain equally good.
 func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 	var oneDef, oneRef [1]ID
-	defs, refs := x.defs.get(k, &oneDef), x.refs.get(k, &oneRef)
-	if len(defs) > maxSharers || len(refs) > maxSharers {
+	if x.defs.size(k) > maxSharers || x.refs.size(k) > maxSharers {
 		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: found.Candidates}
 	}
-	if found.Outcome != Ambiguous || len(defs) > maxNested || len(refs) > maxNested {
+	defs, defCrowd := x.defs.get(k, &oneDef)
+	refs, refCrowd := x.refs.get(k, &oneRef)
+	if found.Outcome != Ambiguous || defCrowd != nil || refCrowd != nil || len(defs) > maxNested || len(refs) > maxNested {
 		return found
 	}
 	// under has bit q of p set where defs[p] is below defs[q].

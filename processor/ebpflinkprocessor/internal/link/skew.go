@@ -325,7 +325,8 @@ func (x *Index) learnSkew(id ID) {
 	}
 	k := seqPair(f)
 	var oneClient, oneServer [1]ID
-	clients, servers := x.defs.get(k, &oneClient), x.refs.get(k, &oneServer)
+	clients, _ := x.defs.get(k, &oneClient)
+	servers, _ := x.refs.get(k, &oneServer)
 	if len(clients) == 0 || len(servers) == 0 || len(clients) > skewClaims || len(servers) > skewClaims {
 		return
 	}

@@ -14,6 +14,14 @@ import (
 // the same trace id, which is fixed by then.
 const maxMembers = 50_000
 
+// maxBarren is how many candidates one Gather looks at for spans that turn out to be of another trace,
+// plus barrenPerMember for each that is of this one. It keeps the cost of a span the same however
+// many share its keys. The spans not met leave like those beyond maxMembers.
+const (
+	maxBarren       = 4096
+	barrenPerMember = 16
+)
+
 // Member is one span of a trace that has not left.
 type Member struct {
 	ID   link.ID
@@ -178,29 +186,38 @@ func (b *Book) Gather(start link.ID) []Member {
 			known, knownDepth = id, depth
 		}
 	}
-	for i := 0; i < len(members); i++ {
+	barren := 0
+	more := func() bool {
+		// One place is for start.
+		return len(members) < maxMembers-1 && barren < maxBarren+barrenPerMember*len(members)
+	}
+	for i := 0; i < len(members) && more(); i++ {
 		m := members[i]
 		if b.entries[m.ID].fixed {
 			consider(m.ID, m.depth)
 		}
 		b.ix.Referrers(m.ID, func(r link.ID) bool {
-			if b.seen[r] == b.round || b.edge(r, cut).Parent != m.ID {
-				return true
+			if b.seen[r] == b.round {
+				barren++
+				return more()
+			}
+			looks := b.ix.Looks()
+			if b.edge(r, cut).Parent != m.ID {
+				barren += 1 + b.ix.Looks() - looks
+				return more()
 			}
 			b.visit(r)
 			if e := &b.entries[r]; e.state == released {
 				met(e)
 				consider(r, m.depth+1)
-				return true
+				barren++
+				return more()
 			}
 			members = append(members, Member{ID: r, Edge: b.edge(r, cut), Cut: r == cut, depth: m.depth + 1})
-			return len(members) < maxMembers
+			return more()
 		})
-		if len(members) >= maxMembers {
-			break
-		}
 	}
-	if len(members) >= maxMembers && b.visit(start) {
+	if b.visit(start) {
 		members = append(members, Member{ID: start, Edge: b.edge(start, cut), Cut: start == cut, depth: maxMembers})
 	}
 	// The order in which referrers were met is that of arrival; this one is not.
