@@ -57,10 +57,11 @@ func (l *Link) Put(m pcommon.Map) {
 	if l.HasCalls {
 		m.PutInt(AttrCalls, int64(l.Calls))
 	}
+	l.Compat.put(m)
 }
 
 // ReadLink reads the link attributes of s. An attribute of the wrong type, a zero or a malformed
-// id counts as absent and adds one to malformed.
+// id counts as absent and adds one to malformed; so do the words of another producer without its name.
 func ReadLink(s ptrace.Span) (l Link, malformed int) {
 	bad := func() { malformed++ }
 	s.Attributes().Range(func(k string, v pcommon.Value) bool {
@@ -130,10 +131,50 @@ func ReadLink(s ptrace.Span) (l Link, malformed int) {
 				break
 			}
 			l.Calls, l.HasCalls = int(v.Int()), true
+		case AttrCompatProducer:
+			l.Compat.Producer = readWord(v, bad)
+		case AttrCompatHost:
+			l.Compat.Host = readWord(v, bad)
+		case AttrCompatTap:
+			l.Compat.Tap = readWord(v, bad)
+		case AttrCompatProcess:
+			if l.Compat.Process = readInt(v); l.Compat.Process <= 0 {
+				l.Compat.Process = 0
+				bad()
+			}
+		case AttrCompatRequestID:
+			l.Compat.RequestID = readForeignID(v, bad)
+		case AttrCompatResponseID:
+			l.Compat.ResponseID = readForeignID(v, bad)
 		}
 		return true
 	})
+	if l.Compat.Producer == "" && l.Compat != (Compat{}) {
+		l.Compat = Compat{}
+		bad()
+	}
 	return l, malformed
+}
+
+func (c *Compat) put(m pcommon.Map) {
+	word := func(key, value string) {
+		if value != "" {
+			m.PutStr(key, value)
+		}
+	}
+	id := func(key string, value uint64) {
+		if value != 0 {
+			m.PutStr(key, FormatID(value))
+		}
+	}
+	word(AttrCompatProducer, c.Producer)
+	word(AttrCompatHost, c.Host)
+	word(AttrCompatTap, c.Tap)
+	if c.Process != 0 {
+		m.PutInt(AttrCompatProcess, c.Process)
+	}
+	id(AttrCompatRequestID, c.RequestID)
+	id(AttrCompatResponseID, c.ResponseID)
 }
 
 // FormatID writes a 64-bit id the way the contract spells it: 16 lower-case hex digits.
@@ -188,6 +229,42 @@ func readID(v pcommon.Value, bad func()) uint64 {
 		return 0
 	}
 	return id
+}
+
+func readWord(v pcommon.Value, bad func()) string {
+	if v.Type() != pcommon.ValueTypeStr || v.Str() == "" {
+		bad()
+		return ""
+	}
+	return v.Str()
+}
+
+// readInt reads a number also where a producer writes it as text; 0 when it is none.
+func readInt(v pcommon.Value) int64 {
+	switch v.Type() {
+	case pcommon.ValueTypeInt:
+		return v.Int()
+	case pcommon.ValueTypeStr:
+		n, err := strconv.ParseInt(v.Str(), 10, 64)
+		if err != nil {
+			return 0
+		}
+		return n
+	default:
+		return 0
+	}
+}
+
+// readForeignID reads an id as its producer has it: 64 bits in an integer, where OTLP has no sign to
+// spare, or hex.
+func readForeignID(v pcommon.Value, bad func()) uint64 {
+	if v.Type() != pcommon.ValueTypeInt {
+		return readID(v, bad)
+	}
+	if v.Int() == 0 {
+		bad()
+	}
+	return uint64(v.Int())
 }
 
 func readHex(v pcommon.Value, dst []byte, bad func()) {

@@ -20,6 +20,7 @@ func full() Link {
 		Peer:       netip.MustParseAddrPort("[2001:db8::1]:65535"),
 		Connection: "c", ReqRequestID: []string{"a", "b"}, RespRequestID: []string{"c"},
 		AppTraceID: [16]byte{15: 1}, AppParentID: [8]byte{1}, AppSampled: false, HasAppSampled: true, Pending: true, Calls: 3, HasCalls: true,
+		Compat: Compat{Producer: "p", Host: "h", Tap: "c-p", Process: 7, RequestID: math.MaxUint64, ResponseID: 9},
 	}
 }
 
@@ -77,6 +78,16 @@ func TestMalformedAttributesReadAsAbsent(t *testing.T) {
 		{AttrAppParentID, "0000000000000000"},
 		{AttrAppSampled, "true"},
 		{AttrPending, "true"},
+		{AttrCompatProducer, ""},
+		{AttrCompatProducer, 1},
+		{AttrCompatTap, 1},
+		{AttrCompatHost, 1},
+		{AttrCompatProcess, 0},
+		{AttrCompatProcess, "nginx"},
+		{AttrCompatProcess, -1},
+		{AttrCompatRequestID, 0},
+		{AttrCompatRequestID, "zz"},
+		{AttrCompatResponseID, 1.5},
 		{AttrCalls, -1},
 		{AttrCalls, 1 << 31},
 		{AttrCalls, "3"},

@@ -41,6 +41,23 @@ const (
 	AttrCalls          = "ebpf.link.calls"
 )
 
+// Attribute keys of spans that another producer made, whose ids have other meanings than ours: the
+// compat rule of the linker reads them. None of our own spans has them.
+const (
+	// AttrCompatProducer names the producer; without it the others say nothing.
+	AttrCompatProducer = "ebpf.compat.producer"
+	// AttrCompatHost and AttrCompatProcess take the place of host.id and process.pid where a resource
+	// stands for several hosts or processes.
+	AttrCompatHost    = "ebpf.compat.host"
+	AttrCompatProcess = "ebpf.compat.process"
+	// AttrCompatRequestID and AttrCompatResponseID are the ids that the thread had at the request and
+	// at the response: integers, or up to 16 hex digits.
+	AttrCompatRequestID  = "ebpf.compat.id.request"
+	AttrCompatResponseID = "ebpf.compat.id.response"
+	// AttrCompatTap is the place where the span was captured, in DeepFlow's words: c-p, c, ..., s, s-p.
+	AttrCompatTap = "ebpf.compat.tap"
+)
+
 // Attribute keys that linking adds.
 const (
 	AttrRule       = "ebpf.link.rule"
@@ -56,7 +73,8 @@ const (
 func IsLinkAttr(key string) bool {
 	switch key {
 	case AttrReqSeq, AttrRespSeq, AttrSystrace, AttrPseudoThread, AttrLinkHint, AttrLinkConfidence,
-		AttrLinkClass, AttrLateOf, AttrAppTraceID, AttrAppParentID, AttrAppSampled, AttrPending, AttrCalls:
+		AttrLinkClass, AttrLateOf, AttrAppTraceID, AttrAppParentID, AttrAppSampled, AttrPending, AttrCalls,
+		AttrCompatProducer, AttrCompatHost, AttrCompatProcess, AttrCompatRequestID, AttrCompatResponseID, AttrCompatTap:
 		return true
 	}
 	return false
@@ -100,13 +118,23 @@ type Link struct {
 	// only where it is certain that no other call is of this request.
 	Calls    int
 	HasCalls bool
+	// Compat is what another producer says, with its Producer empty for our own spans.
+	Compat Compat
+}
+
+// Compat holds the words of another producer.
+type Compat struct {
+	Producer, Host, Tap   string
+	Process               int64
+	RequestID, ResponseID uint64
 }
 
 // Raw says whether l has a fact that only a raw span carries. Addresses and request ids are ordinary
 // semantic conventions, which any SDK span may have.
 func (l *Link) Raw() bool {
 	return l.ReqSeq != 0 || l.RespSeq != 0 || l.Systrace != 0 || l.PseudoThread != 0 || l.LateOf != 0 ||
-		len(l.Hints) > 0 || l.AppTraceID != [16]byte{} || l.AppParentID != [8]byte{} || l.HasAppSampled || l.Pending || l.HasCalls
+		len(l.Hints) > 0 || l.AppTraceID != [16]byte{} || l.AppParentID != [8]byte{} || l.HasAppSampled || l.Pending || l.HasCalls ||
+		l.Compat.Producer != ""
 }
 
 // Host identifies the kernel that saw a span.

@@ -28,6 +28,7 @@ type Config struct {
 	Storage           StorageConfig `mapstructure:"storage"`
 	LinkRetention     time.Duration `mapstructure:"link_retention"`
 	Rules             []string      `mapstructure:"rules"`
+	MaxCandidates     int           `mapstructure:"max_candidates"`
 	ClockTolerance    time.Duration `mapstructure:"clock_tolerance"`
 	UseAppTraceID     bool          `mapstructure:"use_app_trace_id"`
 	UseAppSampled     bool          `mapstructure:"use_app_sampled"`
@@ -67,6 +68,7 @@ func defaultConfig() *Config {
 		},
 		LinkRetention:     time.Hour,
 		Rules:             link.RuleNames(),
+		MaxCandidates:     link.DefaultMaxCandidates,
 		ClockTolerance:    500 * time.Millisecond,
 		UseAppTraceID:     true,
 		UseAppSampled:     true,
@@ -94,6 +96,7 @@ func (c *Config) Validate() error {
 	between("window", c.Window, time.Millisecond, time.Hour)
 	between("link_retention", c.LinkRetention, 0, 7*24*time.Hour)
 	between("clock_tolerance", c.ClockTolerance, 0, time.Minute)
+	count("max_candidates", c.MaxCandidates, 1, link.MaxCandidates)
 	count("max_spans_waiting", c.MaxSpansWaiting, 1, 1_000_000_000)
 	count("max_link_facts", c.MaxLinkFacts, 0, 1_000_000_000)
 	count("max_spans_per_export", c.MaxSpansPerExport, 1, 1_000_000)
@@ -106,16 +109,7 @@ func (c *Config) Validate() error {
 	if c.LinkRetention < c.Window && c.LinkRetention >= 0 {
 		errs = append(errs, fmt.Errorf("link_retention: %s contradicts window: %s; link facts must outlive the window, so make it at least as long", c.LinkRetention, c.Window))
 	}
-	if len(c.Rules) == 0 {
-		errs = append(errs, fmt.Errorf("rules: [] links nothing: name at least one of %s, or remove the processor", strings.Join(link.RuleNames(), ", ")))
-	}
-	for i, r := range c.Rules {
-		if !slices.Contains(link.RuleNames(), r) {
-			errs = append(errs, fmt.Errorf("rules[%d]: %q is unknown: allowed are %s", i, r, strings.Join(link.RuleNames(), ", ")))
-		} else if slices.Index(c.Rules, r) < i {
-			errs = append(errs, fmt.Errorf("rules[%d]: %q is named twice: name each rule once", i, r))
-		}
-	}
+	errs = append(errs, ruleFaults(c.Rules)...)
 	switch s := c.Storage.Sync; s {
 	case store.Interval:
 		between("storage::sync_interval", c.Storage.SyncInterval, 10*time.Millisecond, time.Minute)
@@ -132,4 +126,23 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("storage::directory: %q is relative: give an absolute path, or \"\" for memory only", d))
 	}
 	return errors.Join(errs...)
+}
+
+// ruleFaults names what is wrong with the choice of rules.
+func ruleFaults(rules []string) (errs []error) {
+	known := strings.Join(link.AllRuleNames(), ", ")
+	if len(rules) == 0 {
+		errs = append(errs, fmt.Errorf("rules: [] links nothing: name at least one of %s, or remove the processor", known))
+	}
+	for i, r := range rules {
+		switch {
+		case !slices.Contains(link.AllRuleNames(), r):
+			errs = append(errs, fmt.Errorf("rules[%d]: %q is unknown: allowed are %s", i, r, known))
+		case slices.Index(rules, r) < i:
+			errs = append(errs, fmt.Errorf("rules[%d]: %q is named twice: name each rule once", i, r))
+		case link.Statistical(r) && i < len(rules)-1:
+			errs = append(errs, fmt.Errorf("rules[%d]: %q goes by times alone and would hide evidence of %s: name it last", i, r, strings.Join(rules[i+1:], ", ")))
+		}
+	}
+	return errs
 }

@@ -2,6 +2,7 @@ package ebpflinkprocessor
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 
@@ -10,58 +11,96 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/splice"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 )
 
 // assemble reads the payload of out and writes ids and evidence on it. Resources, scopes and schema
-// URLs stay as they came.
+// URLs stay as they came. The spans are cut out of their encoded batches and decoded together, each
+// once, however many deliveries a batch leaves in.
 func (p *linkProcessor) assemble(out []departure) (ptrace.Traces, error) {
-	byBatch := make([]*departure, 0, len(out))
+	order := p.scratch.order[:0]
 	for i := range out {
-		if !out[i].silent {
-			byBatch = append(byBatch, &out[i])
+		if d := &out[i]; !d.silent {
+			order = append(order, place{d.batch.seq, d.ordinal, uint32(i)})
 		}
 	}
-	slices.SortFunc(byBatch, func(a, b *departure) int {
-		return cmp.Or(cmp.Compare(a.batch.seq, b.batch.seq), cmp.Compare(a.ordinal, b.ordinal))
+	p.scratch.order = order
+	slices.SortFunc(order, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.ordinal, b.ordinal))
 	})
-	td := ptrace.NewTraces()
-	for len(byBatch) > 0 {
-		seq := byBatch[0].batch.seq
-		n := 1
-		for n < len(byBatch) && byBatch[n].batch.seq == seq {
-			n++
+	message := p.scratch.message[:0]
+	for at := 0; at < len(order); {
+		seq := order[at].seq
+		ordinals := p.scratch.ordinals[:0]
+		for ; at < len(order) && order[at].seq == seq; at++ {
+			ordinals = append(ordinals, order[at].ordinal)
 		}
-		batch, err := p.payloads.load(seq)
-		if err != nil {
-			return td, err
+		p.scratch.ordinals = ordinals
+		var err error
+		if message, err = p.cut(message, seq, ordinals); err != nil {
+			return ptrace.Traces{}, err
 		}
-		p.pick(batch, byBatch[:n])
-		batch.ResourceSpans().MoveAndAppendTo(td.ResourceSpans())
-		byBatch = byBatch[n:]
+	}
+	p.scratch.keep(message)
+	td, err := decoder.UnmarshalTraces(message)
+	if err == nil && td.SpanCount() != len(order) {
+		err = fmt.Errorf("%d spans where there were %d", td.SpanCount(), len(order))
+	}
+	if err != nil {
+		return ptrace.Traces{}, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+	}
+	for _, rs := range td.ResourceSpans().All() {
+		for _, ss := range rs.ScopeSpans().All() {
+			for _, s := range ss.Spans().All() {
+				p.finish(s, &out[order[0].at])
+				order = order[1:]
+			}
+		}
 	}
 	return td, nil
 }
 
-// pick leaves the spans of ds, which are in order, in td and finishes them.
-func (p *linkProcessor) pick(td ptrace.Traces, ds []*departure) {
-	ordinal := uint32(0)
-	td.ResourceSpans().RemoveIf(func(rs ptrace.ResourceSpans) bool {
-		rs.ScopeSpans().RemoveIf(func(ss ptrace.ScopeSpans) bool {
-			ss.Spans().RemoveIf(func(s ptrace.Span) bool {
-				n := ordinal
-				ordinal++
-				if len(ds) == 0 || ds[0].ordinal != n {
-					return true
-				}
-				p.finish(s, ds[0])
-				ds = ds[1:]
-				return false
-			})
-			return ss.Spans().Len() == 0
-		})
-		return rs.ScopeSpans().Len() == 0
+// cut appends spans of a batch to message.
+func (p *linkProcessor) cut(message []byte, seq uint64, ordinals []uint32) ([]byte, error) {
+	err := p.payloads.load(seq, func(payload []byte) error {
+		out, found, err := splice.Append(message, payload, ordinals)
+		if err == nil && found < len(ordinals) {
+			err = fmt.Errorf("span %d is not in it", ordinals[found])
+		}
+		if err != nil {
+			return fmt.Errorf("%w: batch %d: %w", store.ErrCorrupt, seq, err)
+		}
+		message = out
+		return nil
 	})
+	return message, err
 }
+
+// place is where a departure's payload is; at is its index.
+type place struct {
+	seq         uint64
+	ordinal, at uint32
+}
+
+// scratch is room that one delivery leaves to the next; only the loop uses it.
+type scratch struct {
+	order    []place
+	ordinals []uint32
+	message  []byte
+}
+
+// mostScratch is how much of message is kept: a usual delivery.
+const mostScratch = 4 << 20
+
+func (s *scratch) keep(message []byte) {
+	s.message = message
+	if cap(message) > mostScratch {
+		s.message = nil
+	}
+}
+
+var decoder ptrace.ProtoUnmarshaler
 
 // finish writes what linking found on s.
 func (p *linkProcessor) finish(s ptrace.Span, d *departure) {

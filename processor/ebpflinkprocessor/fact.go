@@ -18,8 +18,8 @@ type beside struct {
 }
 
 // facts reads what linking needs from each span of td, in the order of the spans; besides holds what few
-// of them have, by their place.
-func facts(td ptrace.Traces, traced networks) (out []link.Fact, besides map[uint32]beside, malformed int) {
+// of them have, by their place. With everyProcess that is the process of each.
+func facts(td ptrace.Traces, traced networks, everyProcess bool) (out []link.Fact, besides map[uint32]beside, malformed int) {
 	out = make([]link.Fact, 0, td.SpanCount())
 	for _, rs := range td.ResourceSpans().All() {
 		host := ""
@@ -39,7 +39,10 @@ func facts(td ptrace.Traces, traced networks) (out []link.Fact, besides map[uint
 			ours := ss.Scope().Name() == rawspan.ScopeName
 			for _, s := range ss.Spans().All() {
 				f, rare, bad := fact(s, host, key, ours, traced)
-				rare.Process, f.Service = process, service
+				if rare.Process == 0 {
+					rare.Process = process
+				}
+				f.Service = service
 				more := beside{rare: rare}
 				if state := s.TraceState().AsRaw(); state != "" {
 					var err error
@@ -48,7 +51,7 @@ func facts(td ptrace.Traces, traced networks) (out []link.Fact, besides map[uint
 						bad++
 					}
 				}
-				if !rare.Empty() || more.odds != (sampling.Odds{}) {
+				if !rare.Empty() || (everyProcess && rare.Process != 0) || more.odds != (sampling.Odds{}) {
 					if besides == nil {
 						besides = map[uint32]beside{}
 					}
@@ -88,8 +91,27 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool, traced networks
 	var rare link.Rare
 	if f.Raw {
 		rare.RequestID, rare.ResponseID = requestID(l.ReqRequestID), requestID(l.RespRequestID)
+		if l.Compat.Producer != "" {
+			translate(&f, &rare, &l.Compat)
+		}
 	}
 	return f, rare, malformed
+}
+
+// translate puts what another producer says of a span into f and r.
+func translate(f *link.Fact, r *link.Rare, c *rawspan.Compat) {
+	r.Foreign = true
+	if c.Host != "" {
+		f.Host = link.HostKey(c.Host)
+	}
+	r.Process = link.ProcessKey(c.Process)
+	// A thread that had one id before and after did nothing between.
+	if c.RequestID != c.ResponseID {
+		r.ReqChain, r.RespChain = c.RequestID, c.ResponseID
+	}
+	if r.Tap = link.Tap(c.Tap); link.OnTheWire(r.Tap) {
+		f.Role = link.Other
+	}
 }
 
 // requestID is the key of a header that names one request; a header that came several times names none.

@@ -150,6 +150,9 @@ func TestGaugesAreRegistered(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, gaugeValue(t, m), name)
 	}
+	lag, err := tel.GetMetric("otelcol_processor_ebpf_link_window_lag")
+	require.NoError(t, err)
+	require.Zero(t, lag.Data.(metricdata.Gauge[float64]).DataPoints[0].Value)
 	m, err := tel.GetMetric("otelcol_processor_ebpf_link_store_size")
 	require.NoError(t, err)
 	size := gaugeValue(t, m)

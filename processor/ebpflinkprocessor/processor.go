@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,8 @@ type linkProcessor struct {
 	next  consumer.Traces
 	clock window.Clock
 	tel   *telemetry
+	// everyProcess: a rule asks for the process of each span.
+	everyProcess bool
 	// sampler is read only.
 	sampler sampling.Sampler
 	traced  networks
@@ -63,6 +66,9 @@ type linkProcessor struct {
 	slots    []slot
 	// memory is what is remembered of the delivery under way; used by the loop only.
 	memory memory
+
+	// scratch is the loop's.
+	scratch scratch
 
 	// stopping carries the context of Shutdown to the loop.
 	stopping chan context.Context
@@ -128,6 +134,7 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 		return nil, err
 	}
 	index := link.New(cfg.Rules, cfg.ClockTolerance)
+	index.LimitCandidates(cfg.MaxCandidates)
 	sampler, err := sampling.New(cfg.SamplingRatio)
 	if err != nil {
 		return nil, fmt.Errorf("sampling_ratio: %g: %w", cfg.SamplingRatio, err)
@@ -138,10 +145,11 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	}
 	return &linkProcessor{
 		cfg: cfg, set: set, next: next, clock: clock, tel: tel,
-		index:   index,
-		sampler: sampler,
-		traced:  traced,
-		early:   newEarly(clock, cfg.Window),
+		everyProcess: slices.Contains(cfg.Rules, link.Timing),
+		index:        index,
+		sampler:      sampler,
+		traced:       traced,
+		early:        newEarly(clock, cfg.Window),
 		book: trace.NewBook(index, trace.Options{
 			UseAppTraceID: cfg.UseAppTraceID, UseAppSampled: cfg.UseAppSampled, Sampler: sampler,
 		}),
@@ -168,6 +176,10 @@ func (p *linkProcessor) Start(ctx context.Context, _ component.Host) error {
 		facts = int64(p.index.Len())
 		p.mu.Unlock()
 		return p.held.Load(), facts, p.payloads.size()
+	}, func() time.Duration {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.arrivals.Lag()
 	}, int64(p.cfg.MaxSpansWaiting))
 	if err != nil {
 		return errors.Join(fmt.Errorf("ebpf_link: register gauges: %w", err), p.payloads.close())
@@ -219,7 +231,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		if err != nil {
 			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
 		}
-		fs, besides, _ := facts(td, p.traced)
+		fs, besides, _ := facts(td, p.traced, p.everyProcess)
 		marks := make(map[uint32]store.Mark, len(b.Marks))
 		for _, m := range b.Marks {
 			marks[m.Ordinal] = m
@@ -260,7 +272,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 	if err := p.reserve(ctx, n); err != nil {
 		return err
 	}
-	fs, besides, malformed := facts(td, p.traced)
+	fs, besides, malformed := facts(td, p.traced, p.everyProcess)
 	b := &batch{left: len(fs)}
 	var err error
 	if b.seq, err = p.payloads.append(p.clock.Now().UnixNano(), td); err != nil {

@@ -25,7 +25,7 @@ func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
 	return &telemetry{b}, nil
 }
 
-func (t *telemetry) observe(read func() (waiting, facts, size int64), limit int64) error {
+func (t *telemetry) observe(read func() (waiting, facts, size int64), lag func() time.Duration, limit int64) error {
 	type callback = func(context.Context, metric.Int64Observer) error
 	gauge := func(get func() int64) callback {
 		return func(_ context.Context, o metric.Int64Observer) error {
@@ -42,6 +42,12 @@ func (t *telemetry) observe(read func() (waiting, facts, size int64), limit int6
 		},
 		func() error {
 			return t.RegisterProcessorEbpfLinkStoreSizeCallback(gauge(func() int64 { _, _, s := read(); return s }))
+		},
+		func() error {
+			return t.RegisterProcessorEbpfLinkWindowLagCallback(func(_ context.Context, o metric.Float64Observer) error {
+				o.Observe(lag().Seconds())
+				return nil
+			})
 		},
 		func() error {
 			return t.RegisterProcessorEbpfLinkSpansWaitingLimitCallback(gauge(func() int64 { return limit }))

@@ -62,6 +62,7 @@ func (x *Index) contained(c, p *Fact) bool {
 
 // within compares c with p, whose clock is behind that of c by off, give or take tol.
 func (r *row) within(c, p *Fact, off bounds, tol int64) verdict {
+	tol += int64(r.slack)
 	if c.Start-off.lo < p.Start-tol {
 		return beforeRequest
 	}

@@ -114,6 +114,15 @@ func (c *crowd) remove(id ID) {
 	}
 }
 
+// all lists the ids.
+func (c *crowd) all() []ID {
+	ids := make([]ID, 0, c.n)
+	for _, k := range c.chunks {
+		ids = append(ids, k.ids...)
+	}
+	return ids
+}
+
 // dropOldest forgets the n with the earliest start, about, and returns how many.
 func (c *crowd) dropOldest(n int) int {
 	gone, i := 0, 0

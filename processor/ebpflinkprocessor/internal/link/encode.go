@@ -7,11 +7,12 @@ import (
 )
 
 // A stored fact is a bit set of the fields that are not zero, 4 bytes, and those fields in the order of
-// stored, all little endian.
+// storeFact, all little endian. What is beside it follows in the same way when hasRare is set.
+const hasRare = 1 << 31
 
-// stored visits each field, to write it or to read it. Fields have their place for good: a new one goes
-// to the end, and an old reader takes its bit for damage.
-func stored(c *codec, f *Fact, r *Rare) {
+// storeFact visits each field, to write it or to read it. Fields have their place for good: a new one
+// goes to the end, and an old reader takes its bit for damage.
+func storeFact(c *codec, f *Fact) {
 	c.bytes(f.Span[:])
 	if !f.Raw || c.reading {
 		// Of a raw span nothing asks for it once the span has left.
@@ -42,9 +43,16 @@ func stored(c *codec, f *Fact, r *Rare) {
 	c.flag(&f.NotSampled)
 	c.u8(&f.Calls)
 	c.u32(&f.Service)
+}
+
+func storeRare(c *codec, r *Rare) {
 	c.u64(&r.Process)
 	c.u64(&r.RequestID)
 	c.u64(&r.ResponseID)
+	c.u64(&r.ReqChain)
+	c.u64(&r.RespChain)
+	c.u8(&r.Tap)
+	c.flag(&r.Foreign)
 }
 
 // ErrStored: what should be a stored fact is none.
@@ -53,23 +61,45 @@ var ErrStored = errors.New("not a stored fact")
 // AppendFact appends f and what is beside it to b.
 func AppendFact(b []byte, f *Fact, r *Rare) []byte {
 	c := codec{b: append(b, 0, 0, 0, 0)}
-	stored(&c, f, r)
+	storeFact(&c, f)
+	if *r != (Rare{}) {
+		c.has |= hasRare
+		rest := codec{b: append(c.b, 0, 0, 0, 0)}
+		storeRare(&rest, r)
+		binary.LittleEndian.PutUint32(rest.b[len(c.b):], rest.has)
+		c.b = rest.b
+	}
 	binary.LittleEndian.PutUint32(c.b[len(b):], c.has)
 	return c.b
 }
 
 // ReadFact reads what AppendFact wrote and returns the rest of b.
 func ReadFact(b []byte) (f Fact, r Rare, rest []byte, err error) {
-	if len(b) < 4 {
-		return f, r, nil, ErrStored
+	c, ok := newReader(b)
+	has := c.has
+	c.has &^= hasRare
+	storeFact(&c, &f)
+	ok = ok && c.done() && f.Role <= Client
+	if ok && has&hasRare != 0 {
+		c, ok = newReader(c.b)
+		storeRare(&c, &r)
+		ok = ok && c.done() && r != Rare{}
 	}
-	c := codec{b: b[4:], has: binary.LittleEndian.Uint32(b), reading: true}
-	stored(&c, &f, &r)
-	if c.short || c.has>>c.field != 0 || f.Role > Client {
+	if !ok {
 		return Fact{}, Rare{}, nil, ErrStored
 	}
 	return f, r, c.b, nil
 }
+
+func newReader(b []byte) (codec, bool) {
+	if len(b) < 4 {
+		return codec{reading: true}, false
+	}
+	return codec{b: b[4:], has: binary.LittleEndian.Uint32(b), reading: true}, true
+}
+
+// done: nothing was missing and nothing is there that this version does not know.
+func (c *codec) done() bool { return !c.short && c.has>>c.field == 0 }
 
 // codec writes or reads one field after the other.
 type codec struct {

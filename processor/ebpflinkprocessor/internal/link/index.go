@@ -18,8 +18,8 @@ const (
 	// maxDefs is how many definitions one key keeps: those with the latest start. A real thread
 	// that serves 1000 requests a second defines its key 20,000 times in a window.
 	maxDefs = 1 << 16
-	// maxWalk is how many definitions one reference looks at, backwards from its start.
-	maxWalk = 4096
+	// DefaultMaxCandidates is how many definitions one reference looks at, backwards from its start.
+	DefaultMaxCandidates = 4096
 )
 
 // A page is about 900 KiB of facts.
@@ -32,7 +32,12 @@ const (
 type Index struct {
 	rows           []row
 	clockTolerance int64
-	clocks         clocks
+	maxCandidates  int
+	// processes: a rule asks for the process of every span.
+	processes bool
+	clocks    clocks
+	// slack is the largest of any row.
+	slack int64
 
 	// pages hold the facts: growing never copies what is there.
 	pages [][]Fact
@@ -59,13 +64,25 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 	x := &Index{
 		rows:           order(rules),
 		clockTolerance: int64(clockTolerance),
+		maxCandidates:  DefaultMaxCandidates,
+		processes:      slices.Contains(rules, Timing),
 		rare:           map[ID]*Rare{},
 		clocks:         newClocks(),
 		gen:            1,
 	}
+	for i := range x.rows {
+		x.slack = max(x.slack, int64(x.rows[i].slack))
+	}
 	x.defs, x.refs = newPostings(x.times, maxDefs), newPostings(x.times, 0)
 	return x
 }
+
+// MaxCandidates is the highest limit: half of the definitions that a key keeps, so that what was forgotten
+// there is beyond it.
+const MaxCandidates = maxDefs / 2
+
+// LimitCandidates sets how many definitions one reference looks at, 1 to MaxCandidates.
+func (x *Index) LimitCandidates(n int) { x.maxCandidates = n }
 
 // order sorts the rows of the chosen rules; a row with an after goes behind that rule.
 func order(rules []string) []row {
@@ -140,7 +157,7 @@ func (x *Index) Replace(id ID, f Fact, r Rare) {
 }
 
 func (x *Index) put(id ID, f Fact, r Rare) {
-	if f.rare = !r.Empty(); f.rare {
+	if f.rare = !r.Empty() || (x.processes && r.Process != 0); f.rare {
 		kept := r
 		x.rare[id] = &kept
 	} else {
@@ -260,8 +277,12 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		first, last := int64(math.MinInt64), int64(math.MaxInt64)
 		if !r.stated {
 			start, end := x.times(id)
-			first, last = start-x.reach(), min(end, math.MaxInt64-x.reach())+x.reach()
+			reach := x.reach() + x.slack
+			first, last = start-reach, min(end, math.MaxInt64-reach)+reach
 		}
 		crowd.backwards(last, first, visit)
 	})
+	if f := x.view(id); more && f.rare && chains(f, Server) {
+		x.chained(f, visit)
+	}
 }

@@ -27,6 +27,9 @@ const (
 	domainPseudo
 	domainRequestIDIn
 	domainRequestID
+	domainTiming
+	domainTap
+	domainChain
 )
 
 func (d domain) key(a, b, c uint64) Key {

@@ -34,6 +34,18 @@ func (p *postings) get(k Key, buf *[1]ID) (ids []ID, crowded *crowd) {
 	return nil, nil
 }
 
+// upTo returns all ids of k, false when there are more than most.
+func (p *postings) upTo(k Key, most int, buf *[1]ID) ([]ID, bool) {
+	ids, crowded := p.get(k, buf)
+	if crowded == nil {
+		return ids, len(ids) <= most
+	}
+	if crowded.n > most {
+		return nil, false
+	}
+	return crowded.all(), true
+}
+
 // size is how many ids k has.
 func (p *postings) size(k Key) int {
 	var one [1]ID
@@ -110,9 +122,5 @@ func (p *postings) remove(k Key, id ID) {
 		return
 	}
 	delete(p.crowds, k)
-	ids := make([]ID, 0, crowdFrom)
-	for _, chunk := range c.chunks {
-		ids = append(ids, chunk.ids...)
-	}
-	p.some[k] = ids
+	p.some[k] = c.all()
 }

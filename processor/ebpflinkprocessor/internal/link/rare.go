@@ -13,6 +13,12 @@ type Rare struct {
 	Process uint64
 	// RequestID and ResponseID are hashes of the x-request-id header of request and response.
 	RequestID, ResponseID uint64
+	// ReqChain and RespChain are the ids that another producer's thread had before and after.
+	ReqChain, RespChain uint64
+	// Tap is where another producer captured the span.
+	Tap uint8
+	// Foreign: another producer made the span, and its words have other meanings.
+	Foreign bool
 }
 
 // Empty: there is nothing to keep.

@@ -40,7 +40,7 @@ type Edge struct {
 	// Stated: the parent is the child's own statement.
 	Stated bool
 	// Ambiguous has bit n set when row n found several equally good candidates.
-	Ambiguous uint16
+	Ambiguous uint32
 }
 
 // Attempt is one rule's search, for explanations.
@@ -72,7 +72,7 @@ func (x *Index) Explain(child ID) []Attempt {
 func (x *Index) resolve(child ID, log *[]Attempt) Edge {
 	c := x.view(child)
 	best := Edge{Parent: None, Outcome: NoReference}
-	var ambiguous uint16
+	var ambiguous uint32
 	for i := range x.rows {
 		r := &x.rows[i]
 		if r.rare && !c.rare {
@@ -152,6 +152,16 @@ func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 	}
 	var one [1]ID
 	some, crowd := x.defs.get(k, &one)
+	if r.among != nil {
+		var all bool
+		if some, all = r.among(x, child); !all {
+			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule}
+		}
+		crowd = nil
+	}
+	if len(some) > x.maxCandidates {
+		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}
+	}
 	for _, id := range some {
 		look(id)
 	}
@@ -161,19 +171,20 @@ func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 		}
 		last, since := int64(math.MaxInt64), int64(math.MinInt64)
 		if !r.stated {
-			last, since = c.Start+x.reach(), c.Start-x.reach()
+			reach := x.reach() + int64(r.slack)
+			last, since = c.Start+reach, c.Start-reach
 		}
 		n := 0
 		crowd.backwards(last, since, func(id ID) bool {
-			if n++; n > maxWalk {
+			if n++; n > x.maxCandidates {
 				return false
 			}
 			look(id)
 			// Two that nothing can beat decide it.
-			return ties < 2 || (r.graded && top < strong)
+			return ties < 2 || !r.flat
 		})
-		if n > maxWalk {
-			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: maxWalk}
+		if n > x.maxCandidates {
+			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}
 		}
 	}
 	switch {

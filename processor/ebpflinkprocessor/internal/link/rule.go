@@ -1,5 +1,10 @@
 package link
 
+import (
+	"slices"
+	"time"
+)
+
 // Names of the rules.
 const (
 	AppContext   = "app_context"
@@ -7,10 +12,20 @@ const (
 	Systrace     = "systrace"
 	PseudoThread = "pseudo_thread"
 	XRequestID   = "x_request_id"
+	Compat       = "compat"
+	Timing       = "timing"
 )
 
 // RuleNames lists the rules of the default configuration, strongest first.
 func RuleNames() []string { return []string{AppContext, TCPSeq, Systrace, PseudoThread, XRequestID} }
+
+// AllRuleNames lists those that must be asked for, too.
+func AllRuleNames() []string { return append(RuleNames(), Compat, Timing) }
+
+// Statistical says whether the links of rule rest on time alone.
+func Statistical(rule string) bool {
+	return slices.ContainsFunc(rows, func(r row) bool { return r.rule == rule && r.class == statistical })
+}
 
 // UnstatedConfidence is given to a probable link whose evidence states no confidence.
 const UnstatedConfidence = 0.5
@@ -30,6 +45,12 @@ var rows = []row{
 	callWithResponseID,
 	serverWithRequestID,
 	serverWithResponseID,
+	looseSeq,
+	nextTap,
+	consumed,
+	chainedByRequest,
+	chainedByResponse,
+	onlyRequestThen,
 }
 
 // class is what the links of a rule are worth.
@@ -63,10 +84,15 @@ type row struct {
 	stated bool
 	// contains: the child must also end within the parent.
 	contains bool
+	// slack is how much more than the clocks the times of the two may be off.
+	slack time.Duration
+	// among finds the candidates where they are not just what defines the key, in the order of their
+	// start; false where there are too many to look at.
+	among func(x *Index, child ID) ([]ID, bool)
 	// confidence of a link, 1 when nil.
 	confidence func(child view) float32
-	// graded: fits may say strong, so one that fits may yet be beaten.
-	graded bool
+	// flat: fits never says more than fit, so two that fit are not beaten.
+	flat bool
 	// most is how many definitions a key may have before none of them is believed, 0 for no limit.
 	most int
 	// judge has the last word on what a search found, Linked or Ambiguous.

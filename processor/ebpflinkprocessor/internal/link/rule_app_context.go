@@ -33,6 +33,7 @@ var statedParent = row{
 	refers:  func(f view) (Key, bool) { return contextKey(f), !f.Raw && hasContext(f) },
 	defines: definesSpan,
 	fits:    fitsContext,
+	flat:    true,
 	stated:  true,
 }
 
@@ -42,6 +43,7 @@ var callInContext = row{
 	refers:  func(f view) (Key, bool) { return contextKey(f), f.Raw && f.Role != Server && hasContext(f) },
 	defines: definesSpan,
 	fits:    fitsContext,
+	flat:    true,
 	veto:    forwardsContext,
 }
 
@@ -53,6 +55,7 @@ var serverInContext = row{
 	refers:  func(f view) (Key, bool) { return contextKey(f), f.Raw && f.Role == Server && hasContext(f) },
 	defines: definesSpan,
 	fits:    fitsContext,
+	flat:    true,
 }
 
 func hasContext(f view) bool { return f.CtxTrace != TraceID{} && f.CtxParent != SpanID{} }

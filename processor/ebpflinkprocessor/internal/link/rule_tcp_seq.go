@@ -5,8 +5,7 @@ import "encoding/binary"
 // seqByPair: both ends of a connection count its bytes alike, so the sequence numbers of request and
 // response are the same on the SERVER and on the CLIENT span of a call.
 var seqByPair = row{
-	rule:   TCPSeq,
-	graded: true,
+	rule: TCPSeq,
 	refers: func(f view) (Key, bool) {
 		return seqPair(f.Fact), f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0
 	},
@@ -18,8 +17,7 @@ var seqByPair = row{
 
 // seqByPorts: without a response the two ports take the place of its number.
 var seqByPorts = row{
-	rule:   TCPSeq,
-	graded: true,
+	rule: TCPSeq,
 	refers: func(f view) (Key, bool) {
 		return seqPorts(f.Fact, f.Peer.Port, f.Local.Port), f.Raw && f.Role == Server && hasPorts(f)
 	},

@@ -242,7 +242,7 @@ func TestHotKey(t *testing.T) {
 		{"a hundred at once", 1, func(*Fact) {}, Ambiguous, 80},
 		{"of known requests, none at that time", 101, func(f *Fact) { f.End = f.Start }, Inadmissible, 2 * chunkSize},
 		{"of other requests", 101, systrace(8), Inadmissible, 2 * chunkSize},
-		{"of other requests, for ever", 101, func(f *Fact) { f.Systrace, f.Pending = 8, true }, Overrun, maxWalk + 1},
+		{"of other requests, for ever", 101, func(f *Fact) { f.Systrace, f.Pending = 8, true }, Overrun, DefaultMaxCandidates + 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			x := New(RuleNames(), 0)

@@ -13,7 +13,7 @@ const maxSharers = 1024
 
 // callWithRequestID: a proxy or a service sends the id that it got, or made, on in its calls.
 var callWithRequestID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers, graded: true,
+	rule: XRequestID, class: probable, rare: true, most: maxSharers,
 	refers:  func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), callsWithin(f) && f.RequestID != 0 },
 	defines: func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), servesWithin(f) && f.RequestID != 0 },
 	fits: func(_ *Index, c, p view) score {

@@ -319,11 +319,12 @@ func (c *clocks) through(epoch int64) *fleet {
 // learnSkew takes in what the exchange that id is an end of says about the clocks of its two hosts,
 // if just one span is at each end. Otherwise a pair of them is false, so all say nothing.
 func (x *Index) learnSkew(id ID) {
-	f := x.Fact(id)
-	if !f.Raw || f.Role == Other || f.Pending || f.Host == 0 || f.ReqSeq == 0 || f.RespSeq == 0 {
+	f := x.view(id)
+	// The times of other producers are read at other moments.
+	if f.Foreign || !f.Raw || f.Role == Other || f.Pending || f.Host == 0 || f.ReqSeq == 0 || f.RespSeq == 0 {
 		return
 	}
-	k := seqPair(f)
+	k := seqPair(f.Fact)
 	var oneClient, oneServer [1]ID
 	clients, _ := x.defs.get(k, &oneClient)
 	servers, _ := x.refs.get(k, &oneServer)
@@ -336,9 +337,9 @@ func (x *Index) learnSkew(id ID) {
 			if n > 3 && c != id && s != id {
 				continue
 			}
-			client, server := x.Fact(c), x.Fact(s)
-			if connected(server, client) != unfit {
-				x.clocks.learn(k, client, server, n > 2)
+			client, server := x.view(c), x.view(s)
+			if !client.Foreign && !server.Foreign && connected(server.Fact, client.Fact) != unfit {
+				x.clocks.learn(k, client.Fact, server.Fact, n > 2)
 			}
 		}
 	}

@@ -52,6 +52,7 @@ type TelemetryBuilder struct {
 	ProcessorEbpfLinkTraceConflicts      metric.Int64Counter
 	ProcessorEbpfLinkTracesDecided       metric.Int64Counter
 	ProcessorEbpfLinkTracesWhole         metric.Int64Counter
+	ProcessorEbpfLinkWindowLag           metric.Float64ObservableGauge
 }
 
 // TelemetryBuilderOption applies changes to default builder.
@@ -125,6 +126,21 @@ func (builder *TelemetryBuilder) RegisterProcessorEbpfLinkStoreSizeCallback(cb m
 	return nil
 }
 
+// RegisterProcessorEbpfLinkWindowLagCallback sets callback for observable ProcessorEbpfLinkWindowLag metric.
+func (builder *TelemetryBuilder) RegisterProcessorEbpfLinkWindowLagCallback(cb metric.Float64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerFloat64{inst: builder.ProcessorEbpfLinkWindowLag, obs: o})
+		return nil
+	}, builder.ProcessorEbpfLinkWindowLag)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 type observerInt64 struct {
 	embedded.Int64Observer
 	inst metric.Int64Observable
@@ -133,6 +149,16 @@ type observerInt64 struct {
 
 func (oi *observerInt64) Observe(value int64, opts ...metric.ObserveOption) {
 	oi.obs.ObserveInt64(oi.inst, value, opts...)
+}
+
+type observerFloat64 struct {
+	embedded.Float64Observer
+	inst metric.Float64Observable
+	obs  metric.Observer
+}
+
+func (oi *observerFloat64) Observe(value float64, opts ...metric.ObserveOption) {
+	oi.obs.ObserveFloat64(oi.inst, value, opts...)
 }
 
 // Shutdown unregister all registered callbacks for async instruments.
@@ -296,6 +322,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_processor_ebpf_link_traces_whole",
 		metric.WithDescription("Traces that left before the window was over because nothing more could come. [Development]"),
 		metric.WithUnit("{trace}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProcessorEbpfLinkWindowLag, err = builder.meter.Float64ObservableGauge(
+		"otelcol_processor_ebpf_link_window_lag",
+		metric.WithDescription("How much longer than the window the span that came first has waited; it grows while the next consumer is slower than what comes. [Development]"),
+		metric.WithUnit("s"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

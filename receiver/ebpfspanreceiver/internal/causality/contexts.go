@@ -11,7 +11,8 @@ import (
 // serve it, too. That is known only when the response was sent.
 //
 // A context that answers requests which overlap, or were read by different ones, serves nobody: it writes
-// for others. One that serves a connection answers its requests one after the other; what it does between
+// for others, and so does one that made calls before its first request (uvloop writes everything in one
+// context of the loop). One that serves a connection answers its requests one after the other; what it does between
 // two of them is for the first one, and may go on when the second has arrived. Nothing tells that apart, so
 // in a process where it happens only the first request of a context has calls.
 type contexts struct {
@@ -55,6 +56,7 @@ type server struct {
 	more     bool    // there were others before
 	reader   Writer  // of the first
 	shared   bool
+	early    bool    // it made a call before its first request
 	calls    []uint64 // when its latest calls began
 	lastMade uint64   // when it last made a context
 }
@@ -135,7 +137,11 @@ func (v *server) serve(s stint, reader Writer) {
 		v.more = true
 	}
 	v.stints = append(v.stints, s)
+	v.early = v.early || slices.ContainsFunc(v.calls, v.before)
 }
+
+// before its first request.
+func (v *server) before(at uint64) bool { return !v.more && len(v.stints) > 0 && at < v.stints[0].start }
 
 func (v *server) calledBetween(from, to uint64) bool {
 	return slices.ContainsFunc(v.calls, func(at uint64) bool { return from < at && at < to })
@@ -150,11 +156,12 @@ func (v *server) called(at uint64) {
 		v.calls = slices.Delete(v.calls, 0, 1)
 	}
 	v.calls = append(v.calls, at)
+	v.early = v.early || v.before(at)
 }
 
 // at is the turn that the context was serving at a time; first: it had served none before.
 func (v *server) at(ts uint64) (s stint, first, ok bool) {
-	if v == nil || v.shared {
+	if v == nil || v.shared || v.early {
 		return stint{}, false, false
 	}
 	for i, s := range v.stints {
@@ -173,10 +180,8 @@ func (x *contexts) edges(to []edge, c *Call) []edge {
 	}
 	w := c.Writer.key()
 	leaves := x.trails[w.Tgid].leaves()
-	v := x.find(w)
-	if v != nil && len(v.stints) > 0 {
-		v.called(c.Start)
-	}
+	v := x.server(w)
+	v.called(c.Start)
 	if s, first, ok := v.at(c.Start); ok {
 		if leaves && !first {
 			return to
@@ -204,7 +209,7 @@ func (x *contexts) edges(to []edge, c *Call) []edge {
 			return append(to, edge{to: s.turn, kind: copied})
 		}
 		if v != nil {
-			if v.shared {
+			if v.shared || v.early {
 				return to
 			}
 			passed = append(passed, v)

@@ -77,6 +77,11 @@ func TestContexts(t *testing.T) {
 			s.served(100, 10, 30, reader, 50)
 			s.served(101, 29, 40, reader, 50)
 		}, none},
+		{"it made a call before it had any request", func(s story) {
+			s.called(7, 3, 50)
+			s.Flush()
+			s.served(100, 10, 30, reader, 50)
+		}, none},
 		{"it writes for several connections", func(s story) {
 			s.served(100, 10, 30, reader, 50)
 			s.served(101, 35, 40, other, 50)

@@ -1,0 +1,61 @@
+package link
+
+import "slices"
+
+// TimingConfidence is given to a link by time alone: what a process does while it serves one request
+// may be for none, and a request that was not captured leaves no trace.
+const TimingConfidence = 0.5
+
+// onlyRequestThen: the call lies within a request of its process and no other request of that process
+// was open at any moment of the call.
+var onlyRequestThen = row{
+	rule: Timing, class: statistical, rare: true, flat: true,
+	// A call that is known to be of another request, or of one that has been answered, is not this one's.
+	refers: func(f view) (Key, bool) {
+		return busy(f), callsWithin(f) && !f.Pending && f.Systrace == 0 && f.LateOf == 0
+	},
+	defines:  func(f view) (Key, bool) { return busy(f), servesWithin(f) },
+	contains: true,
+	fits: func(_ *Index, c, p view) score {
+		if !sameProcess(c, p) || (c.CtxTrace != TraceID{} && p.CtxTrace != TraceID{} && c.CtxTrace != p.CtxTrace) {
+			return unfit
+		}
+		return fit
+	},
+	confidence: func(view) float32 { return TimingConfidence },
+	judge:      alone,
+}
+
+func busy(f view) Key { return domainTiming.key(f.Host, f.Process, 0) }
+
+// alone withdraws a link where another request of the process overlaps the call, also one that begins
+// during it or does not contain it.
+func alone(x *Index, child ID, r *row, k Key, found Edge) Edge {
+	if found.Outcome != Linked {
+		return found
+	}
+	c := x.view(child)
+	end := max(c.Start, c.End) + int64(SameHostTolerance)
+	other := func(id ID) bool {
+		p := x.view(id)
+		return id != found.Parent && sameProcess(c, p) && p.Start <= end &&
+			(p.Pending || max(p.Start, p.End)+int64(SameHostTolerance) >= c.Start)
+	}
+	var one [1]ID
+	some, crowd := x.defs.get(k, &one)
+	alone, looked := !slices.ContainsFunc(some, other), 0
+	if crowd != nil {
+		crowd.backwards(end, c.Start-int64(SameHostTolerance), func(id ID) bool {
+			looked++
+			alone = !other(id)
+			return alone && looked <= x.maxCandidates
+		})
+	}
+	switch {
+	case !alone:
+		found.Parent, found.Outcome, found.Confidence = None, Ambiguous, 0
+	case looked > x.maxCandidates:
+		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: found.Candidates}
+	}
+	return found
+}
