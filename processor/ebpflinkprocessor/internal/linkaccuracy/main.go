@@ -47,7 +47,7 @@ func describe(what string, s *forest.Span) {
 	if s == nil {
 		return
 	}
-	fmt.Printf("    %s: span %d %x kind %d SDK %t of %s/%d [%d, %d] conn %d seq %d/%d ports %v %v request %x known %t trace %x under %x\n",
+	fmt.Printf("    %s: span %d %x kind %d SDK %t of %s/%d [%d, %d] conn %d seq %d/%d ports %v %v request %x known %t trace %x under %x request ids %.4s %.4s\n",
 		what, s.N, s.ID, s.Kind, s.SDK, s.Process.Host.Name, s.Process.PID, s.Start, s.End, s.Conn, s.ReqSeq, s.RespSeq,
-		s.Local, s.Peer, s.Request, s.Known, s.Trace, s.CtxParent)
+		s.Local, s.Peer, s.Request, s.Known, s.Trace, s.CtxParent, s.ReqID, s.RespID)
 }

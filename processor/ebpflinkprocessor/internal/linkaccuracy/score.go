@@ -18,6 +18,8 @@ type score struct {
 	exact, found int
 	// firstMiss and firstWrong are for whoever looks into it.
 	firstMiss, firstWrong *forest.Span
+	// unfound is an edge that was missed and that no exact rule speaks of.
+	unfound *forest.Span
 }
 
 // precision of no links is 1: nothing wrong was said.
@@ -60,6 +62,9 @@ func judge(f *forest.Forest, found parents) score {
 				if p == c.Parent {
 					s.right++
 					continue
+				}
+				if s.unfound == nil {
+					s.unfound = c
 				}
 			}
 		}

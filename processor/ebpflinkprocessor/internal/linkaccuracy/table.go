@@ -77,6 +77,7 @@ func (t *table) run(r *row, seed uint64) error {
 	}
 	if t.verbose {
 		describe("missed", s.firstMiss)
+		describe("not found", s.unfound)
 		describe("wrong", s.firstWrong)
 		if w := s.firstWrong; w != nil {
 			describe("its parent", w.Parent)

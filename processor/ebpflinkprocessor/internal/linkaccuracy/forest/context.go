@@ -6,7 +6,11 @@ import "slices"
 func (f *Forest) contexts() {
 	goid := uint64(1 << 20)
 	for _, spans := range f.exchanges() {
-		switch f.Scenario.Style {
+		style := f.Scenario.Style
+		if len(spans) > 0 && spans[0].Process.Proxy {
+			style = Loop
+		}
+		switch style {
 		case Threads:
 			f.pooled(spans, true)
 		case Pool:

@@ -29,12 +29,13 @@ type Host struct {
 	ports uint16
 }
 
-// Process of a host. Those with an SDK make spans of their own.
+// Process of a host. Those with an SDK make spans of their own, a Proxy hands requests on.
 type Process struct {
-	Host *Host
-	PID  uint32
-	Port uint16
-	SDK  bool
+	Host  *Host
+	PID   uint32
+	Port  uint16
+	SDK   bool
+	Proxy bool
 
 	spans []*Span
 }
@@ -75,7 +76,12 @@ type Span struct {
 	Trace     [16]byte
 	CtxParent [8]byte
 
+	// ReqID and RespID are the x-request-id of request and response.
+	ReqID, RespID string
+
 	depth int
+	// hidden: the call goes through a proxy that is not traced.
+	hidden bool
 	// mate is the SERVER span that answers a CLIENT span.
 	mate *Span
 	// twinned: the call of another host shows the same numbers.
@@ -156,6 +162,7 @@ func (f *Forest) settle() {
 		f.hosts = append(f.hosts, h)
 		for k := range 2 {
 			p := &Process{Host: h, PID: uint32(1000 + 2*i + k), Port: uint16(8000 + k)}
+			p.Proxy = f.chance(f.Scenario.Proxies)
 			p.SDK = f.Scenario.App == SDK && f.rng.IntN(2) == 0
 			if i == f.Scenario.Hosts {
 				// The last host is where requests come from.

@@ -25,6 +25,7 @@ func (f *Forest) server(p *Process, from, to int64, call *Span, depth int, ctx *
 	s := f.add(&Span{Kind: Server, Process: p, Start: from, End: to, Parent: call, Request: f.systrace})
 	f.serverID(s)
 	f.carry(s, ctx)
+	f.takeID(s)
 	// What runs in the process: with an SDK its own SERVER span is between the request and the calls.
 	inside := s
 	if p.SDK {
@@ -34,6 +35,11 @@ func (f *Forest) server(p *Process, from, to int64, call *Span, depth int, ctx *
 	}
 	sc := &f.Scenario
 	if depth >= sc.Depth || f.tree > maxTree {
+		return s
+	}
+	if p.Proxy {
+		d := f.delay(to - from)
+		f.attempts(s, inside, from+d, to-d, depth)
 		return s
 	}
 	n := sc.FanMin + f.rng.IntN(sc.FanMax-sc.FanMin+1)
@@ -74,13 +80,15 @@ func (f *Forest) attempts(request, inside *Span, from, to int64, depth int) {
 	if f.chance(f.Scenario.Untraced) {
 		return
 	}
+	f.hide(c)
 	d, e := f.delay(to-from), f.delay(to-from)
 	f.server(f.other(request.Process), from+d, to-e, c, depth+1, f.header(c))
 }
 
 func (f *Forest) other(p *Process) *Process {
 	for {
-		if q := f.processes[f.rng.IntN(len(f.processes))]; q != p {
+		q := f.processes[f.rng.IntN(len(f.processes))]
+		if q != p && (!p.Proxy || !q.Proxy || f.Scenario.Chained) {
 			return q
 		}
 	}
@@ -99,7 +107,8 @@ func (f *Forest) client(request, inside *Span, from, to int64) *Span {
 		ctx = request
 	}
 	c := f.add(&Span{Kind: Client, Process: p, Start: from, End: to, Parent: parent, Request: request.Request})
-	c.Known = f.Scenario.Keys&Systrace != 0 && !f.chance(f.Scenario.Unknown)
+	c.Known = f.Scenario.Keys&Systrace != 0 && !p.Proxy && !f.chance(f.Scenario.Unknown)
 	f.carry(c, ctx)
+	f.passID(request, c)
 	return c
 }

@@ -13,7 +13,7 @@ func (f *Forest) mark() {
 			s.Exact = s.CtxParent != [8]byte{}
 		case s.Kind == Server:
 			// Without the answer's number the ports have to agree, which a gateway changes.
-			s.Exact = keys&Seqs != 0 && !s.twinned && (!s.NoAnswer || (keys&Addresses != 0 && !f.Scenario.NAT))
+			s.Exact = keys&Seqs != 0 && !s.twinned && !s.Parent.hidden && (!s.NoAnswer || (keys&Addresses != 0 && !f.Scenario.NAT))
 		case s.Parent.SDK:
 			s.Exact = true
 		default:

@@ -81,6 +81,12 @@ func (f *Forest) Link(s *Span) rawspan.Link {
 	if keys&(Systrace|Lineage) != 0 && (s.Kind == Server || s.Known) {
 		l.Systrace = s.Request
 	}
+	if s.ReqID != "" {
+		l.ReqRequestID = []string{s.ReqID}
+	}
+	if s.RespID != "" {
+		l.RespRequestID = []string{s.RespID}
+	}
 	if keys&Lineage != 0 {
 		l.PseudoThread = s.Begin.Lineage
 		if s.Kind == Client {

@@ -89,6 +89,15 @@ type Scenario struct {
 	Unknown float64
 	App     App
 
+	// Proxies is the share of processes that hand requests on with an x-request-id. One thread does it,
+	// and the receiver does not know which call belongs to which request.
+	Proxies float64
+	// Chained: a proxy may call another, or itself by way of another.
+	Chained bool
+	// Hidden is the share of calls that go through a proxy which nobody traces: another connection, the
+	// same x-request-id.
+	Hidden float64
+
 	KeepAlive, Pipelining, ReusedPorts, NAT bool
 	// Twins is the share of calls of which another, on another host, shows the same numbers and times.
 	Twins float64

@@ -62,6 +62,9 @@ func (f *Forest) inTime() []*Span {
 // database stands for whatever is called and not traced.
 var database = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, 9, 9}), 5432)
 
+// gateway is where the proxy runs that nobody traces.
+var gateway = netip.AddrFrom4([4]byte{10, 9, 9, 8})
+
 // connect finds a connection for call c, which s answers; s is nil where nobody traced does.
 func (f *Forest) connect(c, s *Span, conns map[ends][]*conn, total *int) {
 	e := ends{from: c.Process}
@@ -99,6 +102,14 @@ func (f *Forest) connect(c, s *Span, conns map[ends][]*conn, total *int) {
 		s.Peer = k.natted
 	}
 	c.mate = s
+	if c.hidden {
+		// The other half of the way is a connection of its own.
+		*total++
+		k := f.dial(*total, e)
+		s.Conn, s.Peer, s.ReqSeq, s.RespSeq = k.n, netip.AddrPortFrom(gateway, k.client.Port()), k.req, k.resp
+		c.Peer = netip.AddrPortFrom(gateway, 80)
+		c.mate = nil
+	}
 }
 
 // pipeline is how many requests wait on one connection at once.
