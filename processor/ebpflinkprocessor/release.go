@@ -3,7 +3,6 @@ package ebpflinkprocessor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -40,7 +39,7 @@ type departure struct {
 	// late is the request that a call comes from and did not keep waiting.
 	lateTrace link.TraceID
 	lateSpan  link.SpanID
-	explain   []string
+	why       []link.Explanation
 }
 
 // loop releases what is due until Shutdown, then all.
@@ -164,28 +163,9 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 			}
 		}
 		if p.cfg.Explain {
-			d.explain = p.explain(m)
+			d.why = p.index.Explain(m.ID)
 		}
 		out = append(out, d)
-	}
-	return out
-}
-
-// explain says what each rule found for m.
-func (p *linkProcessor) explain(m *trace.Member) []string {
-	var out []string
-	for _, a := range p.index.Explain(m.ID) {
-		line := fmt.Sprintf("%s: %s, %d candidates", a.Rule, a.Outcome, a.Candidates)
-		if a.Chosen != link.None {
-			line += fmt.Sprintf(", chosen %x", p.index.Fact(a.Chosen).Span)
-		}
-		for _, id := range a.Losers {
-			line += fmt.Sprintf(", not %x", p.index.Fact(id).Span)
-		}
-		out = append(out, line)
-	}
-	if m.Cut {
-		out = append(out, "the link would have closed a cycle")
 	}
 	return out
 }
