@@ -3,7 +3,6 @@ package ebpflinkprocessor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.opentelemetry.io/collector/consumer/consumererror"
@@ -40,7 +39,7 @@ type departure struct {
 	// late is the request that a call comes from and did not keep waiting.
 	lateTrace link.TraceID
 	lateSpan  link.SpanID
-	explain   []string
+	why       []link.Explanation
 }
 
 // loop releases what is due until Shutdown, then all.
@@ -91,6 +90,7 @@ func (p *linkProcessor) round(ctx context.Context, all bool) bool {
 func (p *linkProcessor) depart(all bool) []departure {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.memory.reset()
 	now := p.arrivals.Now()
 	due := now
 	if all {
@@ -121,6 +121,7 @@ func (p *linkProcessor) depart(all bool) []departure {
 			d := departure{batch: a.batch, ordinal: a.ordinal, silent: true}
 			if p.slots[a.id].tenure == a.tenure {
 				d.tenure = tenure{a.id, a.tenure}
+				p.memory.announced(p.index, a.id)
 			}
 			out = append(out, d)
 		case p.slots[a.id].tenure == a.tenure && p.book.Waits(a.id):
@@ -140,6 +141,7 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 			continue
 		}
 		p.book.Leave(m, stamp(now))
+		p.memory.left(p.index, m)
 		d := departure{
 			batch: s.batch, ordinal: s.ordinal, tenure: tenure{m.ID, s.tenure}, at: s.at,
 			member: *m, raw: f.Raw, silent: m.Decision.Dropped(),
@@ -161,28 +163,9 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 			}
 		}
 		if p.cfg.Explain {
-			d.explain = p.explain(m)
+			d.why = p.index.Explain(m.ID)
 		}
 		out = append(out, d)
-	}
-	return out
-}
-
-// explain says what each rule found for m.
-func (p *linkProcessor) explain(m *trace.Member) []string {
-	var out []string
-	for _, a := range p.index.Explain(m.ID) {
-		line := fmt.Sprintf("%s: %s, %d candidates", a.Rule, a.Outcome, a.Candidates)
-		if a.Chosen != link.None {
-			line += fmt.Sprintf(", chosen %x", p.index.Fact(a.Chosen).Span)
-		}
-		for _, id := range a.Losers {
-			line += fmt.Sprintf(", not %x", p.index.Fact(id).Span)
-		}
-		out = append(out, line)
-	}
-	if m.Cut {
-		out = append(out, "the link would have closed a cycle")
 	}
 	return out
 }
@@ -274,11 +257,15 @@ func (p *linkProcessor) settle(ctx context.Context, out []departure) {
 	}
 	deps := make([]store.Departure, 0, len(order))
 	for _, b := range order {
-		d := store.Departure{Seq: b.seq, Turn: b.turn, Marks: byBatch[b], Last: b.left <= 0}
+		d := store.Departure{Seq: b.seq, Marks: byBatch[b], Last: b.left <= 0}
 		if d.Last || len(d.Marks) > 0 {
 			deps = append(deps, d)
-			b.turn++
 		}
+	}
+	// First: from then on a restart takes the spans for duplicates.
+	if err := p.payloads.remember(p.clock.Now().UnixNano(), &p.memory); err != nil {
+		p.tel.storeError(ctx, "remember")
+		p.set.Logger.Error("facts of spans that left were not stored; after a restart late spans make traces of their own", zap.Error(err))
 	}
 	if err := p.payloads.release(deps); err != nil {
 		// The spans were delivered; a crash now delivers them again with the same ids.
