@@ -19,6 +19,7 @@ var sdkRootUnderWire = row{
 			// The SDK runs where the calls were made: one clock.
 			c.Start >= p.Start-int64(SkewTolerance) && (p.Pending || c.Start <= p.End+int64(SkewTolerance)))
 	},
+	compares:   comparison{key: []field{fieldService}},
 	confidence: func(view) float32 { return SDKRootConfidence },
 }
 

@@ -3,6 +3,7 @@ package link
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -78,7 +79,7 @@ func TestSDKRootUnderWire(t *testing.T) {
 			for range 3 {
 				m := ledTrace()
 				tt.change(m)
-				x := New(RuleNames(), 0)
+				x := New(RuleNames(), 500*time.Millisecond)
 				ids := map[string]ID{}
 				for n := range m { // in any order
 					ids[n] = x.Add(m[n])
