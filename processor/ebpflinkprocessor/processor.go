@@ -66,6 +66,8 @@ type linkProcessor struct {
 	slots    []slot
 	// memory is what is remembered of the delivery under way; used by the loop only.
 	memory memory
+	// refusesAll: all of the last delivery was refused for good; used by the loop only.
+	refusesAll bool
 
 	// scratch is the loop's.
 	scratch scratch
