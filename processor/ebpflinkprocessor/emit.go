@@ -20,7 +20,7 @@ import (
 // once, however many deliveries a batch leaves in.
 func (p *linkProcessor) assemble(out []departure) (ptrace.Traces, error) {
 	order := p.scratch.loud[:0]
-	for _, o := range p.scratch.order {
+	for _, o := range p.scratch.sort(out) {
 		if !out[o.at].silent {
 			order = append(order, o)
 		}
@@ -89,8 +89,8 @@ type scratch struct {
 	departures  []store.Departure
 }
 
-// sort puts the places of out in order.
-func (s *scratch) sort(out []departure) {
+// sort returns the places of out in order.
+func (s *scratch) sort(out []departure) []place {
 	s.order = s.order[:0]
 	for i := range out {
 		s.order = append(s.order, place{out[i].batch.seq, out[i].ordinal, uint32(i)})
@@ -98,6 +98,7 @@ func (s *scratch) sort(out []departure) {
 	slices.SortFunc(s.order, func(a, b place) int {
 		return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.ordinal, b.ordinal))
 	})
+	return s.order
 }
 
 // mostScratch is how much of message is kept: a usual delivery.

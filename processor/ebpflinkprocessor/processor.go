@@ -70,6 +70,8 @@ type linkProcessor struct {
 	unused  []uint32
 	// memory is what is remembered of the delivery under way; used by the loop only.
 	memory memory
+	// refusesAll: all of the last delivery was refused for good; used by the loop only.
+	refusesAll bool
 
 	// scratch is the loop's.
 	scratch scratch

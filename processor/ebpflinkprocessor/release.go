@@ -2,22 +2,14 @@ package ebpflinkprocessor
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.uber.org/zap"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/trace"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/window"
-)
-
-// Delays between deliveries that the next consumer refuses.
-const (
-	firstBackoff = 50 * time.Millisecond
-	lastBackoff  = 5 * time.Second
 )
 
 // departure is a span on its way out.
@@ -77,9 +69,11 @@ func (p *linkProcessor) round(ctx context.Context, all bool) bool {
 	if len(out) == 0 {
 		return false
 	}
-	p.scratch.sort(out)
-	if err := p.deliver(ctx, out); err != nil {
-		// Only the end of ctx gets here: the spans stay in the storage.
+	if done, err := p.deliver(ctx, out); err != nil {
+		// Only the end of ctx gets here: the other spans stay in the storage, and must not be
+		// remembered as gone.
+		p.memory.reset()
+		p.settle(ctx, done)
 		return false
 	}
 	p.settle(ctx, out)
@@ -194,76 +188,11 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 	return out
 }
 
-// deliver sends out, again and again while the next consumer refuses it. It returns an error only
-// when ctx ends; what is refused for good is dropped and counted.
-func (p *linkProcessor) deliver(ctx context.Context, out []departure) error {
-	for wait := firstBackoff; ; wait = min(2*wait, lastBackoff) {
-		err := p.send(ctx, out)
-		var permanent bool
-		reason := ""
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrMissing):
-			permanent, reason = true, "storage"
-		case consumererror.IsPermanent(err):
-			permanent, reason = true, "refused_by_next"
-		}
-		if permanent {
-			n := loud(out)
-			p.tel.drop(ctx, n, reason)
-			p.set.Logger.Error("spans dropped: the error is permanent", zap.Int("spans", n), zap.Error(err))
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		p.tel.ProcessorEbpfLinkSendRetries.Add(ctx, 1)
-		if wait == firstBackoff {
-			p.set.Logger.Warn("delivery failed, trying again until it succeeds", zap.Error(err))
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		case <-t.C:
-		}
-	}
-}
-
-func (p *linkProcessor) send(ctx context.Context, out []departure) error {
-	n := loud(out)
-	if n == 0 {
-		return nil
-	}
-	td, err := p.assemble(out)
-	if err != nil {
-		p.tel.storeError(ctx, "load")
-		return err
-	}
-	if err := p.next.ConsumeTraces(ctx, td); err != nil {
-		return err
-	}
-	p.tel.departed(ctx, p.index, out, p.arrivals.Now())
-	return nil
-}
-
-func loud(out []departure) int {
-	n := 0
-	for i := range out {
-		if !out[i].silent {
-			n++
-		}
-	}
-	return n
-}
-
 // settle records in the storage and in memory that out has left.
 func (p *linkProcessor) settle(ctx context.Context, out []departure) {
 	deps := p.scratch.departures[:0]
 	var done []*batch
-	order := p.scratch.order
+	order := p.scratch.sort(out)
 	for len(order) > 0 {
 		b := out[order[0].at].batch
 		n := 1

@@ -30,6 +30,7 @@ const (
 	domainTiming
 	domainTap
 	domainChain
+	domainLed
 	domainIdentity
 )
 
