@@ -39,6 +39,7 @@ var rows = []row{
 	seqByPorts,
 	seqInContext,
 	serverInContext,
+	sdkRootUnderWire,
 	callOfRequest,
 	callOfContext,
 	callWithRequestID,
