@@ -154,6 +154,16 @@ func TestXRequestID(t *testing.T) {
 			},
 			failed(Ambiguous, 2),
 		},
+		{
+			"two calls of a process, one of them of a retry",
+			[]seen{
+				in(3, server(1, 20, host(3), lasts(50)), ids(a, 0)),
+				in(1, client(2, 0), ids(a, 0)),
+				in(1, server(3, 10, lasts(80)), ids(a, 0)),
+				in(1, client(4, 15, lasts(60)), ids(a, 0)),
+			},
+			failed(Ambiguous, 2),
+		},
 		{"the wire goes first", []seen{in(2, server(1, 10, seq(1, 2)), ids(a, 0)), in(1, client(2, 0, seq(1, 2)), ids(b, 0)), in(1, client(3, 0), ids(a, 0))}, wanted{2, TCPSeq, Linked, 1, 1}},
 		{"the wire is ambiguous", []seen{in(2, server(1, 10, seq(1, 2)), ids(a, 0)), in(1, client(2, 0, seq(1, 2)), ids(b, 0)), in(1, client(3, 0, seq(1, 2)), ids(a, 0))}, linked(3, XRequestIDConfidence, 1)},
 	} {
@@ -163,18 +173,21 @@ func TestXRequestID(t *testing.T) {
 
 // TestXRequestIDThatIsAConstant: what thousands of spans carry names no request.
 func TestXRequestIDThatIsAConstant(t *testing.T) {
-	for _, tt := range []struct {
-		sharers int
-		want    Outcome
-	}{{maxSharers, Linked}, {maxSharers + 1, Overrun}} {
-		t.Run(fmt.Sprint(tt.sharers), func(t *testing.T) {
-			x := New(RuleNames(), 0)
-			for i := range tt.sharers {
-				x.AddRare(server(2, int64(1000*i)), Rare{Process: 1, RequestID: 7})
-			}
-			c := x.AddRare(client(1, 10), Rare{Process: 1, RequestID: 7})
-			require.Equal(t, tt.want.String(), x.Resolve(c).Outcome.String())
-		})
+	for _, sharer := range []Fact{server(2, 1000), client(2, 1000)} {
+		for _, tt := range []struct {
+			sharers int
+			want    Outcome
+		}{{maxSharers - 1, Linked}, {maxSharers, Overrun}} {
+			t.Run(fmt.Sprint(sharer.Role, tt.sharers), func(t *testing.T) {
+				x := New(RuleNames(), 0)
+				for range tt.sharers {
+					x.AddRare(sharer, Rare{Process: 1, RequestID: 7})
+				}
+				x.AddRare(server(3, 0), Rare{Process: 1, RequestID: 7})
+				c := x.AddRare(client(1, 10), Rare{Process: 1, RequestID: 7})
+				require.Equal(t, tt.want.String(), x.Resolve(c).Outcome.String())
+			})
+		}
 	}
 }
 
