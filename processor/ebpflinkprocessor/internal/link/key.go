@@ -30,6 +30,8 @@ const (
 	domainTiming
 	domainTap
 	domainChain
+	domainLed
+	domainIdentity
 )
 
 func (d domain) key(a, b, c uint64) Key {

@@ -30,7 +30,8 @@ const (
 
 	// MidStream: the connection existed before its first byte was seen.
 	MidStream = 1
-	// SeqDerived: two threads moved bytes at once, and the position was derived from the one after.
+	// SeqDerived: a read did not begin where the one before ended, as bytes moved unseen or two threads read at
+	// once. The position was derived from the one after.
 	SeqDerived = 2
 
 	// Kinds of execution contexts, enum context_kind.
