@@ -281,7 +281,7 @@ func (b *Book) weakest(id link.ID) link.ID {
 
 // fix gives the members their ids and the decision: those of known, a neighbour for which they are fixed.
 func (b *Book) fix(members []Member, known link.ID, left int64) {
-	v := verdict{}
+	var v verdict
 	if known != link.None {
 		v = verdict{b.entries.At(known).trace, b.entries.At(known).decision, b.odds[known]}
 	} else {
