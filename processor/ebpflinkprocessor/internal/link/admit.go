@@ -92,5 +92,10 @@ func (x *Index) reach(r *row) int64 {
 	if r.local {
 		return int64(SameHostTolerance + r.slack)
 	}
-	return max(x.clockTolerance, int64(SameHostTolerance), x.clocks.far+int64(SkewTolerance)) + int64(r.slack)
+	return x.apart() + int64(r.slack)
+}
+
+// apart is how far any two clocks may differ at the most.
+func (x *Index) apart() int64 {
+	return max(x.clockTolerance, int64(SameHostTolerance), x.clocks.far+int64(SkewTolerance))
 }

@@ -255,7 +255,7 @@ func (x *Index) caller(server view) view {
 func (x *Index) atOnce(a, b ID) bool {
 	allowed := int64(0)
 	if x.Fact(a).Host != x.Fact(b).Host {
-		allowed = x.reach()
+		allowed = x.apart()
 	}
 	startA, endA := x.times(a)
 	startB, endB := x.times(b)
