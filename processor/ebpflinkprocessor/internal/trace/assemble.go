@@ -81,7 +81,7 @@ type Book struct {
 	proof []link.ID
 	// members is room for Gather.
 	members []Member
-	round uint32
+	round   uint32
 }
 
 // Options of a Book.
