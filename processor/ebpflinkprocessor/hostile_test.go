@@ -29,7 +29,8 @@ func (s *script) of(n int) int {
 	return int(b) % n
 }
 
-var megabyte = strings.Repeat("0123456789abcdef", 1<<16)
+// long is long enough for most places; TestMegabyteAttributes has the rest.
+var long = strings.Repeat("0123456789abcdef", 1<<8)
 
 // absurd are values that any attribute may have.
 var absurd = []func(pcommon.Value){
@@ -50,8 +51,8 @@ var absurd = []func(pcommon.Value){
 	func(v pcommon.Value) { v.SetDouble(math.Inf(1)) },
 	func(v pcommon.Value) { v.SetStr("") },
 	func(v pcommon.Value) { v.SetStr("\x00\xff") },
-	func(v pcommon.Value) { v.SetStr(megabyte) },
-	func(v pcommon.Value) { v.SetEmptyBytes().FromRaw([]byte(megabyte)) },
+	func(v pcommon.Value) { v.SetStr(long) },
+	func(v pcommon.Value) { v.SetEmptyBytes().FromRaw([]byte(long)) },
 	func(v pcommon.Value) { v.SetEmptyMap().PutStr(rawspan.AttrSystrace, "0000000000000001") },
 	func(v pcommon.Value) {
 		for range 1000 {
@@ -95,13 +96,32 @@ func hostileBatch(s *script) ptrace.Traces {
 			sp.SetKind(ptrace.SpanKind(s.of(7)))
 			sp.SetStartTimestamp(hostileTimes[s.of(len(hostileTimes))])
 			sp.SetEndTimestamp(hostileTimes[s.of(len(hostileTimes))])
-			sp.TraceState().FromRaw([]string{"", "ot=th:8", "ot=th:zz;rv:1", megabyte[:5000]}[s.of(4)])
+			sp.TraceState().FromRaw([]string{"", "ot=th:8", "ot=th:zz;rv:1", long}[s.of(4)])
 			for range s.of(6) {
 				absurd[s.of(len(absurd))](sp.Attributes().PutEmpty(hostileKeys[s.of(len(hostileKeys))]))
 			}
 		}
 	}
 	return td
+}
+
+// TestMegabyteAttributes: what a span says at length is handed on, and not kept where linking keeps facts.
+func TestMegabyteAttributes(t *testing.T) {
+	megabyte := strings.Repeat("0123456789abcdef", 1<<16)
+	r := newRig(t, func(c *Config) { c.Explain = true })
+	td := ptrace.NewTraces()
+	rs := td.ResourceSpans().AppendEmpty()
+	rs.Resource().Attributes().PutStr(rawspan.ResHostID, megabyte)
+	sp := rs.ScopeSpans().AppendEmpty().Spans().AppendEmpty()
+	sp.SetSpanID(spanID(1))
+	for _, key := range hostileKeys[:len(hostileKeys)-1] {
+		sp.Attributes().PutStr(key, megabyte)
+	}
+	sp.Attributes().PutStr(rawspan.AttrReqRequestID, megabyte)
+	require.NoError(t, r.ConsumeTraces(t.Context(), td))
+	r.pass(20 * time.Second)
+	why, _ := r.sink.one(t, 1).Attributes().Get(rawspan.AttrExplain)
+	require.Less(t, len(fmt.Sprint(why.AsRaw())), 10_000)
 }
 
 // FuzzHostileSpans: whatever spans say, none is lost or comes out twice, none is its own parent and
