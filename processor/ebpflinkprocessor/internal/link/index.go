@@ -41,6 +41,7 @@ type Index struct {
 	// rare is what lies beside the facts that say so.
 	rare map[ID]*Rare
 
+	keys       Table[sides]
 	defs, refs postings
 
 	// edges caches Resolve for one generation; any change of the facts starts another.
@@ -71,7 +72,7 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 	for i := range x.rows {
 		x.slack = max(x.slack, int64(x.rows[i].slack))
 	}
-	x.defs, x.refs = newPostings(x.times, maxDefs), newPostings(x.times, 0)
+	x.defs, x.refs = newPostings(&x.keys, defining, x.times, maxDefs), newPostings(&x.keys, referring, x.times, 0)
 	return x
 }
 

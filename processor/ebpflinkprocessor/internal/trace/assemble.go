@@ -14,6 +14,9 @@ import (
 // the same trace id, which is fixed by then.
 const maxMembers = 50_000
 
+// mostKept is how much room one Gather leaves to the next.
+const mostKept = 4096
+
 // maxBarren is how many candidates one Gather looks at for spans that turn out to be of another trace,
 // plus barrenPerMember for each that is of this one. It keeps the cost of a span the same however
 // many share its keys. The spans not met leave like those beyond maxMembers.
@@ -76,7 +79,9 @@ type Book struct {
 	seen    link.Pages[uint32]
 	// proof is room for Whole.
 	proof []link.ID
-	round uint32
+	// members is room for Gather.
+	members []Member
+	round   uint32
 }
 
 // Options of a Book.
@@ -156,11 +161,11 @@ func (b *Book) visit(id link.ID) bool {
 }
 
 // Gather returns the waiting members of the trace of start, root first, with their ids, and fixes
-// the trace id of all of them. It does not let any of them leave.
+// the trace id of all of them. It does not let any of them leave. The slice is the caller's until the next Gather.
 func (b *Book) Gather(start link.ID) []Member {
 	b.round++
 	root, cut := b.top(start)
-	members := []Member{{ID: root, Edge: b.edge(root, cut), Cut: root == cut}}
+	members := append(b.members[:0], Member{ID: root, Edge: b.edge(root, cut), Cut: root == cut})
 	b.round++
 	b.visit(root)
 
@@ -222,6 +227,10 @@ func (b *Book) Gather(start link.ID) []Member {
 	slices.SortFunc(members[1:], func(x, y Member) int { return b.compare(x, y) })
 
 	b.fix(members, known, left)
+	b.members = members
+	if cap(members) > mostKept {
+		b.members = nil
+	}
 	return members
 }
 
