@@ -15,7 +15,7 @@ const maxSharers = 1024
 
 // callWithRequestID: a proxy or a service sends the id that it got, or made, on in its calls.
 var callWithRequestID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers,
+	rule: XRequestID, class: probable, rare: true, most: maxSharers, local: true,
 	refers:  func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), callsWithin(f) && f.RequestID != 0 },
 	defines: func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), servesWithin(f) && f.RequestID != 0 },
 	fits: func(_ *Index, c, p view) score {
@@ -36,7 +36,7 @@ var callWithRequestID = row{
 // callWithResponseID: the id came with the answer of the call and was handed back with the own one.
 // Its definitions are those that callWithRequestID finds by the id of a response, too.
 var callWithResponseID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers,
+	rule: XRequestID, class: probable, rare: true, most: maxSharers, local: true,
 	refers: func(f view) (Key, bool) {
 		return requestIDIn(f, f.ResponseID), callsWithin(f) && f.ResponseID != 0 && f.ResponseID != f.RequestID
 	},
@@ -255,7 +255,7 @@ func (x *Index) caller(server view) view {
 func (x *Index) atOnce(a, b ID) bool {
 	allowed := int64(0)
 	if x.Fact(a).Host != x.Fact(b).Host {
-		allowed = x.reach()
+		allowed = x.apart()
 	}
 	startA, endA := x.times(a)
 	startB, endB := x.times(b)
