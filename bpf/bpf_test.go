@@ -59,7 +59,9 @@ func TestLossReasons(t *testing.T) {
 func TestKernelLoads(t *testing.T) {
 	bpftest.Need(t)
 	require.NoError(t, rlimit.RemoveMemlock())
-	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){"socket": LoadSocket, "goroutine": LoadGoroutine, "wake": LoadWake} {
+	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){
+		"socket": LoadSocket, "goroutine": LoadGoroutine, "wake": LoadWake, "python": LoadPython, "node": LoadNode,
+	} {
 		spec, err := load()
 		require.NoError(t, err)
 		c, err := ebpf.NewCollection(spec)

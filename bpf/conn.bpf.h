@@ -18,10 +18,9 @@ static __always_inline struct file *file_of_fd(__s32 fd)
 	return bpf_core_read(&file, sizeof(file), &fds[fd]) ? 0 : file;
 }
 
-/* The TCP socket behind a file descriptor of the current task, or 0. */
-static __always_inline __u64 tcp_sock_of_fd(__s32 fd)
+/* The TCP socket that a file is, or 0. */
+static __always_inline __u64 tcp_sock_of_file(struct file *file)
 {
-	struct file *file = file_of_fd(fd);
 	struct socket *socket;
 	struct sock *sk;
 	__u16 family;
@@ -95,6 +94,16 @@ static __always_inline void read_addresses(__u64 sk, struct conn *c)
 	BPF_CORE_READ_INTO(&c->raddr, s, __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 }
 
+/* Where the next read begins of a connection that nobody reads just now. It is not known before both ends have
+ * agreed on their numbers. */
+static __always_inline void find_position(struct conn *c, __u64 sk)
+{
+	if (BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+		return;
+	c->position = copied_seq_of(sk);
+	c->flags |= CONN_POSITION;
+}
+
 /* Follow a connection from here. role 0: it existed before; the end that a listener has is the
  * server. Returns the entry, or 0 when the map is full. */
 static __always_inline struct conn *conn_add(__u64 sk, __u32 tgid, __u8 role)
@@ -114,6 +123,8 @@ static __always_inline struct conn *conn_add(__u64 sk, __u32 tgid, __u8 role)
 	c.tgid = tgid;
 	c.role = role;
 	c.last_dir = DIR_NONE;
+	if (!c.flags)
+		find_position(&c, sk);
 	if (bpf_map_update_elem(&conns, &sk, &c, BPF_ANY)) {
 		count_loss(LOSS_CONNS_FULL);
 		return 0;

@@ -133,10 +133,10 @@ static __always_inline bool live(const struct token *t)
 	return c && c->turn == t->epoch;
 }
 
-/* What a context is serving, and how that is known. Returns 0 when it is unknown. */
-static __always_inline __u8 serving(const struct context *x, struct token *out)
+/* What a context is serving, and how that is known. Returns 0 when it is unknown. owns: its own is live. */
+static __always_inline __u8 serves(const struct context *x, bool owns, struct token *out)
 {
-	if (live(&x->own)) {
+	if (owns) {
 		*out = x->own;
 		return x->loop ? EVIDENCE_LOOP : EVIDENCE_SAME_THREAD;
 	}
@@ -145,6 +145,11 @@ static __always_inline __u8 serving(const struct context *x, struct token *out)
 		return x->given_by;
 	}
 	return 0;
+}
+
+static __always_inline __u8 serving(const struct context *x, struct token *out)
+{
+	return serves(x, live(&x->own), out);
 }
 
 /* What a context serves is known well enough to be handed on: hints are not. */
@@ -388,13 +393,12 @@ static __always_inline void response_written(struct context *x, struct conn *c, 
 	x->passed = 0;
 }
 
-/* This context is about to read on a client socket. Who waits for a response to a call that it did not
- * write reads for others, and will never be given a task of its own. Who wrote the call is known when its
- * bytes were the last to move: a connection may be older than the tracer. */
-static __always_inline void response_awaited(struct context *x, const struct conn *c, __u64 self)
+/* Who waits for a response to a call that it did not write reads for others, and will never be given a task
+ * of its own. Who wrote the call is known when its bytes were the last to move: a connection may be older than
+ * the tracer. */
+static __always_inline bool awaits_for_others(const struct conn *c, __u64 self)
 {
-	if (x && c->last_dir == DIR_OUT && c->writer != self)
-		x->reader = 1;
+	return c->last_dir == DIR_OUT && c->writer != self;
 }
 
 /* This context read (a part of) the response of the connection's current call. */

@@ -33,8 +33,11 @@ enum role {
 enum data_flags {
 	/* The connection existed before its first byte was seen: the stream starts anywhere. */
 	DATA_MIDSTREAM = 1,
-	/* Two threads moved bytes at once: seq was derived from the position after the call. */
+	/* A read that does not begin where the one before ended: bytes moved unseen, or two threads read at once.
+	 * seq was derived from the position after it. */
 	DATA_SEQ_DERIVED = 2,
+	/* And it begins before that: which bytes these are is not known. */
+	DATA_SEQ_BEHIND = 4,
 };
 
 /*

@@ -163,13 +163,12 @@ static __always_inline void found(__u32 tgid, struct context *to, const struct v
  * whoever takes the value works for whom the giver worked; or neither: an acknowledgement, a slot of a
  * semaphore. A value without bytes is a signal and no task.
  *
- * from is the giver as it was when it gave; src the giver as it is now, or 0.
+ * from is the giver as it was when it gave; src the giver as it is now, or 0; to the taker, or 0.
  */
 static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context *from,
 				      struct context *src, const struct context_key *to_key,
-				      const struct value *v)
+				      struct context *to, const struct value *v)
 {
-	struct context *to = context_find(to_key);
 	struct token token = {};
 	bool finished, owner, shared, spread, back;
 	__u8 how, marks;
@@ -251,7 +250,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		src->returned = from->last_call;
 		src->returned_type = v->type;
 	}
-	how = serving(from, &token);
+	how = serves(from, owner, &token);
 	if (to && live(&to->given) && v->type != to->type && (!how || token.epoch != to->given.epoch))
 		to->lent = v->type;
 	if (marks & (TYPE_RESOURCE | TYPE_LENT)) {
@@ -270,20 +269,34 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 	}
 }
 
-/* A value went straight from one goroutine to another that waited for it, or with it. */
-static __always_inline int hand_straight(__u32 tgid, const struct target *t, __u64 from_g, __u64 to_g,
-					 const struct value *v)
-{
-	struct context_key from_key = {.tgid = tgid}, to_key = {.tgid = tgid};
-	struct context *from;
+/* Two goroutines, of which one gives and the other takes. */
+struct hands {
+	struct context_key from_key, to_key;
+	struct context *from, *to; /* or 0 */
+};
 
-	if (goroutine_key(from_g, t, &from_key) || goroutine_key(to_g, t, &to_key))
-		return 0;
-	from = context_find(&from_key);
-	if (from)
-		hand_over(tgid, from_key.id, from, from, &to_key, v);
+/* Whether anything is known of either, which is asked before what they hand over is looked at. */
+static __always_inline bool known_hands(__u32 tgid, const struct target *t, __u64 from_g, __u64 to_g,
+					struct hands *h)
+{
+	h->from_key.tgid = h->to_key.tgid = tgid;
+	if (goroutine_key(from_g, t, &h->from_key) || goroutine_key(to_g, t, &h->to_key))
+		return false;
+	h->from = context_find(&h->from_key);
+	h->to = context_find(&h->to_key);
+	if (h->from)
+		return true;
+	asm volatile("" ::: "memory"); /* the compiler would or the two pointers, which the verifier refuses */
+	return h->to;
+}
+
+/* A value went straight from one goroutine to another that waited for it, or with it. */
+static __always_inline int hand_straight(__u32 tgid, const struct hands *h, const struct value *v)
+{
+	if (h->from)
+		hand_over(tgid, h->from_key.id, h->from, h->from, &h->to_key, h->to, v);
 	else
-		found(tgid, context_find(&to_key), v);
+		found(tgid, h->to, v);
 	return 0;
 }
 
@@ -293,16 +306,21 @@ static __always_inline void put(__u32 tgid, const struct target *t, __u64 addr, 
 {
 	struct place place = {tgid, addr};
 	struct context_key key = {.tgid = tgid};
-	struct element *e = scratch_element();
+	struct element *known = bpf_map_lookup_elem(&places, &place), *e = known;
 	struct context *from = 0;
 	__u8 marks;
 
-	if (e && !goroutine_key(g, t, &key))
+	if (!goroutine_key(g, t, &key))
 		from = context_find(&key);
-	if (!e || !from) {
-		bpf_map_delete_elem(&places, &place);
+	if (!from) {
+		if (known)
+			known->giver = 0;
 		return;
 	}
+	if (!known)
+		e = scratch_element();
+	if (!e)
+		return;
 	e->giver = key.id;
 	e->asked = from->asked;
 	e->uses = from->uses;
@@ -313,7 +331,8 @@ static __always_inline void put(__u32 tgid, const struct target *t, __u64 addr, 
 		asks(tgid, from, v);
 	}
 	e->context = *from;
-	bpf_map_update_elem(&places, &place, e, BPF_ANY);
+	if (!known)
+		bpf_map_update_elem(&places, &place, e, BPF_ANY);
 }
 
 /* It comes out again. */
@@ -321,21 +340,20 @@ static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr,
 {
 	struct place place = {tgid, addr};
 	struct context_key to_key = {.tgid = tgid}, from_key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE};
-	struct element *known = bpf_map_lookup_elem(&places, &place), *e = scratch_element();
+	struct element *e = bpf_map_lookup_elem(&places, &place);
 	struct context *src;
 
-	if (!e || goroutine_key(g, t, &to_key))
+	if (goroutine_key(g, t, &to_key))
 		return;
-	if (!known) {
+	if (!e || !e->giver) {
 		found(tgid, context_find(&to_key), v);
 		return;
 	}
-	*e = *known; /* the place may be another's at once */
-	bpf_map_delete_elem(&places, &place);
 	from_key.id = e->giver;
+	e->giver = 0;
 	src = context_find(&from_key);
-	if (e->giver != to_key.id) {
-		hand_over(tgid, e->giver, &e->context, src, &to_key, v);
+	if (from_key.id != to_key.id) {
+		hand_over(tgid, from_key.id, &e->context, src, &to_key, context_find(&to_key), v);
 	} else if (src && src->segment == e->context.segment && src->uses == e->context.uses) {
 		/* Its own: it was no use of anything. */
 		src->uses = e->uses;
@@ -373,8 +391,9 @@ int go_send_inlined(struct regs *ctx)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct target *t = go_target(tgid);
 	struct value v = {.unseen = true}; /* nothing is known of the channel */
+	struct hands h;
 
-	return t ? hand_straight(tgid, t, REG_G(ctx), closure_g(ctx), &v) : 0;
+	return t && known_hands(tgid, t, REG_G(ctx), closure_g(ctx), &h) ? hand_straight(tgid, &h, &v) : 0;
 }
 
 SEC("uprobe/go_recv_inlined")
@@ -383,8 +402,9 @@ int go_recv_inlined(struct regs *ctx)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct target *t = go_target(tgid);
 	struct value v = {.unseen = true};
+	struct hands h;
 
-	return t ? hand_straight(tgid, t, closure_g(ctx), REG_G(ctx), &v) : 0;
+	return t && known_hands(tgid, t, closure_g(ctx), REG_G(ctx), &h) ? hand_straight(tgid, &h, &v) : 0;
 }
 
 /* runtime.send(c *hchan, sg *sudog, ep, unlockf, skip): sg waits to receive */
@@ -395,10 +415,12 @@ int go_send(struct regs *ctx)
 	struct target *t = go_target(tgid);
 	struct value v = {};
 	struct hchan chan;
+	struct hands h;
 
-	if (!t || read_chan(REG_ARG0(ctx), t, &chan, &v))
+	if (!t || !known_hands(tgid, t, REG_G(ctx), sudog_g(REG_ARG1(ctx)), &h) ||
+	    read_chan(REG_ARG0(ctx), t, &chan, &v))
 		return 0;
-	return hand_straight(tgid, t, REG_G(ctx), sudog_g(REG_ARG1(ctx)), &v);
+	return hand_straight(tgid, &h, &v);
 }
 
 /* runtime.recv(c *hchan, sg *sudog, ep, unlockf, skip): sg waits to send */
@@ -409,12 +431,13 @@ int go_recv(struct regs *ctx)
 	struct target *t = go_target(tgid);
 	struct value v = {};
 	struct hchan chan;
+	struct hands h;
 	__u64 addr;
 
 	if (!t || read_chan(REG_ARG0(ctx), t, &chan, &v))
 		return 0;
 	if (!chan.size)
-		return hand_straight(tgid, t, sudog_g(REG_ARG1(ctx)), REG_G(ctx), &v);
+		return known_hands(tgid, t, sudog_g(REG_ARG1(ctx)), REG_G(ctx), &h) ? hand_straight(tgid, &h, &v) : 0;
 	/*
 	 * From a full buffer the receiver takes what is first in it, and the value of the goroutine that
 	 * waits becomes its last, in the same place (runtime/chan.go recv).

@@ -28,7 +28,8 @@ type GoroutineCall struct {
 	Dir           uint8
 	Vec           uint8
 	ContextKind   uint8
-	Pad           [5]uint8
+	UnderWay      uint8
+	Pad           [4]uint8
 }
 
 type GoroutineConn struct {
@@ -41,10 +42,11 @@ type GoroutineConn struct {
 	Tgid      uint32
 	Ports     uint32
 	Netns     uint32
+	Position  uint32
 	Role      uint8
 	LastDir   uint8
 	Flags     uint8
-	Pad       [5]uint8
+	Pad       uint8
 	Laddr     [16]uint8
 	Raddr     [16]uint8
 }
@@ -260,7 +262,6 @@ const (
 	GoroutineMapPyContexts     = "py_contexts"
 	GoroutineMapPyThreads      = "py_threads"
 	GoroutineMapScratches      = "scratches"
-	GoroutineMapSettled        = "settled"
 	GoroutineMapTargets        = "targets"
 	GoroutineMapTasks          = "tasks"
 	GoroutineMapThreads        = "threads"
@@ -347,7 +348,6 @@ type GoroutineMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
-	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
@@ -398,7 +398,6 @@ type GoroutineMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
-	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
@@ -422,7 +421,6 @@ func (m *GoroutineMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
-		m.Settled,
 		m.Targets,
 		m.Tasks,
 		m.Threads,

@@ -139,6 +139,8 @@ struct task_struct {
 	struct thread_struct thread;
 };
 
+struct pt_regs {};
+
 enum bpf_func_id___task_regs {
 	BPF_FUNC_task_pt_regs___exists = 175,
 };
@@ -162,9 +164,6 @@ struct regs {
 #define NR_recvfrom 45
 #define NR_recvmsg 47
 #define NR_futex 202
-/* Before 5.15 there is no helper: the registers are at the top of the stack of 16 KiB (THREAD_SIZE,
- * without KASAN, which no distribution turns on). */
-#define STACK_SIZE (16 << 10)
 #elif defined(__TARGET_ARCH_arm64)
 /* struct user_pt_regs, arch/arm64/include/uapi/asm/ptrace.h; x0 holds the result at the end of a
  * system call, orig_x0 follows it in struct pt_regs, and the number in 32 bits */
@@ -181,7 +180,6 @@ struct regs {
 #define NR_recvfrom 207
 #define NR_recvmsg 212
 #define NR_futex 98
-#define STACK_SIZE 0
 #endif
 
 /* Layout of the syscalls/sys_enter_* and sys_exit_* records: include/trace/events/syscalls.h and
@@ -233,6 +231,7 @@ struct user_mmsg {
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
+#define TCP_ESTABLISHED 1
 #define TCP_LISTEN 10
 #define MSG_OOB 1
 #define MSG_PEEK 2

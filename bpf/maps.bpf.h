@@ -64,10 +64,11 @@ struct conn {
 	__u32 tgid;
 	__u32 ports; /* local << 16 | remote: a sock that was reused is another connection */
 	__u32 netns;
+	__u32 position; /* where the next read begins, see CONN_POSITION */
 	__u8 role;
 	__u8 last_dir;
 	__u8 flags;
-	__u8 pad[5];
+	__u8 pad;
 	__u8 laddr[16]; /* they do not change while it is open */
 	__u8 raddr[16];
 };
@@ -80,6 +81,8 @@ enum conn_flags {
 	CONN_LED = 4,
 	/* client: one request alone can have led to its being opened */
 	CONN_SURE = 8,
+	/* position is known */
+	CONN_POSITION = 16,
 };
 
 struct {
@@ -89,7 +92,8 @@ struct {
 	__type(value, struct conn);
 } conns SEC(".maps");
 
-/* A system call under way. Keyed by pid_tgid, removed at its exit and at the exit of the thread. */
+/* What a thread writes, or connects. Keyed by pid_tgid. An entry stays for the next system call of its thread,
+ * which is far cheaper than to enter it each time, and goes with the thread. */
 struct call {
 	__u64 sk;
 	__u64 ts;
@@ -104,8 +108,12 @@ struct call {
 	__u8 dir;
 	__u8 vec;
 	__u8 context_kind;
-	__u8 pad[5];
+	__u8 under_way;
+	__u8 pad[4];
 };
+
+/* What an entry begins as. */
+static const struct call no_call;
 
 enum vec {
 	VEC_BUFFER = 0,
@@ -113,7 +121,7 @@ enum vec {
 	VEC_MSG = 2,
 	VEC_MMSG = 3,
 	VEC_NONE = 4, /* bytes without a user buffer: sendfile, MSG_TRUNC */
-	VEC_NOTE = 5, /* no TCP socket: sk is an object of notify.bpf.h */
+	VEC_NOT_READ = 5, /* nothing of the stream moves: MSG_PEEK and the like */
 };
 
 struct {
@@ -122,15 +130,6 @@ struct {
 	__type(key, __u64);
 	__type(value, struct call);
 } calls SEC(".maps");
-
-/* Threads whose first system call without a beginning was looked at. LRU: a forgotten one is looked at
- * once more, in vain. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, __u8);
-} settled SEC(".maps");
 
 struct context_key {
 	__u32 tgid;

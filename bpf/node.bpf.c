@@ -36,19 +36,16 @@ static __always_inline struct node_target *node_target(__u64 pid_tgid)
 
 /* An event is about to call JavaScript. Several may follow one read: parts of a message, each with the
  * id of the connection's parser. Another id is another event. */
-static __always_inline int event_begins(__u64 pid_tgid, const struct node_target *t, struct node_loop *loop,
-					__u64 pair_at)
+static __always_inline int event_begins(__u64 pid_tgid, struct node_loop *loop, __u64 pair_at)
 {
 	struct async_pair pair;
 	__u64 depth = 1;
 
-	if (bpf_probe_read_user(&depth, sizeof(depth), (void *)(loop->env + t->depth)) ||
-	    (!depth && bpf_probe_read_user(&pair, sizeof(pair), (void *)pair_at))) {
-		count_loss(LOSS_ASYNC_ID);
+	if (!read_async(&depth, sizeof(depth), loop->depth))
 		return 0;
-	}
-	if (depth)
-		return 0; /* called by JavaScript that runs already */
+	/* Most often JavaScript that runs already calls it. A loop is known for longer than it is selected. */
+	if (depth || !node_target(pid_tgid) || !read_async(&pair, sizeof(pair), pair_at))
+		return 0;
 	if (loop->entered) {
 		if (loop->base == pair.id)
 			return 0;
@@ -65,10 +62,9 @@ SEC("uprobe/node_callback")
 int node_callback(struct regs *ctx)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct node_target *t = node_target(pid_tgid);
-	struct node_loop *loop = t ? bpf_map_lookup_elem(&node_loops, &pid_tgid) : 0;
+	struct node_loop *loop = bpf_map_lookup_elem(&node_loops, &pid_tgid);
 
-	return loop ? event_begins(pid_tgid, t, loop, REG_ARG3(ctx)) : 0;
+	return loop ? event_begins(pid_tgid, loop, REG_ARG3(ctx)) : 0;
 }
 
 /* InternalCallbackScope(AsyncWrap *, int) */
@@ -76,10 +72,9 @@ SEC("uprobe/node_callback_wrap")
 int node_callback_wrap(struct regs *ctx)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct node_target *t = node_target(pid_tgid);
-	struct node_loop *loop = t ? bpf_map_lookup_elem(&node_loops, &pid_tgid) : 0;
+	struct node_loop *loop = bpf_map_lookup_elem(&node_loops, &pid_tgid);
 
-	return loop ? event_begins(pid_tgid, t, loop, REG_ARG1(ctx) + t->wrap_ids) : 0;
+	return loop ? event_begins(pid_tgid, loop, REG_ARG1(ctx) + loop->wrap_ids) : 0;
 }
 
 /*
@@ -92,12 +87,12 @@ int node_init(struct regs *ctx)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct context_key key = {.tgid = pid_tgid >> 32, .id = (__u32)pid_tgid};
-	struct node_target *t = node_target(pid_tgid);
-	struct node_loop *loop = t ? bpf_map_lookup_elem(&node_loops, &pid_tgid) : 0;
+	struct node_loop *loop = bpf_map_lookup_elem(&node_loops, &pid_tgid);
 	struct context *x;
 	__u64 exec = 0;
 
-	if (!loop || !read_async(&exec, sizeof(exec), loop->ids) || !exec || exec == loop->base)
+	if (!loop || !read_async(&exec, sizeof(exec), loop->ids) || !exec || exec == loop->base ||
+	    !node_target(pid_tgid))
 		return 0;
 	x = context_find(&key);
 	if (x)
@@ -118,6 +113,8 @@ int node_check(struct regs *ctx)
 		return 0;
 	if (!bpf_map_lookup_elem(&node_loops, &pid_tgid)) {
 		fresh.env = REG_ARG0(ctx) - t->check;
+		fresh.depth = fresh.env + t->depth;
+		fresh.wrap_ids = t->wrap_ids;
 		if (!read_async(&fresh.ids, sizeof(fresh.ids), fresh.env + t->async_ids) ||
 		    !read_counter(&fresh, &fresh.begin))
 			return 0;

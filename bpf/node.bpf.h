@@ -37,16 +37,18 @@ struct {
 struct node_loop {
 	__u64 env; /* its node::Environment */
 	__u64 ids; /* where its struct async_ids is */
+	__u64 depth; /* where it counts its callback scopes */
 	__u64 begin; /* the counter when the current activation began */
 	__u64 base;  /* id of the first event of the activation */
 	__u64 base_trigger;
 	__u8 entered; /* base is known, it may be 0 */
 	__u8 read;    /* the activation began with bytes */
-	__u8 pad[6];
+	__u8 pad[2];
+	__u32 wrap_ids; /* of its struct node_target */
 };
 
-/* By pid_tgid: the main thread and the workers of each Node.js process. LRU: a forgotten one is found
- * again when its loop next goes round. */
+/* By pid_tgid: the main thread and the workers of each Node.js process, removed when they end. LRU: a
+ * forgotten one is found again when its loop next goes round. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
@@ -178,10 +180,10 @@ enum node_read {
 	NODE_READ_EVENT = 2,   /* an event, as that threads which work for the loop are done */
 };
 
-/* What the loop is about to read. */
-__noinline int node_reads(__s32 fd)
+/* What the loop has read, or tried to: a struct file. */
+__noinline int node_reads(__u64 of)
 {
-	struct file *file = file_of_fd(fd);
+	struct file *file = (struct file *)of;
 
 	if (!file)
 		return NODE_READ_FILE;

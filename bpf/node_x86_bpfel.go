@@ -28,7 +28,8 @@ type NodeCall struct {
 	Dir           uint8
 	Vec           uint8
 	ContextKind   uint8
-	Pad           [5]uint8
+	UnderWay      uint8
+	Pad           [4]uint8
 }
 
 type NodeConn struct {
@@ -41,10 +42,11 @@ type NodeConn struct {
 	Tgid      uint32
 	Ports     uint32
 	Netns     uint32
+	Position  uint32
 	Role      uint8
 	LastDir   uint8
 	Flags     uint8
-	Pad       [5]uint8
+	Pad       uint8
 	Laddr     [16]uint8
 	Raddr     [16]uint8
 }
@@ -145,12 +147,14 @@ type NodeNodeLoop struct {
 	_           structs.HostLayout
 	Env         uint64
 	Ids         uint64
+	Depth       uint64
 	Begin       uint64
 	Base        uint64
 	BaseTrigger uint64
 	Entered     uint8
 	Read        uint8
-	Pad         [6]uint8
+	Pad         [2]uint8
+	WrapIds     uint32
 }
 
 type NodeNodeTarget struct {
@@ -265,7 +269,6 @@ const (
 	NodeMapPyContexts        = "py_contexts"
 	NodeMapPyThreads         = "py_threads"
 	NodeMapScratches         = "scratches"
-	NodeMapSettled           = "settled"
 	NodeMapTargets           = "targets"
 	NodeMapTasks             = "tasks"
 	NodeMapThreads           = "threads"
@@ -347,7 +350,6 @@ type NodeMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
-	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
@@ -397,7 +399,6 @@ type NodeMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
-	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
@@ -420,7 +421,6 @@ func (m *NodeMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
-		m.Settled,
 		m.Targets,
 		m.Tasks,
 		m.Threads,

@@ -37,12 +37,12 @@ struct {
 /* Set in the address of an object that says how often it was written to. */
 #define NOTE_COUNTS 1ULL
 
-/* What a descriptor that is no TCP socket leads to, from the end that dir says: an eventfd, a pipe, or the
+/* What a file that is no TCP socket leads to, from the end that dir says: an eventfd, a pipe, or the
  * socket of a pair that bytes arrive at. 0: something else. A global function, so that the verifier walks it
- * once. */
-__noinline __u64 note_of_fd(__s32 fd, __u32 dir)
+ * once: it takes numbers. */
+__noinline __u64 note_of_file(__u64 of, __u32 dir)
 {
-	struct file *file = file_of_fd(fd);
+	struct file *file = (struct file *)of;
 	struct socket *socket;
 	struct unix_sock *pair;
 	const unsigned char *name;
@@ -71,13 +71,15 @@ __noinline __u64 note_of_fd(__s32 fd, __u32 dir)
 	return (__u64)BPF_CORE_READ(file, private_data) | NOTE_COUNTS;
 }
 
-/* A thread of a selected process is about to write there. */
-static __always_inline void note_written(__u64 object, struct context *x)
+/* Of an object that a loop has read before, else 0. */
+static __always_inline struct note *note_awaited(__u64 object)
 {
-	struct note *n = bpf_map_lookup_elem(&notes, &object);
+	return object ? bpf_map_lookup_elem(&notes, &object) : 0;
+}
 
-	if (!n)
-		return;
+/* A thread of a selected process is about to write there. */
+static __always_inline void note_written(struct note *n, struct context *x)
+{
 	n->call = 0;
 	if (x && !x->loop && !live(&x->own)) {
 		n->call = x->last_call;

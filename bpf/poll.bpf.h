@@ -21,7 +21,7 @@ struct user_pollfd {
  * that the verifier walks it once. */
 __noinline int brings_requests(__s32 fd)
 {
-	__u64 sk = tcp_sock_of_fd(fd);
+	__u64 sk = tcp_sock_of_file(file_of_fd(fd));
 	struct conn *c;
 
 	if (!sk)

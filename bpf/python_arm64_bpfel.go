@@ -28,7 +28,8 @@ type PythonCall struct {
 	Dir           uint8
 	Vec           uint8
 	ContextKind   uint8
-	Pad           [5]uint8
+	UnderWay      uint8
+	Pad           [4]uint8
 }
 
 type PythonConn struct {
@@ -41,10 +42,11 @@ type PythonConn struct {
 	Tgid      uint32
 	Ports     uint32
 	Netns     uint32
+	Position  uint32
 	Role      uint8
 	LastDir   uint8
 	Flags     uint8
-	Pad       [5]uint8
+	Pad       uint8
 	Laddr     [16]uint8
 	Raddr     [16]uint8
 }
@@ -271,7 +273,6 @@ const (
 	PythonMapPyProcesses     = "py_processes"
 	PythonMapPyThreads       = "py_threads"
 	PythonMapScratches       = "scratches"
-	PythonMapSettled         = "settled"
 	PythonMapTargets         = "targets"
 	PythonMapTasks           = "tasks"
 	PythonMapThreads         = "threads"
@@ -357,7 +358,6 @@ type PythonMapSpecs struct {
 	PyProcesses    *ebpf.MapSpec `ebpf:"py_processes"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
-	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
@@ -407,7 +407,6 @@ type PythonMaps struct {
 	PyProcesses    *ebpf.Map `ebpf:"py_processes"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
-	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
@@ -430,7 +429,6 @@ func (m *PythonMaps) Close() error {
 		m.PyProcesses,
 		m.PyThreads,
 		m.Scratches,
-		m.Settled,
 		m.Targets,
 		m.Tasks,
 		m.Threads,

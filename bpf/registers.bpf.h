@@ -10,12 +10,14 @@ static __always_inline bool have_task_pt_regs(void)
 	return bpf_core_enum_value_exists(enum bpf_func_id___task_regs, BPF_FUNC_task_pt_regs___exists);
 }
 
-/* Where they are without the helper of 5.15, or 0. */
+/* THREAD_SIZE of amd64, and of arm64 unless its pages are larger: a kernel with KASAN, which no distribution
+ * has, has larger stacks. Set before load. */
+const volatile __u64 stack_size = 16 << 10;
+
+/* Where they are without the helper of 5.15: at the end of the stack. */
 static __always_inline struct regs *registers_on_stack(struct task_struct *task)
 {
-	if (STACK_SIZE == 0)
-		return 0;
-	return (struct regs *)(BPF_CORE_READ(task, stack) + STACK_SIZE - sizeof(struct regs));
+	return (struct regs *)(BPF_CORE_READ(task, stack) + stack_size - bpf_core_type_size(struct pt_regs));
 }
 
 /* task: an argument of the program, as the kernel gave it. */
@@ -37,6 +39,8 @@ static __always_inline __u64 register_value(const __u64 *at)
 {
 	__u64 v = 0;
 
+	if (have_task_pt_regs())
+		return *at; /* the helper's pointer has a type */
 	bpf_probe_read_kernel(&v, sizeof(v), at);
 	return v;
 }

@@ -5,9 +5,11 @@
  * The tracepoint backend: system calls that move bytes on TCP sockets of selected processes, the
  * life of their connections, and the life of processes and threads.
  *
- * A system call leaves a struct call at its entry and a record at its exit, when the number of bytes
- * is known. What a context serves is decided at the entry of a write and at the exit of a read: those
- * are the moments at which bytes leave and arrive.
+ * What a context serves is decided at the entry of a write and at the exit of a read: those are the
+ * moments at which bytes leave and arrive. A write leaves a struct call at its entry and a record at its
+ * exit, when the number of bytes is known. A read is not looked at before its exit: most of them find
+ * nothing, its arguments are still in the registers then, and it may have begun before its process was
+ * selected.
  */
 #include "context.bpf.h"
 #include "node.bpf.h"
@@ -32,25 +34,34 @@ char __license[] SEC("license") = "Dual BSD/GPL";
 /* A peek moves nothing; urgent data and the error queue are outside of the stream. */
 #define NOT_A_READ (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
 
-static __always_inline bool selected(__u32 tgid, struct target *copy)
+static __always_inline struct target *target_of(__u32 tgid)
 {
-	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
-
-	if (!t)
-		return false;
-	*copy = *t;
-	return true;
+	return bpf_map_lookup_elem(&targets, &tgid);
 }
 
-/* The context of a system call that is over. */
-static __always_inline void key_of_call(struct context_key *key, const struct target *t, __u64 pid_tgid,
-					const struct call *call)
+/* The entry of this thread in calls, which stays until the thread ends. */
+static __always_inline struct call *call_begins(__u64 pid_tgid)
 {
-	key->tgid = pid_tgid >> 32;
-	key->kind = call->context_kind;
-	key->id = call->context;
-	if (key->kind == CONTEXT_THREAD && !(t->flags & TARGET_NO_CONTEXT))
-		key->id = (__u32)pid_tgid;
+	struct call *call = bpf_map_lookup_elem(&calls, &pid_tgid);
+
+	if (call)
+		return call;
+	bpf_map_update_elem(&calls, &pid_tgid, &no_call, BPF_NOEXIST);
+	call = bpf_map_lookup_elem(&calls, &pid_tgid);
+	if (!call)
+		count_loss(LOSS_CALLS_FULL);
+	return call;
+}
+
+/* The system call of this thread that is over, or 0 where nothing is known of its beginning. */
+static __always_inline struct call *call_ends(__u64 pid_tgid)
+{
+	struct call *call = bpf_map_lookup_elem(&calls, &pid_tgid);
+
+	if (!call || !call->under_way)
+		return 0;
+	call->under_way = 0;
+	return call;
 }
 
 /* A thread that waits in epoll serves whatever is ready: what it read before says nothing of what it
@@ -58,141 +69,131 @@ static __always_inline void key_of_call(struct context_key *key, const struct ta
 static __always_inline int loop_waits(void)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct target *t = target_of(pid_tgid >> 32);
 	struct current cur;
 	struct context *x;
-	struct target t;
 
-	if (!selected(pid_tgid >> 32, &t) || t.flags & (TARGET_GO | TARGET_NO_CONTEXT))
+	if (!t || t->flags & (TARGET_GO | TARGET_NO_CONTEXT))
 		return 0;
-	current_context(&t, pid_tgid, &cur);
+	current_context(t, pid_tgid, &cur);
 	x = context_make(&cur.key);
 	if (!x)
 		return 0;
 	x->loop = 1;
-	if (t.flags & TARGET_PYTHON)
+	if (t->flags & TARGET_PYTHON)
 		py_round(pid_tgid);
-	if (t.flags & TARGET_NODE)
+	if (t->flags & TARGET_NODE)
 		node_activation(pid_tgid, false);
 	else
 		activation_begins(x);
 	return 0;
 }
 
-/* The beginning of a read or a write that is not on a TCP socket. Goroutines have their own ways. */
-static __always_inline int note_enter(__s32 fd, __u8 dir, __u64 buf, const struct target *t, __u64 pid_tgid)
+/* The beginning of a write that is not on a TCP socket. Goroutines have their own ways. Most go to what no
+ * loop reads: a log. */
+static __always_inline int note_enter(struct file *file, const struct target *t, __u64 pid_tgid)
 {
-	struct call call = {.ts = bpf_ktime_get_ns(), .fd = fd, .dir = dir, .vec = VEC_NOTE, .buf = buf};
+	struct current cur;
+	struct note *n;
+
+	if (t->flags & (TARGET_GO | TARGET_NO_CONTEXT))
+		return 0;
+	n = note_awaited(note_of_file((__u64)file, DIR_OUT));
+	if (!n)
+		return 0;
+	current_context(t, pid_tgid, &cur);
+	note_written(n, context_find(&cur.key));
+	return 0;
+}
+
+/* The end of a read that was not on a TCP socket. */
+static __always_inline int note_exit(struct file *file, const struct target *t, __u64 pid_tgid, __u64 buf)
+{
 	struct current cur;
 	struct context *x;
+	__u64 object, count = 0;
 
 	if (t->flags & (TARGET_GO | TARGET_NO_CONTEXT))
 		return 0;
 	current_context(t, pid_tgid, &cur);
 	x = context_find(&cur.key);
-	if (dir == DIR_IN && (!x || !x->loop))
+	if (!x || !x->loop)
 		return 0;
-	call.sk = note_of_fd(fd, dir);
-	if (!call.sk)
+	object = note_of_file((__u64)file, DIR_IN);
+	if (!object || (object & NOTE_COUNTS && bpf_probe_read_user(&count, sizeof(count), (void *)buf)))
 		return 0;
-	if (dir == DIR_OUT) {
-		note_written(call.sk, x);
-		return 0;
-	}
-	call.context_kind = cur.key.kind;
-	call.context = cur.key.kind == CONTEXT_THREAD ? 0 : cur.key.id;
-	if (bpf_map_update_elem(&calls, &pid_tgid, &call, BPF_ANY))
-		count_loss(LOSS_CALLS_FULL);
+	note_read(object, x, count);
 	return 0;
 }
 
-/* The end of such a read. */
-static __always_inline int note_exit(const struct call *call, __u64 pid_tgid, __s64 ret)
+static __always_inline void call_in_context(struct call *call, const struct current *cur)
 {
-	struct context_key key = {};
-	struct context *x;
-	struct target t;
-	__u64 count = 0;
-
-	if (ret <= 0 || !selected(pid_tgid >> 32, &t))
-		return 0;
-	key_of_call(&key, &t, pid_tgid, call);
-	x = context_find(&key);
-	if (!x)
-		return 0;
-	if (call->sk & NOTE_COUNTS && bpf_probe_read_user(&count, sizeof(count), (void *)call->buf))
-		return 0;
-	note_read(call->sk, x, count);
-	return 0;
+	call->context_kind = cur->key.kind;
+	call->context = cur->key.kind == CONTEXT_THREAD ? 0 : cur->key.id;
+	call->parent_context = cur->parent;
 }
 
-static __always_inline int io_enter(__s32 fd, __u8 dir, __u8 vec, __u64 buf, __u32 count)
+static __always_inline int write_enter(__s32 fd, __u8 vec, __u64 buf, __u32 count)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	__u32 tgid = pid_tgid >> 32;
+	struct target *t = target_of(pid_tgid >> 32);
+	struct file *file;
 	struct current cur;
-	struct call call = {};
-	struct target t;
-	int event;
+	struct call *call;
 	struct context *x;
 	struct conn *c;
 	__u64 sk, turn;
 
-	if (!selected(tgid, &t))
+	if (!t)
 		return 0;
-	if (t.flags & TARGET_NODE && dir == DIR_IN && (event = node_reads(fd)))
-		node_activation(pid_tgid, event == NODE_READ_BYTES);
-	sk = tcp_sock_of_fd(fd);
+	file = file_of_fd(fd);
+	sk = tcp_sock_of_file(file);
 	if (!sk)
-		return vec == VEC_MMSG ? 0 : note_enter(fd, dir, buf, &t, pid_tgid);
-	c = conn_get(sk, tgid);
+		return vec == VEC_MMSG ? 0 : note_enter(file, t, pid_tgid);
+	c = conn_get(sk, pid_tgid >> 32);
 	if (!c)
 		return 0;
-	current_context(&t, pid_tgid, &cur);
+	call = call_begins(pid_tgid);
+	if (!call)
+		return 0;
+	current_context(t, pid_tgid, &cur);
 	if (cur.lost)
 		count_loss(LOSS_VIRTUAL_THREAD);
-	if (dir == DIR_OUT && c->role == ROLE_CLIENT)
+	if (c->role == ROLE_CLIENT)
 		stream_of_connection(&cur.key, c);
-	call.sk = sk;
-	call.ts = bpf_ktime_get_ns();
-	call.fd = fd;
-	call.dir = dir;
-	call.vec = vec;
-	call.buf = buf;
-	call.count = count;
-	call.context_kind = cur.key.kind;
-	call.context = cur.key.kind == CONTEXT_THREAD ? 0 : cur.key.id;
-	call.parent_context = cur.parent;
-	if (dir == DIR_OUT) {
-		if (c->role == ROLE_CLIENT && cur.key.kind == CONTEXT_STREAM)
-			x = context_make(&cur.key);
-		else
-			x = context_find(&cur.key);
-		turn = c->turn;
-		if (c->role == ROLE_CLIENT)
-			call_written(x, c, &cur, &t, call.ts);
-		else
-			response_written(x, c, &cur, call.ts);
-		if (t.flags & TARGET_NODE && c->turn != turn)
-			node_call(pid_tgid, c->turn);
-		if (cur.key.kind == CONTEXT_PYTHON && c->role == ROLE_SERVER)
-			py_answered(pid_tgid, sk, cur.key.id);
-		call.turn = c->turn;
-		call.seq = write_seq_of(sk);
-		call.other_seq = copied_seq_of(sk);
-	} else {
-		call.seq = copied_seq_of(sk);
-		if (c->role == ROLE_CLIENT && cur.key.kind == CONTEXT_GOROUTINE)
-			response_awaited(context_make(&cur.key), c, context_id(&cur.key));
-	}
-	if (bpf_map_update_elem(&calls, &pid_tgid, &call, BPF_ANY))
-		count_loss(LOSS_CALLS_FULL);
+	call->under_way = 1;
+	call->sk = sk;
+	call->ts = bpf_ktime_get_ns();
+	call->dir = DIR_OUT;
+	call->vec = vec;
+	call->buf = buf;
+	call->count = count;
+	call_in_context(call, &cur);
+	if (c->role == ROLE_CLIENT && cur.key.kind == CONTEXT_STREAM)
+		x = context_make(&cur.key);
+	else
+		x = context_find(&cur.key);
+	turn = c->turn;
+	if (c->role == ROLE_CLIENT)
+		call_written(x, c, &cur, t, call->ts);
+	else
+		response_written(x, c, &cur, call->ts);
+	if (t->flags & TARGET_NODE && c->turn != turn)
+		node_call(pid_tgid, c->turn);
+	if (cur.key.kind == CONTEXT_PYTHON && c->role == ROLE_SERVER)
+		py_answered(pid_tgid, sk, cur.key.id);
+	call->turn = c->turn;
+	call->seq = write_seq_of(sk);
+	call->other_seq = copied_seq_of(sk);
+	if (!(c->flags & CONN_POSITION))
+		find_position(c, sk);
 	return 0;
 }
 
 /* One record of len bytes; payload from an iovec array or a plain buffer. */
 static __always_inline void emit_data(const struct call *call, const struct conn *c, __u64 pid_tgid,
 				      __u32 seq, __u32 len, __u8 vec, __u64 buf, __u32 count,
-				      __u8 flags, __u64 ts)
+				      __u8 flags)
 {
 	__u32 zero = 0, want = len, got = 0, copied;
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &zero);
@@ -218,7 +219,7 @@ static __always_inline void emit_data(const struct call *call, const struct conn
 	s->event.flags = flags | (c->flags & CONN_MIDSTREAM ? DATA_MIDSTREAM : 0);
 	s->event.tgid = pid_tgid >> 32;
 	s->event.tid = (__u32)pid_tgid;
-	s->event.ts = ts;
+	s->event.ts = call->ts;
 	s->event.conn = c->id;
 	s->event.turn = call->turn;
 	s->event.context = call->context;
@@ -238,232 +239,300 @@ static __always_inline void emit_data(const struct call *call, const struct conn
 }
 
 /* Marks of the context and the connection when bytes arrived. */
-static __always_inline void bytes_read(struct call *call, struct conn *c, __u64 pid_tgid, __u32 len)
+static __always_inline void bytes_read(struct conn *c, const struct target *t, const struct current *cur,
+				       __u64 sk, __u64 pid_tgid, __u32 len)
 {
-	struct context_key key = {};
-	struct context *x;
-	struct target t;
+	struct context *x = context_make(&cur->key);
 
-	if (!selected(pid_tgid >> 32, &t))
-		return;
-	key_of_call(&key, &t, pid_tgid, call);
-	x = context_make(&key);
-	if (t.flags & TARGET_PYTHON && c->role == ROLE_SERVER && c->last_dir != DIR_IN)
-		py_requested(pid_tgid, call->sk);
+	if (t->flags & TARGET_PYTHON && c->role == ROLE_SERVER && c->last_dir != DIR_IN)
+		py_requested(pid_tgid, sk);
 	if (c->role == ROLE_SERVER)
-		request_read(x, c, call->sk, len);
+		request_read(x, c, sk, len);
 	else
-		response_read(x, c, call->sk, context_id(&key));
-	call->turn = c->turn;
+		response_read(x, c, sk, context_id(&cur->key));
 }
 
 /*
- * A read that began before its process was selected: a thread that waits for the next request of a
- * connection. Its arguments are still in the registers. Looked for once in a thread, at its first
- * system call whose beginning was not seen.
+ * A read that ended here took len bytes from seq on. Every read of a connection begins where the last one
+ * ended. Else bytes were moved that are not seen, or several threads read at once and which bytes went to
+ * whom is not known. Bytes that were read already are no news: another thread read at once, or has closed
+ * the descriptor meanwhile and opened another connection under its number.
  */
-static __always_inline bool began_unseen(__u64 pid_tgid, __s32 nr, struct call *call)
+static __always_inline __u8 position_of_read(struct conn *c, __u32 seq, __u32 len)
 {
-	__u32 tgid = pid_tgid >> 32, flags = 0;
-	struct current cur;
-	struct regs *regs;
-	struct target t;
-	__u8 one = 1;
+	__u8 flags = 0;
 
-	if (!selected(tgid, &t) || bpf_map_lookup_elem(&settled, &pid_tgid))
-		return false;
-	bpf_map_update_elem(&settled, &pid_tgid, &one, BPF_ANY);
-	call->vec = nr == NR_read || nr == NR_recvfrom ? VEC_BUFFER
-		    : nr == NR_readv		       ? VEC_IOVEC
-		    : nr == NR_recvmsg		       ? VEC_MSG
-						       : VEC_NONE;
-	regs = current_registers();
-	if (call->vec == VEC_NONE || !regs)
-		return false;
-	if (nr == NR_recvfrom)
-		flags = register_value(&SYSCALL_ARG4(regs));
-	else if (nr == NR_recvmsg)
-		flags = register_value(&SYSCALL_ARG3(regs));
-	call->fd = register_value(&SYSCALL_ARG1(regs));
-	call->buf = register_value(&SYSCALL_ARG2(regs));
-	call->count = register_value(&SYSCALL_ARG3(regs));
-	call->dir = DIR_IN;
-	call->sk = tcp_sock_of_fd(call->fd);
-	if (!call->sk || flags & NOT_A_READ || !conn_get(call->sk, tgid))
-		return false;
-	if (flags & MSG_TRUNC)
-		call->vec = VEC_NONE;
-	current_context(&t, pid_tgid, &cur);
-	call->context_kind = cur.key.kind;
-	call->context = cur.key.kind == CONTEXT_THREAD ? 0 : cur.key.id;
-	call->parent_context = cur.parent;
-	return true;
+	if (c->flags & CONN_POSITION && c->position != seq) {
+		flags = DATA_SEQ_DERIVED;
+		if ((__s32)(seq - c->position) < 0)
+			flags |= DATA_SEQ_BEHIND;
+	}
+	c->position = seq + len;
+	c->flags |= CONN_POSITION;
+	return flags;
 }
 
-static __always_inline int io_exit(__s32 nr, __s64 ret)
+/* How the system call says where its bytes go. */
+static __always_inline __u8 vec_of_read(__s32 nr, const struct regs *regs)
+{
+	__u32 flags;
+	__u8 vec;
+
+	if (nr == NR_read)
+		return VEC_BUFFER;
+	if (nr == NR_readv)
+		return VEC_IOVEC;
+	if (nr == NR_recvfrom) {
+		flags = register_value(&SYSCALL_ARG4(regs));
+		vec = VEC_BUFFER;
+	} else {
+		flags = register_value(&SYSCALL_ARG3(regs));
+		vec = VEC_MSG;
+	}
+	if (flags & NOT_A_READ)
+		return VEC_NOT_READ;
+	return flags & MSG_TRUNC ? VEC_NONE : vec;
+}
+
+/* recvmsg and sendmsg: the header says where the bytes are. */
+static __always_inline void buffers_of_message(struct call *call)
+{
+	struct user_msg msg;
+
+	if (bpf_probe_read_user(&msg, sizeof(msg), (void *)call->buf)) {
+		count_loss(LOSS_PAYLOAD_FAULT);
+		call->vec = VEC_NONE;
+		return;
+	}
+	call->vec = VEC_IOVEC;
+	call->buf = msg.iov;
+	call->count = msg.iovlen;
+}
+
+/* What tried to read. A goroutine shows by that for whom it waits. */
+static __always_inline void current_reader(const struct target *t, __u64 pid_tgid, const struct conn *c,
+					   struct current *cur)
+{
+	struct context *x;
+
+	current_context(t, pid_tgid, cur);
+	if (!(t->flags & TARGET_GO) || c->role != ROLE_CLIENT || !awaits_for_others(c, context_id(&cur->key)))
+		return;
+	x = context_make(&cur->key);
+	if (x)
+		x->reader = 1;
+}
+
+static __always_inline int read_exit(__s32 nr, __s64 ret)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct call *found = bpf_map_lookup_elem(&calls, &pid_tgid);
-	struct call call = {};
-	bool whole = found;
+	struct target *t = target_of(pid_tgid >> 32);
+	struct call call = {.dir = DIR_IN};
+	struct current cur;
+	struct regs *regs;
+	struct file *file;
 	struct conn *c;
-	__u8 flags = 0;
-	__u64 ts;
-	__u32 after;
+	__u8 flags;
+	int event;
 
-	if (found) {
-		call = *found;
-		bpf_map_delete_elem(&calls, &pid_tgid);
-	} else if (ret <= 0 || !began_unseen(pid_tgid, nr, &call)) {
+	if (!t || (ret <= 0 && !(t->flags & (TARGET_GO | TARGET_NODE))))
+		return 0;
+	regs = current_registers();
+	if (!regs)
+		return 0;
+	call.vec = vec_of_read(nr, regs);
+	if (call.vec == VEC_NOT_READ)
+		return 0;
+	file = file_of_fd(register_value(&SYSCALL_ARG1(regs)));
+	if (t->flags & TARGET_NODE && (event = node_reads((__u64)file)))
+		node_activation(pid_tgid, event == NODE_READ_BYTES);
+	if (ret <= 0 && t->flags & TARGET_NODE)
+		return 0;
+	call.sk = tcp_sock_of_file(file);
+	if (ret <= 0) {
+		c = bpf_map_lookup_elem(&conns, &call.sk);
+		if (c && c->last_dir == DIR_OUT)
+			current_reader(t, pid_tgid, c, &cur);
 		return 0;
 	}
-	if (call.vec == VEC_NOTE)
-		return note_exit(&call, pid_tgid, ret);
-	if (ret <= 0 || call.vec == VEC_MMSG)
+	call.buf = register_value(&SYSCALL_ARG2(regs));
+	if (!call.sk)
+		return note_exit(file, t, pid_tgid, call.buf);
+	c = conn_get(call.sk, pid_tgid >> 32);
+	if (!c)
 		return 0;
-	c = bpf_map_lookup_elem(&conns, &call.sk);
+	current_reader(t, pid_tgid, c, &cur);
+	if (cur.lost)
+		count_loss(LOSS_VIRTUAL_THREAD);
+	call.ts = bpf_ktime_get_ns();
+	call.count = register_value(&SYSCALL_ARG3(regs));
+	call.seq = copied_seq_of(call.sk) - (__u32)ret;
+	call.other_seq = write_seq_of(call.sk);
+	call_in_context(&call, &cur);
+	flags = position_of_read(c, call.seq, ret);
+	if (!(flags & DATA_SEQ_BEHIND))
+		bytes_read(c, t, &cur, call.sk, pid_tgid, ret);
+	call.turn = c->turn;
+	if (call.vec == VEC_MSG)
+		buffers_of_message(&call);
+	emit_data(&call, c, pid_tgid, call.seq, ret, call.vec, call.buf, call.count, flags);
+	return 0;
+}
+
+static __always_inline int write_exit(__s64 ret)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct call *call = call_ends(pid_tgid);
+	struct conn *c;
+
+	if (!call || ret <= 0)
+		return 0;
+	c = bpf_map_lookup_elem(&conns, &call->sk);
 	if (!c)
 		return 0; /* closed by another thread meanwhile */
-	ts = call.ts;
-	if (call.dir == DIR_IN) {
-		ts = bpf_ktime_get_ns();
-		after = copied_seq_of(call.sk);
-		if (after - (__u32)ret != call.seq) {
-			call.seq = after - (__u32)ret;
-			flags |= whole ? DATA_SEQ_DERIVED : 0;
-		}
-		call.other_seq = write_seq_of(call.sk);
-		bytes_read(&call, c, pid_tgid, ret);
-	}
-	if (call.vec == VEC_MSG) {
-		struct user_msg msg;
-
-		if (bpf_probe_read_user(&msg, sizeof(msg), (void *)call.buf)) {
-			count_loss(LOSS_PAYLOAD_FAULT);
-			call.vec = VEC_NONE;
-		} else {
-			call.vec = VEC_IOVEC;
-			call.buf = msg.iov;
-			call.count = msg.iovlen;
-		}
-	}
-	emit_data(&call, c, pid_tgid, call.seq, ret, call.vec, call.buf, call.count, flags, ts);
+	if (call->vec == VEC_MSG)
+		buffers_of_message(call);
+	emit_data(call, c, pid_tgid, call->seq, ret, call->vec, call->buf, call->count, 0);
 	return 0;
 }
 
 /* sendmmsg and recvmmsg return a number of messages, each with its own length. Bytes of messages
  * beyond the fourth show up as a gap in the sequence. */
-static __always_inline int mmsg_exit(__s64 ret)
+#define MAX_MESSAGES 4
+
+static __always_inline int emit_messages(struct call *call, const struct conn *c, __u64 pid_tgid, __s64 n, __u8 flags)
 {
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct call *found = bpf_map_lookup_elem(&calls, &pid_tgid);
 	struct user_mmsg m;
-	struct call call;
-	struct conn *c;
-	__u64 ts;
 	int i;
 
-	if (!found)
-		return 0;
-	call = *found;
-	bpf_map_delete_elem(&calls, &pid_tgid);
-	c = bpf_map_lookup_elem(&conns, &call.sk);
-	if (ret <= 0 || !c)
-		return 0;
-	ts = call.ts;
-	if (call.dir == DIR_IN) {
-		ts = bpf_ktime_get_ns();
-		call.other_seq = write_seq_of(call.sk);
-	}
-	for (i = 0; i < 4; i++) {
-		if (i >= ret)
+	for (i = 0; i < MAX_MESSAGES; i++) {
+		if (i >= n)
 			return 0;
-		if (bpf_probe_read_user(&m, sizeof(m), (void *)(call.buf + i * sizeof(m)))) {
+		if (bpf_probe_read_user(&m, sizeof(m), (void *)(call->buf + i * sizeof(m)))) {
 			count_loss(LOSS_PAYLOAD_FAULT);
 			return 0;
 		}
 		if (!m.len)
 			continue;
-		if (call.dir == DIR_IN)
-			bytes_read(&call, c, pid_tgid, m.len);
-		emit_data(&call, c, pid_tgid, call.seq, m.len, VEC_IOVEC, m.hdr.iov, m.hdr.iovlen, 0, ts);
-		call.seq += m.len;
+		emit_data(call, c, pid_tgid, call->seq, m.len, VEC_IOVEC, m.hdr.iov, m.hdr.iovlen, flags);
+		call->seq += m.len;
 	}
-	if (ret > 4)
+	if (n > MAX_MESSAGES)
 		count_loss(LOSS_VECTORS);
 	return 0;
+}
+
+static __always_inline int mmsg_written(__s64 n)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct call *call = call_ends(pid_tgid);
+	struct conn *c;
+
+	if (!call || n <= 0)
+		return 0;
+	c = bpf_map_lookup_elem(&conns, &call->sk);
+	return c ? emit_messages(call, c, pid_tgid, n, 0) : 0;
+}
+
+static __always_inline __u32 length_of_messages(__u64 at, __s64 n)
+{
+	struct user_mmsg m;
+	__u32 len = 0;
+	int i;
+
+	for (i = 0; i < MAX_MESSAGES; i++) {
+		if (i >= n || bpf_probe_read_user(&m, sizeof(m), (void *)(at + i * sizeof(m))))
+			break;
+		len += m.len;
+	}
+	return len;
+}
+
+static __always_inline int mmsg_read(__s64 n)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct target *t = target_of(pid_tgid >> 32);
+	struct call call = {.dir = DIR_IN};
+	struct current cur;
+	struct regs *regs;
+	struct conn *c;
+	__u32 len, after;
+	__u8 flags;
+
+	if (!t || n <= 0)
+		return 0;
+	regs = current_registers();
+	if (!regs || (__u32)register_value(&SYSCALL_ARG4(regs)) & NOT_A_READ)
+		return 0;
+	call.sk = tcp_sock_of_file(file_of_fd(register_value(&SYSCALL_ARG1(regs))));
+	c = call.sk ? conn_get(call.sk, pid_tgid >> 32) : 0;
+	if (!c)
+		return 0;
+	if (t->flags & TARGET_NODE)
+		node_activation(pid_tgid, true);
+	current_reader(t, pid_tgid, c, &cur);
+	if (cur.lost)
+		count_loss(LOSS_VIRTUAL_THREAD);
+	call.ts = bpf_ktime_get_ns();
+	call.buf = register_value(&SYSCALL_ARG2(regs));
+	call.other_seq = write_seq_of(call.sk);
+	call_in_context(&call, &cur);
+	after = copied_seq_of(call.sk);
+	len = length_of_messages(call.buf, n);
+	if (n > MAX_MESSAGES && c->flags & CONN_POSITION)
+		len = after - c->position; /* those that are not looked at included */
+	call.seq = after - len;
+	flags = position_of_read(c, call.seq, len);
+	if (!(flags & DATA_SEQ_BEHIND))
+		bytes_read(c, t, &cur, call.sk, pid_tgid, len);
+	call.turn = c->turn;
+	return emit_messages(&call, c, pid_tgid, n, flags);
 }
 
 #define ENTER(name) SEC("tracepoint/syscalls/sys_enter_" #name) int enter_##name(struct sys_enter *ctx)
 #define EXIT(name) SEC("tracepoint/syscalls/sys_exit_" #name) int exit_##name(struct sys_exit *ctx)
 
-ENTER(read) { return io_enter(ctx->args[0], DIR_IN, VEC_BUFFER, ctx->args[1], 0); }
-ENTER(write) { return io_enter(ctx->args[0], DIR_OUT, VEC_BUFFER, ctx->args[1], 0); }
-ENTER(readv) { return io_enter(ctx->args[0], DIR_IN, VEC_IOVEC, ctx->args[1], ctx->args[2]); }
-ENTER(writev) { return io_enter(ctx->args[0], DIR_OUT, VEC_IOVEC, ctx->args[1], ctx->args[2]); }
-ENTER(sendfile64) { return io_enter(ctx->args[0], DIR_OUT, VEC_NONE, 0, 0); }
-
-ENTER(recvfrom)
-{
-	__u32 flags = ctx->args[3];
-
-	if (flags & NOT_A_READ)
-		return 0;
-	return io_enter(ctx->args[0], DIR_IN, flags & MSG_TRUNC ? VEC_NONE : VEC_BUFFER, ctx->args[1], 0);
-}
-
-ENTER(recvmsg)
-{
-	__u32 flags = ctx->args[2];
-
-	if (flags & NOT_A_READ)
-		return 0;
-	return io_enter(ctx->args[0], DIR_IN, flags & MSG_TRUNC ? VEC_NONE : VEC_MSG, ctx->args[1], 0);
-}
-
-ENTER(recvmmsg)
-{
-	if ((__u32)ctx->args[3] & NOT_A_READ)
-		return 0;
-	return io_enter(ctx->args[0], DIR_IN, VEC_MMSG, ctx->args[1], 0);
-}
+ENTER(write) { return write_enter(ctx->args[0], VEC_BUFFER, ctx->args[1], 0); }
+ENTER(writev) { return write_enter(ctx->args[0], VEC_IOVEC, ctx->args[1], ctx->args[2]); }
+ENTER(sendfile64) { return write_enter(ctx->args[0], VEC_NONE, 0, 0); }
 
 ENTER(sendto)
 {
 	if ((__u32)ctx->args[3] & MSG_OOB)
 		return 0;
-	return io_enter(ctx->args[0], DIR_OUT, VEC_BUFFER, ctx->args[1], 0);
+	return write_enter(ctx->args[0], VEC_BUFFER, ctx->args[1], 0);
 }
 
 ENTER(sendmsg)
 {
 	if ((__u32)ctx->args[2] & MSG_OOB)
 		return 0;
-	return io_enter(ctx->args[0], DIR_OUT, VEC_MSG, ctx->args[1], 0);
+	return write_enter(ctx->args[0], VEC_MSG, ctx->args[1], 0);
 }
 
 ENTER(sendmmsg)
 {
 	if ((__u32)ctx->args[3] & MSG_OOB)
 		return 0;
-	return io_enter(ctx->args[0], DIR_OUT, VEC_MMSG, ctx->args[1], 0);
+	return write_enter(ctx->args[0], VEC_MMSG, ctx->args[1], 0);
 }
 
 /* One program for every system call of a shape: each is verified once, and loaded once. */
 SEC("tracepoint/syscalls/sys_exit")
-int exit_io(struct sys_exit *ctx) { return io_exit(ctx->nr, ctx->ret); }
+int exit_read(struct sys_exit *ctx) { return read_exit(ctx->nr, ctx->ret); }
 
 SEC("tracepoint/syscalls/sys_exit")
-int exit_mmsg(struct sys_exit *ctx) { return mmsg_exit(ctx->ret); }
+int exit_write(struct sys_exit *ctx) { return write_exit(ctx->ret); }
+
+EXIT(recvmmsg) { return mmsg_read(ctx->ret); }
+EXIT(sendmmsg) { return mmsg_written(ctx->ret); }
 
 SEC("tracepoint/syscalls/sys_enter")
 int enter_loop_wait(struct sys_enter *ctx) { return loop_waits(); }
 
 static __always_inline bool traced(void)
 {
-	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-
-	return bpf_map_lookup_elem(&targets, &tgid);
+	return target_of(bpf_get_current_pid_tgid() >> 32);
 }
 
 /* poll and ppoll; select and pselect6 */
@@ -483,12 +552,11 @@ int enter_select_wait(struct sys_enter *ctx)
 static __always_inline struct conn *connected(__s32 fd, __u8 role)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct target t;
 	__u64 sk;
 
-	if (!selected(tgid, &t))
+	if (!target_of(tgid))
 		return 0;
-	sk = tcp_sock_of_fd(fd);
+	sk = tcp_sock_of_file(file_of_fd(fd));
 	return sk ? conn_add(sk, tgid, role) : 0;
 }
 
@@ -496,11 +564,11 @@ SEC("tracepoint/syscalls/sys_exit")
 int exit_accept(struct sys_exit *ctx)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct target t;
+	struct target *t = target_of(pid_tgid >> 32);
 
-	if (ctx->ret < 0)
+	if (!t || ctx->ret < 0)
 		return 0;
-	if (selected(pid_tgid >> 32, &t) && t.flags & TARGET_NODE)
+	if (t->flags & TARGET_NODE)
 		node_activation(pid_tgid, true);
 	connected(ctx->ret, ROLE_SERVER);
 	return 0;
@@ -509,42 +577,40 @@ int exit_accept(struct sys_exit *ctx)
 ENTER(connect)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct call call = {.fd = ctx->args[0], .vec = VEC_NONE};
+	struct target *t = target_of(pid_tgid >> 32);
+	struct call *call;
 	struct current cur;
 	struct context *x;
-	struct target t;
 
-	if (!selected(pid_tgid >> 32, &t))
+	if (!t)
 		return 0;
-	current_context(&t, pid_tgid, &cur);
-	call.context_kind = cur.key.kind;
-	call.context = cur.key.id;
+	current_context(t, pid_tgid, &cur);
 	if (cur.key.kind == CONTEXT_GOROUTINE && (x = context_make(&cur.key)))
 		x->dialer = 1;
-	if (bpf_map_update_elem(&calls, &pid_tgid, &call, BPF_ANY))
-		count_loss(LOSS_CALLS_FULL);
+	call = call_begins(pid_tgid);
+	if (!call)
+		return 0;
+	call->under_way = 1;
+	call->fd = ctx->args[0];
+	call->context_kind = cur.key.kind;
+	call->context = cur.key.id;
 	return 0;
 }
 
 EXIT(connect)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
-	struct call *call = bpf_map_lookup_elem(&calls, &pid_tgid);
+	struct call *call = call_ends(pid_tgid);
 	struct context_key key = {.tgid = pid_tgid >> 32};
 	struct token token = {};
 	struct context *x;
 	struct conn *c;
-	__s32 fd;
 
-	if (!call)
+	if (!call || (ctx->ret && ctx->ret != -EINPROGRESS))
 		return 0;
-	fd = call->fd;
 	key.kind = call->context_kind;
 	key.id = call->context;
-	bpf_map_delete_elem(&calls, &pid_tgid);
-	if (ctx->ret && ctx->ret != -EINPROGRESS)
-		return 0;
-	c = connected(fd, ROLE_CLIENT);
+	c = connected(call->fd, ROLE_CLIENT);
 	x = context_find(&key);
 	if (c && key.kind == CONTEXT_STREAM)
 		c->writer = context_id(&key);
@@ -635,23 +701,24 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *child = (struct task_struct *)ctx->args[1];
 	__u32 tgid = BPF_CORE_READ(parent, tgid), child_tgid = BPF_CORE_READ(child, tgid);
 	struct context_key key = {.tgid = tgid, .id = BPF_CORE_READ(child, pid)};
+	struct target *t = target_of(tgid), copy;
 	struct context fresh = {};
 	struct current cur;
 	struct context *x;
-	struct target t;
 	__u8 how;
 
 	if (tgid != child_tgid) {
-		if (selected(tgid, &t)) {
-			if (bpf_map_update_elem(&targets, &child_tgid, &t, BPF_ANY))
+		if (t) {
+			copy = *t;
+			if (bpf_map_update_elem(&targets, &child_tgid, &copy, BPF_ANY))
 				count_loss(LOSS_TARGETS_FULL);
 			emit_process(PROCESS_FORK, child_tgid, tgid, 0, 0);
 		}
 		return 0;
 	}
-	if (!selected(tgid, &t) || (t.flags & (TARGET_GO | TARGET_NO_CONTEXT)))
+	if (!t || (t->flags & (TARGET_GO | TARGET_NO_CONTEXT)))
 		return 0; /* a goroutine's requests do not follow the threads that run it */
-	current_context(&t, bpf_get_current_pid_tgid(), &cur);
+	current_context(t, bpf_get_current_pid_tgid(), &cur);
 	/* Who uses virtual threads starts others for a pool, when the first tasks are given to it. */
 	if (cur.key.kind == CONTEXT_VIRTUAL)
 		return 0;
@@ -690,8 +757,8 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (x && x->given_by == EVIDENCE_SPAWN && x->given.epoch)
 		emit_origin(CONTEXT_THREAD, ORIGIN_ENDED, tgid, pid, x->given.epoch);
 	bpf_map_delete_elem(&calls, &pid_tgid);
-	bpf_map_delete_elem(&settled, &pid_tgid);
 	bpf_map_delete_elem(&py_threads, &pid_tgid);
+	bpf_map_delete_elem(&node_loops, &pid_tgid);
 	bpf_map_delete_elem(&threads, &key);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0; /* other threads live on */

@@ -49,7 +49,8 @@ type SocketCall struct {
 	Dir           uint8
 	Vec           uint8
 	ContextKind   uint8
-	Pad           [5]uint8
+	UnderWay      uint8
+	Pad           [4]uint8
 }
 
 type SocketConn struct {
@@ -62,10 +63,11 @@ type SocketConn struct {
 	Tgid      uint32
 	Ports     uint32
 	Netns     uint32
+	Position  uint32
 	Role      uint8
 	LastDir   uint8
 	Flags     uint8
-	Pad       [5]uint8
+	Pad       uint8
 	Laddr     [16]uint8
 	Raddr     [16]uint8
 }
@@ -270,12 +272,14 @@ type SocketNodeLoop struct {
 	_           structs.HostLayout
 	Env         uint64
 	Ids         uint64
+	Depth       uint64
 	Begin       uint64
 	Base        uint64
 	BaseTrigger uint64
 	Entered     uint8
 	Read        uint8
-	Pad         [6]uint8
+	Pad         [2]uint8
+	WrapIds     uint32
 }
 
 type SocketNodeTarget struct {
@@ -397,18 +401,12 @@ const (
 	SocketMapPyContexts          = "py_contexts"
 	SocketMapPyThreads           = "py_threads"
 	SocketMapScratches           = "scratches"
-	SocketMapSettled             = "settled"
 	SocketMapTargets             = "targets"
 	SocketMapTasks               = "tasks"
 	SocketMapThreads             = "threads"
 	SocketProgEnterConnect       = "enter_connect"
 	SocketProgEnterLoopWait      = "enter_loop_wait"
 	SocketProgEnterPollWait      = "enter_poll_wait"
-	SocketProgEnterRead          = "enter_read"
-	SocketProgEnterReadv         = "enter_readv"
-	SocketProgEnterRecvfrom      = "enter_recvfrom"
-	SocketProgEnterRecvmmsg      = "enter_recvmmsg"
-	SocketProgEnterRecvmsg       = "enter_recvmsg"
 	SocketProgEnterSelectWait    = "enter_select_wait"
 	SocketProgEnterSendfile64    = "enter_sendfile64"
 	SocketProgEnterSendmmsg      = "enter_sendmmsg"
@@ -418,8 +416,10 @@ const (
 	SocketProgEnterWritev        = "enter_writev"
 	SocketProgExitAccept         = "exit_accept"
 	SocketProgExitConnect        = "exit_connect"
-	SocketProgExitIo             = "exit_io"
-	SocketProgExitMmsg           = "exit_mmsg"
+	SocketProgExitRead           = "exit_read"
+	SocketProgExitRecvmmsg       = "exit_recvmmsg"
+	SocketProgExitSendmmsg       = "exit_sendmmsg"
+	SocketProgExitWrite          = "exit_write"
 	SocketProgProcessExec        = "process_exec"
 	SocketProgProcessExit        = "process_exit"
 	SocketProgProcessFork        = "process_fork"
@@ -427,6 +427,7 @@ const (
 	SocketProgSockState          = "sock_state"
 	SocketVarIdSeed              = "id_seed"
 	SocketVarPayloadSize         = "payload_size"
+	SocketVarStackSize           = "stack_size"
 	SocketVarUnusedAsyncEvent    = "unused_async_event"
 	SocketVarUnusedConnEvent     = "unused_conn_event"
 	SocketVarUnusedEvidenceEvent = "unused_evidence_event"
@@ -484,11 +485,6 @@ type SocketProgramSpecs struct {
 	EnterConnect    *ebpf.ProgramSpec `ebpf:"enter_connect"`
 	EnterLoopWait   *ebpf.ProgramSpec `ebpf:"enter_loop_wait"`
 	EnterPollWait   *ebpf.ProgramSpec `ebpf:"enter_poll_wait"`
-	EnterRead       *ebpf.ProgramSpec `ebpf:"enter_read"`
-	EnterReadv      *ebpf.ProgramSpec `ebpf:"enter_readv"`
-	EnterRecvfrom   *ebpf.ProgramSpec `ebpf:"enter_recvfrom"`
-	EnterRecvmmsg   *ebpf.ProgramSpec `ebpf:"enter_recvmmsg"`
-	EnterRecvmsg    *ebpf.ProgramSpec `ebpf:"enter_recvmsg"`
 	EnterSelectWait *ebpf.ProgramSpec `ebpf:"enter_select_wait"`
 	EnterSendfile64 *ebpf.ProgramSpec `ebpf:"enter_sendfile64"`
 	EnterSendmmsg   *ebpf.ProgramSpec `ebpf:"enter_sendmmsg"`
@@ -498,8 +494,10 @@ type SocketProgramSpecs struct {
 	EnterWritev     *ebpf.ProgramSpec `ebpf:"enter_writev"`
 	ExitAccept      *ebpf.ProgramSpec `ebpf:"exit_accept"`
 	ExitConnect     *ebpf.ProgramSpec `ebpf:"exit_connect"`
-	ExitIo          *ebpf.ProgramSpec `ebpf:"exit_io"`
-	ExitMmsg        *ebpf.ProgramSpec `ebpf:"exit_mmsg"`
+	ExitRead        *ebpf.ProgramSpec `ebpf:"exit_read"`
+	ExitRecvmmsg    *ebpf.ProgramSpec `ebpf:"exit_recvmmsg"`
+	ExitSendmmsg    *ebpf.ProgramSpec `ebpf:"exit_sendmmsg"`
+	ExitWrite       *ebpf.ProgramSpec `ebpf:"exit_write"`
 	ProcessExec     *ebpf.ProgramSpec `ebpf:"process_exec"`
 	ProcessExit     *ebpf.ProgramSpec `ebpf:"process_exit"`
 	ProcessFork     *ebpf.ProgramSpec `ebpf:"process_fork"`
@@ -527,7 +525,6 @@ type SocketMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
-	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
@@ -539,6 +536,7 @@ type SocketMapSpecs struct {
 type SocketVariableSpecs struct {
 	IdSeed              *ebpf.VariableSpec `ebpf:"id_seed"`
 	PayloadSize         *ebpf.VariableSpec `ebpf:"payload_size"`
+	StackSize           *ebpf.VariableSpec `ebpf:"stack_size"`
 	UnusedAsyncEvent    *ebpf.VariableSpec `ebpf:"unused_async_event"`
 	UnusedConnEvent     *ebpf.VariableSpec `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.VariableSpec `ebpf:"unused_evidence_event"`
@@ -587,7 +585,6 @@ type SocketMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
-	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
@@ -611,7 +608,6 @@ func (m *SocketMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
-		m.Settled,
 		m.Targets,
 		m.Tasks,
 		m.Threads,
@@ -624,6 +620,7 @@ func (m *SocketMaps) Close() error {
 type SocketVariables struct {
 	IdSeed              *ebpf.Variable `ebpf:"id_seed"`
 	PayloadSize         *ebpf.Variable `ebpf:"payload_size"`
+	StackSize           *ebpf.Variable `ebpf:"stack_size"`
 	UnusedAsyncEvent    *ebpf.Variable `ebpf:"unused_async_event"`
 	UnusedConnEvent     *ebpf.Variable `ebpf:"unused_conn_event"`
 	UnusedEvidenceEvent *ebpf.Variable `ebpf:"unused_evidence_event"`
@@ -643,11 +640,6 @@ type SocketPrograms struct {
 	EnterConnect    *ebpf.Program `ebpf:"enter_connect"`
 	EnterLoopWait   *ebpf.Program `ebpf:"enter_loop_wait"`
 	EnterPollWait   *ebpf.Program `ebpf:"enter_poll_wait"`
-	EnterRead       *ebpf.Program `ebpf:"enter_read"`
-	EnterReadv      *ebpf.Program `ebpf:"enter_readv"`
-	EnterRecvfrom   *ebpf.Program `ebpf:"enter_recvfrom"`
-	EnterRecvmmsg   *ebpf.Program `ebpf:"enter_recvmmsg"`
-	EnterRecvmsg    *ebpf.Program `ebpf:"enter_recvmsg"`
 	EnterSelectWait *ebpf.Program `ebpf:"enter_select_wait"`
 	EnterSendfile64 *ebpf.Program `ebpf:"enter_sendfile64"`
 	EnterSendmmsg   *ebpf.Program `ebpf:"enter_sendmmsg"`
@@ -657,8 +649,10 @@ type SocketPrograms struct {
 	EnterWritev     *ebpf.Program `ebpf:"enter_writev"`
 	ExitAccept      *ebpf.Program `ebpf:"exit_accept"`
 	ExitConnect     *ebpf.Program `ebpf:"exit_connect"`
-	ExitIo          *ebpf.Program `ebpf:"exit_io"`
-	ExitMmsg        *ebpf.Program `ebpf:"exit_mmsg"`
+	ExitRead        *ebpf.Program `ebpf:"exit_read"`
+	ExitRecvmmsg    *ebpf.Program `ebpf:"exit_recvmmsg"`
+	ExitSendmmsg    *ebpf.Program `ebpf:"exit_sendmmsg"`
+	ExitWrite       *ebpf.Program `ebpf:"exit_write"`
 	ProcessExec     *ebpf.Program `ebpf:"process_exec"`
 	ProcessExit     *ebpf.Program `ebpf:"process_exit"`
 	ProcessFork     *ebpf.Program `ebpf:"process_fork"`
@@ -671,11 +665,6 @@ func (p *SocketPrograms) Close() error {
 		p.EnterConnect,
 		p.EnterLoopWait,
 		p.EnterPollWait,
-		p.EnterRead,
-		p.EnterReadv,
-		p.EnterRecvfrom,
-		p.EnterRecvmmsg,
-		p.EnterRecvmsg,
 		p.EnterSelectWait,
 		p.EnterSendfile64,
 		p.EnterSendmmsg,
@@ -685,8 +674,10 @@ func (p *SocketPrograms) Close() error {
 		p.EnterWritev,
 		p.ExitAccept,
 		p.ExitConnect,
-		p.ExitIo,
-		p.ExitMmsg,
+		p.ExitRead,
+		p.ExitRecvmmsg,
+		p.ExitSendmmsg,
+		p.ExitWrite,
 		p.ProcessExec,
 		p.ProcessExit,
 		p.ProcessFork,

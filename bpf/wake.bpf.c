@@ -130,12 +130,15 @@ int wake(__u64 *ctx)
 	__u64 pid_tgid = bpf_get_current_pid_tgid(), uaddr, now;
 	__u32 tgid = pid_tgid >> 32;
 	struct context_key from_key = {.tgid = tgid, .id = (__u32)pid_tgid}, to_key = {.tgid = tgid};
-	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
 	struct context *from, *to;
+	struct target *t;
 	enum place kind;
 	bool serves;
 
-	if (!t || t->flags & (TARGET_GO | TARGET_NO_CONTEXT) || p->tgid != tgid)
+	if (p->tgid != tgid) /* most are; it costs nothing to see */
+		return 0;
+	t = bpf_map_lookup_elem(&targets, &tgid);
+	if (!t || t->flags & (TARGET_GO | TARGET_NO_CONTEXT))
 		return 0;
 	uaddr = futex_of_wake(p);
 	if (!uaddr)

@@ -28,7 +28,8 @@ type WakeCall struct {
 	Dir           uint8
 	Vec           uint8
 	ContextKind   uint8
-	Pad           [5]uint8
+	UnderWay      uint8
+	Pad           [4]uint8
 }
 
 type WakeConn struct {
@@ -41,10 +42,11 @@ type WakeConn struct {
 	Tgid      uint32
 	Ports     uint32
 	Netns     uint32
+	Position  uint32
 	Role      uint8
 	LastDir   uint8
 	Flags     uint8
-	Pad       [5]uint8
+	Pad       uint8
 	Laddr     [16]uint8
 	Raddr     [16]uint8
 }
@@ -265,13 +267,13 @@ const (
 	WakeMapPyContexts     = "py_contexts"
 	WakeMapPyThreads      = "py_threads"
 	WakeMapScratches      = "scratches"
-	WakeMapSettled        = "settled"
 	WakeMapTargets        = "targets"
 	WakeMapTasks          = "tasks"
 	WakeMapThreads        = "threads"
 	WakeProgWake          = "wake"
 	WakeVarIdSeed         = "id_seed"
 	WakeVarPayloadSize    = "payload_size"
+	WakeVarStackSize      = "stack_size"
 	WakeVarWakeupBytes    = "wakeup_bytes"
 )
 
@@ -338,7 +340,6 @@ type WakeMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
-	Settled        *ebpf.MapSpec `ebpf:"settled"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
@@ -350,6 +351,7 @@ type WakeMapSpecs struct {
 type WakeVariableSpecs struct {
 	IdSeed      *ebpf.VariableSpec `ebpf:"id_seed"`
 	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
+	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
 	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
 
@@ -387,7 +389,6 @@ type WakeMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
-	Settled        *ebpf.Map `ebpf:"settled"`
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
@@ -409,7 +410,6 @@ func (m *WakeMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
-		m.Settled,
 		m.Targets,
 		m.Tasks,
 		m.Threads,
@@ -422,6 +422,7 @@ func (m *WakeMaps) Close() error {
 type WakeVariables struct {
 	IdSeed      *ebpf.Variable `ebpf:"id_seed"`
 	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
+	StackSize   *ebpf.Variable `ebpf:"stack_size"`
 	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
 

@@ -9,7 +9,11 @@ import (
 )
 
 // overlays are not complete alone; the value is what they are laid over.
-var overlays = map[string]string{"gateway-metrics.yaml": "gateway.yaml"}
+var overlays = map[string]string{
+	"gateway-metrics.yaml":  "gateway.yaml",
+	"interop-datakit.yaml":  "gateway.yaml",
+	"interop-deepflow.yaml": "gateway.yaml",
+}
 
 // changed is a valid value, other than the default, of each variable that the configurations read.
 var changed = map[string]string{

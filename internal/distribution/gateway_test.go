@@ -158,23 +158,33 @@ func number(key string, value int) attr {
 // send posts one span per host.
 func (i *instance) send(t *testing.T, hosts map[string]span) {
 	t.Helper()
-	type scope struct {
-		Spans []span `json:"spans"`
-	}
-	type resource struct {
-		Resource struct {
-			Attributes []attr `json:"attributes"`
-		} `json:"resource"`
-		ScopeSpans []scope `json:"scopeSpans"`
-	}
-	var request struct {
-		ResourceSpans []resource `json:"resourceSpans"`
-	}
+	var from []resource
 	for host, s := range hosts {
-		r := resource{ScopeSpans: []scope{{Spans: []span{s}}}}
-		r.Resource.Attributes = []attr{text("service.name", "of-"+host), text("host.id", host), number("process.pid", 7)}
-		request.ResourceSpans = append(request.ResourceSpans, r)
+		from = append(from, resource{
+			attributes: []attr{text("service.name", "of-"+host), text("host.id", host), number("process.pid", 7)},
+			spans:      []span{s},
+		})
 	}
+	i.post(t, from)
+}
+
+// resource is what spans come from.
+type resource struct {
+	attributes []attr
+	spans      []span
+}
+
+func (r resource) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]any{
+		"resource":   map[string]any{"attributes": r.attributes},
+		"scopeSpans": []any{map[string]any{"spans": r.spans}},
+	})
+}
+
+// post sends one request.
+func (i *instance) post(t *testing.T, from []resource) {
+	t.Helper()
+	request := map[string]any{"resourceSpans": from}
 	body, err := json.Marshal(request)
 	if err != nil {
 		t.Fatal(err)

@@ -20,11 +20,10 @@ import (
 // sharedHooks are the tracepoints of programs that sit on several, whose section names none. The rest
 // is read from the BPF object; a difference to what the receiver attached is printed.
 var sharedHooks = map[string][]string{
-	"exit_io": {
-		"sys_exit_read", "sys_exit_write", "sys_exit_readv", "sys_exit_writev", "sys_exit_recvfrom",
-		"sys_exit_sendto", "sys_exit_recvmsg", "sys_exit_sendmsg", "sys_exit_sendfile64",
+	"exit_read": {"sys_exit_read", "sys_exit_readv", "sys_exit_recvfrom", "sys_exit_recvmsg"},
+	"exit_write": {
+		"sys_exit_write", "sys_exit_writev", "sys_exit_sendto", "sys_exit_sendmsg", "sys_exit_sendfile64",
 	},
-	"exit_mmsg":       {"sys_exit_recvmmsg", "sys_exit_sendmmsg"},
 	"exit_accept":     {"sys_exit_accept", "sys_exit_accept4"},
 	"enter_loop_wait": {"sys_enter_epoll_wait", "sys_enter_epoll_pwait", "sys_enter_epoll_pwait2"},
 }

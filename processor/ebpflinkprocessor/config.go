@@ -16,6 +16,10 @@ import (
 // DefaultDirectory is where batches wait when nothing else is configured.
 const DefaultDirectory = "/var/lib/otelcol-ebpf/link"
 
+// leastBytes is the smallest storage::max_bytes: a batch of the usual limit of OTLP/gRPC, 4 MiB, fits
+// many times.
+const leastBytes = 64 << 20
+
 // Config of the processor. README.md describes each option.
 type Config struct {
 	Window            time.Duration `mapstructure:"window"`
@@ -45,6 +49,8 @@ type StorageConfig struct {
 	Directory    string        `mapstructure:"directory"`
 	Sync         store.Sync    `mapstructure:"sync"`
 	SyncInterval time.Duration `mapstructure:"sync_interval"`
+	// MaxBytes 0 leaves it to the room on the file system.
+	MaxBytes int64 `mapstructure:"max_bytes"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -58,6 +64,7 @@ func defaultConfig() *Config {
 			Directory:    DefaultDirectory,
 			Sync:         store.Interval,
 			SyncInterval: time.Second,
+			MaxBytes:     8 << 30,
 		},
 		LinkRetention:     time.Hour,
 		Rules:             link.RuleNames(),
@@ -109,6 +116,9 @@ func (c *Config) Validate() error {
 	case store.Always, store.Never:
 	default:
 		errs = append(errs, fmt.Errorf("storage::sync: %q is unknown: allowed are %s, %s, %s", s, store.Always, store.Interval, store.Never))
+	}
+	if b := c.Storage.MaxBytes; b != 0 && (b < leastBytes || b > 1<<50) {
+		errs = append(errs, fmt.Errorf("storage::max_bytes: %d is out of range: %d to %d, or 0 for no limit", b, leastBytes, int64(1<<50)))
 	}
 	if d := c.Storage.Directory; d == "" && c.Storage.Sync == store.Always {
 		errs = append(errs, errors.New(`storage::sync: "always" contradicts storage::directory: "", which keeps nothing on disk: name a directory`))

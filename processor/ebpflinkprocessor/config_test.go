@@ -36,7 +36,7 @@ func TestConfigFiles(t *testing.T) {
 		"empty.yaml": func(*Config) {},
 		"full.yaml": func(c *Config) {
 			c.Window = 10 * time.Second
-			c.Storage = StorageConfig{Directory: "/tmp/link", Sync: store.Always, SyncInterval: 2 * time.Second}
+			c.Storage = StorageConfig{Directory: "/tmp/link", Sync: store.Always, SyncInterval: 2 * time.Second, MaxBytes: 1 << 30}
 			c.LinkRetention = 2 * time.Hour
 			c.Rules = []string{"tcp_seq", "systrace", "compat", "timing"}
 			c.MaxCandidates = 100
@@ -75,6 +75,7 @@ func TestConfigFaultsAreNamedAllAtOnce(t *testing.T) {
 			"max_candidates: 40000 is out of range: 1 to 32768",
 			`storage::sync: "sometimes" is unknown: allowed are always, interval, never`,
 			`storage::directory: "relative/dir" is relative`,
+			"storage::max_bytes: 1000000 is out of range: 67108864 to 1125899906842624, or 0 for no limit",
 		},
 		"contradictions.yaml": {
 			"link_retention: 10s contradicts window: 20s",

@@ -135,11 +135,8 @@ func (p *linkProcessor) finish(s ptrace.Span, d *departure) {
 		attrs.PutDouble(rawspan.AttrConfidence, confidence(m.Edge.Confidence))
 		attrs.PutInt(rawspan.AttrCandidates, int64(m.Edge.Candidates))
 	}
-	if len(d.explain) > 0 {
-		lines := attrs.PutEmptySlice(rawspan.AttrExplain)
-		for _, line := range d.explain {
-			lines.AppendEmpty().SetStr(line)
-		}
+	if p.cfg.Explain {
+		explain(attrs.PutEmptyMap(rawspan.AttrExplain), d)
 	}
 }
 

@@ -11,10 +11,13 @@ import (
 
 // payloads keeps batches until their spans have left.
 type payloads interface {
-	append(seq uint64, arrival int64, td ptrace.Traces) error
+	// append returns the number of the batch, which is its own for good.
+	append(arrival int64, td ptrace.Traces) (seq uint64, err error)
 	// load calls fn with the encoded batch, which is only valid during the call.
 	load(seq uint64, fn func(payload []byte) error) error
 	release([]store.Departure) error
+	// remember keeps what a restart must know of spans that left.
+	remember(at int64, m *memory) error
 	size() int64
 	close() error
 }
@@ -26,17 +29,18 @@ type onDisk struct {
 	dec ptrace.ProtoUnmarshaler
 }
 
-func (d *onDisk) append(seq uint64, arrival int64, td ptrace.Traces) error {
+func (d *onDisk) append(arrival int64, td ptrace.Traces) (uint64, error) {
 	b, err := d.enc.MarshalTraces(td)
 	if err != nil {
-		return fmt.Errorf("encode a batch: %w", err)
+		return 0, fmt.Errorf("encode a batch: %w", err)
 	}
-	return d.Append(seq, arrival, b)
+	return d.Append(arrival, b)
 }
 
 func (d *onDisk) load(seq uint64, fn func([]byte) error) error { return d.Load(seq, fn) }
 
 func (d *onDisk) release(deps []store.Departure) error { return d.Release(deps) }
+func (d *onDisk) remember(at int64, m *memory) error   { return d.Remember(at, m.spans, m.b) }
 func (d *onDisk) size() int64                          { return d.Size() }
 func (d *onDisk) close() error                         { return d.Close() }
 
@@ -45,17 +49,21 @@ type inMemory struct {
 	mu      sync.Mutex
 	enc     ptrace.ProtoMarshaler
 	batches map[uint64][]byte
+	seq     uint64
 }
 
-func (m *inMemory) append(seq uint64, _ int64, td ptrace.Traces) error {
+func newInMemory() *inMemory { return &inMemory{batches: map[uint64][]byte{}} }
+
+func (m *inMemory) append(_ int64, td ptrace.Traces) (uint64, error) {
 	b, err := m.enc.MarshalTraces(td)
 	if err != nil {
-		return fmt.Errorf("encode a batch: %w", err)
+		return 0, fmt.Errorf("encode a batch: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.batches[seq] = b
-	return nil
+	m.seq++
+	m.batches[m.seq] = b
+	return m.seq, nil
 }
 
 func (m *inMemory) load(seq uint64, fn func([]byte) error) error {
@@ -79,5 +87,6 @@ func (m *inMemory) release(deps []store.Departure) error {
 	return nil
 }
 
-func (m *inMemory) size() int64  { return 0 }
-func (m *inMemory) close() error { return nil }
+func (*inMemory) remember(int64, *memory) error { return nil }
+func (*inMemory) size() int64                   { return 0 }
+func (*inMemory) close() error                  { return nil }

@@ -52,7 +52,6 @@ type linkProcessor struct {
 	gate     sync.RWMutex
 	open     bool
 	payloads payloads
-	seq      atomic.Uint64
 	// held counts the spans between ConsumeTraces and their departure.
 	held atomic.Int64
 
@@ -65,6 +64,10 @@ type linkProcessor struct {
 	early    *early
 	known    map[identity]link.ID
 	slots    []slot
+	// memory is what is remembered of the delivery under way; used by the loop only.
+	memory memory
+	// refusesAll: all of the last delivery was refused for good; used by the loop only.
+	refusesAll bool
 
 	// scratch is the loop's.
 	scratch scratch
@@ -81,7 +84,6 @@ type linkProcessor struct {
 type batch struct {
 	seq  uint64
 	left int
-	turn uint64
 }
 
 // arrival is a span, or what stands for one, in the window.
@@ -195,12 +197,13 @@ func (p *linkProcessor) Start(ctx context.Context, _ component.Host) error {
 
 func (p *linkProcessor) openPayloads(ctx context.Context) error {
 	if p.cfg.Storage.Directory == "" {
-		p.payloads = &inMemory{batches: map[uint64][]byte{}}
+		p.payloads = newInMemory()
 		p.set.Logger.Warn("storage::directory is empty: spans that wait are lost when the process ends abnormally")
 		return nil
 	}
 	s, err := store.Open(store.Options{
 		Dir: p.cfg.Storage.Directory, Sync: p.cfg.Storage.Sync, SyncInterval: p.cfg.Storage.SyncInterval,
+		MaxBytes: p.cfg.Storage.MaxBytes, MaxFacts: p.cfg.MaxLinkFacts, FactsFor: p.cfg.LinkRetention, Now: p.clock.Now,
 		Failed: func(op string, err error) {
 			p.tel.storeError(context.Background(), op)
 			p.set.Logger.Error("storage failed", zap.String("operation", op), zap.Error(err))
@@ -219,10 +222,13 @@ func (p *linkProcessor) openPayloads(ctx context.Context) error {
 
 // replay takes in the stored batches as if they had just come, with their time of arrival.
 func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
+	recalled, err := p.recall(d)
+	if err != nil {
+		return err
+	}
 	var done []store.Departure
 	batches, spans := 0, 0
-	err := d.Replay(func(b store.Batch) error {
-		p.seq.Store(b.Seq)
+	err = d.Replay(func(b store.Batch) error {
 		td, err := d.dec.UnmarshalTraces(b.Payload)
 		if err != nil {
 			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
@@ -234,10 +240,10 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		}
 		waiting := len(fs) - len(marks)
 		p.held.Add(int64(waiting))
-		bt := &batch{seq: b.Seq, left: waiting, turn: b.Turns}
+		bt := &batch{seq: b.Seq, left: waiting}
 		p.take(bt, fs, besides, p.arrivals.Recovered(b.Arrival), marks)
 		if waiting <= 0 {
-			done = append(done, store.Departure{Seq: b.Seq, Turn: b.Turns, Last: true})
+			done = append(done, store.Departure{Seq: b.Seq, Last: true})
 		}
 		batches, spans = batches+1, spans+waiting
 		return ctx.Err()
@@ -245,9 +251,10 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 	if err != nil {
 		return err
 	}
-	if batches > 0 {
+	if batches > 0 || recalled > 0 {
 		p.tel.ProcessorEbpfLinkSpansReplayed.Add(ctx, int64(spans))
-		p.set.Logger.Info("read back spans that waited", zap.Int("batches", batches), zap.Int("spans", spans))
+		p.set.Logger.Info("read back spans that waited, and what is known of those that had left",
+			zap.Int("batches", batches), zap.Int("spans", spans), zap.Int("left", recalled))
 	}
 	return d.Release(done)
 }
@@ -268,8 +275,9 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 		return err
 	}
 	fs, besides, malformed := facts(td, p.traced, p.everyProcess)
-	b := &batch{seq: p.seq.Add(1), left: len(fs)}
-	if err := p.payloads.append(b.seq, p.clock.Now().UnixNano(), td); err != nil {
+	b := &batch{left: len(fs)}
+	var err error
+	if b.seq, err = p.payloads.append(p.clock.Now().UnixNano(), td); err != nil {
 		p.held.Add(-int64(n))
 		p.tel.storeError(ctx, "append")
 		if errors.Is(err, store.ErrTooLarge) {

@@ -564,7 +564,42 @@ func TestLinkAttributesCanBeTakenOff(t *testing.T) {
 	require.False(t, seq)
 	require.True(t, rule)
 	why, _ := attrs.Get(rawspan.AttrExplain)
-	require.Equal(t, []any{"tcp_seq: linked, 1 candidates, chosen 0000000000000001"}, why.Slice().AsRaw())
+	require.Equal(t, pcommon.ValueTypeMap, why.Type())
+}
+
+// TestExplainIsAMap that a viewer can show without knowing the rules.
+func TestExplainIsAMap(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Explain = true })
+	c, s := call(1, 2, "a", "b", 0, 100, 10, 0, 7)
+	early, _ := call(3, 4, "a", "b", -9000, 100, 10, 0, 0)
+	r.consume(c, s, early)
+	r.pass(20 * time.Second)
+	explain := func(id uint64) map[string]any {
+		why, ok := r.sink.one(t, id).Attributes().Get(rawspan.AttrExplain)
+		require.True(t, ok)
+		return why.Map().AsRaw()
+	}
+	require.Equal(t, map[string]any{"searches": []any{}}, explain(1), "it refers to nothing")
+	searches := explain(2)["searches"].([]any)
+	require.Len(t, searches, 1)
+	search := searches[0].(map[string]any)
+	facts := search["facts"].([]any)
+	require.Equal(t, map[string]any{"fact": "tcp.req_seq", "verdict": "equal", "child": "10", "parent": "10"}, facts[0])
+	require.Equal(t, map[string]any{
+		"fact": "time", "verdict": "inside",
+		"child":  "2026-01-02T03:04:05.001000000Z/2026-01-02T03:04:05.099000000Z",
+		"parent": "2026-01-02T03:04:05.000000000Z/2026-01-02T03:04:05.100000000Z",
+	}, facts[len(facts)-1])
+	delete(search, "facts")
+	require.Equal(t, map[string]any{
+		"rule": "tcp_seq", "class": "exact", "outcome": "linked", "parent": "0000000000000001",
+		"key": []any{"tcp.req_seq", "tcp.resp_seq"}, "shared_by": int64(3),
+		"losers": []any{map[string]any{
+			"span": "0000000000000003", "why": "after_response", "fact": "time", "verdict": "after_response",
+			"child":  "2026-01-02T03:04:05.001000000Z/2026-01-02T03:04:05.099000000Z",
+			"parent": "2026-01-02T03:03:56.000000000Z/2026-01-02T03:03:56.100000000Z",
+		}},
+	}, search)
 }
 
 // TestWindowBounds: a span leaves when it has waited the window, never later, and takes along those

@@ -267,6 +267,51 @@ func TestPartlyDeliveredBatch(t *testing.T) {
 	require.NotEqual(t, trace, q.sink.one(t, 9).TraceID())
 }
 
+// TestLateSpanAfterARestart: what left before a restart is remembered for link_retention, and no longer.
+func TestLateSpanAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	c1, s1 := call(1, 2, "a", "b", 0, 100, 10, 0, 7)
+	c2, s2 := call(3, 4, "b", "c", 10, 50, 20, 7, 8)
+	// The CLIENT span of c1 gives the trace its id, which is not the one that s1 would make.
+	r := newRig(t, inDir(dir))
+	r.consume(c1)
+	announced := spanSpec{id: 20, host: "z", kind: ptrace.SpanKindServer, link: rawspan.Link{Systrace: 99, Pending: true}}
+	r.consume(announced)
+	r.pass(30 * time.Second)
+	id := r.sink.one(t, 1).TraceID()
+	require.NoError(t, r.payloads.close())
+
+	after := func(d time.Duration) *rig {
+		q := newRig(t)
+		q.clock.advance(d)
+		q.cfg.Storage.Directory = dir
+		require.NoError(t, q.openPayloads(t.Context()))
+		return q
+	}
+	q := after(59 * time.Minute)
+	q.consume(s1, c1) // c1 is sent once more by a sender that got no answer
+	q.pass(30 * time.Second)
+	require.EqualValues(t, 1, parentOf(q.sink.one(t, 2)))
+	require.Equal(t, id, q.sink.one(t, 2).TraceID())
+	require.Empty(t, q.sink.spans()[1], "what was delivered before the restart is not delivered again")
+	require.EqualValues(t, 1, q.metric("spans_duplicate", ""))
+	late := spanSpec{id: 21, host: "z", kind: ptrace.SpanKindClient, start: 5, duration: 5, link: rawspan.Link{Systrace: 99}}
+	q.consume(late)
+	q.pass(30 * time.Second)
+	require.EqualValues(t, 20, parentOf(q.sink.one(t, 21)), "a request that was announced before the restart")
+	require.NoError(t, q.payloads.close())
+
+	q = after(70 * time.Minute)
+	q.consume(c2, s2) // s1 left 59 minutes after the start, so it is still known
+	q.pass(30 * time.Second)
+	require.EqualValues(t, 2, parentOf(q.sink.one(t, 3)))
+	require.Equal(t, id, q.sink.one(t, 3).TraceID())
+	require.NoError(t, q.payloads.close())
+
+	q = after(10 * time.Hour)
+	require.Zero(t, q.index.Len(), "after link_retention nothing is remembered")
+}
+
 func TestStartFailsClearly(t *testing.T) {
 	start := func(dir string) error {
 		cfg := defaultConfig()
@@ -279,6 +324,7 @@ func TestStartFailsClearly(t *testing.T) {
 	}
 	dir := t.TempDir()
 	p := running(t, &sink{}, inDir(dir))
+	require.NoError(t, p.ConsumeTraces(t.Context(), childBatch(0)))
 	err := start(dir)
 	require.NoError(t, p.Shutdown(t.Context()))
 	require.ErrorContains(t, err, dir)
@@ -289,8 +335,11 @@ func TestStartFailsClearly(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
 	require.ErrorContains(t, start(filepath.Join(file, "below")), "set storage::directory to another")
 
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "MANIFEST"), []byte("not a manifest"), 0o600))
+	left, err := filepath.Glob(filepath.Join(dir, "facts-*", "MANIFEST"))
+	require.NoError(t, err)
+	require.Len(t, left, 1, "facts of what has left")
+	require.NoError(t, os.WriteFile(left[0], []byte("not a manifest"), 0o600))
 	err = start(dir)
-	require.ErrorContains(t, err, dir)
+	require.ErrorContains(t, err, filepath.Dir(left[0]))
 	require.ErrorContains(t, err, "move it away")
 }

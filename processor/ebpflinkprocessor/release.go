@@ -2,23 +2,14 @@ package ebpflinkprocessor
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
-	"go.opentelemetry.io/collector/consumer/consumererror"
 	"go.uber.org/zap"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/trace"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/window"
-)
-
-// Delays between deliveries that the next consumer refuses.
-const (
-	firstBackoff = 50 * time.Millisecond
-	lastBackoff  = 5 * time.Second
 )
 
 // departure is a span on its way out.
@@ -40,7 +31,7 @@ type departure struct {
 	// late is the request that a call comes from and did not keep waiting.
 	lateTrace link.TraceID
 	lateSpan  link.SpanID
-	explain   []string
+	why       []link.Explanation
 }
 
 // loop releases what is due until Shutdown, then all.
@@ -78,8 +69,11 @@ func (p *linkProcessor) round(ctx context.Context, all bool) bool {
 	if len(out) == 0 {
 		return false
 	}
-	if err := p.deliver(ctx, out); err != nil {
-		// Only the end of ctx gets here: the spans stay in the storage.
+	if done, err := p.deliver(ctx, out); err != nil {
+		// Only the end of ctx gets here: the other spans stay in the storage, and must not be
+		// remembered as gone.
+		p.memory.reset()
+		p.settle(ctx, done)
 		return false
 	}
 	p.settle(ctx, out)
@@ -91,6 +85,7 @@ func (p *linkProcessor) round(ctx context.Context, all bool) bool {
 func (p *linkProcessor) depart(all bool) []departure {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.memory.reset()
 	now := p.arrivals.Now()
 	due := now
 	if all {
@@ -121,6 +116,7 @@ func (p *linkProcessor) depart(all bool) []departure {
 			d := departure{batch: a.batch, ordinal: a.ordinal, silent: true}
 			if p.slots[a.id].tenure == a.tenure {
 				d.tenure = tenure{a.id, a.tenure}
+				p.memory.announced(p.index, a.id)
 			}
 			out = append(out, d)
 		case p.slots[a.id].tenure == a.tenure && p.book.Waits(a.id):
@@ -140,6 +136,7 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 			continue
 		}
 		p.book.Leave(m, stamp(now))
+		p.memory.left(p.index, m)
 		d := departure{
 			batch: s.batch, ordinal: s.ordinal, tenure: tenure{m.ID, s.tenure}, at: s.at,
 			member: *m, raw: f.Raw, silent: m.Decision.Dropped(),
@@ -161,95 +158,11 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 			}
 		}
 		if p.cfg.Explain {
-			d.explain = p.explain(m)
+			d.why = p.index.Explain(m.ID)
 		}
 		out = append(out, d)
 	}
 	return out
-}
-
-// explain says what each rule found for m.
-func (p *linkProcessor) explain(m *trace.Member) []string {
-	var out []string
-	for _, a := range p.index.Explain(m.ID) {
-		line := fmt.Sprintf("%s: %s, %d candidates", a.Rule, a.Outcome, a.Candidates)
-		if a.Chosen != link.None {
-			line += fmt.Sprintf(", chosen %x", p.index.Fact(a.Chosen).Span)
-		}
-		for _, id := range a.Losers {
-			line += fmt.Sprintf(", not %x", p.index.Fact(id).Span)
-		}
-		out = append(out, line)
-	}
-	if m.Cut {
-		out = append(out, "the link would have closed a cycle")
-	}
-	return out
-}
-
-// deliver sends out, again and again while the next consumer refuses it. It returns an error only
-// when ctx ends; what is refused for good is dropped and counted.
-func (p *linkProcessor) deliver(ctx context.Context, out []departure) error {
-	for wait := firstBackoff; ; wait = min(2*wait, lastBackoff) {
-		err := p.send(ctx, out)
-		var permanent bool
-		reason := ""
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrMissing):
-			permanent, reason = true, "storage"
-		case consumererror.IsPermanent(err):
-			permanent, reason = true, "refused_by_next"
-		}
-		if permanent {
-			n := loud(out)
-			p.tel.drop(ctx, n, reason)
-			p.set.Logger.Error("spans dropped: the error is permanent", zap.Int("spans", n), zap.Error(err))
-			return nil
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		p.tel.ProcessorEbpfLinkSendRetries.Add(ctx, 1)
-		if wait == firstBackoff {
-			p.set.Logger.Warn("delivery failed, trying again until it succeeds", zap.Error(err))
-		}
-		t := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			t.Stop()
-			return ctx.Err()
-		case <-t.C:
-		}
-	}
-}
-
-func (p *linkProcessor) send(ctx context.Context, out []departure) error {
-	n := loud(out)
-	if n == 0 {
-		return nil
-	}
-	td, err := p.assemble(out)
-	if err != nil {
-		p.tel.storeError(ctx, "load")
-		return err
-	}
-	if err := p.next.ConsumeTraces(ctx, td); err != nil {
-		return err
-	}
-	p.tel.departed(ctx, p.index, out, p.arrivals.Now())
-	return nil
-}
-
-func loud(out []departure) int {
-	n := 0
-	for i := range out {
-		if !out[i].silent {
-			n++
-		}
-	}
-	return n
 }
 
 // settle records in the storage and in memory that out has left.
@@ -274,11 +187,15 @@ func (p *linkProcessor) settle(ctx context.Context, out []departure) {
 	}
 	deps := make([]store.Departure, 0, len(order))
 	for _, b := range order {
-		d := store.Departure{Seq: b.seq, Turn: b.turn, Marks: byBatch[b], Last: b.left <= 0}
+		d := store.Departure{Seq: b.seq, Marks: byBatch[b], Last: b.left <= 0}
 		if d.Last || len(d.Marks) > 0 {
 			deps = append(deps, d)
-			b.turn++
 		}
+	}
+	// First: from then on a restart takes the spans for duplicates.
+	if err := p.payloads.remember(p.clock.Now().UnixNano(), &p.memory); err != nil {
+		p.tel.storeError(ctx, "remember")
+		p.set.Logger.Error("facts of spans that left were not stored; after a restart late spans make traces of their own", zap.Error(err))
 	}
 	if err := p.payloads.release(deps); err != nil {
 		// The spans were delivered; a crash now delivers them again with the same ids.

@@ -98,3 +98,37 @@ func TestNotUnderWhatItCalls(t *testing.T) {
 	r.pass(30 * time.Second)
 	require.EqualValues(t, 1, parentOf(r.sink.one(t, 2)))
 }
+
+// TestSDKTraceThatBeginsHere: the request came without a header, so the SDK began a trace in it. Its call carries that
+// trace's header, which shows in which request it began: all is one trace, and no call is in it twice.
+func TestSDKTraceThatBeginsHere(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2, 3, 4, 5}, {5, 4, 3, 2, 1, 0}, {2, 0, 5, 1, 4, 3}} {
+		r := newRig(t)
+		c1, s1 := call(10, 11, "web", "a", 0, 100, 10, 0, 7)
+		c2, s2 := call(12, 13, "a", "b", 20, 50, 20, 7, 8)
+		for _, s := range []*spanSpec{&c2, &s2} {
+			s.link.AppTraceID, s.link.AppParentID = traceID(77), spanID(2)
+		}
+		db, _ := call(14, 0, "a", "", 75, 5, 30, 7, 0)
+		shop := []spanSpec{
+			s1, c2, db,
+			{id: 1, kind: ptrace.SpanKindServer, start: 2, duration: 96, trace: 77},
+			{id: 2, kind: ptrace.SpanKindClient, start: 19, duration: 52, trace: 77, parent: 1},
+		}
+		batches := []ptrace.Traces{inService("web", c1), inService("stock", s2)}
+		for _, s := range shop {
+			batches = append(batches, inService("shop", s))
+		}
+		for _, i := range append(order, 6) {
+			require.NoError(t, r.ConsumeTraces(t.Context(), batches[i]))
+		}
+		r.pass(30 * time.Second)
+		for id, parent := range map[uint64]uint64{10: 0, 11: 10, 1: 11, 2: 1, 12: 2, 13: 12, 14: 11} {
+			sp := r.sink.one(t, id)
+			require.Equal(t, parent, parentOf(sp), "parent of %d, order %v", id, order)
+			require.Equal(t, traceID(77), sp.TraceID(), "span %d", id)
+		}
+		rule, _ := r.sink.one(t, 1).Attributes().Get(rawspan.AttrRule)
+		require.Equal(t, "app_context", rule.Str())
+	}
+}

@@ -19,6 +19,11 @@ const (
 	outlives
 )
 
+// String is the verdict as an explanation spells it.
+func (v verdict) String() string {
+	return [...]string{"inside", "before_request", "after_response", "outlives_parent"}[v]
+}
+
 // admit is the one place where time is judged, for every rule: a child starts no earlier than its
 // parent's request arrived and not after the parent's response was sent. A row may ask that the
 // child also ends within its parent. What a span states itself time cannot contradict.

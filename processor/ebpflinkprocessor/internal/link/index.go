@@ -282,6 +282,9 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		}
 		crowd.backwards(last, first, visit)
 	})
+	if f := x.view(id); more && mayLead(f) {
+		x.led(f, visit)
+	}
 	if f := x.view(id); more && f.rare && chains(f, Server) {
 		x.chained(f, visit)
 	}

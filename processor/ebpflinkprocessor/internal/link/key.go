@@ -30,6 +30,7 @@ const (
 	domainTiming
 	domainTap
 	domainChain
+	domainLed
 )
 
 func (d domain) key(a, b, c uint64) Key {

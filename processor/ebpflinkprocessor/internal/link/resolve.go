@@ -43,33 +43,16 @@ type Edge struct {
 	Ambiguous uint32
 }
 
-// Attempt is one rule's search, for explanations.
-type Attempt struct {
-	Rule       string
-	Outcome    Outcome
-	Candidates uint32
-	// Chosen and Losers are facts; a loser is a candidate of the chosen one's key.
-	Chosen ID
-	Losers []ID
-}
-
 // Resolve finds the parent of child. The result depends on the set of facts alone, not on the
 // order in which they came.
 func (x *Index) Resolve(child ID) Edge {
 	if x.stamp[child] != x.gen {
-		x.edges[child], x.stamp[child] = x.resolve(child, nil), x.gen
+		x.edges[child], x.stamp[child] = x.resolve(child), x.gen
 	}
 	return x.edges[child]
 }
 
-// Explain repeats the search and returns what each rule found.
-func (x *Index) Explain(child ID) []Attempt {
-	var out []Attempt
-	x.resolve(child, &out)
-	return out
-}
-
-func (x *Index) resolve(child ID, log *[]Attempt) Edge {
+func (x *Index) resolve(child ID) Edge {
 	c := x.view(child)
 	best := Edge{Parent: None, Outcome: NoReference}
 	var ambiguous uint32
@@ -84,17 +67,6 @@ func (x *Index) resolve(child ID, log *[]Attempt) Edge {
 		}
 		e := x.search(child, c, r, k)
 		e.Row = uint8(i)
-		if log != nil {
-			a := Attempt{Rule: r.rule, Outcome: e.Outcome, Candidates: e.Candidates, Chosen: e.Parent}
-			var one [1]ID
-			losers, _ := x.defs.get(k, &one)
-			for _, id := range losers {
-				if id != e.Parent && id != child && len(a.Losers) < 8 {
-					a.Losers = append(a.Losers, id)
-				}
-			}
-			*log = append(*log, a)
-		}
 		if e.Outcome == Ambiguous {
 			ambiguous |= 1 << i
 		}
@@ -126,14 +98,11 @@ func (x *Index) AmbiguousRules(e Edge, fn func(rule string)) {
 	}
 }
 
+// search looks for the parent of child among what defines k.
 func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 	e := Edge{Parent: None, Outcome: NoCandidate, Rule: r.rule, Stated: r.stated}
 	top, ties := unfit, 0
-	look := func(id ID) {
-		x.looks++
-		if id == child {
-			return
-		}
+	whole := x.candidates(r, child, c, k, func(id ID) bool {
 		p := x.view(id)
 		s := r.fits(x, c, p)
 		if s != unfit {
@@ -149,43 +118,11 @@ func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 		case s == top:
 			ties++
 		}
-	}
-	var one [1]ID
-	some, crowd := x.defs.get(k, &one)
-	if r.among != nil {
-		var all bool
-		if some, all = r.among(x, child); !all {
-			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule}
-		}
-		crowd = nil
-	}
-	if len(some) > x.maxCandidates {
+		// Two that nothing can beat decide it.
+		return ties < 2 || !r.flat
+	})
+	if !whole {
 		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}
-	}
-	for _, id := range some {
-		look(id)
-	}
-	if crowd != nil {
-		if r.most > 0 && crowd.n > r.most {
-			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule}
-		}
-		last, since := int64(math.MaxInt64), int64(math.MinInt64)
-		if !r.stated {
-			reach := x.reach() + int64(r.slack)
-			last, since = c.Start+reach, c.Start-reach
-		}
-		n := 0
-		crowd.backwards(last, since, func(id ID) bool {
-			if n++; n > x.maxCandidates {
-				return false
-			}
-			look(id)
-			// Two that nothing can beat decide it.
-			return ties < 2 || !r.flat
-		})
-		if n > x.maxCandidates {
-			return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}
-		}
 	}
 	switch {
 	case ties == 1:
@@ -200,4 +137,43 @@ func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 		e = r.judge(x, child, r, k, e)
 	}
 	return e
+}
+
+// candidates calls fn for what defines k and could be the parent of child, of a crowd only for what
+// time allows and until fn returns false. It returns false where that is more than one reference may look at.
+func (x *Index) candidates(r *row, child ID, c view, k Key, fn func(ID) bool) bool {
+	var one [1]ID
+	some, crowd := x.defs.get(k, &one)
+	if r.among != nil {
+		var all bool
+		if some, all = r.among(x, child); !all {
+			return false
+		}
+		crowd = nil
+	}
+	if len(some) > x.maxCandidates || (crowd != nil && r.most > 0 && crowd.n > r.most) {
+		return false
+	}
+	for _, id := range some {
+		if x.looks++; id != child {
+			fn(id)
+		}
+	}
+	if crowd == nil {
+		return true
+	}
+	last, since := int64(math.MaxInt64), int64(math.MinInt64)
+	if !r.stated {
+		reach := x.reach() + int64(r.slack)
+		last, since = c.Start+reach, c.Start-reach
+	}
+	n := 0
+	crowd.backwards(last, since, func(id ID) bool {
+		if n++; n > x.maxCandidates {
+			return false
+		}
+		x.looks++
+		return id == child || fn(id)
+	})
+	return n <= x.maxCandidates
 }

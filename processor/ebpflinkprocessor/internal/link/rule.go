@@ -39,6 +39,7 @@ var rows = []row{
 	seqByPorts,
 	seqInContext,
 	serverInContext,
+	sdkRootUnderWire,
 	callOfRequest,
 	callOfContext,
 	callWithRequestID,
@@ -65,6 +66,9 @@ const (
 	statistical
 )
 
+// String is the class as an explanation spells it.
+func (c class) String() string { return [...]string{"exact", "probable", "statistical"}[c] }
+
 // row is one way of a rule: what a child refers to and what a parent defines. Each rule has a file
 // with its rows.
 type row struct {
@@ -89,6 +93,8 @@ type row struct {
 	// among finds the candidates where they are not just what defines the key, in the order of their
 	// start; false where there are too many to look at.
 	among func(x *Index, child ID) ([]ID, bool)
+	// compares names what fits looks at, for explanations.
+	compares comparison
 	// confidence of a link, 1 when nil.
 	confidence func(child view) float32
 	// flat: fits never says more than fit, so two that fit are not beaten.

@@ -25,37 +25,41 @@ var sdkServerUnderWire = row{
 			return fit
 		}
 	},
+	compares: comparison{key: []field{fieldCarried}, also: []field{fieldService}},
 }
 
 // statedParent: an SDK span names its parent itself.
 var statedParent = row{
-	rule:    AppContext,
-	refers:  func(f view) (Key, bool) { return contextKey(f), !f.Raw && hasContext(f) },
-	defines: definesSpan,
-	fits:    fitsContext,
-	flat:    true,
-	stated:  true,
+	rule:     AppContext,
+	refers:   func(f view) (Key, bool) { return contextKey(f), !f.Raw && hasContext(f) },
+	defines:  definesSpan,
+	fits:     fitsContext,
+	flat:     true,
+	stated:   true,
+	compares: comparison{key: []field{fieldContext}},
 }
 
 // callInContext: the header that a call carries names the span that made it.
 var callInContext = row{
-	rule:    AppContext,
-	refers:  func(f view) (Key, bool) { return contextKey(f), f.Raw && f.Role != Server && hasContext(f) },
-	defines: definesSpan,
-	fits:    fitsContext,
-	flat:    true,
-	veto:    forwardsContext,
+	rule:     AppContext,
+	refers:   func(f view) (Key, bool) { return contextKey(f), f.Raw && f.Role != Server && hasContext(f) },
+	defines:  definesSpan,
+	fits:     fitsContext,
+	flat:     true,
+	veto:     forwardsContext,
+	compares: comparison{key: []field{fieldContext}},
 }
 
 // serverInContext: the header that a request carried names the caller. Only where the wire does not
 // show the CLIENT span: through it the same SDK span is reached with the call in between.
 var serverInContext = row{
-	rule:    AppContext,
-	after:   TCPSeq,
-	refers:  func(f view) (Key, bool) { return contextKey(f), f.Raw && f.Role == Server && hasContext(f) },
-	defines: definesSpan,
-	fits:    fitsContext,
-	flat:    true,
+	rule:     AppContext,
+	after:    TCPSeq,
+	refers:   func(f view) (Key, bool) { return contextKey(f), f.Raw && f.Role == Server && hasContext(f) },
+	defines:  definesSpan,
+	fits:     fitsContext,
+	flat:     true,
+	compares: comparison{key: []field{fieldContext}},
 }
 
 func hasContext(f view) bool { return f.CtxTrace != TraceID{} && f.CtxParent != SpanID{} }

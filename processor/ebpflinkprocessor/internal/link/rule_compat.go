@@ -42,6 +42,7 @@ var looseSeq = row{
 	},
 	slack:      decodedLate,
 	confidence: func(view) float32 { return WireConfidence },
+	compares:   comparison{key: []field{fieldReqSeq, fieldRespSeq}, also: []field{fieldPorts, fieldClientEnd, fieldServerEnd}},
 }
 
 // nextTap: one call captured at several places, each under the nearest before it.
@@ -57,6 +58,7 @@ var nextTap = row{
 	},
 	slack:      wireLate,
 	confidence: func(view) float32 { return WireConfidence },
+	compares:   comparison{key: []field{fieldReqSeq, fieldRespSeq}, also: []field{fieldTap}},
 }
 
 // consumed: each call of a thread carries the id of the request that the thread read last.
@@ -73,6 +75,7 @@ var consumed = row{
 	},
 	slack:      decodedLate,
 	confidence: func(view) float32 { return ConsumedConfidence },
+	compares:   comparison{key: []field{fieldHost, fieldReqChain}, must: []field{fieldRespChain, fieldProcess}},
 }
 
 // chainedByRequest: the id of a request goes to the first call, that call's answer makes the id of the
@@ -84,6 +87,7 @@ var chainedByRequest = row{
 	fits:       func(_ *Index, c, p view) score { return when(mayShare(c, p)) },
 	among:      (*Index).chain,
 	confidence: consumed.confidence,
+	compares:   comparison{key: []field{fieldHost}, must: []field{fieldProcess}, also: []field{fieldReqChain, fieldRespChain}},
 }
 
 // chainedByResponse is for calls of which only the end of the chain is known.
@@ -99,6 +103,7 @@ var chainedByResponse = row{
 	veto:       func(_ *Index, c view) bool { return c.ReqChain != 0 },
 	among:      (*Index).chain,
 	confidence: consumed.confidence,
+	compares:   comparison{key: []field{fieldHost}, must: []field{fieldProcess}, also: []field{fieldReqChain, fieldRespChain}},
 }
 
 func tapKey(f view) Key { return domainTap.key(uint64(f.ReqSeq), uint64(f.RespSeq), 0) }

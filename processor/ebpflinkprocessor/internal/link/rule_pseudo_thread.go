@@ -24,6 +24,7 @@ var callOfContext = row{
 		}
 		return UnstatedConfidence
 	},
+	compares: comparison{key: []field{fieldHost, fieldThread}, must: []field{fieldRequest}},
 }
 
 // differentRequests: two different known requests cannot be one, whatever else they share.

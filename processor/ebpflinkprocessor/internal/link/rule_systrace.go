@@ -18,4 +18,5 @@ var callOfRequest = row{
 		}
 		return 1
 	},
+	compares: comparison{key: []field{fieldHost, fieldRequest}},
 }

@@ -12,7 +12,8 @@ var seqByPair = row{
 	defines: func(f view) (Key, bool) {
 		return seqPair(f.Fact), f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0
 	},
-	fits: func(_ *Index, c, p view) score { return connected(c.Fact, p.Fact) },
+	fits:     func(_ *Index, c, p view) score { return connected(c.Fact, p.Fact) },
+	compares: comparison{key: []field{fieldReqSeq, fieldRespSeq}, also: []field{fieldPorts, fieldClientEnd, fieldServerEnd}},
 }
 
 // seqByPorts: without a response the two ports take the place of its number.
@@ -30,6 +31,7 @@ var seqByPorts = row{
 		}
 		return connected(c.Fact, p.Fact)
 	},
+	compares: comparison{key: []field{fieldReqSeq, fieldPorts}, must: []field{fieldRespSeq}, also: []field{fieldClientEnd, fieldServerEnd}},
 }
 
 // seqInContext: a gateway between the ends changes the ports. Where the application's header went along
@@ -48,6 +50,7 @@ var seqInContext = row{
 		}
 		return connected(c.Fact, p.Fact)
 	},
+	compares: comparison{key: []field{fieldReqSeq, fieldCarried}, must: []field{fieldRespSeq}, also: []field{fieldPorts, fieldClientEnd, fieldServerEnd}},
 }
 
 func seqContext(f *Fact) Key {

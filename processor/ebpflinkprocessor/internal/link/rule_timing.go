@@ -24,6 +24,7 @@ var onlyRequestThen = row{
 	},
 	confidence: func(view) float32 { return TimingConfidence },
 	judge:      alone,
+	compares:   comparison{key: []field{fieldHost, fieldProcess}, must: []field{fieldTrace}},
 }
 
 func busy(f view) Key { return domainTiming.key(f.Host, f.Process, 0) }

@@ -29,6 +29,7 @@ var callWithRequestID = row{
 	},
 	confidence: requestIDConfidence,
 	judge:      proxied.judge,
+	compares:   comparison{key: []field{fieldHost, fieldProcess, fieldRequestID}, must: []field{fieldRequest}, also: []field{fieldResponseID}},
 }
 
 // callWithResponseID: the id came with the answer of the call and was handed back with the own one.
@@ -46,6 +47,7 @@ var callWithResponseID = row{
 	},
 	confidence: requestIDConfidence,
 	judge:      proxied.judge,
+	compares:   comparison{key: []field{fieldHost, fieldProcess, fieldResponseID}, must: []field{fieldRequest}},
 }
 
 // serverWithRequestID: between two processes, where sequence numbers do not join because something
@@ -59,6 +61,7 @@ var serverWithRequestID = row{
 	},
 	confidence: requestIDConfidence,
 	judge:      chained.judge,
+	compares:   comparison{key: []field{fieldRequestID}},
 }
 
 // serverWithResponseID: who served the request made the id, and it was handed back to the caller.
@@ -75,6 +78,7 @@ var serverWithResponseID = row{
 	},
 	confidence: requestIDConfidence,
 	judge:      chained.judge,
+	compares:   comparison{key: []field{fieldResponseID}},
 }
 
 func requestIDConfidence(view) float32 { return XRequestIDConfidence }

@@ -156,3 +156,32 @@ func (s Sampler) State(tracestate string, own, trace [16]byte, o Odds) string {
 	}
 	return b.String()
 }
+
+// present tells a word that says something from one that does not: thresholds and randomness have 56 bits.
+const present = 1 << 63
+
+// Words is how Odds are stored, false when they say nothing.
+func (o Odds) Words() (w [2]uint64, any bool) {
+	if o.hasHead {
+		w[0] = o.head.Unsigned() | present
+	}
+	if o.hasRandom {
+		w[1] = o.random.Unsigned() | present
+	}
+	return w, o.hasHead || o.hasRandom
+}
+
+// OddsOf is the inverse of Words. What is out of range says nothing.
+func OddsOf(w [2]uint64) (o Odds) {
+	if w[0]&present != 0 {
+		var err error
+		o.head, err = upstream.UnsignedToThreshold(w[0] &^ present)
+		o.hasHead = err == nil
+	}
+	if w[1]&present != 0 {
+		var err error
+		o.random, err = upstream.UnsignedToRandomness(w[1] &^ present)
+		o.hasRandom = err == nil
+	}
+	return o
+}

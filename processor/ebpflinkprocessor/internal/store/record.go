@@ -7,19 +7,35 @@ import (
 	"hash/crc32"
 )
 
-// FormatVersion is the version of the records. Version 1:
+// FormatVersion is the version of the directory and of the records in it.
 //
-//	batch   0 'B' | 1 version | 2-5 CRC-32C of the rest | 6-13 arrival, Unix ns | 14… payload
-//	marks   0 'R' | 1 version | 2-5 CRC-32C of the rest | 6… marks of 29 bytes each:
-//	        0-3 ordinal | 4 flags (1: has parent, 2 and 4: decision) | 5-20 trace id | 21-28 zero
+//	<directory>/LOCK                 held while in use, has the pid
+//	<directory>/batches-<number>/    a generation of batches: a Badger database, FORMAT and SYNCED
+//	<directory>/facts-<number>/      a generation of what is remembered of spans that have left
 //
-// Integers are little endian. The eight last bytes of a mark are for a later version.
-const FormatVersion = 1
+// A generation is written until it is full and deleted as a whole when nothing in it is needed:
+// space comes back at once and costs nothing, however long the window. FORMAT is written when the
+// database in it is ready and removed before it is deleted; a generation without it is no loss.
+// SYNCED holds the number of the last record known to be on the disk.
+//
+// Keys are a letter and a big endian number that only grows. Values:
+//
+//	b number         a batch: its OTLP bytes
+//	h number         head of the batch: kind 'H', arrival in Unix ns (8), length of the batch (4)
+//	m number turn    marks, kind 'R', 21 bytes for each span that has left of a batch of which others
+//	                 wait: ordinal (4), flags (1: has a parent, 2 and 4: decision), trace id (16)
+//	f number count at  facts, kind 'F': the caller's bytes; how many (4) and their time in Unix ns (8)
+//	                 are in the key, so that old ones go unread
+//
+// All but the OTLP bytes begin with their kind (1), the version (1) and a CRC-32C of the rest (4);
+// Badger has a checksum of its own for each value. Integers in values are little endian. Version 1
+// was one Badger database in the directory itself, never released.
+const FormatVersion = 2
 
 const (
-	batchHead = 14
-	marksHead = 6
-	markSize  = 29
+	recordHead = 6
+	headSize   = recordHead + 12
+	markSize   = 21
 
 	flagParented  = 1
 	decisionShift = 1
@@ -28,10 +44,15 @@ const (
 
 // Errors of the store.
 var (
+	// ErrTooLarge will not go away: the sender must send less at once.
 	ErrTooLarge = errors.New("batch is too large to store")
-	ErrMissing  = errors.New("batch is not stored")
-	ErrCorrupt  = errors.New("record is corrupt")
-	ErrNewer    = errors.New("record was written by a newer version")
+	// ErrFull goes away when spans have left.
+	ErrFull = errors.New("storage is full")
+	// ErrGone: somebody removed the directory.
+	ErrGone    = errors.New("storage directory was removed")
+	ErrMissing = errors.New("batch is not stored")
+	ErrCorrupt = errors.New("record is corrupt")
+	ErrNewer   = errors.New("record was written by a newer version")
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -45,70 +66,116 @@ type Mark struct {
 	Decision uint8
 }
 
-func encodeBatch(arrival int64, payload []byte) []byte {
-	b := make([]byte, batchHead+len(payload))
-	b[0], b[1] = 'B', FormatVersion
-	binary.LittleEndian.PutUint64(b[6:], uint64(arrival))
-	copy(b[batchHead:], payload)
-	seal(b)
-	return b
+func encodeHead(arrival int64, size int) []byte {
+	b := make([]byte, headSize)
+	binary.LittleEndian.PutUint64(b[recordHead:], uint64(arrival))
+	binary.LittleEndian.PutUint32(b[recordHead+8:], uint32(size))
+	return seal(b, 'H')
 }
 
-// decodeBatch returns the arrival and the payload, which aliases b.
-func decodeBatch(b []byte) (arrival int64, payload []byte, err error) {
-	if err := check(b, 'B', batchHead); err != nil {
-		return 0, nil, err
+func decodeHead(b []byte) (arrival int64, size int, err error) {
+	if err := check(b, 'H', headSize); err != nil {
+		return 0, 0, err
 	}
-	return int64(binary.LittleEndian.Uint64(b[6:])), b[batchHead:], nil
+	return int64(binary.LittleEndian.Uint64(b[recordHead:])), int(binary.LittleEndian.Uint32(b[recordHead+8:])), nil
 }
 
 func encodeMarks(marks []Mark) []byte {
-	b := make([]byte, marksHead+markSize*len(marks))
-	b[0], b[1] = 'R', FormatVersion
+	b := make([]byte, recordHead+markSize*len(marks))
 	for i, m := range marks {
-		r := b[marksHead+markSize*i:]
+		r := b[recordHead+markSize*i:]
 		binary.LittleEndian.PutUint32(r, m.Ordinal)
 		r[4] = m.Decision & decisionMask << decisionShift
 		if m.Parented {
 			r[4] |= flagParented
 		}
-		copy(r[5:21], m.Trace[:])
+		copy(r[5:markSize], m.Trace[:])
 	}
-	seal(b)
-	return b
+	return seal(b, 'R')
 }
 
 func decodeMarks(b []byte) ([]Mark, error) {
-	if err := check(b, 'R', marksHead); err != nil {
+	if err := check(b, 'R', recordHead); err != nil {
 		return nil, err
 	}
-	b = b[marksHead:]
+	b = b[recordHead:]
 	if len(b)%markSize != 0 {
 		return nil, fmt.Errorf("%w: %d bytes of marks, not a multiple of %d", ErrCorrupt, len(b), markSize)
 	}
 	marks := make([]Mark, 0, len(b)/markSize)
 	for ; len(b) > 0; b = b[markSize:] {
-		m := Mark{Ordinal: binary.LittleEndian.Uint32(b), Parented: b[4]&flagParented != 0, Decision: b[4] >> decisionShift & decisionMask}
-		copy(m.Trace[:], b[5:21])
+		m := Mark{
+			Ordinal: binary.LittleEndian.Uint32(b), Parented: b[4]&flagParented != 0,
+			Decision: b[4] >> decisionShift & decisionMask,
+		}
+		copy(m.Trace[:], b[5:markSize])
 		marks = append(marks, m)
 	}
 	return marks, nil
 }
 
-func seal(b []byte) {
-	binary.LittleEndian.PutUint32(b[2:], crc32.Checksum(b[6:], castagnoli))
+func encodeFacts(facts []byte) []byte {
+	b := make([]byte, recordHead+len(facts))
+	copy(b[recordHead:], facts)
+	return seal(b, 'F')
 }
 
-func check(b []byte, kind byte, head int) error {
+// decodeFacts returns facts that alias b.
+func decodeFacts(b []byte) (facts []byte, err error) {
+	if err := check(b, 'F', recordHead); err != nil {
+		return nil, err
+	}
+	return b[recordHead:], nil
+}
+
+// seal writes the first six bytes of b, which are free.
+func seal(b []byte, kind byte) []byte {
+	b[0], b[1] = kind, FormatVersion
+	binary.LittleEndian.PutUint32(b[2:], crc32.Checksum(b[recordHead:], castagnoli))
+	return b
+}
+
+func check(b []byte, kind byte, size int) error {
 	switch {
-	case len(b) < head || b[0] != kind:
+	case len(b) < size || b[0] != kind:
 		return fmt.Errorf("%w: no header", ErrCorrupt)
 	case b[1] > FormatVersion:
 		return fmt.Errorf("%w: version %d, this program knows %d", ErrNewer, b[1], FormatVersion)
-	case b[1] == 0:
-		return fmt.Errorf("%w: version 0", ErrCorrupt)
-	case binary.LittleEndian.Uint32(b[2:]) != crc32.Checksum(b[6:], castagnoli):
+	case b[1] != FormatVersion:
+		return fmt.Errorf("%w: version %d", ErrCorrupt, b[1])
+	case binary.LittleEndian.Uint32(b[2:]) != crc32.Checksum(b[recordHead:], castagnoli):
 		return fmt.Errorf("%w: checksum does not match", ErrCorrupt)
 	}
 	return nil
+}
+
+func key(letter byte, number uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{letter}, number)
+}
+
+func marksKey(number, turn uint64) []byte {
+	return binary.BigEndian.AppendUint64(key('m', number), turn)
+}
+
+// factsKey carries what is asked of facts without reading them.
+func factsKey(number uint64, count int, at int64) []byte {
+	k := binary.BigEndian.AppendUint32(key('f', number), uint32(count))
+	return binary.BigEndian.AppendUint64(k, uint64(at))
+}
+
+// keySizes are the lengths of the keys by their letter.
+var keySizes = map[byte]int{'b': 9, 'h': 9, 'm': 17, 'f': 21}
+
+func parseKey(k []byte) (number uint64, count, at int64, err error) {
+	if len(k) == 0 || len(k) != keySizes[k[0]] {
+		return 0, 0, 0, fmt.Errorf("%w: key %x", ErrCorrupt, k)
+	}
+	number = binary.BigEndian.Uint64(k[1:])
+	switch k[0] {
+	case 'm':
+		number = max(number, binary.BigEndian.Uint64(k[9:]))
+	case 'f':
+		count, at = int64(binary.BigEndian.Uint32(k[9:])), int64(binary.BigEndian.Uint64(k[13:]))
+	}
+	return number, count, at, nil
 }

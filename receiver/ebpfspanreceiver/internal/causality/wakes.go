@@ -34,6 +34,9 @@ type wakes struct {
 	// request's thread afterwards.
 	latest, latestOld map[uint64]wokenBy
 	ended, endedOld   map[uint64]struct{}
+	// Calls after which who was woken went on with a call of its own: it may have waited for a permit to make
+	// it, which the other had.
+	followed, followedOld map[uint64]struct{}
 	// places where threads wait for a lock, as was found out after they had been taken for another.
 	locked map[uint64]struct{}
 }
@@ -63,6 +66,11 @@ func (w *wakes) saw(e *event.Evidence) {
 		w.woken(e)
 	case e.What == next && e.Base&worker != 0:
 		w.silent++
+	case e.What == sameThread:
+		if before := w.lastOf(e.Epoch); before.sure && before.call != e.Call {
+			w.followed[before.call] = struct{}{}
+		}
+		return
 	default:
 		return
 	}
@@ -85,9 +93,10 @@ func (w *wakes) woken(e *event.Evidence) {
 		}
 		return
 	}
-	if w.latest == nil || len(w.latest)+len(w.ended) > wakesKept {
+	if w.latest == nil || len(w.latest)+len(w.ended)+len(w.followed) > wakesKept {
 		w.latestOld, w.latest = w.latest, map[uint64]wokenBy{}
 		w.endedOld, w.ended = w.ended, map[uint64]struct{}{}
+		w.followedOld, w.followed = w.followed, map[uint64]struct{}{}
 	}
 	if before := w.lastOf(e.Epoch); before.sure && before.call != e.Call && w.endedLater(before.call) {
 		w.passes++
@@ -123,6 +132,12 @@ func (w *wakes) endedLater(call uint64) bool {
 	return now || before
 }
 
+func (w *wakes) wentOn(call uint64) bool {
+	_, now := w.followed[call]
+	_, before := w.followedOld[call]
+	return now || before
+}
+
 func (w *wakes) often(n float64) bool {
 	return n > 1 && n > maxHandedOn*(w.sure+w.empty+w.locks)
 }
@@ -134,7 +149,7 @@ func completes(s *Solver, e *edge, c *Call) bool {
 	last := w.lastOf(e.to).call == c.ID
 	_, lock := w.locked[e.segment]
 	switch {
-	case lock:
+	case lock, w.wentOn(c.ID):
 	case e.uses > 0: // who passed it on may have waited for a task of its own, and got any
 	case e.baseUses&^othersToo != 0:
 	case e.baseUses&othersToo != 0 && empty > maxEmpty:

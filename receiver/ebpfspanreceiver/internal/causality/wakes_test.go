@@ -38,7 +38,9 @@ func TestWakes(t *testing.T) {
 		"woken again": {
 			seen: []event.Evidence{woken(1, 50, doneBefore), woken(2, 1, 0)}, times: 1,
 		},
-		"two tasks in turn": {seen: []event.Evidence{woken(2, 1, 0)}, times: 1, want: true},
+		"who was woken calls": {seen: []event.Evidence{{What: sameThread, Epoch: 1, Call: 5}}, times: 1},
+		"another one calls":   {seen: []event.Evidence{{What: sameThread, Epoch: 2, Call: 5}}, times: 1, want: true},
+		"two tasks in turn":   {seen: []event.Evidence{woken(2, 1, 0)}, times: 1, want: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := NewSolver(Options{}, &Counts{})
@@ -67,8 +69,10 @@ func TestWakesBounded(t *testing.T) {
 	for i := range uint64(10 * wakesKept) {
 		w.saw(&event.Evidence{What: wakeBack, Call: i + 1, Epoch: i, BaseUses: doneBefore, Segment: i})
 		w.saw(&event.Evidence{What: wakeBack, BaseUses: lockFound, Segment: i})
+		w.saw(&event.Evidence{What: wakeBack, Call: i + 1, Epoch: i, Segment: i})
+		w.saw(&event.Evidence{What: sameThread, Call: i + 2, Epoch: i})
 	}
-	require.LessOrEqual(t, len(w.latest)+len(w.latestOld)+len(w.ended)+len(w.endedOld), 2*wakesKept+4)
+	require.LessOrEqual(t, len(w.latest)+len(w.latestOld)+len(w.ended)+len(w.endedOld)+len(w.followed)+len(w.followedOld), 2*wakesKept+6)
 	require.LessOrEqual(t, len(w.locked), wakesKept+1)
 	require.LessOrEqual(t, w.sure+w.silent+w.empty+w.locks, float64(wakesCounted))
 }

@@ -62,17 +62,17 @@ var hooks = func() []hook {
 			without: "event loops that wait with " + name + "(2) are taken for blocking threads",
 		})
 	}
+	for _, name := range []string{"read", "readv", "recvfrom", "recvmsg"} {
+		rows = append(rows, exit(name, "exit_read", true, ""))
+	}
+	rows = append(rows, exit("recvmmsg", "exit_recvmmsg", true, ""))
 	// Each exit before its entry: a call that is seen to begin is seen to end.
-	for _, name := range []string{
-		"read", "write", "readv", "writev", "recvfrom", "sendto", "recvmsg", "sendmsg",
-	} {
-		rows = append(rows, exit(name, "exit_io", true, ""), enter(name, true, ""))
+	for _, name := range []string{"write", "writev", "sendto", "sendmsg"} {
+		rows = append(rows, exit(name, "exit_write", true, ""), enter(name, true, ""))
 	}
-	for _, name := range []string{"recvmmsg", "sendmmsg"} {
-		rows = append(rows, exit(name, "exit_mmsg", true, ""), enter(name, true, ""))
-	}
+	rows = append(rows, exit("sendmmsg", "exit_sendmmsg", true, ""), enter("sendmmsg", true, ""))
 	const sendfile = "bytes sent by sendfile(2) show up as gaps"
-	return append(rows, exit("sendfile64", "exit_io", false, sendfile), enter("sendfile64", false, sendfile))
+	return append(rows, exit("sendfile64", "exit_write", false, sendfile), enter("sendfile64", false, sendfile))
 }()
 
 func enter(name string, required bool, without string) hook {
@@ -92,12 +92,11 @@ func (t *Tracer) programs() map[string]*ebpf.Program {
 		"process_exit": p.ProcessExit, "process_fork": p.ProcessFork, "process_exec": p.ProcessExec,
 		"sock_state": p.SockState, "sock_gone": p.SockGone,
 		"enter_connect": p.EnterConnect, "exit_connect": p.ExitConnect, "exit_accept": p.ExitAccept,
-		"enter_loop_wait": p.EnterLoopWait, "enter_poll_wait": p.EnterPollWait, "enter_select_wait": p.EnterSelectWait, "exit_io": p.ExitIo, "exit_mmsg": p.ExitMmsg,
-		"enter_read": p.EnterRead, "enter_write": p.EnterWrite,
-		"enter_readv": p.EnterReadv, "enter_writev": p.EnterWritev,
-		"enter_recvfrom": p.EnterRecvfrom, "enter_sendto": p.EnterSendto,
-		"enter_recvmsg": p.EnterRecvmsg, "enter_sendmsg": p.EnterSendmsg,
-		"enter_recvmmsg": p.EnterRecvmmsg, "enter_sendmmsg": p.EnterSendmmsg,
+		"enter_loop_wait": p.EnterLoopWait, "enter_poll_wait": p.EnterPollWait, "enter_select_wait": p.EnterSelectWait,
+		"exit_read": p.ExitRead, "exit_write": p.ExitWrite,
+		"exit_recvmmsg": p.ExitRecvmmsg, "exit_sendmmsg": p.ExitSendmmsg,
+		"enter_write": p.EnterWrite, "enter_writev": p.EnterWritev,
+		"enter_sendto": p.EnterSendto, "enter_sendmsg": p.EnterSendmsg, "enter_sendmmsg": p.EnterSendmmsg,
 		"enter_sendfile64": p.EnterSendfile64,
 	}
 	for _, c := range t.extended {

@@ -76,6 +76,7 @@ func (t *Tracer) configure(spec *ebpf.CollectionSpec, o Options) error {
 	size = 1 << bits.Len(uint(size-1))
 	spec.Maps["events"].MaxEntries = uint32(size)
 	for name, value := range map[string]any{
+		"stack_size":   stackSize(),
 		"payload_size": uint32(min(max(o.PayloadSize, 64), MaxPayload)),
 		"id_seed":      t.seed,
 		"wakeup_bytes": uint64(size / 8),
@@ -86,6 +87,9 @@ func (t *Tracer) configure(spec *ebpf.CollectionSpec, o Options) error {
 	}
 	return nil
 }
+
+// stackSize is THREAD_SIZE, the size of a kernel stack: 16 KiB on amd64 and arm64, and not less than a page.
+func stackSize() uint64 { return uint64(max(16<<10, os.Getpagesize())) }
 
 // extensions are the objects that are loaded beside the first one and share its maps. Without one of
 // them everything else works, so a failure is reported and is not an error. An object is added by adding
@@ -130,6 +134,11 @@ func (t *Tracer) extend(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) 
 	}
 	if err := spec.Variables["id_seed"].Set(t.seed); err != nil {
 		return nil, err
+	}
+	if v := spec.Variables["stack_size"]; v != nil { // not all read registers
+		if err := v.Set(stackSize()); err != nil {
+			return nil, err
+		}
 	}
 	replaced := map[string]*ebpf.Map{}
 	for name := range spec.Maps {

@@ -1,0 +1,52 @@
+package store
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// occupied is the disk space of a file: Badger maps files that are mostly holes.
+func occupied(info fs.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512 // st_blocks counts 512-byte units, stat(2)
+	}
+	return info.Size()
+}
+
+// free is the room on the file system of dir, -1 when unknown.
+func free(dir string) int64 {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(dir, &st); err != nil {
+		return -1
+	}
+	return int64(st.Bavail) * st.Bsize
+}
+
+// reserve makes sure that the first size bytes of a file can be written. Badger writes through a
+// memory map, and a page of it that the disk has no room for ends the process with SIGBUS.
+func reserve(path string, size int64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	const keepSize = 1 // FALLOC_FL_KEEP_SIZE, linux/falloc.h
+	return syscall.Fallocate(int(f.Fd()), keepSize, 0, size)
+}
+
+// give gives the blocks of a file back while it stays open and mapped.
+func give(path string) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil {
+		const keepSize, punchHole = 1, 2 // linux/falloc.h
+		_ = syscall.Fallocate(int(f.Fd()), keepSize|punchHole, 0, info.Size())
+	}
+}
+
+// hold takes the lock on f that one process at a time has.
+func hold(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }

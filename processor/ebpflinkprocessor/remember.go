@@ -1,0 +1,140 @@
+package ebpflinkprocessor
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/trace"
+)
+
+// memory gathers what a restart must know of the spans of one delivery: their facts, and what was
+// decided about each. It is stored as one record. For each span:
+//
+//	what it is (1): 1 has a parent, 2 and 4 the decision, 8 has left (not so: was announced), 16 has odds
+//	trace id (16), when it has left
+//	odds (16), when there are any
+//	link.Fact with its link.Rare
+type memory struct {
+	b     []byte
+	spans int
+}
+
+const (
+	wasParented   = 1
+	decisionShift = 1
+	decisionMask  = 3 << decisionShift
+	wasLeft       = 8
+	hadOdds       = 16
+)
+
+func (m *memory) reset() { m.b, m.spans = m.b[:0], 0 }
+
+// left adds a span that leaves.
+func (m *memory) left(x *link.Index, s *trace.Member) {
+	what := byte(wasLeft | byte(s.Decision)<<decisionShift&decisionMask)
+	if s.Parent != (link.SpanID{}) {
+		what |= wasParented
+	}
+	odds, hasOdds := s.Odds.Words()
+	if hasOdds {
+		what |= hadOdds
+	}
+	m.b = append(append(m.b, what), s.Trace[:]...)
+	if hasOdds {
+		m.b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(m.b, odds[0]), odds[1])
+	}
+	m.add(x, s.ID)
+}
+
+// announced adds a pending span.
+func (m *memory) announced(x *link.Index, id link.ID) {
+	m.b = append(m.b, 0)
+	m.add(x, id)
+}
+
+func (m *memory) add(x *link.Index, id link.ID) {
+	rare := x.Rare(id)
+	m.b = link.AppendFact(m.b, x.Fact(id), &rare)
+	m.spans++
+}
+
+// remembered is one span of a memory.
+type remembered struct {
+	fact     link.Fact
+	rare     link.Rare
+	left     bool
+	parented bool
+	trace    link.TraceID
+	decision sampling.Decision
+	odds     sampling.Odds
+}
+
+func readMemory(b []byte, fn func(*remembered)) error {
+	for len(b) > 0 {
+		what := b[0]
+		r := remembered{
+			left: what&wasLeft != 0, parented: what&wasParented != 0,
+			decision: sampling.Decision(what & decisionMask >> decisionShift),
+		}
+		b = b[1:]
+		if r.left {
+			if len(b) < 16 {
+				return link.ErrStored
+			}
+			r.trace = link.TraceID(b)
+			b = b[16:]
+		}
+		if what&hadOdds != 0 {
+			if len(b) < 16 {
+				return link.ErrStored
+			}
+			r.odds = sampling.OddsOf([2]uint64{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])})
+			b = b[16:]
+		}
+		var err error
+		if r.fact, r.rare, b, err = link.ReadFact(b); err != nil {
+			return err
+		}
+		fn(&r)
+	}
+	return nil
+}
+
+// recall takes in the facts of spans that left before a restart.
+func (p *linkProcessor) recall(d *onDisk) (spans int, err error) {
+	err = d.Recall(func(at int64, count int, b []byte) error {
+		here, n := p.retained.Recovered(at), 0
+		err := readMemory(b, func(r *remembered) {
+			n++
+			who := identify(&r.fact)
+			id, seen := p.known[who]
+			switch {
+			case !seen:
+				id = p.add(r.fact, r.rare, who)
+			case p.index.Fact(id).Pending && !r.fact.Pending:
+				p.index.Replace(id, r.fact, r.rare)
+				p.slots[id].tenure++
+			default:
+				return
+			}
+			if r.left {
+				p.book.Restore(id, r.trace, r.parented, r.decision, stamp(p.arrivals.Recovered(at)))
+				p.book.Say(id, r.odds)
+			}
+			p.retained.Push(here, tenure{id, p.slots[id].tenure})
+		})
+		if err == nil && n != count {
+			err = fmt.Errorf("%d spans instead of %d", n, count)
+		}
+		if err != nil {
+			return fmt.Errorf("storage directory %s: facts of spans that have left are damaged: %w; move its directories facts-* away to start without them (late spans then make traces of their own)", p.cfg.Storage.Directory, errors.Join(store.ErrCorrupt, err))
+		}
+		spans += n
+		return nil
+	})
+	return spans, err
+}
