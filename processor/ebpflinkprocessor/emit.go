@@ -19,16 +19,13 @@ import (
 // URLs stay as they came. The spans are cut out of their encoded batches and decoded together, each
 // once, however many deliveries a batch leaves in.
 func (p *linkProcessor) assemble(out []departure) (ptrace.Traces, error) {
-	order := p.scratch.order[:0]
-	for i := range out {
-		if d := &out[i]; !d.silent {
-			order = append(order, place{d.batch.seq, d.ordinal, uint32(i)})
+	order := p.scratch.loud[:0]
+	for _, o := range p.scratch.sort(out) {
+		if !out[o.at].silent {
+			order = append(order, o)
 		}
 	}
-	p.scratch.order = order
-	slices.SortFunc(order, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.ordinal, b.ordinal))
-	})
+	p.scratch.loud = order
 	message := p.scratch.message[:0]
 	for at := 0; at < len(order); {
 		seq := order[at].seq
@@ -85,9 +82,23 @@ type place struct {
 
 // scratch is room that one delivery leaves to the next; only the loop uses it.
 type scratch struct {
-	order    []place
-	ordinals []uint32
-	message  []byte
+	// order is that of the departures in the storage, loud of those that are not silent.
+	order, loud []place
+	ordinals    []uint32
+	message     []byte
+	departures  []store.Departure
+}
+
+// sort returns the places of out in order.
+func (s *scratch) sort(out []departure) []place {
+	s.order = s.order[:0]
+	for i := range out {
+		s.order = append(s.order, place{out[i].batch.seq, out[i].ordinal, uint32(i)})
+	}
+	slices.SortFunc(s.order, func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.ordinal, b.ordinal))
+	})
+	return s.order
 }
 
 // mostScratch is how much of message is kept: a usual delivery.

@@ -22,11 +22,8 @@ const (
 	DefaultMaxCandidates = 4096
 )
 
-// A page is about 900 KiB of facts.
-const (
-	pageBits = 12
-	pageSize = 1 << pageBits
-)
+// edgesCached is more than the members of almost any trace, whose ids are close to each other.
+const edgesCached = 1 << 10
 
 // Index holds facts by the keys that they define and refer to. It is not safe for concurrent use.
 type Index struct {
@@ -39,9 +36,7 @@ type Index struct {
 	// slack is the largest of any row.
 	slack int64
 
-	// pages hold the facts: growing never copies what is there.
-	pages [][]Fact
-	live  []bool
+	facts Pages[Fact]
 	free  []ID
 	// rare is what lies beside the facts that say so.
 	rare map[ID]*Rare
@@ -49,9 +44,12 @@ type Index struct {
 	defs, refs postings
 
 	// edges caches Resolve for one generation; any change of the facts starts another.
-	edges []Edge
-	stamp []uint32
-	gen   uint32
+	edges [edgesCached]struct {
+		gen  uint64
+		id   ID
+		edge Edge
+	}
+	gen uint64
 
 	overflow int
 	// looks counts the candidates that searches looked at.
@@ -107,13 +105,13 @@ func order(rules []string) []row {
 }
 
 // Len is the number of facts held.
-func (x *Index) Len() int { return len(x.live) - len(x.free) }
+func (x *Index) Len() int { return x.facts.Len() - len(x.free) }
 
 // Cap is the number of IDs ever given: callers size their own tables by it.
-func (x *Index) Cap() int { return len(x.live) }
+func (x *Index) Cap() int { return x.facts.Len() }
 
 // Fact returns the fact id; it must not be changed through the pointer.
-func (x *Index) Fact(id ID) *Fact { return &x.pages[id>>pageBits][id&(pageSize-1)] }
+func (x *Index) Fact(id ID) *Fact { return x.facts.At(id) }
 
 // TakeOverflow returns how many definitions were forgotten because their key had too many, since
 // the last call.
@@ -133,15 +131,9 @@ func (x *Index) AddRare(f Fact, r Rare) ID {
 		id = x.free[n-1]
 		x.free = x.free[:n-1]
 	} else {
-		id = ID(len(x.live))
-		if int(id>>pageBits) == len(x.pages) {
-			x.pages = append(x.pages, make([]Fact, pageSize))
-		}
-		x.live = append(x.live, false)
-		x.edges = append(x.edges, Edge{})
-		x.stamp = append(x.stamp, 0)
+		id = ID(x.facts.Len())
+		x.facts.Grow(int(id) + 1)
 	}
-	x.live[id] = true
 	x.put(id, f, r)
 	x.post(id)
 	x.gen++

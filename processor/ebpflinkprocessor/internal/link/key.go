@@ -31,6 +31,7 @@ const (
 	domainTap
 	domainChain
 	domainLed
+	domainIdentity
 )
 
 func (d domain) key(a, b, c uint64) Key {

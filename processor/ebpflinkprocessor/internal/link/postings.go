@@ -7,31 +7,61 @@ import "slices"
 type postings struct {
 	at times
 	// limit is how many ids a key keeps, those with the latest start; 0 is no limit.
-	limit  int
-	one    map[Key]ID
-	some   map[Key][]ID
-	crowds map[Key]*crowd
+	limit int
+	// table has, for a key, its id or where the list or the crowd of its ids is.
+	table  Table
+	some   pool[[]ID]
+	crowds pool[*crowd]
 }
 
-func newPostings(at times, limit int) postings {
-	return postings{at: at, limit: limit, one: map[Key]ID{}, some: map[Key][]ID{}, crowds: map[Key]*crowd{}}
+// What a value of the table is, in its highest bits.
+const (
+	isSome  = 1 << 31
+	isCrowd = 1<<31 | 1<<30
+	kind    = isCrowd
+	// mostIDs is how many ids there are to tell from those.
+	mostIDs = 1 << 31
+)
+
+func newPostings(at times, limit int) postings { return postings{at: at, limit: limit} }
+
+// pool gives places to few things.
+type pool[T any] struct {
+	all  []T
+	free []uint32
+}
+
+func (p *pool[T]) put(v T) uint32 {
+	if n := len(p.free); n > 0 {
+		at := p.free[n-1]
+		p.free = p.free[:n-1]
+		p.all[at] = v
+		return at
+	}
+	p.all = append(p.all, v)
+	return uint32(len(p.all) - 1)
+}
+
+func (p *pool[T]) drop(at uint32) {
+	var none T
+	p.all[at] = none
+	p.free = append(p.free, at)
 }
 
 // get returns the ids of k unless they are a crowd; buf is room for a single one.
 func (p *postings) get(k Key, buf *[1]ID) (ids []ID, crowded *crowd) {
-	if id, ok := p.one[k]; ok {
-		buf[0] = id
+	v, ok := p.table.Get(k)
+	switch {
+	case !ok:
+		return nil, nil
+	case v < isSome:
+		buf[0] = ID(v)
 		return buf[:], nil
+	case v&kind == isCrowd:
+		return nil, p.crowds.all[v&^kind]
+	default:
+		return p.some.all[v&^kind], nil
 	}
-	if len(p.some) > 0 {
-		if ids := p.some[k]; ids != nil {
-			return ids, nil
-		}
-	}
-	if len(p.crowds) > 0 {
-		return nil, p.crowds[k]
-	}
-	return nil, nil
 }
 
 // upTo returns all ids of k, false when there are more than most.
@@ -58,69 +88,66 @@ func (p *postings) size(k Key) int {
 
 // add gives k another id and returns how many others fell out at the limit.
 func (p *postings) add(k Key, id ID) int {
-	if len(p.crowds) > 0 {
-		if c := p.crowds[k]; c != nil {
-			c.insert(id)
-			if p.limit == 0 || c.n <= p.limit {
-				return 0
-			}
-			// An eighth at once: one at a time would move the chunks each time.
-			return c.dropOldest(p.limit / 8)
+	v, found := p.table.Add(k, uint32(id))
+	at := v &^ kind
+	switch {
+	case !found:
+	case v < isSome:
+		p.table.Put(k, isSome|p.some.put([]ID{ID(v), id}))
+	case v&kind == isCrowd:
+		c := p.crowds.all[at]
+		c.insert(id)
+		if p.limit == 0 || c.n <= p.limit {
+			return 0
 		}
-	}
-	if ids, ok := p.some[k]; ok {
-		if ids = append(ids, id); len(ids) < crowdFrom {
-			p.some[k] = ids
+		// An eighth at once: one at a time would move the chunks each time.
+		return c.dropOldest(p.limit / 8)
+	default:
+		ids := append(p.some.all[at], id)
+		if len(ids) < crowdFrom {
+			p.some.all[at] = ids
 			return 0
 		}
 		c := &crowd{at: p.at}
 		for _, id := range ids {
 			c.insert(id)
 		}
-		delete(p.some, k)
-		p.crowds[k] = c
-		return 0
+		p.some.drop(at)
+		p.table.Put(k, isCrowd|p.crowds.put(c))
 	}
-	if first, ok := p.one[k]; ok {
-		delete(p.one, k)
-		p.some[k] = []ID{first, id}
-		return 0
-	}
-	p.one[k] = id
 	return 0
 }
 
 // remove takes id from k.
 func (p *postings) remove(k Key, id ID) {
-	if only, ok := p.one[k]; ok {
-		if only == id {
-			delete(p.one, k)
+	v, found := p.table.Get(k)
+	at := v &^ kind
+	switch {
+	case !found:
+	case v < isSome:
+		if ID(v) == id {
+			p.table.Delete(k)
 		}
-		return
-	}
-	if ids, ok := p.some[k]; ok {
+	case v&kind == isCrowd:
+		c := p.crowds.all[at]
+		c.remove(id)
+		if c.n >= crowdFrom {
+			return
+		}
+		p.crowds.drop(at)
+		p.table.Put(k, isSome|p.some.put(c.all()))
+	default:
+		ids := p.some.all[at]
 		i := slices.Index(ids, id)
 		if i < 0 {
 			return
 		}
 		ids[i] = ids[len(ids)-1]
-		switch ids = ids[:len(ids)-1]; len(ids) {
-		case 1:
-			delete(p.some, k)
-			p.one[k] = ids[0]
-		default:
-			p.some[k] = ids
+		ids = ids[:len(ids)-1]
+		p.some.all[at] = ids
+		if len(ids) == 1 {
+			p.some.drop(at)
+			p.table.Put(k, uint32(ids[0]))
 		}
-		return
 	}
-	c := p.crowds[k]
-	if c == nil {
-		return
-	}
-	c.remove(id)
-	if c.n >= crowdFrom {
-		return
-	}
-	delete(p.crowds, k)
-	p.some[k] = c.all()
 }

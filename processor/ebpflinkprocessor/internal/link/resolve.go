@@ -46,10 +46,13 @@ type Edge struct {
 // Resolve finds the parent of child. The result depends on the set of facts alone, not on the
 // order in which they came.
 func (x *Index) Resolve(child ID) Edge {
-	if x.stamp[child] != x.gen {
-		x.edges[child], x.stamp[child] = x.resolve(child), x.gen
+	c := &x.edges[child%edgesCached]
+	if c.id != child || c.gen != x.gen {
+		edge := x.resolve(child)
+		// Only now: resolving may have resolved others.
+		c.id, c.gen, c.edge = child, x.gen, edge
 	}
-	return x.edges[child]
+	return c.edge
 }
 
 func (x *Index) resolve(child ID) Edge {

@@ -68,12 +68,12 @@ type entry struct {
 type Book struct {
 	ix      *link.Index
 	opts    Options
-	entries []entry
+	entries link.Pages[entry]
 	// odds are those of the span until its trace is fixed, then those of the trace. Few spans have any.
 	odds map[link.ID]sampling.Odds
 	// decided counts decisions by kind until TakeDecided.
 	decided [4]int
-	seen    []uint32
+	seen    link.Pages[uint32]
 	// proof is room for Whole.
 	proof []link.ID
 	round uint32
@@ -96,11 +96,9 @@ func NewBook(ix *link.Index, o Options) *Book {
 
 // Add starts the entry of a new fact.
 func (b *Book) Add(id link.ID) {
-	for int(id) >= len(b.entries) {
-		b.entries = append(b.entries, entry{})
-		b.seen = append(b.seen, 0)
-	}
-	b.entries[id] = entry{}
+	b.entries.Grow(int(id) + 1)
+	b.seen.Grow(int(id) + 1)
+	*b.entries.At(id) = entry{}
 	delete(b.odds, id)
 }
 
@@ -132,28 +130,28 @@ func (b *Book) Restore(id link.ID, trace link.TraceID, parented bool, d sampling
 	if d == sampling.Undecided { // written by a version that sampled nothing
 		d = sampling.Kept
 	}
-	b.entries[id] = entry{trace: trace, fixed: true, state: released, parented: parented, decision: d, left: now}
+	*b.entries.At(id) = entry{trace: trace, fixed: true, state: released, parented: parented, decision: d, left: now}
 }
 
 // Trace is the id of the trace of id, false while it is not fixed.
 func (b *Book) Trace(id link.ID) (link.TraceID, bool) {
-	return b.entries[id].trace, b.entries[id].fixed
+	return b.entries.At(id).trace, b.entries.At(id).fixed
 }
 
 // Waits says whether id has not left.
-func (b *Book) Waits(id link.ID) bool { return b.entries[id].state == waiting }
+func (b *Book) Waits(id link.ID) bool { return b.entries.At(id).state == waiting }
 
 // Leave records that m left at now, a time of the caller's that is not 0.
 func (b *Book) Leave(m *Member, now int64) {
-	e := &b.entries[m.ID]
+	e := b.entries.At(m.ID)
 	e.state, e.parented, e.left = released, m.Parent != link.SpanID{}, now
 }
 
 func (b *Book) visit(id link.ID) bool {
-	if b.seen[id] == b.round {
+	if *b.seen.At(id) == b.round {
 		return false
 	}
-	b.seen[id] = b.round
+	*b.seen.At(id) = b.round
 	return true
 }
 
@@ -177,12 +175,12 @@ func (b *Book) Gather(start link.ID) []Member {
 	}
 	if p := members[0].Edge.Parent; p != link.None {
 		known = p
-		met(&b.entries[p])
+		met(b.entries.At(p))
 	}
 	knownDepth := -1
 	consider := func(id link.ID, depth int) {
 		if known == link.None || (knownDepth == depth &&
-			bytes.Compare(b.entries[id].trace[:], b.entries[known].trace[:]) < 0) {
+			bytes.Compare(b.entries.At(id).trace[:], b.entries.At(known).trace[:]) < 0) {
 			known, knownDepth = id, depth
 		}
 	}
@@ -193,11 +191,11 @@ func (b *Book) Gather(start link.ID) []Member {
 	}
 	for i := 0; i < len(members) && more(); i++ {
 		m := members[i]
-		if b.entries[m.ID].fixed {
+		if b.entries.At(m.ID).fixed {
 			consider(m.ID, m.depth)
 		}
 		b.ix.Referrers(m.ID, func(r link.ID) bool {
-			if b.seen[r] == b.round {
+			if *b.seen.At(r) == b.round {
 				barren++
 				return more()
 			}
@@ -207,7 +205,7 @@ func (b *Book) Gather(start link.ID) []Member {
 				return more()
 			}
 			b.visit(r)
-			if e := &b.entries[r]; e.state == released {
+			if e := b.entries.At(r); e.state == released {
 				met(e)
 				consider(r, m.depth+1)
 				barren++
@@ -237,7 +235,7 @@ func (b *Book) compare(x, y Member) int {
 // edge is the edge of id, none for the one that was cut and for a released span that left with a
 // parent, whatever has come since.
 func (b *Book) edge(id, cut link.ID) link.Edge {
-	e := b.entries[id]
+	e := b.entries.At(id)
 	if e.state == released && e.parented {
 		return link.Edge{Parent: link.None}
 	}
@@ -256,7 +254,7 @@ func (b *Book) top(start link.ID) (root, cut link.ID) {
 	b.visit(root)
 	for {
 		p := b.edge(root, cut).Parent
-		if p == link.None || b.entries[p].state == released {
+		if p == link.None || b.entries.At(p).state == released {
 			return root, cut
 		}
 		if !b.visit(p) {
@@ -285,14 +283,14 @@ func (b *Book) weakest(id link.ID) link.ID {
 func (b *Book) fix(members []Member, known link.ID, left int64) {
 	v := verdict{}
 	if known != link.None {
-		v = verdict{b.entries[known].trace, b.entries[known].decision, b.odds[known]}
+		v = verdict{b.entries.At(known).trace, b.entries.At(known).decision, b.odds[known]}
 	} else {
 		v = b.judge(members)
 		b.decided[v.decision]++
 	}
 	for i := range members {
 		m := &members[i]
-		e, f := &b.entries[m.ID], b.ix.Fact(m.ID)
+		e, f := b.entries.At(m.ID), b.ix.Fact(m.ID)
 		if !e.fixed {
 			e.trace, e.fixed, e.decision = v.trace, true, v.decision
 			if len(b.odds) > 0 {
@@ -321,7 +319,7 @@ func (b *Book) fix(members []Member, known link.ID, left int64) {
 }
 
 func (b *Book) parentTrace(p link.ID, chosen link.TraceID) link.TraceID {
-	if e := &b.entries[p]; e.fixed {
+	if e := b.entries.At(p); e.fixed {
 		return e.trace
 	}
 	return chosen

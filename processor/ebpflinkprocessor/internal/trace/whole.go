@@ -23,13 +23,13 @@ func (b *Book) Whole(root link.ID) bool {
 	for i := 0; i < len(todo); i++ {
 		id := todo[i]
 		f := b.ix.Fact(id)
-		if b.entries[id].state == released || b.entries[id].fixed || !known(f) || !b.ix.Closed(id) {
+		if b.entries.At(id).state == released || b.entries.At(id).fixed || !known(f) || !b.ix.Closed(id) {
 			return false
 		}
 		certain := true
 		calls, served := 0, 0
 		b.ix.Referrers(id, func(r link.ID) bool {
-			if b.seen[r] == b.round {
+			if *b.seen.At(r) == b.round {
 				return true
 			}
 			e, final := b.ix.Final(r)
