@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,7 +73,10 @@ const (
 
 // Run sends f through a processor and returns what comes out.
 func Run(f *forest.Forest, o Options) (Result, error) {
-	r := &run{f: f, o: o, clock: NewClock(forest.Epoch), sink: newSink(f), directory: o.Directory}
+	r := &run{f: f, o: o, clock: NewClock(forest.Epoch), sink: newSink(f)}
+	if o.Directory != "" {
+		r.directory = filepath.Join(o.Directory, "first")
+	}
 	if err := r.start(); err != nil {
 		return nil, err
 	}
@@ -157,7 +161,7 @@ func (r *run) interrupt(n int) error {
 	if what == Crash {
 		// What a killed process leaves behind is what the system has seen of its files.
 		image := filepath.Join(r.o.Directory, fmt.Sprintf("crash-%d", n))
-		if err := copyDirectory(image, r.directory); err != nil {
+		if err := freeze(image, r.directory); err != nil {
 			return err
 		}
 		r.directory = image
@@ -170,28 +174,34 @@ func (r *run) interrupt(n int) error {
 	return r.start()
 }
 
-// copyDirectory leaves out what is a directory in from: images of earlier crashes.
-func copyDirectory(to, from string) error {
-	if err := os.Mkdir(to, 0o700); err != nil {
-		return err
-	}
-	files, err := os.ReadDir(from)
-	if err != nil {
-		return err
-	}
-	for _, e := range files {
-		if e.IsDir() || e.Name() == "LOCK" {
-			continue
-		}
-		b, err := os.ReadFile(filepath.Join(from, e.Name()))
+// freeze copies a directory that is in use. A kill takes no time and a copy does: when files come or go
+// meanwhile it begins again.
+func freeze(image, from string) error {
+	for tries := 0; ; tries++ {
+		before, err := names(from)
 		if err == nil {
-			err = os.WriteFile(filepath.Join(to, e.Name()), b, 0o600)
+			err = os.CopyFS(image, os.DirFS(from))
 		}
-		if err != nil {
+		after, nerr := names(from)
+		if err == nil && nerr == nil && slices.Equal(before, after) {
+			return nil
+		}
+		if err != nil && (!errors.Is(err, os.ErrNotExist) || tries == 50) {
 			return err
 		}
+		if err := os.RemoveAll(image); err != nil {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
-	return nil
+}
+
+func names(dir string) (out []string, err error) {
+	err = filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		out = append(out, path)
+		return err
+	})
+	return out, err
 }
 
 // door is shut when its processor has ended for the world.
