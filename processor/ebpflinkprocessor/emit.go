@@ -82,6 +82,7 @@ type place struct {
 
 // scratch is room that one delivery leaves to the next; only the loop uses it.
 type scratch struct {
+	out []departure
 	// order is that of the departures in the storage, loud of those that are not silent.
 	order, loud []place
 	ordinals    []uint32
@@ -101,8 +102,12 @@ func (s *scratch) sort(out []departure) []place {
 	return s.order
 }
 
-// mostScratch is how much of message is kept: a usual delivery.
-const mostScratch = 4 << 20
+// mostScratch is how much of message is kept, mostDepartures how many departures beside those of a usual
+// delivery.
+const (
+	mostScratch    = 4 << 20
+	mostDepartures = 4096
+)
 
 func (s *scratch) keep(message []byte) {
 	s.message = message

@@ -63,7 +63,7 @@ type linkProcessor struct {
 	retained *window.Queue[tenure]
 	early    *early
 	// known has the fact of each identity.
-	known link.Table
+	known link.Table[link.ID]
 	slots link.Pages[slot]
 	// batches are those that spans wait in; the places in unused are free.
 	batches []*batch
@@ -327,9 +327,11 @@ func (p *linkProcessor) find(f *link.Fact) (id link.ID, found bool) {
 	if f.Span == (link.SpanID{}) {
 		return link.None, false
 	}
-	v, found := p.known.Get(f.Identity())
-	id = link.ID(v)
-	return id, found && p.index.Fact(id).Same(f)
+	known := p.known.Get(f.Identity())
+	if known == nil || !p.index.Fact(*known).Same(f) {
+		return link.None, false
+	}
+	return *known, true
 }
 
 // take adds the facts of a batch; marks are the spans of it that left before a restart.
@@ -392,7 +394,7 @@ func (p *linkProcessor) add(f *link.Fact, rare link.Rare) link.ID {
 	id := p.index.AddRare(*f, rare)
 	p.book.Add(id)
 	if f.Span != (link.SpanID{}) {
-		p.known.Put(f.Identity(), uint32(id))
+		*p.known.Put(f.Identity()) = id
 	}
 	p.slots.Grow(int(id) + 1)
 	p.slots.At(id).renew()
@@ -429,7 +431,7 @@ func (p *linkProcessor) forget(ctx context.Context) {
 	surplus = len(gone) - expired
 	for _, id := range gone {
 		who := p.index.Fact(id).Identity()
-		if v, ok := p.known.Get(who); ok && link.ID(v) == id {
+		if known := p.known.Get(who); known != nil && *known == id {
 			p.known.Delete(who)
 		}
 		p.slots.At(id).renew()

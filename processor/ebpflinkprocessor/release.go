@@ -91,7 +91,7 @@ func (p *linkProcessor) depart(all bool) []departure {
 	if all {
 		due += window.Instant(p.cfg.Window)
 	}
-	var out []departure
+	out := p.scratch.out[:0]
 	if !all {
 		p.early.take(func() bool { return len(out) < p.cfg.MaxSpansPerExport }, func(t tenure) (whole, later bool) {
 			if p.slots.At(t.id).tenure != t.n || !p.book.Waits(t.id) {
@@ -120,6 +120,10 @@ func (p *linkProcessor) depart(all bool) []departure {
 				p.unnumber(b)
 			}
 		}
+	}
+	p.scratch.out = out
+	if cap(out) > mostDepartures+p.cfg.MaxSpansPerExport {
+		p.scratch.out = nil
 	}
 	return out
 }

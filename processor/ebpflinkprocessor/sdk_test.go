@@ -132,3 +132,43 @@ func TestSDKTraceThatBeginsHere(t *testing.T) {
 		require.Equal(t, "app_context", rule.Str())
 	}
 }
+
+// TestSDKTraceBelowAnother: a trace of an SDK that began in a request of another trace takes that one's id, as the root's
+// wins, and each of its spans links to where it was. The whole component gets one id, up and down, also where
+// that of no application is taken.
+func TestSDKTraceBelowAnother(t *testing.T) {
+	for _, use := range []bool{true, false} {
+		r := newRig(t, func(c *Config) { c.UseAppTraceID = use })
+		c1, s1 := call(10, 11, "web", "edge", 0, 100, 10, 0, 7)
+		c1.link.AppTraceID, c1.link.AppParentID = traceID(5), spanID(50)
+		s1.link.AppTraceID, s1.link.AppParentID = traceID(5), spanID(50)
+		c2, s2 := call(12, 13, "edge", "a", 10, 80, 20, 7, 8) // the edge takes headers off
+		c3, s3 := call(14, 15, "a", "b", 30, 40, 30, 8, 9)
+		c3.link.AppTraceID, c3.link.AppParentID = traceID(6), spanID(2)
+		s3.link.AppTraceID, s3.link.AppParentID = traceID(6), spanID(2)
+		for service, specs := range map[string][]spanSpec{
+			"web": {c1}, "edge": {s1, c2}, "stock": {s3, {id: 3, kind: ptrace.SpanKindServer, start: 32, duration: 30, trace: 6, parent: 2}},
+			"shop": {
+				s2, c3,
+				{id: 1, kind: ptrace.SpanKindServer, start: 12, duration: 70, trace: 6},
+				{id: 2, kind: ptrace.SpanKindClient, start: 29, duration: 42, trace: 6, parent: 1},
+			},
+		} {
+			require.NoError(t, r.ConsumeTraces(t.Context(), inService(service, specs...)))
+		}
+		r.pass(30 * time.Second)
+		of := r.sink.one(t, 10).TraceID()
+		require.Equal(t, use, of == traceID(5))
+		for id, parent := range map[uint64]uint64{11: 10, 12: 11, 13: 12, 1: 13, 2: 1, 14: 2, 15: 14, 3: 15} {
+			sp := r.sink.one(t, id)
+			require.Equal(t, parent, parentOf(sp), "parent of %d", id)
+			require.Equal(t, of, sp.TraceID(), "span %d", id)
+		}
+		for id, own := range map[uint64]uint64{1: 1, 2: 2, 3: 3, 14: 2, 15: 2} {
+			links := r.sink.one(t, id).Links()
+			require.Equal(t, 1, links.Len(), "span %d", id)
+			require.Equal(t, traceID(6), links.At(0).TraceID())
+			require.Equal(t, spanID(own), links.At(0).SpanID(), "span %d", id)
+		}
+	}
+}

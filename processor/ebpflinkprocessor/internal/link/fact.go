@@ -101,5 +101,6 @@ func (f *Fact) Identity() Key {
 	if f.Raw {
 		return domainIdentity.key(binary.LittleEndian.Uint64(f.Span[:]), f.Host, uint64(f.Role))
 	}
-	return Key(mix(uint64(idKey(domainIdentity, f.OwnTrace, f.Span)) ^ uint64(f.Role)))
+	own := binary.LittleEndian.Uint64(f.OwnTrace[:8]) ^ mix(binary.LittleEndian.Uint64(f.OwnTrace[8:]))
+	return domainIdentity.key(binary.LittleEndian.Uint64(f.Span[:]), own, uint64(f.Role))
 }

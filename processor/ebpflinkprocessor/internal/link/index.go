@@ -33,14 +33,13 @@ type Index struct {
 	// processes: a rule asks for the process of every span.
 	processes bool
 	clocks    clocks
-	// slack is the largest of any row.
-	slack int64
 
 	facts Pages[Fact]
 	free  []ID
 	// rare is what lies beside the facts that say so.
 	rare map[ID]*Rare
 
+	keys       Table[sides]
 	defs, refs postings
 
 	// edges caches Resolve for one generation; any change of the facts starts another.
@@ -68,10 +67,7 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 		clocks:         newClocks(),
 		gen:            1,
 	}
-	for i := range x.rows {
-		x.slack = max(x.slack, int64(x.rows[i].slack))
-	}
-	x.defs, x.refs = newPostings(x.times, maxDefs), newPostings(x.times, 0)
+	x.defs, x.refs = newPostings(&x.keys, defining, x.times, maxDefs), newPostings(&x.keys, referring, x.times, 0)
 	return x
 }
 
@@ -244,7 +240,8 @@ func (x *Index) Request(host, systrace uint64) ID {
 func (x *Index) Looks() int { return x.looks }
 
 // Referrers calls fn for each fact that refers to a key which id defines, until fn returns false.
-// A fact may come more than once. Of a crowd only those come that time does not rule out.
+// A fact may come more than once. Of a crowd only those come that time does not rule out, and none whose
+// reference is refused for the number of definitions (rows that share a key agree on that number).
 func (x *Index) Referrers(id ID, fn func(ID) bool) {
 	more := true
 	visit := func(r ID) bool {
@@ -262,14 +259,14 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 				return
 			}
 		}
-		if crowd == nil {
+		if crowd == nil || (r.most > 0 && x.defs.size(k) > r.most) {
 			return
 		}
 		// The latest first: of a parent that lives long, the others have left.
 		first, last := int64(math.MinInt64), int64(math.MaxInt64)
 		if !r.stated {
 			start, end := x.times(id)
-			reach := x.reach() + x.slack
+			reach := x.reach(r)
 			first, last = start-reach, min(end, math.MaxInt64-reach)+reach
 		}
 		crowd.backwards(last, first, visit)

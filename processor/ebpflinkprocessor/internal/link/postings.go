@@ -2,16 +2,27 @@ package link
 
 import "slices"
 
-// postings maps a key to ids. Most keys have one id, which is kept in place; a few have some; those
-// of a hot key, or a hostile one, are a crowd.
+// Sides of a key: the ids that define it and those that refer to it. They meet, so they are kept together.
+type sides [2]uint32
+
+const (
+	defining = iota
+	referring
+)
+
+// postings is one side of the keys. Most keys have one id, which is kept in place; a few have some;
+// those of a hot key, or a hostile one, are a crowd.
 type postings struct {
 	at times
 	// limit is how many ids a key keeps, those with the latest start; 0 is no limit.
 	limit int
-	// table has, for a key, its id or where the list or the crowd of its ids is.
-	table  Table
+	// table has, for a key, one more than its id, or where the list or the crowd of its ids is, or 0.
+	table  *Table[sides]
+	side   int
 	some   pool[[]ID]
 	crowds pool[*crowd]
+	// keys counts those with an id by domain: to look for what nothing refers to costs nothing.
+	keys [1 << domainBits]int
 }
 
 // What a value of the table is, in its highest bits.
@@ -19,11 +30,11 @@ const (
 	isSome  = 1 << 31
 	isCrowd = 1<<31 | 1<<30
 	kind    = isCrowd
-	// mostIDs is how many ids there are to tell from those.
-	mostIDs = 1 << 31
 )
 
-func newPostings(at times, limit int) postings { return postings{at: at, limit: limit} }
+func newPostings(t *Table[sides], side int, at times, limit int) postings {
+	return postings{table: t, side: side, at: at, limit: limit}
+}
 
 // pool gives places to few things.
 type pool[T any] struct {
@@ -50,12 +61,18 @@ func (p *pool[T]) drop(at uint32) {
 
 // get returns the ids of k unless they are a crowd; buf is room for a single one.
 func (p *postings) get(k Key, buf *[1]ID) (ids []ID, crowded *crowd) {
-	v, ok := p.table.Get(k)
-	switch {
-	case !ok:
+	if p.keys[k.domain()] == 0 {
+		return nil, nil
+	}
+	entry := p.table.Get(k)
+	if entry == nil {
+		return nil, nil
+	}
+	switch v := entry[p.side]; {
+	case v == 0:
 		return nil, nil
 	case v < isSome:
-		buf[0] = ID(v)
+		buf[0] = ID(v - 1)
 		return buf[:], nil
 	case v&kind == isCrowd:
 		return nil, p.crowds.all[v&^kind]
@@ -88,13 +105,15 @@ func (p *postings) size(k Key) int {
 
 // add gives k another id and returns how many others fell out at the limit.
 func (p *postings) add(k Key, id ID) int {
-	v, found := p.table.Add(k, uint32(id))
-	at := v &^ kind
+	v := &p.table.Put(k)[p.side]
+	at := *v &^ kind
 	switch {
-	case !found:
-	case v < isSome:
-		p.table.Put(k, isSome|p.some.put([]ID{ID(v), id}))
-	case v&kind == isCrowd:
+	case *v == 0:
+		*v = uint32(id) + 1
+		p.keys[k.domain()]++
+	case *v < isSome:
+		*v = isSome | p.some.put([]ID{ID(*v - 1), id})
+	case *v&kind == isCrowd:
 		c := p.crowds.all[at]
 		c.insert(id)
 		if p.limit == 0 || c.n <= p.limit {
@@ -113,29 +132,38 @@ func (p *postings) add(k Key, id ID) int {
 			c.insert(id)
 		}
 		p.some.drop(at)
-		p.table.Put(k, isCrowd|p.crowds.put(c))
+		*v = isCrowd | p.crowds.put(c)
 	}
 	return 0
 }
 
 // remove takes id from k.
 func (p *postings) remove(k Key, id ID) {
-	v, found := p.table.Get(k)
-	at := v &^ kind
+	entry := p.table.Get(k)
+	if entry == nil {
+		return
+	}
+	v := &entry[p.side]
+	at := *v &^ kind
 	switch {
-	case !found:
-	case v < isSome:
-		if ID(v) == id {
+	case *v == 0:
+	case *v < isSome:
+		if ID(*v-1) != id {
+			return
+		}
+		*v = 0
+		p.keys[k.domain()]--
+		if *entry == (sides{}) {
 			p.table.Delete(k)
 		}
-	case v&kind == isCrowd:
+	case *v&kind == isCrowd:
 		c := p.crowds.all[at]
 		c.remove(id)
 		if c.n >= crowdFrom {
 			return
 		}
 		p.crowds.drop(at)
-		p.table.Put(k, isSome|p.some.put(c.all()))
+		*v = isSome | p.some.put(c.all())
 	default:
 		ids := p.some.all[at]
 		i := slices.Index(ids, id)
@@ -147,7 +175,7 @@ func (p *postings) remove(k Key, id ID) {
 		p.some.all[at] = ids
 		if len(ids) == 1 {
 			p.some.drop(at)
-			p.table.Put(k, uint32(ids[0]))
+			*v = uint32(ids[0]) + 1
 		}
 	}
 }

@@ -1,10 +1,10 @@
 package link
 
-// Table maps keys that are good hashes to 32-bit values. A Go map takes twice the room, and doubles all
-// of it at once: here only the segment that is full is split in two. The zero Table is empty.
-type Table struct {
+// Table maps keys to values. A Go map takes twice the room, and doubles all of it at once: here only the
+// segment that is full is split in two. The zero Table is empty.
+type Table[V any] struct {
 	// directory has 1<<depth places; a segment of less depth has several of them.
-	directory []*segment
+	directory []*segment[V]
 	depth     uint
 	n         int
 }
@@ -16,40 +16,35 @@ const (
 	segmentFull = segmentSize * 7 / 8
 )
 
-// segment probes linearly. The high bits of a key choose it, the low ones the place.
-type segment struct {
-	*places
+// segment probes linearly. The high bits of a key choose it, the low ones above the domain the place.
+type segment[V any] struct {
+	*places[V]
 	n     int
 	depth uint
 }
 
-// places are apart because their 12 KiB are then a size that the allocator has.
-type places struct {
-	// keys are 0 where nothing is.
+// places are apart because their size is then one that the allocator has.
+type places[V any] struct {
+	// keys are 0 where nothing is: no domain is 0.
 	keys   [segmentSize]Key
-	values [segmentSize]uint32
+	values [segmentSize]V
 }
 
 // Len counts the keys.
-func (t *Table) Len() int { return t.n }
+func (t *Table[V]) Len() int { return t.n }
 
-// used is the key under which k is kept: 0 says that a place is empty.
-func used(k Key) Key {
-	if k == 0 {
-		return 1
-	}
-	return k
-}
-
-func (t *Table) segment(k Key) *segment {
+func (t *Table[V]) segment(k Key) *segment[V] {
 	// A shift by 64 gives 0.
 	return t.directory[k>>(64-t.depth)]
 }
 
+func home(k Key) uint { return uint(k>>domainBits) % segmentSize }
+
 // find returns the place of k, or the empty one where it would be.
-func (s *segment) find(k Key) (at uint, found bool) {
-	for at = uint(k) % segmentSize; ; at = (at + 1) % segmentSize {
-		switch s.keys[at] {
+func (s *segment[V]) find(k Key) (at uint, found bool) {
+	keys := &s.keys
+	for at = home(k); ; at = (at + 1) % segmentSize {
+		switch keys[at] {
 		case k:
 			return at, true
 		case 0:
@@ -58,70 +53,54 @@ func (s *segment) find(k Key) (at uint, found bool) {
 	}
 }
 
-// Get returns the value of k.
-func (t *Table) Get(k Key) (v uint32, ok bool) {
+// Get returns the value of k, nil when there is none. It is valid until the next Put or Delete.
+func (t *Table[V]) Get(k Key) *V {
 	if t.n == 0 {
-		return 0, false
+		return nil
 	}
-	k = used(k)
-	s := t.segment(k)
-	at, ok := s.find(k)
-	return s.values[at], ok
-}
-
-// Put sets the value of k.
-func (t *Table) Put(k Key, v uint32) {
-	if t.directory == nil {
-		t.directory = []*segment{{places: new(places)}}
-	}
-	k = used(k)
 	s := t.segment(k)
 	at, found := s.find(k)
 	if !found {
-		for s.n >= segmentFull {
-			t.split(s, k)
-			s = t.segment(k)
-			at, _ = s.find(k)
-		}
-		s.n++
-		t.n++
+		return nil
 	}
-	s.keys[at], s.values[at] = k, v
+	return &s.values[at]
 }
 
-// Add puts v under k unless there is a value already, which it returns.
-func (t *Table) Add(k Key, v uint32) (old uint32, found bool) {
-	if t.n > 0 {
-		s := t.segment(used(k))
-		at, found := s.find(used(k))
-		if found {
-			return s.values[at], true
-		}
-		if s.n < segmentFull {
-			s.n++
-			t.n++
-			s.keys[at], s.values[at] = used(k), v
-			return 0, false
-		}
+// Put returns the value of k, which is zero when there was none. It is valid until the next Put or Delete.
+func (t *Table[V]) Put(k Key) *V {
+	if t.directory == nil {
+		t.directory = []*segment[V]{{places: new(places[V])}}
 	}
-	t.Put(k, v)
-	return 0, false
+	s := t.segment(k)
+	at, found := s.find(k)
+	if found {
+		return &s.values[at]
+	}
+	for s.n >= segmentFull {
+		t.split(s, k)
+		s = t.segment(k)
+		at, _ = s.find(k)
+	}
+	s.n++
+	t.n++
+	s.keys[at] = k
+	return &s.values[at]
 }
 
 // split moves the keys of s with the next bit set to a segment of their own.
-func (t *Table) split(s *segment, k Key) {
+func (t *Table[V]) split(s *segment[V], k Key) {
 	if s.depth == t.depth {
 		t.depth++
-		wide := make([]*segment, 2*len(t.directory))
+		wide := make([]*segment[V], 2*len(t.directory))
 		for i, s := range t.directory {
 			wide[2*i], wide[2*i+1] = s, s
 		}
 		t.directory = wide
 	}
 	old := *s.places
-	*s.places, s.n = places{}, 0
+	*s.places, s.n = places[V]{}, 0
 	s.depth++
-	upper := &segment{places: new(places), depth: s.depth}
+	upper := &segment[V]{places: new(places[V]), depth: s.depth}
 	for i, key := range old.keys {
 		if key == 0 {
 			continue
@@ -143,11 +122,10 @@ func (t *Table) split(s *segment, k Key) {
 }
 
 // Delete removes k.
-func (t *Table) Delete(k Key) {
+func (t *Table[V]) Delete(k Key) {
 	if t.n == 0 {
 		return
 	}
-	k = used(k)
 	s := t.segment(k)
 	hole, found := s.find(k)
 	if !found {
@@ -157,11 +135,11 @@ func (t *Table) Delete(k Key) {
 	t.n--
 	// Close the gap with what was pushed past it, so that no probe ends too early.
 	for at := (hole + 1) % segmentSize; s.keys[at] != 0; at = (at + 1) % segmentSize {
-		home := uint(s.keys[at]) % segmentSize
-		if (at-home)%segmentSize >= (at-hole)%segmentSize {
+		if (at-home(s.keys[at]))%segmentSize >= (at-hole)%segmentSize {
 			s.keys[hole], s.values[hole] = s.keys[at], s.values[at]
 			hole = at
 		}
 	}
-	s.keys[hole], s.values[hole] = 0, 0
+	var none V
+	s.keys[hole], s.values[hole] = 0, none
 }

@@ -27,13 +27,13 @@ func (b *Book) Whole(root link.ID) bool {
 			return false
 		}
 		certain := true
-		calls, served := 0, 0
+		calls, served, met := 0, 0, 0
 		b.ix.Referrers(id, func(r link.ID) bool {
 			if *b.seen.At(r) == b.round {
 				return true
 			}
 			e, final := b.ix.Final(r)
-			if !final || len(todo) == maxProof {
+			if met++; !final || met > maxProof || len(todo) == maxProof {
 				certain = false
 				return false
 			}
