@@ -255,6 +255,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 	if err != nil {
 		return err
 	}
+	p.book.Reclaim()
 	if batches > 0 || recalled > 0 {
 		p.tel.ProcessorEbpfLinkSpansReplayed.Add(ctx, int64(spans))
 		p.set.Logger.Info("read back spans that waited, and what is known of those that had left",
