@@ -19,8 +19,10 @@ const (
 	formatFile = "FORMAT"
 	syncedFile = "SYNCED"
 
-	// memTable holds keys and small records of one generation; larger values go to the value log.
-	memTable       = 4 << 20
+	// memTable holds keys and small records of one generation; larger values go to the value log. Its
+	// room is taken at once, for each generation, and the keys of a thousand batches are 0.2 MiB. A
+	// full one goes to a file.
+	memTable       = 1 << 20
 	valueThreshold = 1 << 10
 	// walReserve is how much of the memTable's log is certain to fit on the disk: the keys of some
 	// thousand batches.
@@ -96,6 +98,9 @@ func (g *generation) open(o *Options) (err error) {
 			err = fmt.Errorf("%v", r)
 		}
 	}()
+	if err := g.sweep(); err != nil {
+		return err
+	}
 	g.db, err = badger.Open(badger.DefaultOptions(g.dir).
 		WithLogger(&grumbler{g, o.Failed}).
 		WithMetricsEnabled(false).
@@ -114,6 +119,20 @@ func (g *generation) open(o *Options) (err error) {
 		WithBlockCacheSize(0).
 		WithIndexCacheSize(0))
 	return err
+}
+
+// sweep removes logs of the memory table that hold nothing. Badger empties such a file before it removes
+// it, and makes one before it gives it a size; killed between the two it would not open the directory again.
+func (g *generation) sweep() error {
+	files, _ := filepath.Glob(filepath.Join(g.dir, "*.mem"))
+	for _, f := range files {
+		if st, err := os.Stat(f); err == nil && st.Size() == 0 {
+			if err := os.Remove(f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // fileSize is that of a value log. All batches of a generation are in one, facts are in as many as it
