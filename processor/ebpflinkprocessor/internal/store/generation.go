@@ -19,8 +19,10 @@ const (
 	formatFile = "FORMAT"
 	syncedFile = "SYNCED"
 
-	// memTable holds keys and small records of one generation; larger values go to the value log.
-	memTable       = 4 << 20
+	// memTable holds keys and small records of one generation; larger values go to the value log. Its
+	// room is taken at once, for each generation, and the keys of a thousand batches are 0.2 MiB. A
+	// full one goes to a file.
+	memTable       = 1 << 20
 	valueThreshold = 1 << 10
 	// walReserve is how much of the memTable's log is certain to fit on the disk: the keys of some
 	// thousand batches.
