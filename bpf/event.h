@@ -36,8 +36,6 @@ enum data_flags {
 	/* A read that does not begin where the one before ended: bytes moved unseen, or two threads read at once.
 	 * seq was derived from the position after it. */
 	DATA_SEQ_DERIVED = 2,
-	/* And it begins before that: which bytes these are is not known. */
-	DATA_SEQ_BEHIND = 4,
 };
 
 /*

@@ -253,23 +253,21 @@ static __always_inline void bytes_read(struct conn *c, const struct target *t, c
 }
 
 /*
- * A read that ended here took len bytes from seq on. Every read of a connection begins where the last one
- * ended. Else bytes were moved that are not seen, or several threads read at once and which bytes went to
- * whom is not known. Bytes that were read already are no news: another thread read at once, or has closed
- * the descriptor meanwhile and opened another connection under its number.
+ * A read that has ended took len bytes from seq on. Every read of a connection begins where the last one
+ * ended. Else bytes were moved that are not seen, or several threads read at once. Returns false where it
+ * would begin before that: another thread read at once, or it has closed the descriptor meanwhile and opened
+ * another connection under its number.
  */
-static __always_inline __u8 position_of_read(struct conn *c, __u32 seq, __u32 len)
+static __always_inline bool read_fits(struct conn *c, __u32 seq, __u32 len, __u8 *flags)
 {
-	__u8 flags = 0;
+	__s32 ahead = c->flags & CONN_POSITION ? seq - c->position : 0;
 
-	if (c->flags & CONN_POSITION && c->position != seq) {
-		flags = DATA_SEQ_DERIVED;
-		if ((__s32)(seq - c->position) < 0)
-			flags |= DATA_SEQ_BEHIND;
-	}
 	c->position = seq + len;
 	c->flags |= CONN_POSITION;
-	return flags;
+	*flags = ahead ? DATA_SEQ_DERIVED : 0;
+	if (ahead < 0)
+		count_loss(LOSS_READ_PLACE);
+	return ahead >= 0;
 }
 
 /* How the system call says where its bytes go. */
@@ -369,9 +367,9 @@ static __always_inline int read_exit(__s32 nr, __s64 ret)
 	call.seq = copied_seq_of(call.sk) - (__u32)ret;
 	call.other_seq = write_seq_of(call.sk);
 	call_in_context(&call, &cur);
-	flags = position_of_read(c, call.seq, ret);
-	if (!(flags & DATA_SEQ_BEHIND))
-		bytes_read(c, t, &cur, call.sk, pid_tgid, ret);
+	if (!read_fits(c, call.seq, ret, &flags))
+		return 0;
+	bytes_read(c, t, &cur, call.sk, pid_tgid, ret);
 	call.turn = c->turn;
 	if (call.vec == VEC_MSG)
 		buffers_of_message(&call);
@@ -482,9 +480,9 @@ static __always_inline int mmsg_read(__s64 n)
 	if (n > MAX_MESSAGES && c->flags & CONN_POSITION)
 		len = after - c->position; /* those that are not looked at included */
 	call.seq = after - len;
-	flags = position_of_read(c, call.seq, len);
-	if (!(flags & DATA_SEQ_BEHIND))
-		bytes_read(c, t, &cur, call.sk, pid_tgid, len);
+	if (!read_fits(c, call.seq, len, &flags))
+		return 0;
+	bytes_read(c, t, &cur, call.sk, pid_tgid, len);
 	call.turn = c->turn;
 	return emit_messages(&call, c, pid_tgid, n, flags);
 }

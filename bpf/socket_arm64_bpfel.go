@@ -265,7 +265,8 @@ const (
 	SocketLossLOSS_PYTHON         SocketLoss = 11
 	SocketLossLOSS_ASYNC_ID       SocketLoss = 12
 	SocketLossLOSS_LOOPS_FULL     SocketLoss = 13
-	SocketLossLOSS_MAX            SocketLoss = 14
+	SocketLossLOSS_READ_PLACE     SocketLoss = 14
+	SocketLossLOSS_MAX            SocketLoss = 15
 )
 
 type SocketNodeLoop struct {

@@ -17,7 +17,7 @@ type view struct {
 
 var views = []view{
 	{"1", setting{1, quarter, false, quiet, false}},
-	{"16", setting{concurrency: 16, pool: quarter, noise: quiet}},
+	{"16", setting{16, quarter, false, quiet, false}},
 	{"64", setting{64, quarter, false, quiet, false}},
 	{"128", setting{128, quarter, false, quiet, false}},
 	{"warm", setting{16, quarter, true, quiet, false}},

@@ -107,11 +107,15 @@ func TestDeepFlowRows(t *testing.T) {
 		{name: "call 2 served", kind: kindServer, start: 33 * ms, end: 47 * ms, own: ids(81, 81), resource: at("n2", server, 20, 501, 502), under: "itself", parent: "call 2", rule: "tcp_seq"},
 		{name: "call 3 served, behind a proxy", kind: kindServer, start: 62 * ms, end: 68 * ms, own: append(ids(91, 91), rid("7b1c9a3e-0f51-4c53")), resource: at("n3", server, 30, 601, 602), under: "itself", parent: "call 3", rule: "x_request_id"},
 		{name: "thread of another process", kind: kindClient, start: 10 * ms, end: 20 * ms, own: ids(74, 75), resource: at("n1", client, 11, 0, 0), under: "itself"},
-		{name: "of an application", kind: kindServer, start: 0, end: 5 * ms, resource: at("n4", server, 40, 0, 0), under: "00000000000000ab",
+		{
+			name: "of an application", kind: kindServer, start: 0, end: 5 * ms, resource: at("n4", server, 40, 0, 0), under: "00000000000000ab",
 			own:   []attr{text("df.span.native.trace_id", "4bf92f3577b34da6a3ce929d0e0e4736"), text("df.span.native.span_id", "00f067aa0ba902b7")},
-			trace: "4bf92f3577b34da6a3ce929d0e0e4736", parentID: "00f067aa0ba902b7"},
-		{name: "of SkyWalking", kind: kindServer, start: 0, end: 5 * ms, resource: at("n4", server, 40, 0, 0), under: "00000000000000ab",
-			own: []attr{text("df.span.native.trace_id", "a.1.2"), text("df.span.native.span_id", "a.1.2-0")}},
+			trace: "4bf92f3577b34da6a3ce929d0e0e4736", parentID: "00f067aa0ba902b7",
+		},
+		{
+			name: "of SkyWalking", kind: kindServer, start: 0, end: 5 * ms, resource: at("n4", server, 40, 0, 0), under: "00000000000000ab",
+			own: []attr{text("df.span.native.trace_id", "a.1.2"), text("df.span.native.span_id", "a.1.2-0")},
+		},
 		{name: "of an SDK", kind: 1, start: 0, end: 5 * ms, own: ids(-71, 74), resource: at("n1", "Application", 0, 0, 0)},
 	})
 }
@@ -132,9 +136,11 @@ func TestDataKitSpans(t *testing.T) {
 		{name: "call 2 served", start: 5001 * ms, end: 5009 * ms, own: own("entry", 9, 31, 32, "n2", "20"), parent: "call 2", rule: "tcp_seq"},
 		{name: "call of an unknown request", start: 10 * ms, end: 20 * ms, own: own("exit", 1234567, 41, 42, "n1", "10")},
 		{name: "same id on another host", start: 3010 * ms, end: 3020 * ms, own: own("exit", 7, 51, 52, "n2", "20")},
-		{name: "of an application", start: 3000 * ms, end: 3100 * ms, own: append(own("entry", 17, 61, 62, "n1", "10"),
-			number("app_trace_id_l", 12), number("app_trace_id_h", 255), number("app_parent_id_l", 13)),
-			trace: "00000000000000ff000000000000000c", parentID: "000000000000000d"},
+		{
+			name: "of an application", start: 3000 * ms, end: 3100 * ms, own: append(own("entry", 17, 61, 62, "n1", "10"),
+				number("app_trace_id_l", 12), number("app_trace_id_h", 255), number("app_parent_id_l", 13)),
+			trace: "00000000000000ff000000000000000c", parentID: "000000000000000d",
+		},
 	})
 }
 

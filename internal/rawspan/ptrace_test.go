@@ -144,39 +144,3 @@ func TestIDs(t *testing.T) {
 	id := ServerSpanID("host", 1)
 	require.Equal(t, "705ace110861e5d6", hex.EncodeToString(id[:]))
 }
-
-// FuzzReadLink: any attribute values read without panic, and what is read survives a round trip.
-func FuzzReadLink(f *testing.F) {
-	f.Add("0000000000000007", int64(7), .5, true)
-	f.Add("10.0.0.1", int64(-1), math.NaN(), false)
-	f.Fuzz(func(t *testing.T, text string, n int64, x float64, b bool) {
-		for _, value := range []any{text, n, x, b, []any{text, n}} {
-			s := ptrace.NewSpan()
-			for _, key := range []string{
-				AttrReqSeq, AttrRespSeq, AttrSystrace, AttrPseudoThread, AttrLinkHint, AttrLinkConfidence, AttrLocalAddress, AttrLocalPort,
-				AttrPeerAddress, AttrPeerPort, AttrConnection, AttrReqRequestID, AttrRespRequestID, AttrAppTraceID, AttrAppParentID, AttrAppSampled, AttrPending, AttrCalls,
-			} {
-				require.NoError(t, s.Attributes().PutEmpty(key).FromRaw(value))
-			}
-			first, _ := ReadLink(s)
-			if !first.Local.IsValid() {
-				first.Local = netip.AddrPort{}
-			}
-			if !first.Peer.IsValid() {
-				first.Peer = netip.AddrPort{}
-			}
-			if len(first.Hints) == 0 {
-				first.Hints, first.HintConfidence = nil, 0
-			}
-			if len(first.ReqRequestID) == 0 {
-				first.ReqRequestID, first.RespRequestID = nil, nil
-			}
-			again := ptrace.NewSpan()
-			first.Put(again.Attributes())
-			second, _ := ReadLink(again)
-			second.Hints, first.Hints = nil, nil
-			second.HintConfidence, first.HintConfidence = 0, 0
-			require.Equal(t, first, second)
-		}
-	})
-}

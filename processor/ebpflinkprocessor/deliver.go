@@ -34,6 +34,15 @@ type hunt struct {
 	err      error
 }
 
+// did notes that out is done with. It is nearly always the whole delivery, which needs no copy.
+func (h *hunt) did(out []departure) {
+	if h.done == nil {
+		h.done = out[:len(out):len(out)]
+		return
+	}
+	h.done = append(h.done, out...)
+}
+
 // deliver sends out, again and again while the next consumer refuses it; what is refused for good is
 // split and sent in parts, so that no more is dropped than must be. It returns an error only when ctx
 // ends, with what is done with by then.
@@ -60,12 +69,12 @@ func (p *linkProcessor) part(ctx context.Context, out []departure, h *hunt) erro
 		return err
 	}
 	if err == nil {
-		h.done = append(h.done, out...)
+		h.did(out)
 		return nil
 	}
 	n := loud(out)
 	if n < 2 || h.sends <= 0 {
-		h.done = append(h.done, out...)
+		h.did(out)
 		h.dropped[reason] += n
 		h.err = err
 		return nil

@@ -8,8 +8,8 @@ import (
 )
 
 // early releases traces of which it is certain that nothing more comes. A trace is looked at after the
-// arrival of what can only be its root, four times at growing distances: the root of a trace ends last on its host, and what
-// other hosts send is seconds away at the most, or lost.
+// arrival of what can only be its root, four times at growing distances: the root of a trace ends last on
+// its host, and what other hosts send is seconds away at the most, or lost.
 type early struct {
 	stages [4]*window.Queue[tenure]
 	// counted: a producer says how many calls a request made. Before, no trace is provably whole.

@@ -19,16 +19,13 @@ import (
 // URLs stay as they came. The spans are cut out of their encoded batches and decoded together, each
 // once, however many deliveries a batch leaves in.
 func (p *linkProcessor) assemble(out []departure) (ptrace.Traces, error) {
-	order := p.scratch.order[:0]
-	for i := range out {
-		if d := &out[i]; !d.silent {
-			order = append(order, place{d.batch.seq, d.ordinal, uint32(i)})
+	order := p.scratch.loud[:0]
+	for _, o := range p.scratch.sort(out) {
+		if !out[o.at].silent {
+			order = append(order, o)
 		}
 	}
-	p.scratch.order = order
-	slices.SortFunc(order, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.ordinal, b.ordinal))
-	})
+	p.scratch.loud = order
 	message := p.scratch.message[:0]
 	for at := 0; at < len(order); {
 		seq := order[at].seq
@@ -85,13 +82,54 @@ type place struct {
 
 // scratch is room that one delivery leaves to the next; only the loop uses it.
 type scratch struct {
-	order    []place
-	ordinals []uint32
-	message  []byte
+	out []departure
+	// order is that of the departures in the storage, loud of those that are not silent.
+	order, loud []place
+	ordinals    []uint32
+	message     []byte
+	departures  []store.Departure
+	touched     []*batch
 }
 
-// mostScratch is how much of message is kept: a usual delivery.
-const mostScratch = 4 << 20
+// sort returns the places of out in order: of a few batches, whose spans left in order mostly.
+func (s *scratch) sort(out []departure) []place {
+	s.touched = s.touched[:0]
+	for i := range out {
+		b := out[i].batch
+		if b.leaving == 0 {
+			s.touched = append(s.touched, b)
+		}
+		b.leaving++
+	}
+	slices.SortFunc(s.touched, func(a, b *batch) int { return cmp.Compare(a.seq, b.seq) })
+	s.order = slices.Grow(s.order[:0], len(out))[:len(out)]
+	from := 0
+	for _, b := range s.touched {
+		// From here on the place of its next span in order.
+		from, b.leaving = from+b.leaving, from
+	}
+	for i := range out {
+		b := out[i].batch
+		s.order[b.leaving] = place{b.seq, out[i].ordinal, uint32(i)}
+		b.leaving++
+	}
+	from = 0
+	byOrdinal := func(a, b place) int { return cmp.Compare(a.ordinal, b.ordinal) }
+	for _, b := range s.touched {
+		if run := s.order[from:b.leaving]; !slices.IsSortedFunc(run, byOrdinal) {
+			slices.SortFunc(run, byOrdinal)
+		}
+		from, b.leaving = b.leaving, 0
+	}
+	return s.order
+}
+
+// mostScratch is how much of message is kept, mostDepartures how many departures beside those of a usual
+// delivery.
+const (
+	mostScratch    = 4 << 20
+	mostDepartures = 4096
+)
 
 func (s *scratch) keep(message []byte) {
 	s.message = message

@@ -55,15 +55,22 @@ type linkProcessor struct {
 	// held counts the spans between ConsumeTraces and their departure.
 	held atomic.Int64
 
+	// arena holds the tables; it goes with Shutdown.
+	arena link.Arena
+
 	// mu guards what follows.
 	mu       sync.Mutex
 	index    *link.Index
 	book     *trace.Book
-	arrivals *window.Queue[arrival]
+	arrivals *window.Queue[*batch]
 	retained *window.Queue[tenure]
 	early    *early
-	known    map[identity]link.ID
-	slots    []slot
+	// known has the fact of each identity.
+	known link.Table[link.ID]
+	slots link.Pages[slot]
+	// batches are those that spans wait in; the places in unused are free.
+	batches []*batch
+	unused  []uint32
 	// memory is what is remembered of the delivery under way; used by the loop only.
 	memory memory
 	// refusesAll: all of the last delivery was refused for good; used by the loop only.
@@ -80,54 +87,48 @@ type linkProcessor struct {
 	shutErr  error
 }
 
-// batch is a stored batch that still has spans. Once published only the loop touches it.
+// batch is a stored batch that still has spans. Once published only the loop touches it, under mu.
 type batch struct {
 	seq  uint64
 	left int
+	at   window.Instant
+	// number is its place in linkProcessor.batches.
+	number uint32
+	// waiting is what arrived in it, by ordinal, until the window is over; next is the first still in it.
+	waiting []arrival
+	next    uint32
+	// leaving is for scratch.sort.
+	leaving int
 }
 
 // arrival is a span, or what stands for one, in the window.
 type arrival struct {
-	batch   *batch
-	ordinal uint32
 	// id is link.None for a duplicate, which waits only for its batch to be done with.
-	id      link.ID
-	tenure  uint32
-	pending bool
+	id link.ID
+	// tenure is that of id, with the bit isPending for a pending span; absent for what left before a
+	// restart.
+	tenure uint32
 }
 
-// slot is where the payload of a fact is.
+const (
+	isPending = 1 << 31
+	absent    = ^uint32(0)
+)
+
+// slot is where the payload of a fact is. Millions of them are cheaper without a pointer.
 type slot struct {
-	batch   *batch
-	ordinal uint32
+	batch, ordinal uint32
 	// tenure tells the uses of one link.ID apart.
 	tenure uint32
-	at     window.Instant
 }
+
+// renew makes what knows the id by its tenure so far forget it.
+func (s *slot) renew() { s.tenure = (s.tenure + 1) &^ isPending }
 
 // tenure is one use of a link.ID.
 type tenure struct {
 	id link.ID
 	n  uint32
-}
-
-// identity is what a span sent twice has in common with itself. The ids of raw spans are unique on
-// a host, those of SDK spans in their trace; client and server of a Zipkin-style call share one.
-type identity struct {
-	span  link.SpanID
-	trace link.TraceID
-	host  uint64
-	role  link.Role
-}
-
-func identify(f *link.Fact) identity {
-	i := identity{span: f.Span, role: f.Role}
-	if f.Raw {
-		i.host = f.Host
-	} else {
-		i.trace = f.OwnTrace
-	}
-	return i
 }
 
 func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clock window.Clock) (*linkProcessor, error) {
@@ -145,7 +146,7 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	if err != nil {
 		return nil, err
 	}
-	return &linkProcessor{
+	p := &linkProcessor{
 		cfg: cfg, set: set, next: next, clock: clock, tel: tel,
 		everyProcess: slices.Contains(cfg.Rules, link.Timing),
 		index:        index,
@@ -155,12 +156,15 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 		book: trace.NewBook(index, trace.Options{
 			UseAppTraceID: cfg.UseAppTraceID, UseAppSampled: cfg.UseAppSampled, Sampler: sampler,
 		}),
-		arrivals: window.New[arrival](clock, cfg.Window),
+		arrivals: window.New[*batch](clock, cfg.Window),
 		retained: window.New[tenure](clock, cfg.LinkRetention),
-		known:    map[identity]link.ID{},
 		stopping: make(chan context.Context, 1),
 		stopped:  make(chan struct{}),
-	}, nil
+	}
+	p.index.Use(&p.arena)
+	p.book.Use(&p.arena)
+	p.known.Arena, p.slots.Arena = &p.arena, &p.arena
+	return p, nil
 }
 
 // Capabilities: batches are only read; what goes out is a copy.
@@ -251,6 +255,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 	if err != nil {
 		return err
 	}
+	p.book.Reclaim()
 	if batches > 0 || recalled > 0 {
 		p.tel.ProcessorEbpfLinkSpansReplayed.Add(ctx, int64(spans))
 		p.set.Logger.Info("read back spans that waited, and what is known of those that had left",
@@ -309,63 +314,99 @@ func (p *linkProcessor) reserve(ctx context.Context, n int) error {
 	return nil
 }
 
+// number gives b its number.
+func (p *linkProcessor) number(b *batch) {
+	if n := len(p.unused); n > 0 {
+		b.number, p.unused = p.unused[n-1], p.unused[:n-1]
+		p.batches[b.number] = b
+		return
+	}
+	b.number = uint32(len(p.batches))
+	p.batches = append(p.batches, b)
+}
+
+// unnumber gives the number back.
+func (p *linkProcessor) unnumber(b *batch) {
+	p.batches[b.number] = nil
+	p.unused = append(p.unused, b.number)
+}
+
+// find returns the fact of the same span.
+func (p *linkProcessor) find(f *link.Fact) (id link.ID, found bool) {
+	if f.Span == (link.SpanID{}) {
+		return link.None, false
+	}
+	known := p.known.Get(f.Identity())
+	if known == nil || !p.index.Fact(*known).Same(f) {
+		return link.None, false
+	}
+	return *known, true
+}
+
 // take adds the facts of a batch; marks are the spans of it that left before a restart.
 func (p *linkProcessor) take(b *batch, fs []link.Fact, besides map[uint32]beside, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
+	p.number(b)
+	b.at, b.waiting = at, make([]arrival, len(fs))
 	for i := range fs {
 		f := &fs[i]
-		a := arrival{batch: b, ordinal: uint32(i), id: link.None, pending: f.Pending}
-		more := besides[a.ordinal]
-		who := identify(f)
-		mark, left := marks[a.ordinal]
-		id, seen := p.known[who]
-		seen = seen && f.Span != link.SpanID{}
+		ordinal := uint32(i)
+		a := &b.waiting[i]
+		a.id = link.None
+		if f.Pending {
+			a.tenure = isPending
+		}
+		more := besides[ordinal]
+		mark, left := marks[ordinal]
+		id, seen := p.find(f)
 		switch {
 		case left && mark.Trace == [16]byte{}, left && seen && !p.index.Fact(id).Pending:
+			a.tenure = absent
 			continue
 		case f.Pending && !seen:
 			pending++
-			a.id = p.add(*f, more.rare, who)
+			a.id = p.add(f, more.rare)
 		case !seen:
-			a.id = p.add(*f, more.rare, who)
+			a.id = p.add(f, more.rare)
 		case p.index.Fact(id).Pending && !f.Pending:
 			// What was announced has ended.
 			p.index.Replace(id, *f, more.rare)
 			a.id = id
-			p.slots[id].tenure++
+			p.slots.At(id).renew()
 		default:
 			duplicates++
 		}
+		var t tenure
 		if a.id != link.None {
-			s := &p.slots[a.id]
-			s.batch, s.ordinal, s.at = b, a.ordinal, at
-			a.tenure = s.tenure
+			s := p.slots.At(a.id)
+			s.batch, s.ordinal = b.number, ordinal
+			a.tenure |= s.tenure
+			t = tenure{a.id, s.tenure}
 			if more.odds != (sampling.Odds{}) {
 				p.book.Say(a.id, more.odds)
 			}
 		}
 		if left {
 			p.book.Restore(a.id, mark.Trace, mark.Parented, sampling.Decision(mark.Decision), stamp(at))
-			p.retained.Push(p.retained.Now(), tenure{a.id, a.tenure})
+			p.retained.Push(p.retained.Now(), t)
+			a.tenure = absent
 			continue
 		}
-		p.arrivals.Push(at, a)
 		if p.cfg.EarlyRelease && a.id != link.None {
-			p.early.arrived(p.index, f, tenure{a.id, a.tenure})
+			p.early.arrived(p.index, f, t)
 		}
 	}
+	p.arrivals.Push(at, b)
 	return duplicates, pending
 }
 
-func (p *linkProcessor) add(f link.Fact, rare link.Rare, who identity) link.ID {
-	id := p.index.AddRare(f, rare)
+func (p *linkProcessor) add(f *link.Fact, rare link.Rare) link.ID {
+	id := p.index.AddRare(*f, rare)
 	p.book.Add(id)
 	if f.Span != (link.SpanID{}) {
-		p.known[who] = id
+		*p.known.Put(f.Identity()) = id
 	}
-	if n := p.index.Cap(); n > len(p.slots) {
-		p.slots = append(p.slots, make([]slot, n-len(p.slots))...)
-	}
-	p.slots[id].tenure++
+	p.slots.Grow(int(id) + 1)
+	p.slots.At(id).renew()
 	return id
 }
 
@@ -378,7 +419,7 @@ func (p *linkProcessor) forget(ctx context.Context) {
 	var expired, surplus int
 	var gone []link.ID
 	drop := func(t tenure) {
-		if p.slots[t.id].tenure != t.n {
+		if p.slots.At(t.id).tenure != t.n {
 			return
 		}
 		gone = append(gone, t.id)
@@ -398,11 +439,11 @@ func (p *linkProcessor) forget(ctx context.Context) {
 	}
 	surplus = len(gone) - expired
 	for _, id := range gone {
-		who := identify(p.index.Fact(id))
-		if p.known[who] == id {
-			delete(p.known, who)
+		who := p.index.Fact(id).Identity()
+		if known := p.known.Get(who); known != nil && *known == id {
+			p.known.Delete(who)
 		}
-		p.slots[id] = slot{tenure: p.slots[id].tenure + 1}
+		p.slots.At(id).renew()
 	}
 	p.book.Forget(gone)
 	p.index.Remove(gone)
@@ -459,5 +500,9 @@ func (p *linkProcessor) close(ctx context.Context) error {
 		}
 		p.set.Logger.Warn("shutdown ran out of time before all spans were delivered", zap.Int64("spans", left), zap.String("they are", where))
 	}
+	p.tel.Shutdown()
+	p.mu.Lock()
+	p.arena.Free()
+	p.mu.Unlock()
 	return p.payloads.close()
 }

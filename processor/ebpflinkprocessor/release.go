@@ -92,10 +92,10 @@ func (p *linkProcessor) depart(all bool) []departure {
 	if all {
 		due += window.Instant(p.cfg.Window)
 	}
-	var out []departure
+	out := p.scratch.out[:0]
 	if !all {
 		p.early.take(func() bool { return len(out) < p.cfg.MaxSpansPerExport }, func(t tenure) (whole, later bool) {
-			if p.slots[t.id].tenure != t.n || !p.book.Waits(t.id) {
+			if p.slots.At(t.id).tenure != t.n || !p.book.Waits(t.id) {
 				return false, false
 			}
 			if !p.book.Whole(t.id) {
@@ -106,23 +106,46 @@ func (p *linkProcessor) depart(all bool) []departure {
 		})
 	}
 	for len(out) < p.cfg.MaxSpansPerExport {
-		a, ok := p.arrivals.Pop(due)
+		b, ok := p.arrivals.Front(due)
 		if !ok {
 			break
 		}
-		switch {
-		case a.id == link.None:
-			out = append(out, departure{batch: a.batch, ordinal: a.ordinal, silent: true, forgotten: true})
-		case a.pending:
-			d := departure{batch: a.batch, ordinal: a.ordinal, silent: true}
-			if p.slots[a.id].tenure == a.tenure {
-				d.tenure = tenure{a.id, a.tenure}
-				p.memory.announced(p.index, a.id)
-			}
-			out = append(out, d)
-		case p.slots[a.id].tenure == a.tenure && p.book.Waits(a.id):
-			out = p.gather(out, a.id, now, all)
+		for ; int(b.next) < len(b.waiting) && len(out) < p.cfg.MaxSpansPerExport; b.next++ {
+			out = p.due(out, b, b.next, now, all)
 		}
+		if int(b.next) == len(b.waiting) {
+			p.arrivals.Oldest()
+			b.waiting = nil
+			if b.left <= 0 && p.batches[b.number] == b {
+				// All of it had left before a restart.
+				p.unnumber(b)
+			}
+		}
+	}
+	p.scratch.out = out
+	if cap(out) > mostDepartures+p.cfg.MaxSpansPerExport {
+		p.scratch.out = nil
+	}
+	return out
+}
+
+// due appends what leaves because the window of one arrival is over.
+func (p *linkProcessor) due(out []departure, b *batch, ordinal uint32, now window.Instant, all bool) []departure {
+	a := b.waiting[ordinal]
+	t := tenure{a.id, a.tenure &^ isPending}
+	switch {
+	case a.tenure == absent:
+	case a.id == link.None:
+		out = append(out, departure{batch: b, ordinal: ordinal, silent: true, forgotten: true})
+	case a.tenure&isPending != 0:
+		d := departure{batch: b, ordinal: ordinal, silent: true}
+		if p.slots.At(t.id).tenure == t.n {
+			d.tenure = t
+			p.memory.announced(p.index, t.id)
+		}
+		out = append(out, d)
+	case p.slots.At(t.id).tenure == t.n && p.book.Waits(t.id):
+		out = p.gather(out, t.id, now, all)
 	}
 	return out
 }
@@ -132,14 +155,18 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 	members := p.book.Gather(due)
 	for i := range members {
 		m := &members[i]
-		f, s := p.index.Fact(m.ID), &p.slots[m.ID]
-		if f.Pending || (m.ID != due && !all && !p.arrivals.Settled(s.at, now)) {
+		f, s := p.index.Fact(m.ID), p.slots.At(m.ID)
+		if f.Pending {
+			continue
+		}
+		b := p.batches[s.batch]
+		if m.ID != due && !all && !p.arrivals.Settled(b.at, now) {
 			continue
 		}
 		p.book.Leave(m, stamp(now))
 		p.memory.left(p.index, m)
 		d := departure{
-			batch: s.batch, ordinal: s.ordinal, tenure: tenure{m.ID, s.tenure}, at: s.at,
+			batch: b, ordinal: s.ordinal, tenure: tenure{m.ID, s.tenure}, at: b.at,
 			member: *m, raw: f.Raw, silent: m.Decision.Dropped(),
 		}
 		if d.silent {
@@ -168,31 +195,28 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 
 // settle records in the storage and in memory that out has left.
 func (p *linkProcessor) settle(ctx context.Context, out []departure) {
-	byBatch := map[*batch][]store.Mark{}
-	var order []*batch
-	for i := range out {
-		d := &out[i]
-		marks, met := byBatch[d.batch]
-		if !met {
-			order = append(order, d.batch)
+	deps := p.scratch.departures[:0]
+	var done []*batch
+	order := p.scratch.sort(out)
+	for len(order) > 0 {
+		b := out[order[0].at].batch
+		n := 1
+		for n < len(order) && order[n].seq == b.seq {
+			n++
 		}
-		d.batch.left--
-		// A pending span is announced again after a restart; all else must not come again.
-		if !d.silent || d.forgotten || d.member.Decision.Dropped() {
-			marks = append(marks, store.Mark{
-				Ordinal: d.ordinal, Trace: d.member.Trace, Parented: d.member.Parent != link.SpanID{},
-				Decision: uint8(d.member.Decision),
-			})
+		b.left -= n
+		d := store.Departure{Seq: b.seq, Last: b.left <= 0}
+		if d.Last {
+			done = append(done, b)
+		} else {
+			d.Marks = marks(out, order[:n])
 		}
-		byBatch[d.batch] = marks
-	}
-	deps := make([]store.Departure, 0, len(order))
-	for _, b := range order {
-		d := store.Departure{Seq: b.seq, Marks: byBatch[b], Last: b.left <= 0}
 		if d.Last || len(d.Marks) > 0 {
 			deps = append(deps, d)
 		}
+		order = order[n:]
 	}
+	p.scratch.departures = deps
 	// First: from then on a restart takes the spans for duplicates.
 	if err := p.payloads.remember(p.clock.Now().UnixNano(), &p.memory); err != nil {
 		p.tel.storeError(ctx, "remember")
@@ -208,6 +232,23 @@ func (p *linkProcessor) settle(ctx context.Context, out []departure) {
 			p.retained.Push(now, t)
 		}
 	}
+	for _, b := range done {
+		p.unnumber(b)
+	}
+}
+
+// marks is what a restart must know of departures from one batch.
+func marks(out []departure, order []place) (ms []store.Mark) {
+	for _, o := range order {
+		// A pending span is announced again after a restart; all else must not come again.
+		if d := &out[o.at]; !d.silent || d.forgotten || d.member.Decision.Dropped() {
+			ms = append(ms, store.Mark{
+				Ordinal: d.ordinal, Trace: d.member.Trace, Parented: d.member.Parent != link.SpanID{},
+				Decision: uint8(d.member.Decision),
+			})
+		}
+	}
+	return ms
 }
 
 // record stores departures. As long as the disk has no room for them nothing else is delivered: what was

@@ -110,14 +110,13 @@ func (p *linkProcessor) recall(d *onDisk) (spans int, err error) {
 		here, n := p.retained.Recovered(at), 0
 		err := readMemory(b, func(r *remembered) {
 			n++
-			who := identify(&r.fact)
-			id, seen := p.known[who]
+			id, seen := p.find(&r.fact)
 			switch {
 			case !seen:
-				id = p.add(r.fact, r.rare, who)
+				id = p.add(&r.fact, r.rare)
 			case p.index.Fact(id).Pending && !r.fact.Pending:
 				p.index.Replace(id, r.fact, r.rare)
-				p.slots[id].tenure++
+				p.slots.At(id).renew()
 			default:
 				return
 			}
@@ -125,7 +124,7 @@ func (p *linkProcessor) recall(d *onDisk) (spans int, err error) {
 				p.book.Restore(id, r.trace, r.parented, r.decision, stamp(p.arrivals.Recovered(at)))
 				p.book.Say(id, r.odds)
 			}
-			p.retained.Push(here, tenure{id, p.slots[id].tenure})
+			p.retained.Push(here, tenure{id, p.slots.At(id).tenure})
 		})
 		if err == nil && n != count {
 			err = fmt.Errorf("%d spans instead of %d", n, count)

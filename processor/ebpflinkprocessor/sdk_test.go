@@ -98,3 +98,77 @@ func TestNotUnderWhatItCalls(t *testing.T) {
 	r.pass(30 * time.Second)
 	require.EqualValues(t, 1, parentOf(r.sink.one(t, 2)))
 }
+
+// TestSDKTraceThatBeginsHere: the request came without a header, so the SDK began a trace in it. Its call carries that
+// trace's header, which shows in which request it began: all is one trace, and no call is in it twice.
+func TestSDKTraceThatBeginsHere(t *testing.T) {
+	for _, order := range [][]int{{0, 1, 2, 3, 4, 5}, {5, 4, 3, 2, 1, 0}, {2, 0, 5, 1, 4, 3}} {
+		r := newRig(t)
+		c1, s1 := call(10, 11, "web", "a", 0, 100, 10, 0, 7)
+		c2, s2 := call(12, 13, "a", "b", 20, 50, 20, 7, 8)
+		for _, s := range []*spanSpec{&c2, &s2} {
+			s.link.AppTraceID, s.link.AppParentID = traceID(77), spanID(2)
+		}
+		db, _ := call(14, 0, "a", "", 75, 5, 30, 7, 0)
+		shop := []spanSpec{
+			s1, c2, db,
+			{id: 1, kind: ptrace.SpanKindServer, start: 2, duration: 96, trace: 77},
+			{id: 2, kind: ptrace.SpanKindClient, start: 19, duration: 52, trace: 77, parent: 1},
+		}
+		batches := []ptrace.Traces{inService("web", c1), inService("stock", s2)}
+		for _, s := range shop {
+			batches = append(batches, inService("shop", s))
+		}
+		for _, i := range append(order, 6) {
+			require.NoError(t, r.ConsumeTraces(t.Context(), batches[i]))
+		}
+		r.pass(30 * time.Second)
+		for id, parent := range map[uint64]uint64{10: 0, 11: 10, 1: 11, 2: 1, 12: 2, 13: 12, 14: 11} {
+			sp := r.sink.one(t, id)
+			require.Equal(t, parent, parentOf(sp), "parent of %d, order %v", id, order)
+			require.Equal(t, traceID(77), sp.TraceID(), "span %d", id)
+		}
+		rule, _ := r.sink.one(t, 1).Attributes().Get(rawspan.AttrRule)
+		require.Equal(t, "app_context", rule.Str())
+	}
+}
+
+// TestSDKTraceBelowAnother: a trace of an SDK that began in a request of another trace takes that one's id, as the root's
+// wins, and each of its spans links to where it was. The whole component gets one id, up and down, also where
+// that of no application is taken.
+func TestSDKTraceBelowAnother(t *testing.T) {
+	for _, use := range []bool{true, false} {
+		r := newRig(t, func(c *Config) { c.UseAppTraceID = use })
+		c1, s1 := call(10, 11, "web", "edge", 0, 100, 10, 0, 7)
+		c1.link.AppTraceID, c1.link.AppParentID = traceID(5), spanID(50)
+		s1.link.AppTraceID, s1.link.AppParentID = traceID(5), spanID(50)
+		c2, s2 := call(12, 13, "edge", "a", 10, 80, 20, 7, 8) // the edge takes headers off
+		c3, s3 := call(14, 15, "a", "b", 30, 40, 30, 8, 9)
+		c3.link.AppTraceID, c3.link.AppParentID = traceID(6), spanID(2)
+		s3.link.AppTraceID, s3.link.AppParentID = traceID(6), spanID(2)
+		for service, specs := range map[string][]spanSpec{
+			"web": {c1}, "edge": {s1, c2}, "stock": {s3, {id: 3, kind: ptrace.SpanKindServer, start: 32, duration: 30, trace: 6, parent: 2}},
+			"shop": {
+				s2, c3,
+				{id: 1, kind: ptrace.SpanKindServer, start: 12, duration: 70, trace: 6},
+				{id: 2, kind: ptrace.SpanKindClient, start: 29, duration: 42, trace: 6, parent: 1},
+			},
+		} {
+			require.NoError(t, r.ConsumeTraces(t.Context(), inService(service, specs...)))
+		}
+		r.pass(30 * time.Second)
+		of := r.sink.one(t, 10).TraceID()
+		require.Equal(t, use, of == traceID(5))
+		for id, parent := range map[uint64]uint64{11: 10, 12: 11, 13: 12, 1: 13, 2: 1, 14: 2, 15: 14, 3: 15} {
+			sp := r.sink.one(t, id)
+			require.Equal(t, parent, parentOf(sp), "parent of %d", id)
+			require.Equal(t, of, sp.TraceID(), "span %d", id)
+		}
+		for id, own := range map[uint64]uint64{1: 1, 2: 2, 3: 3, 14: 2, 15: 2} {
+			links := r.sink.one(t, id).Links()
+			require.Equal(t, 1, links.Len(), "span %d", id)
+			require.Equal(t, traceID(6), links.At(0).TraceID())
+			require.Equal(t, spanID(own), links.At(0).SpanID(), "span %d", id)
+		}
+	}
+}

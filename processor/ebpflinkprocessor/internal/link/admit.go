@@ -30,9 +30,12 @@ func (v verdict) String() string {
 //
 // Spans of one host are compared by its clock. For other pairs clock_tolerance is allowed; where the
 // difference of the clocks is known, a child may be placed by that too, however large it is. For
-// rows that are not exact only that counts then: the smaller the allowance, the fewer spans that
-// are none look like a parent.
-func (x *Index) admit(r *row, c, p *Fact) verdict {
+// rows that are not exact only that counts then, and where several candidates are equally good: the
+// smaller the allowance, the fewer spans that are none look like a parent.
+func (x *Index) admit(r *row, c, p *Fact) verdict { return x.admitBy(r, r.class, c, p) }
+
+// admitBy judges as if the row were of that class.
+func (x *Index) admitBy(r *row, as class, c, p *Fact) verdict {
 	if r.stated {
 		return admitted
 	}
@@ -40,7 +43,7 @@ func (x *Index) admit(r *row, c, p *Fact) verdict {
 		return r.within(c, p, bounds{}, int64(SameHostTolerance))
 	}
 	v := r.within(c, p, bounds{}, x.clockTolerance)
-	if v == admitted && r.class == exact {
+	if v == admitted && as == exact {
 		return v
 	}
 	off, known := x.clocks.between(p.Host, c.Host, c.Start)
@@ -57,12 +60,12 @@ func (x *Index) admit(r *row, c, p *Fact) verdict {
 
 // admissible judges two spans outside of a search, as a probable row would.
 func (x *Index) admissible(c, p *Fact) bool {
-	return x.admit(&row{class: probable}, c, p) == admitted
+	return x.admitBy(&row{}, probable, c, p) == admitted
 }
 
 // contained asks more: the child also ends within its parent.
 func (x *Index) contained(c, p *Fact) bool {
-	return x.admit(&row{class: probable, contains: true}, c, p) == admitted
+	return x.admitBy(&row{contains: true}, probable, c, p) == admitted
 }
 
 // within compares c with p, whose clock is behind that of c by off, give or take tol.
@@ -85,6 +88,14 @@ func (r *row) within(c, p *Fact, off bounds, tol int64) verdict {
 }
 
 // reach is how much later than its child a parent may seem to start at the most.
-func (x *Index) reach() int64 {
+func (x *Index) reach(r *row) int64 {
+	if r.local {
+		return int64(SameHostTolerance + r.slack)
+	}
+	return x.apart() + int64(r.slack)
+}
+
+// apart is how far any two clocks may differ at the most.
+func (x *Index) apart() int64 {
 	return max(x.clockTolerance, int64(SameHostTolerance), x.clocks.far+int64(SkewTolerance))
 }

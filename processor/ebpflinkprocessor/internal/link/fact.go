@@ -4,6 +4,7 @@
 package link
 
 import (
+	"encoding/binary"
 	"math"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
@@ -81,4 +82,25 @@ func (f *Fact) SetLink(l *rawspan.Link) {
 	}
 	f.Local = endpoint(l.Local.Addr().Unmap().As16(), l.Local.Addr().IsValid(), l.Local.Port())
 	f.Peer = endpoint(l.Peer.Addr().Unmap().As16(), l.Peer.Addr().IsValid(), l.Peer.Port())
+}
+
+// Same says whether both are of one span, which was sent twice. The ids of raw spans are unique on a
+// host, those of SDK spans in their trace; client and server of a Zipkin-style call share one.
+func (f *Fact) Same(g *Fact) bool {
+	if f.Span != g.Span || f.Role != g.Role || f.Raw != g.Raw {
+		return false
+	}
+	if f.Raw {
+		return f.Host == g.Host
+	}
+	return f.OwnTrace == g.OwnTrace
+}
+
+// Identity is a hash of what Same compares.
+func (f *Fact) Identity() Key {
+	if f.Raw {
+		return domainIdentity.key(binary.LittleEndian.Uint64(f.Span[:]), f.Host, uint64(f.Role))
+	}
+	own := binary.LittleEndian.Uint64(f.OwnTrace[:8]) ^ mix(binary.LittleEndian.Uint64(f.OwnTrace[8:]))
+	return domainIdentity.key(binary.LittleEndian.Uint64(f.Span[:]), own, uint64(f.Role))
 }

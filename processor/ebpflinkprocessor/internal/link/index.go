@@ -22,11 +22,8 @@ const (
 	DefaultMaxCandidates = 4096
 )
 
-// A page is about 900 KiB of facts.
-const (
-	pageBits = 12
-	pageSize = 1 << pageBits
-)
+// edgesCached is more than the members of almost any trace, whose ids are close to each other.
+const edgesCached = 1 << 10
 
 // Index holds facts by the keys that they define and refer to. It is not safe for concurrent use.
 type Index struct {
@@ -36,22 +33,22 @@ type Index struct {
 	// processes: a rule asks for the process of every span.
 	processes bool
 	clocks    clocks
-	// slack is the largest of any row.
-	slack int64
 
-	// pages hold the facts: growing never copies what is there.
-	pages [][]Fact
-	live  []bool
+	facts Pages[Fact]
 	free  []ID
 	// rare is what lies beside the facts that say so.
 	rare map[ID]*Rare
 
+	keys       Table[sides]
 	defs, refs postings
 
 	// edges caches Resolve for one generation; any change of the facts starts another.
-	edges []Edge
-	stamp []uint32
-	gen   uint32
+	edges [edgesCached]struct {
+		gen  uint64
+		id   ID
+		edge Edge
+	}
+	gen uint64
 
 	overflow int
 	// looks counts the candidates that searches looked at.
@@ -70,10 +67,7 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 		clocks:         newClocks(),
 		gen:            1,
 	}
-	for i := range x.rows {
-		x.slack = max(x.slack, int64(x.rows[i].slack))
-	}
-	x.defs, x.refs = newPostings(x.times, maxDefs), newPostings(x.times, 0)
+	x.defs, x.refs = newPostings(&x.keys, defining, x.times, maxDefs), newPostings(&x.keys, referring, x.times, 0)
 	return x
 }
 
@@ -107,13 +101,16 @@ func order(rules []string) []row {
 }
 
 // Len is the number of facts held.
-func (x *Index) Len() int { return len(x.live) - len(x.free) }
+func (x *Index) Len() int { return x.facts.Len() - len(x.free) }
+
+// Use makes a the place of the facts and keys. It comes before the first Add.
+func (x *Index) Use(a *Arena) { x.facts.Arena, x.keys.Arena = a, a }
 
 // Cap is the number of IDs ever given: callers size their own tables by it.
-func (x *Index) Cap() int { return len(x.live) }
+func (x *Index) Cap() int { return x.facts.Len() }
 
 // Fact returns the fact id; it must not be changed through the pointer.
-func (x *Index) Fact(id ID) *Fact { return &x.pages[id>>pageBits][id&(pageSize-1)] }
+func (x *Index) Fact(id ID) *Fact { return x.facts.At(id) }
 
 // TakeOverflow returns how many definitions were forgotten because their key had too many, since
 // the last call.
@@ -133,15 +130,9 @@ func (x *Index) AddRare(f Fact, r Rare) ID {
 		id = x.free[n-1]
 		x.free = x.free[:n-1]
 	} else {
-		id = ID(len(x.live))
-		if int(id>>pageBits) == len(x.pages) {
-			x.pages = append(x.pages, make([]Fact, pageSize))
-		}
-		x.live = append(x.live, false)
-		x.edges = append(x.edges, Edge{})
-		x.stamp = append(x.stamp, 0)
+		id = ID(x.facts.Len())
+		x.facts.Grow(int(id) + 1)
 	}
-	x.live[id] = true
 	x.put(id, f, r)
 	x.post(id)
 	x.gen++
@@ -252,7 +243,8 @@ func (x *Index) Request(host, systrace uint64) ID {
 func (x *Index) Looks() int { return x.looks }
 
 // Referrers calls fn for each fact that refers to a key which id defines, until fn returns false.
-// A fact may come more than once. Of a crowd only those come that time does not rule out.
+// A fact may come more than once. Of a crowd only those come that time does not rule out, and none whose
+// reference is refused for the number of definitions (rows that share a key agree on that number).
 func (x *Index) Referrers(id ID, fn func(ID) bool) {
 	more := true
 	visit := func(r ID) bool {
@@ -270,18 +262,21 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 				return
 			}
 		}
-		if crowd == nil {
+		if crowd == nil || (r.most > 0 && x.defs.size(k) > r.most) {
 			return
 		}
 		// The latest first: of a parent that lives long, the others have left.
 		first, last := int64(math.MinInt64), int64(math.MaxInt64)
 		if !r.stated {
 			start, end := x.times(id)
-			reach := x.reach() + x.slack
+			reach := x.reach(r)
 			first, last = start-reach, min(end, math.MaxInt64-reach)+reach
 		}
 		crowd.backwards(last, first, visit)
 	})
+	if f := x.view(id); more && mayLead(f) {
+		x.led(f, visit)
+	}
 	if f := x.view(id); more && f.rare && chains(f, Server) {
 		x.chained(f, visit)
 	}

@@ -8,14 +8,18 @@ import (
 )
 
 // Key is a hash of a domain and the fields of a key. A rule compares the fields themselves, so a
-// collision costs time and never makes a link.
+// collision costs time and never makes a link. Its lowest bits are the domain.
 type Key uint64
+
+func (k Key) domain() domain { return domain(k % (1 << domainBits)) }
 
 // seed keeps the hash unpredictable: nobody outside can choose ids that fill one bucket.
 var seed = rand.Uint64()
 
 // domain separates the key spaces of the rules.
 type domain uint64
+
+const domainBits = 5
 
 const (
 	domainSpan domain = iota + 1
@@ -30,13 +34,15 @@ const (
 	domainTiming
 	domainTap
 	domainChain
+	domainLed
+	domainIdentity
 )
 
 func (d domain) key(a, b, c uint64) Key {
 	h := mix(seed ^ uint64(d)*0x9e3779b97f4a7c15)
 	h = mix(h ^ a)
 	h = mix(h ^ b)
-	return Key(mix(h ^ c))
+	return Key(mix(h^c)<<domainBits) | Key(d)
 }
 
 // mix is a bijection with good avalanche: two rounds of xor-shift and odd multiplication.

@@ -2,36 +2,83 @@ package link
 
 import "slices"
 
-// postings maps a key to ids. Most keys have one id, which is kept in place; a few have some; those
-// of a hot key, or a hostile one, are a crowd.
+// Sides of a key: the ids that define it and those that refer to it. They meet, so they are kept together.
+type sides [2]uint32
+
+const (
+	defining = iota
+	referring
+)
+
+// postings is one side of the keys. Most keys have one id, which is kept in place; a few have some;
+// those of a hot key, or a hostile one, are a crowd.
 type postings struct {
 	at times
 	// limit is how many ids a key keeps, those with the latest start; 0 is no limit.
-	limit  int
-	one    map[Key]ID
-	some   map[Key][]ID
-	crowds map[Key]*crowd
+	limit int
+	// table has, for a key, one more than its id, or where the list or the crowd of its ids is, or 0.
+	table  *Table[sides]
+	side   int
+	some   pool[[]ID]
+	crowds pool[*crowd]
+	// keys counts those with an id by domain: to look for what nothing refers to costs nothing.
+	keys [1 << domainBits]int
 }
 
-func newPostings(at times, limit int) postings {
-	return postings{at: at, limit: limit, one: map[Key]ID{}, some: map[Key][]ID{}, crowds: map[Key]*crowd{}}
+// What a value of the table is, in its highest bits.
+const (
+	isSome  = 1 << 31
+	isCrowd = 1<<31 | 1<<30
+	kind    = isCrowd
+)
+
+func newPostings(t *Table[sides], side int, at times, limit int) postings {
+	return postings{table: t, side: side, at: at, limit: limit}
+}
+
+// pool gives places to few things.
+type pool[T any] struct {
+	all  []T
+	free []uint32
+}
+
+func (p *pool[T]) put(v T) uint32 {
+	if n := len(p.free); n > 0 {
+		at := p.free[n-1]
+		p.free = p.free[:n-1]
+		p.all[at] = v
+		return at
+	}
+	p.all = append(p.all, v)
+	return uint32(len(p.all) - 1)
+}
+
+func (p *pool[T]) drop(at uint32) {
+	var none T
+	p.all[at] = none
+	p.free = append(p.free, at)
 }
 
 // get returns the ids of k unless they are a crowd; buf is room for a single one.
 func (p *postings) get(k Key, buf *[1]ID) (ids []ID, crowded *crowd) {
-	if id, ok := p.one[k]; ok {
-		buf[0] = id
+	if p.keys[k.domain()] == 0 {
+		return nil, nil
+	}
+	entry := p.table.Get(k)
+	if entry == nil {
+		return nil, nil
+	}
+	switch v := entry[p.side]; {
+	case v == 0:
+		return nil, nil
+	case v < isSome:
+		buf[0] = ID(v - 1)
 		return buf[:], nil
+	case v&kind == isCrowd:
+		return nil, p.crowds.all[v&^kind]
+	default:
+		return p.some.all[v&^kind], nil
 	}
-	if len(p.some) > 0 {
-		if ids := p.some[k]; ids != nil {
-			return ids, nil
-		}
-	}
-	if len(p.crowds) > 0 {
-		return nil, p.crowds[k]
-	}
-	return nil, nil
 }
 
 // upTo returns all ids of k, false when there are more than most.
@@ -58,69 +105,77 @@ func (p *postings) size(k Key) int {
 
 // add gives k another id and returns how many others fell out at the limit.
 func (p *postings) add(k Key, id ID) int {
-	if len(p.crowds) > 0 {
-		if c := p.crowds[k]; c != nil {
-			c.insert(id)
-			if p.limit == 0 || c.n <= p.limit {
-				return 0
-			}
-			// An eighth at once: one at a time would move the chunks each time.
-			return c.dropOldest(p.limit / 8)
+	v := &p.table.Put(k)[p.side]
+	at := *v &^ kind
+	switch {
+	case *v == 0:
+		*v = uint32(id) + 1
+		p.keys[k.domain()]++
+	case *v < isSome:
+		*v = isSome | p.some.put([]ID{ID(*v - 1), id})
+	case *v&kind == isCrowd:
+		c := p.crowds.all[at]
+		c.insert(id)
+		if p.limit == 0 || c.n <= p.limit {
+			return 0
 		}
-	}
-	if ids, ok := p.some[k]; ok {
-		if ids = append(ids, id); len(ids) < crowdFrom {
-			p.some[k] = ids
+		// An eighth at once: one at a time would move the chunks each time.
+		return c.dropOldest(p.limit / 8)
+	default:
+		ids := append(p.some.all[at], id)
+		if len(ids) < crowdFrom {
+			p.some.all[at] = ids
 			return 0
 		}
 		c := &crowd{at: p.at}
 		for _, id := range ids {
 			c.insert(id)
 		}
-		delete(p.some, k)
-		p.crowds[k] = c
-		return 0
+		p.some.drop(at)
+		*v = isCrowd | p.crowds.put(c)
 	}
-	if first, ok := p.one[k]; ok {
-		delete(p.one, k)
-		p.some[k] = []ID{first, id}
-		return 0
-	}
-	p.one[k] = id
 	return 0
 }
 
 // remove takes id from k.
 func (p *postings) remove(k Key, id ID) {
-	if only, ok := p.one[k]; ok {
-		if only == id {
-			delete(p.one, k)
-		}
+	entry := p.table.Get(k)
+	if entry == nil {
 		return
 	}
-	if ids, ok := p.some[k]; ok {
+	v := &entry[p.side]
+	at := *v &^ kind
+	switch {
+	case *v == 0:
+	case *v < isSome:
+		if ID(*v-1) != id {
+			return
+		}
+		*v = 0
+		p.keys[k.domain()]--
+		if *entry == (sides{}) {
+			p.table.Delete(k)
+		}
+	case *v&kind == isCrowd:
+		c := p.crowds.all[at]
+		c.remove(id)
+		if c.n >= crowdFrom {
+			return
+		}
+		p.crowds.drop(at)
+		*v = isSome | p.some.put(c.all())
+	default:
+		ids := p.some.all[at]
 		i := slices.Index(ids, id)
 		if i < 0 {
 			return
 		}
 		ids[i] = ids[len(ids)-1]
-		switch ids = ids[:len(ids)-1]; len(ids) {
-		case 1:
-			delete(p.some, k)
-			p.one[k] = ids[0]
-		default:
-			p.some[k] = ids
+		ids = ids[:len(ids)-1]
+		p.some.all[at] = ids
+		if len(ids) == 1 {
+			p.some.drop(at)
+			*v = uint32(ids[0]) + 1
 		}
-		return
 	}
-	c := p.crowds[k]
-	if c == nil {
-		return
-	}
-	c.remove(id)
-	if c.n >= crowdFrom {
-		return
-	}
-	delete(p.crowds, k)
-	p.some[k] = c.all()
 }

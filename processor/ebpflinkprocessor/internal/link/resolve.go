@@ -46,10 +46,13 @@ type Edge struct {
 // Resolve finds the parent of child. The result depends on the set of facts alone, not on the
 // order in which they came.
 func (x *Index) Resolve(child ID) Edge {
-	if x.stamp[child] != x.gen {
-		x.edges[child], x.stamp[child] = x.resolve(child), x.gen
+	c := &x.edges[child%edgesCached]
+	if c.id != child || c.gen != x.gen {
+		edge := x.resolve(child)
+		// Only now: resolving may have resolved others.
+		c.id, c.gen, c.edge = child, x.gen, edge
 	}
-	return x.edges[child]
+	return c.edge
 }
 
 func (x *Index) resolve(child ID) Edge {
@@ -124,6 +127,10 @@ func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 	if !whole {
 		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}
 	}
+	if ties > 1 && r.class == exact && !r.stated && e.Candidates < crowdFrom {
+		// The clocks may tell candidates apart that the tolerance does not.
+		ties, e.Parent = x.timeliest(r, child, c, k, top)
+	}
 	switch {
 	case ties == 1:
 		e.Outcome, e.Confidence = Linked, 1
@@ -137,6 +144,24 @@ func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 		e = r.judge(x, child, r, k, e)
 	}
 	return e
+}
+
+// timeliest counts the candidates of that score that the clocks allow, as far as they are known, and
+// returns the last of them.
+func (x *Index) timeliest(r *row, child ID, c view, k Key, best score) (n int, parent ID) {
+	x.candidates(r, child, c, k, func(id ID) bool {
+		p := x.view(id)
+		if r.fits(x, c, p) == best && x.admitBy(r, probable, c.Fact, p.Fact) == admitted {
+			n++
+			parent = id
+		}
+		return n < 2
+	})
+	if n != 1 {
+		// None at all: the clocks are not what they were, so they tell nothing.
+		return 2, None
+	}
+	return n, parent
 }
 
 // candidates calls fn for what defines k and could be the parent of child, of a crowd only for what
@@ -164,7 +189,7 @@ func (x *Index) candidates(r *row, child ID, c view, k Key, fn func(ID) bool) bo
 	}
 	last, since := int64(math.MaxInt64), int64(math.MinInt64)
 	if !r.stated {
-		reach := x.reach() + int64(r.slack)
+		reach := x.reach(r)
 		last, since = c.Start+reach, c.Start-reach
 	}
 	n := 0

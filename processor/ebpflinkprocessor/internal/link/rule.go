@@ -39,6 +39,7 @@ var rows = []row{
 	seqByPorts,
 	seqInContext,
 	serverInContext,
+	sdkRootUnderWire,
 	callOfRequest,
 	callOfContext,
 	callWithRequestID,
@@ -52,6 +53,10 @@ var rows = []row{
 	chainedByResponse,
 	onlyRequestThen,
 }
+
+// unique is row.most of a key that names one thing: what defines it more often than this, retries and
+// captures at several places included, was made up.
+const unique = crowdFrom - 1
 
 // class is what the links of a rule are worth.
 type class uint8
@@ -83,6 +88,8 @@ type row struct {
 	fits func(x *Index, child, parent view) score
 	// veto withdraws the row for a child, whatever the candidates.
 	veto func(x *Index, child view) bool
+	// local: the key names a host, so both sides are raw spans by one clock.
+	local bool
 	// stated: the parent is the child's own statement, which time cannot contradict.
 	stated bool
 	// contains: the child must also end within the parent.

@@ -35,6 +35,7 @@ var statedParent = row{
 	defines:  definesSpan,
 	fits:     fitsContext,
 	flat:     true,
+	most:     unique,
 	stated:   true,
 	compares: comparison{key: []field{fieldContext}},
 }
@@ -46,6 +47,7 @@ var callInContext = row{
 	defines:  definesSpan,
 	fits:     fitsContext,
 	flat:     true,
+	most:     unique,
 	veto:     forwardsContext,
 	compares: comparison{key: []field{fieldContext}},
 }
@@ -59,6 +61,7 @@ var serverInContext = row{
 	defines:  definesSpan,
 	fits:     fitsContext,
 	flat:     true,
+	most:     unique,
 	compares: comparison{key: []field{fieldContext}},
 }
 

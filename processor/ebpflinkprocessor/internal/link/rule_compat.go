@@ -27,7 +27,7 @@ const (
 
 // looseSeq: sequence numbers, though the times of the two ends contradict.
 var looseSeq = row{
-	rule: Compat, class: probable, rare: true,
+	rule: Compat, class: probable, rare: true, most: unique,
 	refers: func(f view) (Key, bool) {
 		return seqPair(f.Fact), f.Foreign && f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0
 	},

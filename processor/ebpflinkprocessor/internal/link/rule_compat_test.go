@@ -83,6 +83,7 @@ func TestCompat(t *testing.T) {
 			in(0, server(1, 3, seq(1, 2), host(2)), tap("s")), in(1, client(2, 0, seq(1, 2)), tap("c-p")),
 			in(0, client(3, 2, seq(1, 2)), tap("c-nd")), in(0, client(4, 1, seq(1, 2)), tap("c")),
 		}, linked(3, WireConfidence, 3)},
+		{"a later place", []seen{in(0, client(1, 1, seq(1, 2)), tap("c")), in(0, server(2, 0, seq(1, 2)), tap("s"))}, failed(Inadmissible, 0)},
 		{"two observers of one place", []seen{
 			in(0, server(1, 3, seq(1, 2), host(2)), tap("s")),
 			in(0, client(3, 2, seq(1, 2)), tap("c")), in(0, client(4, 1, seq(1, 2)), tap("c")),

@@ -4,6 +4,7 @@ package link
 var callOfContext = row{
 	rule:  PseudoThread,
 	class: probable,
+	local: true,
 	flat:  true,
 	refers: func(f view) (Key, bool) {
 		return domainPseudo.key(f.Host, f.Pseudo, 0), f.Raw && f.Role == Client && f.Host != 0 && f.Pseudo != 0

@@ -2,8 +2,10 @@ package link
 
 // callOfRequest: a call carries the identity of the request that was being served when it was sent.
 var callOfRequest = row{
-	rule: Systrace,
-	flat: true,
+	rule:  Systrace,
+	local: true,
+	most:  unique,
+	flat:  true,
 	refers: func(f view) (Key, bool) {
 		return domainSystrace.key(f.Host, f.Systrace, 0), f.Raw && f.Role == Client && f.Host != 0 && f.Systrace != 0
 	},

@@ -6,6 +6,7 @@ import "encoding/binary"
 // response are the same on the SERVER and on the CLIENT span of a call.
 var seqByPair = row{
 	rule: TCPSeq,
+	most: unique,
 	refers: func(f view) (Key, bool) {
 		return seqPair(f.Fact), f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0
 	},
@@ -19,6 +20,7 @@ var seqByPair = row{
 // seqByPorts: without a response the two ports take the place of its number.
 var seqByPorts = row{
 	rule: TCPSeq,
+	most: unique,
 	refers: func(f view) (Key, bool) {
 		return seqPorts(f.Fact, f.Peer.Port, f.Local.Port), f.Raw && f.Role == Server && hasPorts(f)
 	},
@@ -38,6 +40,7 @@ var seqByPorts = row{
 // with the request, it and the request's number make up for both.
 var seqInContext = row{
 	rule: TCPSeq,
+	most: unique,
 	refers: func(f view) (Key, bool) {
 		return seqContext(f.Fact), f.Raw && f.Role == Server && f.ReqSeq != 0 && hasContext(f)
 	},

@@ -9,7 +9,7 @@ const TimingConfidence = 0.5
 // onlyRequestThen: the call lies within a request of its process and no other request of that process
 // was open at any moment of the call.
 var onlyRequestThen = row{
-	rule: Timing, class: statistical, rare: true, flat: true,
+	rule: Timing, class: statistical, rare: true, flat: true, local: true,
 	// A call that is known to be of another request, or of one that has been answered, is not this one's.
 	refers: func(f view) (Key, bool) {
 		return busy(f), callsWithin(f) && !f.Pending && f.Systrace == 0 && f.LateOf == 0

@@ -1,5 +1,7 @@
 package link
 
+import "math"
+
 // XRequestIDConfidence is given to a link by x-request-id: whoever reads the header may send it on in a
 // call of its own that has nothing to do with the request, or twice.
 const XRequestIDConfidence = 0.9
@@ -13,12 +15,11 @@ const maxSharers = 1024
 
 // callWithRequestID: a proxy or a service sends the id that it got, or made, on in its calls.
 var callWithRequestID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers,
+	rule: XRequestID, class: probable, rare: true, most: maxSharers, local: true,
 	refers:  func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), callsWithin(f) && f.RequestID != 0 },
 	defines: func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), servesWithin(f) && f.RequestID != 0 },
 	fits: func(_ *Index, c, p view) score {
-		if !sameProcess(c, p) || differentRequests(c, p) ||
-			(c.RequestID != p.RequestID && c.RequestID != p.ResponseID) {
+		if !mayCall(c, p) || (c.RequestID != p.RequestID && c.RequestID != p.ResponseID) {
 			return unfit
 		}
 		// A response that names another id than the request did was made by who answered.
@@ -35,7 +36,7 @@ var callWithRequestID = row{
 // callWithResponseID: the id came with the answer of the call and was handed back with the own one.
 // Its definitions are those that callWithRequestID finds by the id of a response, too.
 var callWithResponseID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers,
+	rule: XRequestID, class: probable, rare: true, most: maxSharers, local: true,
 	refers: func(f view) (Key, bool) {
 		return requestIDIn(f, f.ResponseID), callsWithin(f) && f.ResponseID != 0 && f.ResponseID != f.RequestID
 	},
@@ -43,7 +44,7 @@ var callWithResponseID = row{
 		return requestIDIn(f, f.ResponseID), servesWithin(f) && f.ResponseID != 0
 	},
 	fits: func(_ *Index, c, p view) score {
-		return when(sameProcess(c, p) && !differentRequests(c, p) && c.ResponseID == p.ResponseID)
+		return when(mayCall(c, p) && c.ResponseID == p.ResponseID)
 	},
 	confidence: requestIDConfidence,
 	judge:      proxied.judge,
@@ -93,6 +94,12 @@ func sameProcess(a, b view) bool {
 	return a.Host != 0 && a.Process != 0 && a.Host == b.Host && a.Process == b.Process
 }
 
+// mayCall: nothing says that the call was not made for request. One clock has both, and a request that
+// comes back by way of others may follow the call by less than any allowance.
+func mayCall(call, request view) bool {
+	return sameProcess(call, request) && !differentRequests(call, request) && request.Start <= call.Start
+}
+
 // mayAnswer: nothing says that server did not serve call through something that is not captured.
 func (x *Index) mayAnswer(server, call view) bool {
 	if sameProcess(server, call) {
@@ -101,6 +108,11 @@ func (x *Index) mayAnswer(server, call view) bool {
 	// One connection, other bytes: another exchange.
 	near, far := ends(call.Local, server.Peer), ends(call.Peer, server.Local)
 	if near == endsSame && far == endsSame && server.ReqSeq != 0 && call.ReqSeq != 0 && server.ReqSeq != call.ReqSeq {
+		return false
+	}
+	// Who waits for an answer waits for as long as it takes, by whatever clock.
+	if answered := call.RespSeq != 0 || call.ResponseID != 0; answered && !call.Pending && !server.Pending &&
+		server.End-server.Start > call.End-call.Start {
 		return false
 	}
 	return !x.answered(call, server)
@@ -134,14 +146,13 @@ const maxNested = 16
 type nesting struct {
 	// below: inner was caused by outer, as the span between them shows.
 	below func(x *Index, outer, inner, between view) bool
-	// single: a parent has one child. Then it is nobody's where several would take it.
-	single bool
 }
 
 // judge decides between candidates of one id. An id stays the same from service to service, so a
 // request and what it leads to may carry it: where each candidate lies within the other, with a span
 // between them that shows how the id got from one to the other, the innermost is the parent. Candidates
-// side by side, retries or parallel calls, remain equally good.
+// side by side, retries or parallel calls, remain equally good. A proxy makes one call at a time and a call
+// goes to one service, so where several at once would be the child of the innermost, none is.
 func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 	var oneDef, oneRef [1]ID
 	if x.defs.size(k) > maxSharers || x.refs.size(k) > maxSharers {
@@ -192,7 +203,7 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 		return found
 	}
 	for _, other := range refs {
-		if n.single && other != child && innermost(other) == p {
+		if other != child && x.atOnce(child, other) && innermost(other) == p {
 			return found
 		}
 	}
@@ -200,21 +211,56 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 	return found
 }
 
-// proxied: a sidecar sees a request come in, its call to the service, the request that the service
-// sends out through it, and its call to the next one, all with one id. The two requests came from
-// different peers to different ports; a retry would not.
-var proxied = nesting{below: func(_ *Index, outer, inner, call view) bool {
-	return ends(outer.Peer, inner.Peer) == endsDiffer && outer.Local.Port != 0 && inner.Local.Port != 0 &&
-		outer.Local.Port != inner.Local.Port &&
-		sameProcess(outer, call) && encloses(outer, call) && encloses(call, inner)
+// proxied: a proxy sees a request come in, its call to the service, the request that comes of it, and its
+// call for that, all with one id. The second request came from somewhere else; a retry would not.
+var proxied = nesting{below: func(x *Index, outer, inner, call view) bool {
+	return sameProcess(outer, call) && encloses(outer, call) && encloses(call, inner) && x.fromElsewhere(outer, inner)
 }}
 
 // chained: the inner call was made by a process while it served the outer one. Where what is not
 // captured sends an id to several services, more than one of them seems to answer the innermost call.
-var chained = nesting{single: true, below: func(x *Index, outer, inner, server view) bool {
+var chained = nesting{below: func(x *Index, outer, inner, server view) bool {
 	return !sameProcess(outer, inner) && sameProcess(server, inner) && encloses(server, inner) &&
 		x.admissible(server.Fact, outer.Fact) && x.contained(server.Fact, outer.Fact)
 }}
+
+// fromElsewhere: two requests came from different addresses, or from processes that are known to differ.
+func (x *Index) fromElsewhere(a, b view) bool {
+	if ends(a.Peer, b.Peer) == endsDiffer {
+		return true
+	}
+	p, q := x.caller(a), x.caller(b)
+	return p.Process != 0 && q.Process != 0 && p.Host != 0 && q.Host != 0 && !sameProcess(p, q)
+}
+
+// caller is the one CLIENT span that the sequence numbers of server name, empty where there is no such.
+func (x *Index) caller(server view) view {
+	found := view{&Fact{}, &nothing}
+	k, ok := seqByPair.refers(server)
+	if !ok {
+		return found
+	}
+	var one [1]ID
+	clients, crowd := x.defs.get(k, &one)
+	if crowd != nil || len(clients) != 1 {
+		return found
+	}
+	if c := x.view(clients[0]); connected(server.Fact, c.Fact) != unfit {
+		return c
+	}
+	return found
+}
+
+// atOnce: the two may have run at the same time, given or taken the clocks of two hosts.
+func (x *Index) atOnce(a, b ID) bool {
+	allowed := int64(0)
+	if x.Fact(a).Host != x.Fact(b).Host {
+		allowed = x.apart()
+	}
+	startA, endA := x.times(a)
+	startB, endB := x.times(b)
+	return startA <= min(endB, math.MaxInt64-allowed)+allowed && startB <= min(endA, math.MaxInt64-allowed)+allowed
+}
 
 // encloses compares two spans of one process, whose clock is one.
 func encloses(outer, inner view) bool {

@@ -39,7 +39,8 @@ func TestXRequestID(t *testing.T) {
 		{"host unknown", []seen{in(1, client(1, 10, host(0)), ids(a, 0)), in(1, server(2, 0, host(0)), ids(a, 0))}, nothing},
 		{"no id", []seen{in(1, client(1, 10)), in(1, server(2, 0))}, nothing},
 		{"not raw", []seen{in(1, sdk(1, Client, 10, 1, 0), ids(a, 0)), in(1, server(2, 0), ids(a, 0))}, nothing},
-		{"before the request", []seen{in(1, client(1, 0), ids(a, 0)), in(1, server(2, 10), ids(a, 0))}, failed(Inadmissible, 1)},
+		{"before the request", []seen{in(1, client(1, 0), ids(a, 0)), in(1, server(2, 10), ids(a, 0))}, failed(Inadmissible, 0)},
+		{"before the request by less than clocks differ", []seen{in(1, client(1, 10), ids(a, 0)), in(1, server(2, 10, func(f *Fact) { f.Start++ }), ids(a, 0))}, failed(Inadmissible, 0)},
 		{"after the response", []seen{in(1, client(1, 102), ids(a, 0)), in(1, server(2, 0), ids(a, 0))}, failed(Inadmissible, 1)},
 		{"another known request", []seen{in(1, client(1, 10, systrace(7)), ids(a, 0)), in(1, server(2, 0, systrace(8)), ids(a, 0))}, failed(Inadmissible, 0)},
 		{"the stronger rule goes first", []seen{in(1, client(1, 10, systrace(7)), ids(a, 0)), in(1, server(2, 0), ids(a, 0)), in(1, server(3, 0, systrace(7)), ids(b, 0))}, wanted{3, Systrace, Linked, 1, 1}},
@@ -65,7 +66,7 @@ func TestXRequestID(t *testing.T) {
 				in(1, client(3, 20, lasts(50)), ids(a, 0)),
 				in(1, server(4, 15, lasts(60), addrs(9, 7), ports(15001, 888)), ids(a, 0)),
 			},
-			linked(2, XRequestIDConfidence, 2),
+			linked(2, XRequestIDConfidence, 1),
 		},
 		{
 			"a request within another, from the same peer: a retry",
@@ -78,14 +79,60 @@ func TestXRequestID(t *testing.T) {
 			failed(Ambiguous, 2),
 		},
 		{
-			"a request within another, at the same port: a service that is called back",
+			"proxy that its own call comes back to",
 			[]seen{
 				in(1, client(1, 20, lasts(50)), ids(a, 0)),
 				in(1, server(2, 0, addrs(9, 8), ports(80, 999)), ids(a, 0)),
 				in(1, client(3, 5, lasts(90)), ids(a, 0)),
 				in(1, server(4, 15, lasts(60), addrs(9, 7), ports(80, 888)), ids(a, 0)),
 			},
+			linked(4, NestedRequestIDConfidence, 2),
+		},
+		{
+			"proxy on one host with all others, whose own call comes back to it",
+			[]seen{
+				in(1, client(1, 20, lasts(50)), ids(a, 0)),
+				in(1, server(2, 0, seq(11, 12)), ids(a, 0)),
+				in(1, client(3, 5, lasts(90)), ids(a, 0)),
+				in(1, server(4, 15, lasts(60), seq(21, 22)), ids(a, 0)),
+				in(2, client(5, 0, seq(11, 12)), ids(a, 0)),
+				in(3, client(6, 15, lasts(60), seq(21, 22)), ids(a, 0)),
+			},
+			linked(4, NestedRequestIDConfidence, 2),
+		},
+		{
+			"on one host, a retry",
+			[]seen{
+				in(1, client(1, 20, lasts(50)), ids(a, 0)),
+				in(1, server(2, 0, seq(11, 12)), ids(a, 0)),
+				in(1, client(3, 5, lasts(90)), ids(a, 0)),
+				in(1, server(4, 15, lasts(60), seq(21, 22)), ids(a, 0)),
+				in(2, client(5, 0, seq(11, 12)), ids(a, 0)),
+				in(2, client(6, 15, lasts(60), seq(21, 22)), ids(a, 0)),
+			},
 			failed(Ambiguous, 2),
+		},
+		{
+			"service that is called back and makes two calls at once, which may be for either",
+			[]seen{
+				in(1, client(1, 20, lasts(50)), ids(a, 0)),
+				in(1, server(2, 0, addrs(9, 8), ports(80, 999)), ids(a, 0)),
+				in(1, client(3, 5, lasts(90)), ids(a, 0)),
+				in(1, server(4, 15, lasts(60), addrs(9, 7), ports(80, 888)), ids(a, 0)),
+				in(1, client(5, 70, lasts(4)), ids(a, 0)),
+			},
+			failed(Ambiguous, 2),
+		},
+		{
+			"proxy that its own call comes back to, and that tries again",
+			[]seen{
+				in(1, client(1, 20, lasts(20)), ids(a, 0)),
+				in(1, server(2, 0, addrs(9, 8), ports(80, 999)), ids(a, 0)),
+				in(1, client(3, 5, lasts(90)), ids(a, 0)),
+				in(1, server(4, 15, lasts(60), addrs(9, 7), ports(80, 888)), ids(a, 0)),
+				in(1, client(5, 41, lasts(20)), ids(a, 0)),
+			},
+			linked(4, NestedRequestIDConfidence, 2),
 		},
 		{
 			"a request within another, no call between them",
@@ -120,6 +167,8 @@ func TestXRequestID(t *testing.T) {
 			in(1, client(2, 0, seq(3, 4), ports(999, 80)), ids(a, 0)),
 			in(3, server(3, 5, host(3), seq(3, 0), ports(80, 999)), ids(a, 0)),
 		}, failed(Inadmissible, 0)},
+		{"a call that got its answer sooner than the request was served", []seen{in(2, server(1, 0, host(2)), ids(a, 0)), in(1, client(2, 0, lasts(99), seq(3, 4)), ids(a, 0))}, failed(Inadmissible, 0)},
+		{"a call that did not wait for its answer", []seen{in(2, server(1, 0, host(2)), ids(a, 0)), in(1, client(2, 0, lasts(99), seq(3, 0)), ids(a, 0))}, linked(2, XRequestIDConfidence, 1)},
 		{"calls side by side", []seen{in(2, server(1, 10, host(2)), ids(a, 0)), in(1, client(2, 0), ids(a, 0)), in(1, client(3, 0), ids(a, 0))}, failed(Ambiguous, 2)},
 		{
 			"chain through what is not captured: the last",
@@ -154,6 +203,16 @@ func TestXRequestID(t *testing.T) {
 			},
 			failed(Ambiguous, 2),
 		},
+		{
+			"two calls of a process, one of them of a retry",
+			[]seen{
+				in(3, server(1, 20, host(3), lasts(50)), ids(a, 0)),
+				in(1, client(2, 0), ids(a, 0)),
+				in(1, server(3, 10, lasts(80)), ids(a, 0)),
+				in(1, client(4, 15, lasts(60)), ids(a, 0)),
+			},
+			failed(Ambiguous, 2),
+		},
 		{"the wire goes first", []seen{in(2, server(1, 10, seq(1, 2)), ids(a, 0)), in(1, client(2, 0, seq(1, 2)), ids(b, 0)), in(1, client(3, 0), ids(a, 0))}, wanted{2, TCPSeq, Linked, 1, 1}},
 		{"the wire is ambiguous", []seen{in(2, server(1, 10, seq(1, 2)), ids(a, 0)), in(1, client(2, 0, seq(1, 2)), ids(b, 0)), in(1, client(3, 0, seq(1, 2)), ids(a, 0))}, linked(3, XRequestIDConfidence, 1)},
 	} {
@@ -163,18 +222,21 @@ func TestXRequestID(t *testing.T) {
 
 // TestXRequestIDThatIsAConstant: what thousands of spans carry names no request.
 func TestXRequestIDThatIsAConstant(t *testing.T) {
-	for _, tt := range []struct {
-		sharers int
-		want    Outcome
-	}{{maxSharers, Linked}, {maxSharers + 1, Overrun}} {
-		t.Run(fmt.Sprint(tt.sharers), func(t *testing.T) {
-			x := New(RuleNames(), 0)
-			for i := range tt.sharers {
-				x.AddRare(server(2, int64(1000*i)), Rare{Process: 1, RequestID: 7})
-			}
-			c := x.AddRare(client(1, 10), Rare{Process: 1, RequestID: 7})
-			require.Equal(t, tt.want.String(), x.Resolve(c).Outcome.String())
-		})
+	for _, sharer := range []Fact{server(2, 1000), client(2, 1000)} {
+		for _, tt := range []struct {
+			sharers int
+			want    Outcome
+		}{{maxSharers - 1, Linked}, {maxSharers, Overrun}} {
+			t.Run(fmt.Sprint(sharer.Role, tt.sharers), func(t *testing.T) {
+				x := New(RuleNames(), 0)
+				for range tt.sharers {
+					x.AddRare(sharer, Rare{Process: 1, RequestID: 7})
+				}
+				x.AddRare(server(3, 0), Rare{Process: 1, RequestID: 7})
+				c := x.AddRare(client(1, 10), Rare{Process: 1, RequestID: 7})
+				require.Equal(t, tt.want.String(), x.Resolve(c).Outcome.String())
+			})
+		}
 	}
 }
 

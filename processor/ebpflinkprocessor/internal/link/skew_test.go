@@ -297,3 +297,42 @@ func TestSkewIsBounded(t *testing.T) {
 	require.LessOrEqual(t, len(x.clocks.cache), skewBuckets+1)
 	require.LessOrEqual(t, len(x.clocks.fleet), 17)
 }
+
+// TestClocksTellTwinsApart: of two calls with the same numbers the known clocks allow one.
+func TestClocksTellTwinsApart(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		ahead  int64
+		second int64
+		want   Outcome
+	}{
+		{"one is over by then", 0, -300, Linked},
+		{"one has not begun", 0, 300, Linked},
+		{"both are open", 0, 5, Ambiguous},
+		{"neither is: the clock was set", 400, 100, Ambiguous},
+	} {
+		for _, known := range []bool{true, false} {
+			t.Run(fmt.Sprint(tt.name, known), func(t *testing.T) {
+				x := New(RuleNames(), 500*time.Millisecond)
+				if known {
+					for _, f := range new(world).calls(5, 1, 2, 0, 0).facts {
+						x.Add(f)
+					}
+				}
+				c, s := call(1, 1, 2, 50, tt.ahead)
+				parent := x.Add(c)
+				c.Span[0], c.Start, c.End = 9, c.Start+tt.second*ms, c.End+tt.second*ms
+				x.Add(c)
+				e := x.Resolve(x.Add(s))
+				if !known {
+					require.Equal(t, Ambiguous.String(), e.Outcome.String())
+					return
+				}
+				require.Equal(t, tt.want.String(), e.Outcome.String())
+				if tt.want == Linked {
+					require.Equal(t, parent, e.Parent)
+				}
+			})
+		}
+	}
+}

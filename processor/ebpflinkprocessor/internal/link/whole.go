@@ -11,6 +11,11 @@ func (x *Index) Final(child ID) (Edge, bool) {
 	if e.Outcome != Linked || e.Stated || e.Candidates != 1 || e.Ambiguous != 0 || (e.Rule != TCPSeq && e.Rule != Systrace) {
 		return e, false
 	}
+	// What is known of the clocks changes with what comes; without it time must allow the link too.
+	c, p := x.Fact(child), x.Fact(e.Parent)
+	if c.Host != p.Host && x.rows[e.Row].within(c, p, bounds{}, x.clockTolerance) != admitted {
+		return e, false
+	}
 	for i := range x.rows[:e.Row] {
 		if x.refersBy(child, i) {
 			return e, false

@@ -100,18 +100,17 @@ func bench(ctx context.Context, o options, only, program, profile string) error 
 		}
 	}
 	b.table(rows, n)
-	if only == "" || strings.Contains(only, ours) {
-		for _, c := range o.curve {
-			if c != n {
-				if err := b.run(ctx, pipelines[len(pipelines)-1], c); err != nil {
-					return fmt.Errorf("curve at %d spans: %w", c, err)
-				}
+	if only != "" {
+		return nil
+	}
+	for _, c := range o.curve {
+		if c != n {
+			if err := b.run(ctx, pipelines[len(pipelines)-1], c); err != nil {
+				return fmt.Errorf("curve at %d spans: %w", c, err)
 			}
 		}
-		b.curve()
 	}
-	if only == "" {
-		fmt.Println(b.last(n))
-	}
+	b.curve()
+	fmt.Println(b.last(n))
 	return nil
 }

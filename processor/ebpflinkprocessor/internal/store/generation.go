@@ -19,8 +19,10 @@ const (
 	formatFile = "FORMAT"
 	syncedFile = "SYNCED"
 
-	// memTable holds keys and small records of one generation; larger values go to the value log.
-	memTable       = 4 << 20
+	// memTable holds keys and small records of one generation; larger values go to the value log. Its
+	// room is taken at once, for each generation, and the keys of a thousand batches are 0.2 MiB. A
+	// full one goes to a file.
+	memTable       = 1 << 20
 	valueThreshold = 1 << 10
 )
 
@@ -96,6 +98,9 @@ func (g *generation) open(o *Options) (err error) {
 			err = fmt.Errorf("%v", r)
 		}
 	}()
+	if err := g.sweep(); err != nil {
+		return err
+	}
 	g.db, err = badger.Open(badger.DefaultOptions(g.dir).
 		WithLogger(&grumbler{g, o.Failed}).
 		WithMetricsEnabled(false).
@@ -116,6 +121,20 @@ func (g *generation) open(o *Options) (err error) {
 	return err
 }
 
+// sweep removes logs of the memory table that hold nothing. Badger empties such a file before it removes
+// it, and makes one before it gives it a size; killed between the two it would not open the directory again.
+func (g *generation) sweep() error {
+	files, _ := filepath.Glob(filepath.Join(g.dir, "*.mem"))
+	for _, f := range files {
+		if st, err := os.Stat(f); err == nil && st.Size() == 0 {
+			if err := os.Remove(f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // fileSize is that of a value log: all values of a generation, marks too, are in one. Of a file that is
 // open twice the size is mapped.
 func (g *generation) fileSize() int64 {
@@ -127,6 +146,8 @@ func (g *generation) fileSize() int64 {
 func (g *generation) prepare() error {
 	g.log.of(g.dir, "*.vlog")
 	g.wal.of(g.dir, "*.mem")
+	// Of a full memTable Badger writes a table and begins another log.
+	g.wal.most = memTable / 2
 	if err := g.wal.take(1 << 16); err != nil {
 		return err
 	}
@@ -157,10 +178,6 @@ func (g *generation) fit(sizes ...int) (int64, error) {
 	if err := g.log.take(log); err != nil {
 		g.wal.giveBack(wal)
 		return 0, err
-	}
-	// Badger begins another file then, which nothing reserves.
-	if n := free(g.dir); g.wal.full() && n >= 0 && n < lastFree {
-		return 0, noRoom(n)
 	}
 	return wal + log, nil
 }

@@ -15,6 +15,8 @@ type room struct {
 	path string
 	// used and sure are in bytes from the start of the file.
 	used, sure int64
+	// most is how much is reserved at most, if not 0: beyond it the writer goes on in another file.
+	most int64
 	// unable: the file system cannot reserve, and the free room on it must do.
 	unable bool
 }
@@ -40,25 +42,17 @@ func (r *room) of(dir, pattern string) {
 func (r *room) take(n int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.used+n > r.sure && !r.unable {
+	if r.unable = r.unable || r.most > 0 && r.used+n > r.most; r.unable {
+		if f := free(filepath.Dir(r.path)); f >= 0 && f < keepFree/2+n {
+			return noRoom(f)
+		}
+	} else if r.used+n > r.sure {
 		if err := r.extend(r.used + n); err != nil {
 			return err
 		}
 	}
-	if dir := filepath.Dir(r.path); r.unable {
-		if f := free(dir); f >= 0 && f < keepFree/2+n {
-			return noRoom(f)
-		}
-	}
 	r.used += n
 	return nil
-}
-
-// full says whether a memTable's log should take no more batches: the rest is for marks.
-func (r *room) full() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.used > memTable/2
 }
 
 // giveBack takes back what take made sure of.

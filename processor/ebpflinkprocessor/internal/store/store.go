@@ -251,7 +251,7 @@ func (s *Store) append(arrival int64, payload []byte) (uint64, error) {
 
 // take reserves size for one batch, unless it does not fit.
 func (g *generation) take(size int64) bool {
-	if used := g.used.Add(size); (used > g.size || g.wal.full()) && used != size {
+	if used := g.used.Add(size); used > g.size && used != size {
 		g.used.Add(-size)
 		return false
 	}

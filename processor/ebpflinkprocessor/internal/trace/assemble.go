@@ -14,12 +14,20 @@ import (
 // the same trace id, which is fixed by then.
 const maxMembers = 50_000
 
-// maxBarren is how many candidates one Gather looks at for spans that turn out to be of another trace,
-// plus barrenPerMember for each that is of this one. It keeps the cost of a span the same however
-// many share its keys. The spans not met leave like those beyond maxMembers.
+// mostKept is how much room one Gather leaves to the next.
+const mostKept = 4096
+
+// These keep the cost of a span the same however many share its keys. The spans that one Gather does not
+// meet for them leave like those beyond maxMembers: the trace is marked as too large to leave together.
 const (
-	maxBarren       = 4096
+	// maxBarren is how many candidates are looked at for spans that turn out to be of another trace,
+	// plus barrenPerMember for each that is of this one.
+	maxBarren       = 256
 	barrenPerMember = 16
+	// maxGone is how many spans of the trace are met that have left: calls of a request that lasts.
+	maxGone = 1 << 16
+	// maxClimb is how far up the root is looked for. A chain that is longer is cut there: it may be a cycle.
+	maxClimb = 4096
 )
 
 // Member is one span of a trace that has not left.
@@ -58,6 +66,10 @@ type entry struct {
 	state state
 	// parented: it left with a parent.
 	parented bool
+	// large: a Gather has not met all of its trace. It bounds later ones as if it had left.
+	large bool
+	// deep: it has too many ancestors, or they go round, so it has no parent.
+	deep bool
 	// decision holds for the whole trace, since fixed.
 	decision sampling.Decision
 	left     int64
@@ -68,15 +80,17 @@ type entry struct {
 type Book struct {
 	ix      *link.Index
 	opts    Options
-	entries []entry
+	entries link.Pages[entry]
 	// odds are those of the span until its trace is fixed, then those of the trace. Few spans have any.
 	odds map[link.ID]sampling.Odds
 	// decided counts decisions by kind until TakeDecided.
 	decided [4]int
-	seen    []uint32
+	seen    link.Pages[uint32]
 	// proof is room for Whole.
 	proof []link.ID
-	round uint32
+	// members is room for Gather.
+	members []Member
+	round   uint32
 }
 
 // Options of a Book.
@@ -94,13 +108,14 @@ func NewBook(ix *link.Index, o Options) *Book {
 	return &Book{ix: ix, opts: o, odds: map[link.ID]sampling.Odds{}}
 }
 
+// Use makes a the place of the entries. It comes before the first Add.
+func (b *Book) Use(a *link.Arena) { b.entries.Arena, b.seen.Arena = a, a }
+
 // Add starts the entry of a new fact.
 func (b *Book) Add(id link.ID) {
-	for int(id) >= len(b.entries) {
-		b.entries = append(b.entries, entry{})
-		b.seen = append(b.seen, 0)
-	}
-	b.entries[id] = entry{}
+	b.entries.Grow(int(id) + 1)
+	b.seen.Grow(int(id) + 1)
+	*b.entries.At(id) = entry{}
 	delete(b.odds, id)
 }
 
@@ -132,37 +147,37 @@ func (b *Book) Restore(id link.ID, trace link.TraceID, parented bool, d sampling
 	if d == sampling.Undecided { // written by a version that sampled nothing
 		d = sampling.Kept
 	}
-	b.entries[id] = entry{trace: trace, fixed: true, state: released, parented: parented, decision: d, left: now}
+	*b.entries.At(id) = entry{trace: trace, fixed: true, state: released, parented: parented, decision: d, left: now}
 }
 
 // Trace is the id of the trace of id, false while it is not fixed.
 func (b *Book) Trace(id link.ID) (link.TraceID, bool) {
-	return b.entries[id].trace, b.entries[id].fixed
+	return b.entries.At(id).trace, b.entries.At(id).fixed
 }
 
 // Waits says whether id has not left.
-func (b *Book) Waits(id link.ID) bool { return b.entries[id].state == waiting }
+func (b *Book) Waits(id link.ID) bool { return b.entries.At(id).state == waiting }
 
 // Leave records that m left at now, a time of the caller's that is not 0.
 func (b *Book) Leave(m *Member, now int64) {
-	e := &b.entries[m.ID]
+	e := b.entries.At(m.ID)
 	e.state, e.parented, e.left = released, m.Parent != link.SpanID{}, now
 }
 
 func (b *Book) visit(id link.ID) bool {
-	if b.seen[id] == b.round {
+	if *b.seen.At(id) == b.round {
 		return false
 	}
-	b.seen[id] = b.round
+	*b.seen.At(id) = b.round
 	return true
 }
 
 // Gather returns the waiting members of the trace of start, root first, with their ids, and fixes
-// the trace id of all of them. It does not let any of them leave.
+// the trace id of all of them. It does not let any of them leave. The slice is the caller's until the next Gather.
 func (b *Book) Gather(start link.ID) []Member {
 	b.round++
-	root, cut := b.top(start)
-	members := []Member{{ID: root, Edge: b.edge(root, cut), Cut: root == cut}}
+	root, cut, deep := b.top(start)
+	members := append(b.members[:0], Member{ID: root, Edge: b.edge(root, cut), Cut: b.gaveUp(root, cut)})
 	b.round++
 	b.visit(root)
 
@@ -177,27 +192,29 @@ func (b *Book) Gather(start link.ID) []Member {
 	}
 	if p := members[0].Edge.Parent; p != link.None {
 		known = p
-		met(&b.entries[p])
+		if b.entries.At(p).state == released {
+			met(b.entries.At(p))
+		}
 	}
 	knownDepth := -1
 	consider := func(id link.ID, depth int) {
 		if known == link.None || (knownDepth == depth &&
-			bytes.Compare(b.entries[id].trace[:], b.entries[known].trace[:]) < 0) {
+			bytes.Compare(b.entries.At(id).trace[:], b.entries.At(known).trace[:]) < 0) {
 			known, knownDepth = id, depth
 		}
 	}
-	barren := 0
+	barren, gone := 0, 0
 	more := func() bool {
 		// One place is for start.
-		return len(members) < maxMembers-1 && barren < maxBarren+barrenPerMember*len(members)
+		return len(members) < maxMembers-1 && gone < maxGone && barren < maxBarren+barrenPerMember*len(members)
 	}
 	for i := 0; i < len(members) && more(); i++ {
 		m := members[i]
-		if b.entries[m.ID].fixed {
+		if b.entries.At(m.ID).fixed {
 			consider(m.ID, m.depth)
 		}
 		b.ix.Referrers(m.ID, func(r link.ID) bool {
-			if b.seen[r] == b.round {
+			if *b.seen.At(r) == b.round {
 				barren++
 				return more()
 			}
@@ -207,23 +224,32 @@ func (b *Book) Gather(start link.ID) []Member {
 				return more()
 			}
 			b.visit(r)
-			if e := &b.entries[r]; e.state == released {
+			if e := b.entries.At(r); e.state == released {
 				met(e)
 				consider(r, m.depth+1)
-				barren++
+				gone++
 				return more()
 			}
-			members = append(members, Member{ID: r, Edge: b.edge(r, cut), Cut: r == cut, depth: m.depth + 1})
+			members = append(members, Member{ID: r, Edge: b.edge(r, cut), Cut: b.gaveUp(r, cut), depth: m.depth + 1})
 			return more()
 		})
 	}
 	if b.visit(start) {
-		members = append(members, Member{ID: start, Edge: b.edge(start, cut), Cut: start == cut, depth: maxMembers})
+		members = append(members, Member{ID: start, Edge: b.edge(start, cut), Cut: b.gaveUp(start, cut), depth: maxMembers})
+	}
+	if deep || !more() {
+		for i := range members {
+			b.entries.At(members[i].ID).large = true
+		}
 	}
 	// The order in which referrers were met is that of arrival; this one is not.
 	slices.SortFunc(members[1:], func(x, y Member) int { return b.compare(x, y) })
 
 	b.fix(members, known, left)
+	b.members = members
+	if cap(members) > mostKept {
+		b.members = nil
+	}
 	return members
 }
 
@@ -237,34 +263,39 @@ func (b *Book) compare(x, y Member) int {
 // edge is the edge of id, none for the one that was cut and for a released span that left with a
 // parent, whatever has come since.
 func (b *Book) edge(id, cut link.ID) link.Edge {
-	e := b.entries[id]
+	e := b.entries.At(id)
 	if e.state == released && e.parented {
 		return link.Edge{Parent: link.None}
 	}
 	edge := b.ix.Resolve(id)
-	if id == cut {
+	if b.gaveUp(id, cut) {
 		edge.Parent = link.None
 	}
 	return edge
 }
 
+// gaveUp: the edge of id is not used.
+func (b *Book) gaveUp(id, cut link.ID) bool { return id == cut || b.entries.At(id).deep }
+
 // top follows parents from start to the last span that has not left. Each span has at most one
 // parent, so a trace has at most one cycle and the way up from any member meets it; its weakest
-// edge is cut.
-func (b *Book) top(start link.ID) (root, cut link.ID) {
-	root, cut = start, link.None
+// edge is cut. Where it is too far up, the last edge is.
+func (b *Book) top(start link.ID) (root, cut link.ID, deep bool) {
+	root = start
 	b.visit(root)
-	for {
-		p := b.edge(root, cut).Parent
-		if p == link.None || b.entries[p].state == released {
-			return root, cut
+	for range maxClimb {
+		p := b.edge(root, link.None).Parent
+		if p == link.None || b.entries.At(p).state == released || b.entries.At(p).large {
+			return root, link.None, false
 		}
 		if !b.visit(p) {
 			cut = b.weakest(p)
-			return cut, cut
+			return cut, cut, false
 		}
 		root = p
 	}
+	b.entries.At(root).deep = true
+	return root, root, true
 }
 
 // weakest returns the member of the cycle through id whose edge has the least evidence.
@@ -283,16 +314,16 @@ func (b *Book) weakest(id link.ID) link.ID {
 
 // fix gives the members their ids and the decision: those of known, a neighbour for which they are fixed.
 func (b *Book) fix(members []Member, known link.ID, left int64) {
-	v := verdict{}
+	var v verdict
 	if known != link.None {
-		v = verdict{b.entries[known].trace, b.entries[known].decision, b.odds[known]}
+		v = verdict{b.entries.At(known).trace, b.entries.At(known).decision, b.odds[known]}
 	} else {
 		v = b.judge(members)
 		b.decided[v.decision]++
 	}
 	for i := range members {
 		m := &members[i]
-		e, f := &b.entries[m.ID], b.ix.Fact(m.ID)
+		e, f := b.entries.At(m.ID), b.ix.Fact(m.ID)
 		if !e.fixed {
 			e.trace, e.fixed, e.decision = v.trace, true, v.decision
 			if len(b.odds) > 0 {
@@ -321,7 +352,7 @@ func (b *Book) fix(members []Member, known link.ID, left int64) {
 }
 
 func (b *Book) parentTrace(p link.ID, chosen link.TraceID) link.TraceID {
-	if e := &b.entries[p]; e.fixed {
+	if e := b.entries.At(p); e.fixed {
 		return e.trace
 	}
 	return chosen

@@ -23,17 +23,17 @@ func (b *Book) Whole(root link.ID) bool {
 	for i := 0; i < len(todo); i++ {
 		id := todo[i]
 		f := b.ix.Fact(id)
-		if b.entries[id].state == released || b.entries[id].fixed || !known(f) || !b.ix.Closed(id) {
+		if b.entries.At(id).state == released || b.entries.At(id).fixed || !known(f) || !b.ix.Closed(id) {
 			return false
 		}
 		certain := true
-		calls, served := 0, 0
+		calls, served, met := 0, 0, 0
 		b.ix.Referrers(id, func(r link.ID) bool {
-			if b.seen[r] == b.round {
+			if *b.seen.At(r) == b.round {
 				return true
 			}
 			e, final := b.ix.Final(r)
-			if !final || len(todo) == maxProof {
+			if met++; !final || met > maxProof || len(todo) == maxProof {
 				certain = false
 				return false
 			}

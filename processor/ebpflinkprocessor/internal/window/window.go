@@ -79,10 +79,18 @@ func (q *Queue[T]) Lag() time.Duration {
 
 // Pop removes and returns the oldest item if it is due at now.
 func (q *Queue[T]) Pop(now Instant) (v T, ok bool) {
-	if q.Len() == 0 || time.Duration(now-q.items[q.head].at) < q.length {
+	if v, ok = q.Front(now); !ok {
 		return v, false
 	}
 	return q.Oldest()
+}
+
+// Front returns the oldest item if it is due at now, and leaves it.
+func (q *Queue[T]) Front(now Instant) (v T, ok bool) {
+	if q.Len() == 0 || time.Duration(now-q.items[q.head].at) < q.length {
+		return v, false
+	}
+	return q.items[q.head].v, true
 }
 
 // Oldest removes and returns the oldest item, due or not.

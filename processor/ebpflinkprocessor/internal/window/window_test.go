@@ -40,6 +40,12 @@ func TestQueue(t *testing.T) {
 	require.False(t, ok)
 }
 
+// TestSystemClockIsMonotonic: a wall clock that is set changes no wait, as differences are taken of the
+// monotonic reading, which Now must not lose.
+func TestSystemClockIsMonotonic(t *testing.T) {
+	require.Contains(t, System{}.Now().String(), " m=")
+}
+
 func TestSettledAfterHalfTheWindow(t *testing.T) {
 	q := New[int](&fixed{now: time.Unix(0, 0)}, 20*time.Second)
 	require.False(t, q.Settled(0, Instant(10*time.Second)-1))

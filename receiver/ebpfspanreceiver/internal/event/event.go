@@ -33,8 +33,6 @@ const (
 	// SeqDerived: a read did not begin where the one before ended, as bytes moved unseen or two threads read at
 	// once. The position was derived from the one after.
 	SeqDerived = 2
-	// SeqBehind: and it began before that, so that it is not known which bytes these are.
-	SeqBehind = 4
 
 	// Kinds of execution contexts, enum context_kind.
 	Thread    = 0
