@@ -447,12 +447,12 @@ func (p *linkProcessor) forget(ctx context.Context) {
 	}
 	p.book.Forget(gone)
 	p.index.Remove(gone)
-	overflow := p.index.TakeOverflow()
+	overflow, clocks := p.index.TakeOverflow(), p.index.TakeClocks()
 	decided := p.book.TakeDecided()
 	whole := p.early.whole
 	p.early.whole = 0
 	p.mu.Unlock()
-	p.tel.retire(ctx, expired, surplus, overflow)
+	p.tel.retire(ctx, expired, surplus, overflow, clocks)
 	p.tel.decided(ctx, decided, whole)
 }
 

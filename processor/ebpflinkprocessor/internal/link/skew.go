@@ -316,6 +316,14 @@ func (c *clocks) through(epoch int64) *fleet {
 	return f
 }
 
+// TakeClocks returns for how many pairs of hosts and epochs what is known of their clocks was forgotten at
+// the limit, since the last call.
+func (x *Index) TakeClocks() int {
+	n := x.clocks.forgotten
+	x.clocks.forgotten = 0
+	return n
+}
+
 // learnSkew takes in what the exchange that id is an end of says about the clocks of its two hosts,
 // if just one span is at each end. Otherwise a pair of them is false, so all say nothing.
 func (x *Index) learnSkew(id ID) {
