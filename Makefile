@@ -20,7 +20,7 @@ GENERATED := _bpfe[lb]\.go:|_(x86|arm64)_bpfe[lb]\.go:|/generated_[a-z_]+\.go:|/
 # One figure line after another, also under -j: no target here is safe to mix with another.
 .NOTPARALLEL:
 
-.PHONY: help build generate check-generated lint fmt test race fuzz bench demo demo-check kernel-test accuracy accuracy-link accuracy-real bench-probe bench-link fault-link clean
+.PHONY: help build generate check-generated lint fmt test race fuzz bench demo demo-check kernel-test accuracy accuracy-programs accuracy-link accuracy-real bench-probe bench-link fault-link clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,7 +69,9 @@ kernel-test: ## load, attach and capture on kernels 5.10, 6.1 and 6.12 under QEM
 	@$(APT) qemu-system-x86 busybox-static
 	@$(GO) run ./internal/kerneltest
 
-accuracy: ## whether each call is linked to its request: every workload once; fails on a wrong link (root)
+accuracy: accuracy-link accuracy-programs ## both of the following
+
+accuracy-programs: ## whether each call is linked to its request: every workload once; fails on a wrong link (root)
 	@$(APT) $$($(GO) run ./internal/accuracy -packages)
 	@$(GO) run ./internal/accuracy -plan check
 
