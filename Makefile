@@ -20,7 +20,7 @@ GENERATED := _bpfe[lb]\.go:|_(x86|arm64)_bpfe[lb]\.go:|/generated_[a-z_]+\.go:|/
 # One figure line after another, also under -j: no target here is safe to mix with another.
 .NOTPARALLEL:
 
-.PHONY: help build generate check-generated lint fmt test race fuzz bench demo demo-check kernel-test accuracy accuracy-programs accuracy-link accuracy-real bench-probe bench-link clean
+.PHONY: help build generate check-generated lint fmt test race fuzz bench demo demo-check kernel-test accuracy accuracy-programs accuracy-link accuracy-real bench-probe bench-link fault-link clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -91,6 +91,10 @@ bench-probe: ## what tracing costs nginx and a Go server: throughput, ns per hoo
 bench-link: ## what linking costs: the join, then the processor beside batch, tail_sampling, groupbytrace (two cores)
 	@$(GO) run ./processor/ebpflinkprocessor/internal/linkbench
 	@$(GO) run -C processor/ebpflinkprocessor/internal/pipebench .
+
+# A module of its own too: the root module does not depend on the rest of a Collector.
+fault-link: ## what linking survives: kill -9, a full disk, a removed directory, clock steps, refusals; FAULT_FLAGS=-short (root)
+	@$(GO) run -C processor/ebpflinkprocessor/internal/linkfaults . $(FAULT_FLAGS)
 
 clean: ## remove what the targets above built; downloaded kernels in .cache stay
 	rm -rf build

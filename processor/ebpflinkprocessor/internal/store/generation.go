@@ -24,9 +24,6 @@ const (
 	// full one goes to a file.
 	memTable       = 1 << 20
 	valueThreshold = 1 << 10
-	// walReserve is how much of the memTable's log is certain to fit on the disk: the keys of some
-	// thousand batches.
-	walReserve = 1 << 20
 )
 
 // generation is one Badger database. Nothing in it is compacted: it goes as a whole.
@@ -52,8 +49,8 @@ type generation struct {
 	// born is when a generation of facts was begun, fresh until when its facts are needed, both by
 	// the monotonic clock.
 	born, fresh time.Time
-	// reserved: size is certain to fit on the disk.
-	reserved bool
+	// log is the room of the value log, wal that of the memTable's.
+	log, wal room
 	// using is held for writing while the database is closed.
 	using  sync.RWMutex
 	isShut bool
@@ -80,7 +77,7 @@ func makeGeneration(o *Options, kind string, number uint64, size int64) (*genera
 	if err := g.open(o); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(g.dir))
 	}
-	err := g.reserve()
+	err := g.prepare()
 	if err == nil {
 		err = g.declare(o)
 	}
@@ -92,6 +89,9 @@ func makeGeneration(o *Options, kind string, number uint64, size int64) (*genera
 
 // open opens or makes the database.
 func (g *generation) open(o *Options) (err error) {
+	if n := free(o.Dir); n >= 0 && n < lastFree {
+		return fmt.Errorf("no space left: %w", noRoom(n))
+	}
 	// Badger panics on some damaged files.
 	defer func() {
 		if r := recover(); r != nil {
@@ -135,35 +135,51 @@ func (g *generation) sweep() error {
 	return nil
 }
 
-// fileSize is that of a value log. All batches of a generation are in one, facts are in as many as it
-// takes: of an open one twice the size is mapped.
+// fileSize is that of a value log: all values of a generation, marks too, are in one. Of a file that is
+// open twice the size is mapped.
 func (g *generation) fileSize() int64 {
-	if g.kind == batchKind {
-		return min(max(g.size, leastGeneration), maxGeneration)
-	}
-	return min(max(g.size, leastGeneration), 16<<20)
+	return min(2*g.size+roomStep, maxFile)
 }
 
-// reserve makes sure that what the generation is meant to hold fits on the disk.
-func (g *generation) reserve() error {
+// prepare finds the files that Badger writes to, and reserves room for what the generation is meant to
+// hold.
+func (g *generation) prepare() error {
+	g.log.of(g.dir, "*.vlog")
+	g.wal.of(g.dir, "*.mem")
+	// Of a full memTable Badger writes a table and begins another log.
+	g.wal.most = memTable / 2
+	if err := g.wal.take(1 << 16); err != nil {
+		return err
+	}
 	if g.kind != batchKind {
 		return nil
 	}
-	for pattern, size := range map[string]int64{"*.vlog": g.size + 1<<16, "*.mem": walReserve} {
-		files, _ := filepath.Glob(filepath.Join(g.dir, pattern))
-		if len(files) == 0 {
-			continue
-		}
-		err := reserve(files[len(files)-1], size)
-		if errors.Is(err, errors.ErrUnsupported) {
-			return nil // then a check of the free room before each batch must do
-		}
-		if err != nil {
-			return fmt.Errorf("reserve %d bytes: %w", size, err)
+	// An eighth for marks.
+	left := max(g.size-g.used.Load(), 0)
+	if err := g.log.extend(left + left/8 + 1<<16); err != nil {
+		return err
+	}
+	return nil
+}
+
+// fit makes sure that records with values of these sizes can be written, and returns what they take.
+func (g *generation) fit(sizes ...int) (int64, error) {
+	var wal, log int64
+	for _, n := range sizes {
+		if wal += overhead; n < valueThreshold {
+			wal += int64(n)
+		} else {
+			log += int64(n) + overhead
 		}
 	}
-	g.reserved = true
-	return nil
+	if err := g.wal.take(wal); err != nil {
+		return 0, err
+	}
+	if err := g.log.take(log); err != nil {
+		g.wal.giveBack(wal)
+		return 0, err
+	}
+	return wal + log, nil
 }
 
 // declare writes FORMAT: from now on the generation counts.
@@ -210,6 +226,9 @@ func reopenGeneration(o *Options, kind string, number uint64) (*generation, erro
 	}
 	if err := g.survey(); err != nil {
 		return nil, errors.Join(corrupt(g.dir, err), g.db.Close())
+	}
+	if err := g.prepare(); err != nil {
+		return nil, errors.Join(noSpace(o.Dir, err), g.db.Close())
 	}
 	// A wall clock that stepped while no process ran can only make facts older or younger than they
 	// are by no more than they are kept.
@@ -273,6 +292,13 @@ func (g *generation) survey() error {
 // put writes records in one transaction and does not return before they are as durable as sync
 // promises.
 func (g *generation) put(records ...*badger.Entry) error {
+	sizes := make([]int, len(records))
+	for i, r := range records {
+		sizes[i] = len(r.Value)
+	}
+	if _, err := g.fit(sizes...); err != nil {
+		return err
+	}
 	before := g.grumbles.Load()
 	err := g.db.Update(func(t *badger.Txn) error {
 		for _, r := range records {
