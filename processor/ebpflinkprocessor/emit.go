@@ -2,7 +2,6 @@ package ebpflinkprocessor
 
 import (
 	"cmp"
-	"fmt"
 	"math"
 	"slices"
 
@@ -11,13 +10,12 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
-	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/splice"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 )
 
 // assemble reads the payload of out and writes ids and evidence on it. Resources, scopes and schema
-// URLs stay as they came. The spans are cut out of their encoded batches and decoded together, each
-// once, however many deliveries a batch leaves in.
+// URLs stay as they came. The spans are cut out of their encoded batches, so that each is decoded once,
+// however many deliveries a batch leaves in.
 func (p *linkProcessor) assemble(out []departure) (ptrace.Traces, error) {
 	order := p.scratch.loud[:0]
 	for _, o := range p.scratch.sort(out) {
@@ -26,7 +24,7 @@ func (p *linkProcessor) assemble(out []departure) (ptrace.Traces, error) {
 		}
 	}
 	p.scratch.loud = order
-	message := p.scratch.message[:0]
+	td := ptrace.NewTraces()
 	for at := 0; at < len(order); {
 		seq := order[at].seq
 		ordinals := p.scratch.ordinals[:0]
@@ -34,18 +32,10 @@ func (p *linkProcessor) assemble(out []departure) (ptrace.Traces, error) {
 			ordinals = append(ordinals, order[at].ordinal)
 		}
 		p.scratch.ordinals = ordinals
-		var err error
-		if message, err = p.cut(message, seq, ordinals); err != nil {
+		err := p.payloads.load(seq, func(payload []byte) error { return p.scratch.decoder.take(td, payload, ordinals) })
+		if err != nil {
 			return ptrace.Traces{}, err
 		}
-	}
-	p.scratch.keep(message)
-	td, err := decoder.UnmarshalTraces(message)
-	if err == nil && td.SpanCount() != len(order) {
-		err = fmt.Errorf("%d spans where there were %d", td.SpanCount(), len(order))
-	}
-	if err != nil {
-		return ptrace.Traces{}, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
 	}
 	for _, rs := range td.ResourceSpans().All() {
 		for _, ss := range rs.ScopeSpans().All() {
@@ -56,22 +46,6 @@ func (p *linkProcessor) assemble(out []departure) (ptrace.Traces, error) {
 		}
 	}
 	return td, nil
-}
-
-// cut appends spans of a batch to message.
-func (p *linkProcessor) cut(message []byte, seq uint64, ordinals []uint32) ([]byte, error) {
-	err := p.payloads.load(seq, func(payload []byte) error {
-		out, found, err := splice.Append(message, payload, ordinals)
-		if err == nil && found < len(ordinals) {
-			err = fmt.Errorf("span %d is not in it", ordinals[found])
-		}
-		if err != nil {
-			return fmt.Errorf("%w: batch %d: %w", store.ErrCorrupt, seq, err)
-		}
-		message = out
-		return nil
-	})
-	return message, err
 }
 
 // place is where a departure's payload is; at is its index.
@@ -86,7 +60,7 @@ type scratch struct {
 	// order is that of the departures in the storage, loud of those that are not silent.
 	order, loud []place
 	ordinals    []uint32
-	message     []byte
+	decoder     decoder
 	departures  []store.Departure
 	touched     []*batch
 }
@@ -124,21 +98,8 @@ func (s *scratch) sort(out []departure) []place {
 	return s.order
 }
 
-// mostScratch is how much of message is kept, mostDepartures how many departures beside those of a usual
-// delivery.
-const (
-	mostScratch    = 4 << 20
-	mostDepartures = 4096
-)
-
-func (s *scratch) keep(message []byte) {
-	s.message = message
-	if cap(message) > mostScratch {
-		s.message = nil
-	}
-}
-
-var decoder ptrace.ProtoUnmarshaler
+// mostDepartures is how many departures beside those of a usual delivery the room is kept for.
+const mostDepartures = 4096
 
 // finish writes what linking found on s.
 func (p *linkProcessor) finish(s ptrace.Span, d *departure) {

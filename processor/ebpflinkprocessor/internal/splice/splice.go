@@ -1,7 +1,6 @@
-// Package splice copies chosen spans out of an encoded OTLP TracesData message. pdata decodes a message
+// Package splice takes chosen spans out of an encoded OTLP TracesData message. pdata decodes a message
 // whole or not at all: when the spans of a batch leave in several deliveries it would decode all of them
-// for each. Here a span costs the reading of its length; the spans of one delivery are then decoded once,
-// together.
+// for each. Here a span that stays costs the reading of its length.
 package splice
 
 import (
@@ -20,49 +19,52 @@ const (
 // ErrMalformed is returned for what is not a message of this kind.
 var ErrMalformed = errors.New("not an OTLP TracesData message")
 
-// Append appends to dst the spans of message at the given ordinals, which ascend, with their resources
-// and scopes; what is in dst and what is appended are one message. Ordinals count the spans of message in
-// the order in which pdata decodes them. It returns dst as it was, with how many were found, if one is
-// beyond the end.
-func Append(dst, message []byte, ordinals []uint32) (out []byte, found int, err error) {
-	s := splicer{out: dst, want: ordinals}
-	for rest := message; len(rest) > 0; {
-		f, err := next(rest)
-		if err != nil {
-			return dst, 0, err
-		}
-		if f.number == resourceSpans && f.bytes {
-			if _, err := s.message(resourceSpans, rest[f.from:f.end], 0); err != nil {
-				return dst, 0, err
-			}
-		}
-		rest = rest[f.end:]
-	}
-	found = len(ordinals) - len(s.want)
-	if len(s.want) > 0 {
-		return dst, found, nil
-	}
-	return s.out, found, nil
-}
+// Cut is a part of a message. It can be used again; what it has is valid until then, Spans only as long as
+// the message is.
+type Cut struct {
+	// Frame is a TracesData message with the resources and scopes of the spans and without the spans.
+	Frame []byte
+	// Spans are the encoded spans, and Scopes how many of them are in each ScopeSpans of Frame.
+	Spans  [][]byte
+	Scopes []int
 
-type splicer struct {
-	out []byte
 	// want is what has not been met; at is the ordinal of the next span.
 	want []uint32
 	at   uint32
 }
 
+// Take cuts the spans at the given ordinals, which ascend, out of message. Ordinals count the spans in the
+// order in which pdata decodes them. It returns how many were found: fewer than wanted when one is beyond
+// the end.
+func (c *Cut) Take(message []byte, ordinals []uint32) (found int, err error) {
+	c.Frame, c.Spans, c.Scopes = c.Frame[:0], c.Spans[:0], c.Scopes[:0]
+	c.want, c.at = ordinals, 0
+	for rest := message; len(rest) > 0; {
+		f, err := next(rest)
+		if err != nil {
+			return 0, err
+		}
+		if f.number == resourceSpans && f.bytes {
+			if _, err := c.message(resourceSpans, rest[f.from:f.end], 0); err != nil {
+				return 0, err
+			}
+		}
+		rest = rest[f.end:]
+	}
+	return len(c.Spans), nil
+}
+
 // repeated is the field at each depth that leads to the spans.
 var repeated = [...]uint64{scopeSpans, spans}
 
-// message appends a ResourceSpans (depth 0) or ScopeSpans (depth 1) with the spans that are wanted, as
-// field number of what it is part of. It appends nothing and returns false when none is.
-func (s *splicer) message(number byte, body []byte, depth int) (bool, error) {
-	start := len(s.out)
+// message takes what is wanted of a ResourceSpans (depth 0) or ScopeSpans (depth 1), and appends the rest
+// of it to Frame as field number of what it is part of. It appends nothing and returns false when no
+// span is wanted.
+func (c *Cut) message(number byte, body []byte, depth int) (bool, error) {
+	start, before := len(c.Frame), len(c.Spans)
 	// The length is not known yet; a varint may be longer than it must be.
-	s.out = append(s.out, number<<3|2, 0, 0, 0, 0, 0)
-	content := len(s.out)
-	any := false
+	c.Frame = append(c.Frame, number<<3|2, 0, 0, 0, 0, 0)
+	content := len(c.Frame)
 	// run is the beginning of what is to be copied as it is.
 	run := 0
 	for pos := 0; pos < len(body); {
@@ -70,46 +72,48 @@ func (s *splicer) message(number byte, body []byte, depth int) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		end := pos + f.end
-		if f.number != repeated[depth] || !f.bytes {
-			pos = end
-			continue
-		}
-		keep := false
-		if depth == len(repeated)-1 {
-			keep = len(s.want) > 0 && s.want[0] == s.at
-			s.at++
-			if keep {
-				s.want, any = s.want[1:], true
-			}
-		}
-		if !keep {
-			s.out = append(s.out, body[run:pos]...)
+		from, end := pos+f.from, pos+f.end
+		if f.number == repeated[depth] && f.bytes {
+			c.Frame = append(c.Frame, body[run:pos]...)
 			run = end
-		}
-		if depth < len(repeated)-1 {
-			kept, err := s.message(byte(repeated[depth]), body[pos+f.from:end], depth+1)
-			if err != nil {
-				return false, err
+			if depth < len(repeated)-1 {
+				if _, err := c.message(byte(f.number), body[from:end], depth+1); err != nil {
+					return false, err
+				}
+			} else {
+				if len(c.want) > 0 && c.want[0] == c.at {
+					c.want, c.Spans = c.want[1:], append(c.Spans, body[from:end])
+				}
+				c.at++
 			}
-			any = any || kept
 		}
 		pos = end
 	}
-	if !any {
-		s.out = s.out[:start]
+	n := len(c.Spans) - before
+	if n == 0 {
+		c.Frame = c.Frame[:start]
 		return false, nil
 	}
-	s.out = append(s.out, body[run:]...)
-	n := len(s.out) - content
-	if n > math.MaxInt32 {
+	if depth == len(repeated)-1 {
+		c.Scopes = append(c.Scopes, n)
+	}
+	c.Frame = append(c.Frame, body[run:]...)
+	size := len(c.Frame) - content
+	if size > math.MaxInt32 {
 		return false, ErrMalformed
 	}
 	for i := range 4 {
-		s.out[start+1+i] = byte(n>>(7*i)) | 0x80
+		c.Frame[start+1+i] = byte(size>>(7*i)) | 0x80
 	}
-	s.out[start+5] = byte(n >> 28)
+	c.Frame[start+5] = byte(size >> 28)
 	return true, nil
+}
+
+// Wrap makes a TracesData message of one encoded span.
+func Wrap(span []byte) []byte {
+	inner := append(binary.AppendUvarint([]byte{spans<<3 | 2}, uint64(len(span))), span...)
+	middle := append(binary.AppendUvarint([]byte{scopeSpans<<3 | 2}, uint64(len(inner))), inner...)
+	return append(binary.AppendUvarint([]byte{resourceSpans<<3 | 2}, uint64(len(middle))), middle...)
 }
 
 // field is one field at the beginning of a message: its content and its end.

@@ -59,16 +59,31 @@ func picked(td ptrace.Traces, chosen map[uint32]bool) ptrace.Traces {
 	return out
 }
 
-// again decodes b and encodes it, so that two encodings of one message are equal.
-func again(t testing.TB, b []byte) []byte {
+// joined is what a Cut stands for: its frame with the spans in their scopes.
+func joined(t testing.TB, c *Cut) ptrace.Traces {
 	var u ptrace.ProtoUnmarshaler
-	td, err := u.UnmarshalTraces(b)
+	td, err := u.UnmarshalTraces(c.Frame)
 	require.NoError(t, err)
-	return encode(t, td)
+	scopes, spans := c.Scopes, c.Spans
+	for _, rs := range td.ResourceSpans().All() {
+		for _, ss := range rs.ScopeSpans().All() {
+			require.Zero(t, ss.Spans().Len())
+			for _, b := range spans[:scopes[0]] {
+				one, err := u.UnmarshalTraces(Wrap(b))
+				require.NoError(t, err)
+				one.ResourceSpans().At(0).ScopeSpans().At(0).Spans().MoveAndAppendTo(ss.Spans())
+			}
+			scopes, spans = scopes[1:], spans[scopes[0]:]
+		}
+	}
+	require.Empty(t, scopes)
+	require.Empty(t, spans)
+	return td
 }
 
-// TestAppendIsWhatRemovingTheOthersGives on shapes with empty resources and scopes, and any choice.
-func TestAppendIsWhatRemovingTheOthersGives(t *testing.T) {
+// TestTakeIsWhatRemovingTheOthersGives on shapes with empty resources and scopes, and any choice.
+func TestTakeIsWhatRemovingTheOthersGives(t *testing.T) {
+	var c Cut
 	for _, shape := range [][][]int{{{1}}, {{5}}, {{2, 3}, {4}}, {{0, 2}, {}, {1, 0}}, {{300}}} {
 		td, b := message(t, shape)
 		total := td.SpanCount()
@@ -80,42 +95,30 @@ func TestAppendIsWhatRemovingTheOthersGives(t *testing.T) {
 					chosen[n], ordinals = true, append(ordinals, n)
 				}
 			}
-			got, found, err := Append(nil, b, ordinals)
+			found, err := c.Take(b, ordinals)
 			require.NoError(t, err)
 			require.Equal(t, len(ordinals), found)
-			require.Equal(t, encode(t, picked(td, chosen)), again(t, got), "%v of %v", ordinals, shape)
+			require.Equal(t, encode(t, picked(td, chosen)), encode(t, joined(t, &c)), "%v of %v", ordinals, shape)
 		}
 	}
 }
 
-func TestMessagesJoin(t *testing.T) {
-	td, b := message(t, [][]int{{3}, {2}})
-	out, _, err := Append(nil, b, []uint32{1})
-	require.NoError(t, err)
-	out, _, err = Append(out, b, []uint32{0, 4})
-	require.NoError(t, err)
-	want := picked(td, map[uint32]bool{1: true})
-	picked(td, map[uint32]bool{0: true, 4: true}).ResourceSpans().MoveAndAppendTo(want.ResourceSpans())
-	require.Equal(t, encode(t, want), again(t, out))
-}
-
 func TestWhatIsNotThereIsSaid(t *testing.T) {
 	_, b := message(t, [][]int{{3}})
-	before := []byte("before")
-	out, found, err := Append(before, b, []uint32{1, 3})
+	var c Cut
+	found, err := c.Take(b, []uint32{1, 3})
 	require.NoError(t, err)
 	require.Equal(t, 1, found)
-	require.Equal(t, before, out)
 	for n := range b {
 		// A message that ends in the middle is malformed, or shorter.
-		if _, found, err := Append(nil, b[:n], []uint32{0, 1, 2}); err == nil {
+		if found, err := c.Take(b[:n], []uint32{0, 1, 2}); err == nil {
 			require.Less(t, found, 3)
 		}
 	}
 }
 
-// FuzzAppend: on any bytes that pdata decodes, both agree; on no bytes anything worse than an error.
-func FuzzAppend(f *testing.F) {
+// FuzzTake: on any bytes that pdata decodes, both agree; on no bytes anything worse than an error.
+func FuzzTake(f *testing.F) {
 	_, b := message(f, [][]int{{2, 1}, {1}})
 	f.Add(b, uint64(5))
 	f.Add([]byte{10, 2, 18, 0}, uint64(0))
@@ -133,13 +136,12 @@ func FuzzAppend(f *testing.F) {
 				chosen[n], ordinals = true, append(ordinals, n)
 			}
 		}
-		out, found, err := Append(nil, b, ordinals)
+		var c Cut
+		found, err := c.Take(b, ordinals)
 		if derr != nil || err != nil {
 			return
 		}
 		require.Equal(t, len(ordinals), found)
-		if len(ordinals) > 0 {
-			require.Equal(t, encode(t, picked(td, chosen)), again(t, out))
-		}
+		require.Equal(t, encode(t, picked(td, chosen)), encode(t, joined(t, &c)))
 	})
 }

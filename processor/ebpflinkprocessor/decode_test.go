@@ -1,0 +1,172 @@
+package ebpflinkprocessor
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/splice"
+)
+
+func encodedSpan(t testing.TB, write func(ptrace.Span)) []byte {
+	td := ptrace.NewTraces()
+	write(td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans().AppendEmpty())
+	var enc ptrace.ProtoMarshaler
+	b, err := enc.MarshalTraces(td)
+	require.NoError(t, err)
+	var c splice.Cut
+	_, err = c.Take(b, []uint32{0})
+	require.NoError(t, err)
+	return c.Spans[0]
+}
+
+// sameSpan encodes both, which shows what equality of pdata cannot compare: NaN, and what is empty.
+func sameSpan(t testing.TB, want, got ptrace.Span) {
+	require.Equal(t, encodedSpan(t, want.CopyTo), encodedSpan(t, got.CopyTo))
+}
+
+// spans that have one thing each, and whether the decoder knows it itself.
+var decoded = map[string]struct {
+	write func(ptrace.Span)
+	usual bool
+}{
+	"nothing": {func(ptrace.Span) {}, true},
+	"all that is usual": {func(s ptrace.Span) {
+		s.SetTraceID(pcommon.TraceID{1})
+		s.SetSpanID(pcommon.SpanID{2})
+		s.SetParentSpanID(pcommon.SpanID{3})
+		s.TraceState().FromRaw("a=b")
+		s.SetName("name")
+		s.SetKind(ptrace.SpanKindClient)
+		s.SetStartTimestamp(math.MaxUint64)
+		s.SetEndTimestamp(1)
+		s.SetFlags(1 << 31)
+		s.SetDroppedAttributesCount(1)
+		s.SetDroppedEventsCount(2)
+		s.SetDroppedLinksCount(math.MaxUint32)
+		s.Status().SetCode(ptrace.StatusCodeError)
+		s.Status().SetMessage("why")
+		a := s.Attributes()
+		a.PutStr("s", "v")
+		a.PutStr("", "no key")
+		a.PutStr("empty", "")
+		a.PutInt("i", -1)
+		a.PutInt("zero", 0)
+		a.PutBool("b", true)
+		a.PutBool("no", false)
+		a.PutDouble("d", math.NaN())
+		l := a.PutEmptySlice("strings")
+		l.AppendEmpty().SetStr("a")
+		l.AppendEmpty().SetStr("")
+		a.PutEmptySlice("none")
+	}, true},
+	"link facts": {func(s ptrace.Span) {
+		l := rawspan.Link{ReqSeq: 1, RespSeq: 1 << 31, Systrace: 7, Hints: []string{"same_thread"}, HintConfidence: .5}
+		l.Put(s.Attributes())
+	}, true},
+	"bytes":          {func(s ptrace.Span) { s.Attributes().PutEmptyBytes("b").Append(1, 2) }, false},
+	"a map":          {func(s ptrace.Span) { s.Attributes().PutEmptyMap("m").PutStr("k", "v") }, false},
+	"no value":       {func(s ptrace.Span) { s.Attributes().PutEmpty("e") }, false},
+	"list of others": {func(s ptrace.Span) { s.Attributes().PutEmptySlice("l").AppendEmpty().SetInt(1) }, false},
+	"an event":       {func(s ptrace.Span) { s.Events().AppendEmpty().SetName("e") }, false},
+	"a link":         {func(s ptrace.Span) { s.Links().AppendEmpty().SetSpanID(pcommon.SpanID{1}) }, false},
+}
+
+func TestDecoderGivesWhatPdataGives(t *testing.T) {
+	for name, tt := range decoded {
+		t.Run(name, func(t *testing.T) {
+			var d decoder
+			want, got := ptrace.NewSpan(), ptrace.NewSpan()
+			tt.write(want)
+			b := encodedSpan(t, tt.write)
+			require.Equal(t, tt.usual, d.usual(ptrace.NewSpan(), string(b)))
+			require.NoError(t, d.span(got, b))
+			sameSpan(t, want, got)
+		})
+	}
+}
+
+// TestAttributeThatIsThereTwiceStays: OTLP forbids it, but what came in goes out.
+func TestAttributeThatIsThereTwiceStays(t *testing.T) {
+	one := encodedSpan(t, func(s ptrace.Span) { s.Attributes().PutStr("k", "a") })
+	var d decoder
+	got := ptrace.NewSpan()
+	require.NoError(t, d.span(got, append(one, one...)))
+	require.Equal(t, 2, got.Attributes().Len())
+}
+
+// FuzzDecodeSpan: of any bytes that the decoder takes for a span, pdata makes the same.
+func FuzzDecodeSpan(f *testing.F) {
+	for _, tt := range decoded {
+		f.Add(encodedSpan(f, tt.write))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var d decoder
+		got := ptrace.NewSpan()
+		if !d.usual(got, string(b)) {
+			return
+		}
+		want, err := d.slow.UnmarshalTraces(splice.Wrap(b))
+		require.NoError(t, err)
+		sameSpan(t, want.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0), got)
+	})
+}
+
+func BenchmarkDecodeSpan(b *testing.B) {
+	encoded := encodedSpan(b, func(s ptrace.Span) {
+		s.SetTraceID(pcommon.TraceID{1})
+		s.SetSpanID(pcommon.SpanID{1})
+		s.SetName("GET /api/items")
+		s.SetKind(ptrace.SpanKindServer)
+		s.SetStartTimestamp(1 << 60)
+		s.SetEndTimestamp(1<<60 + 1)
+		l := rawspan.Link{ReqSeq: 1 << 31, RespSeq: 1 << 30, Systrace: 1 << 60}
+		a := s.Attributes()
+		l.Put(a)
+		a.PutStr("network.local.address", "10.0.1.2")
+		a.PutInt("network.local.port", 8080)
+		a.PutStr("network.peer.address", "10.0.1.3")
+		a.PutInt("network.peer.port", 34567)
+		a.PutStr("http.request.method", "GET")
+		a.PutStr("url.path", "/api/items/12345")
+		a.PutInt("http.response.status_code", 200)
+	})
+	spans := make([][]byte, 500)
+	for i := range spans {
+		spans[i] = encoded
+	}
+	b.Run("own", func(b *testing.B) {
+		b.ReportAllocs()
+		var d decoder
+		for range b.N {
+			dst := ptrace.NewSpanSlice()
+			dst.EnsureCapacity(len(spans))
+			for _, s := range spans {
+				require.NoError(b, d.span(dst.AppendEmpty(), s))
+			}
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(spans)), "ns/span")
+	})
+	b.Run("pdata", func(b *testing.B) {
+		b.ReportAllocs()
+		td := ptrace.NewTraces()
+		ss := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans()
+		var d decoder
+		for _, s := range spans {
+			require.NoError(b, d.span(ss.AppendEmpty(), s))
+		}
+		var enc ptrace.ProtoMarshaler
+		message, err := enc.MarshalTraces(td)
+		require.NoError(b, err)
+		b.ResetTimer()
+		for range b.N {
+			_, err := d.slow.UnmarshalTraces(message)
+			require.NoError(b, err)
+		}
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(spans)), "ns/span")
+	})
+}
