@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/linkaccuracy/forest"
 )
 
@@ -17,8 +18,6 @@ type row struct {
 	whole bool
 	// unequal is why the recall of others is no measure here; their precision still is.
 	unequal string
-	// open is why the row is printed and not judged yet.
-	open string
 }
 
 func (r row) unlike(unequal string) row {
@@ -26,10 +25,8 @@ func (r row) unlike(unequal string) row {
 	return r
 }
 
-func (r row) but(open string) row {
-	r.open = open
-	return r
-}
+// timing is off by default.
+var timing = append(link.RuleNames(), link.Timing)
 
 // base is traffic of services that keep connections open and serve each request with a thread.
 func base() forest.Scenario {
@@ -103,6 +100,13 @@ func rows() []row {
 		make1("all_troubles", "skew, NAT, loss, duplicates, retries, shuffled, SDK", false, func(s *forest.Scenario) {
 			s.Skew, s.NAT, s.Loss, s.Duplicate, s.Retry, s.Arrival, s.App, s.Style = 250*ms, true, .05, .05, .1, forest.Shuffled, forest.SDK, forest.Pool
 		}),
+		// A request at a time in each process is all that timing speaks of.
+		{Scenario: with("timing", "the request of no call is known, with the rule timing", func(s *forest.Scenario) {
+			s.Unknown, s.Style, s.Gap = 1, forest.Pool, 500*ms
+		}), rules: timing},
+		{Scenario: with("timing_busy", "the same, many requests at once", func(s *forest.Scenario) {
+			s.Unknown, s.Style = 1, forest.Pool
+		}), rules: timing},
 		{Scenario: with("no_keys", "spans without any key", func(s *forest.Scenario) { s.Keys = 0 }), unequal: "whoever finds anything here guesses"},
 	}
 }
