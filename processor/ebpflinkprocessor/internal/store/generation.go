@@ -152,6 +152,7 @@ func (g *generation) prepare() error {
 		return err
 	}
 	if g.kind != batchKind {
+		g.log.step = g.size / 16
 		return nil
 	}
 	// An eighth for marks.
