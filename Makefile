@@ -20,7 +20,7 @@ GENERATED := _bpfe[lb]\.go:|_(x86|arm64)_bpfe[lb]\.go:|/generated_[a-z_]+\.go:|/
 # One figure line after another, also under -j: no target here is safe to mix with another.
 .NOTPARALLEL:
 
-.PHONY: help build generate check-generated lint fmt test race fuzz bench demo demo-check kernel-test accuracy accuracy-link accuracy-real bench-probe bench-link clean
+.PHONY: help build generate check-generated lint fmt test race fuzz bench demo demo-check kernel-test accuracy accuracy-programs accuracy-link accuracy-real bench-probe bench-link fault-link clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -69,7 +69,9 @@ kernel-test: ## load, attach and capture on kernels 5.10, 6.1 and 6.12 under QEM
 	@$(APT) qemu-system-x86 busybox-static
 	@$(GO) run ./internal/kerneltest
 
-accuracy: ## whether each call is linked to its request: every workload once; fails on a wrong link (root)
+accuracy: accuracy-link accuracy-programs ## both of the following
+
+accuracy-programs: ## whether each call is linked to its request: every workload once; fails on a wrong link (root)
 	@$(APT) $$($(GO) run ./internal/accuracy -packages)
 	@$(GO) run ./internal/accuracy -plan check
 
@@ -89,6 +91,10 @@ bench-probe: ## what tracing costs nginx and a Go server: throughput, ns per hoo
 bench-link: ## what linking costs: the join, then the processor beside batch, tail_sampling, groupbytrace (two cores)
 	@$(GO) run ./processor/ebpflinkprocessor/internal/linkbench
 	@$(GO) run -C processor/ebpflinkprocessor/internal/pipebench .
+
+# A module of its own too: the root module does not depend on the rest of a Collector.
+fault-link: ## what linking survives: kill -9, a full disk, a removed directory, clock steps, refusals; FAULT_FLAGS=-short (root)
+	@$(GO) run -C processor/ebpflinkprocessor/internal/linkfaults . $(FAULT_FLAGS)
 
 clean: ## remove what the targets above built; downloaded kernels in .cache stay
 	rm -rf build

@@ -16,8 +16,11 @@
 struct note {
 	__u64 call;    /* what the last writer had finished, or 0 */
 	__u32 written; /* how often */
-	__u32 pad;
+	__u32 reader;  /* the thread that read it last, or MANY_READERS */
 };
+
+/* Whichever thread waits is woken through it, for whatever reason, as Ruby does it: no place of results. */
+#define MANY_READERS (~0U)
 
 /* By the kernel's object. Entered by the loop that reads it, so that a pipe which none reads (a log) costs a
  * writer a look-up. LRU: nothing says when the object goes; a forgotten one costs one link. */
@@ -93,10 +96,12 @@ static __always_inline void note_written(struct note *n, struct context *x)
 static __always_inline void note_read(__u64 object, struct context *x, __u64 count)
 {
 	struct note *n = bpf_map_lookup_elem(&notes, &object), last = {}, none = {};
+	__u32 tid = (__u32)bpf_get_current_pid_tgid();
 	__u64 now = bpf_ktime_get_ns();
 
 	if (n)
 		last = *n;
+	none.reader = last.reader && last.reader != tid ? MANY_READERS : tid;
 	bpf_map_update_elem(&notes, &object, &none, BPF_ANY);
 	if (!count)
 		count = last.written;
@@ -105,7 +110,7 @@ static __always_inline void note_read(__u64 object, struct context *x, __u64 cou
 	if (now - x->in_step_ns > IN_STEP_NS)
 		x->ahead = 0;
 	x->in_step_ns = now;
-	x->last_call = last.call;
+	x->last_call = none.reader == MANY_READERS ? 0 : last.call;
 	x->last_sk = 0;
 	x->last_by = EVIDENCE_NOTIFY_BACK;
 	x->arrived = count == 1 && last.written == 1 && !x->ahead ? 1 : 2;

@@ -295,7 +295,7 @@ type SocketNote struct {
 	_       structs.HostLayout
 	Call    uint64
 	Written uint32
-	Pad     uint32
+	Reader  uint32
 }
 
 type SocketOriginEvent struct {

@@ -127,13 +127,21 @@ func (p *linkProcessor) insist(ctx context.Context, out []departure, h *hunt) (r
 		if wait == firstBackoff {
 			p.set.Logger.Warn("delivery failed, trying again until it succeeds", zap.Error(err))
 		}
-		t := time.NewTimer(wait)
-		select {
-		case <-ctx.Done():
-			t.Stop()
+		if !sleep(ctx, wait) {
 			return "", ctx.Err()
-		case <-t.C:
 		}
+	}
+}
+
+// sleep waits for d, and reports false if ctx ends before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
 	}
 }
 

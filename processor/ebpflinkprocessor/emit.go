@@ -88,17 +88,39 @@ type scratch struct {
 	ordinals    []uint32
 	message     []byte
 	departures  []store.Departure
+	touched     []*batch
 }
 
-// sort returns the places of out in order.
+// sort returns the places of out in order: of a few batches, whose spans left in order mostly.
 func (s *scratch) sort(out []departure) []place {
-	s.order = s.order[:0]
+	s.touched = s.touched[:0]
 	for i := range out {
-		s.order = append(s.order, place{out[i].batch.seq, out[i].ordinal, uint32(i)})
+		b := out[i].batch
+		if b.leaving == 0 {
+			s.touched = append(s.touched, b)
+		}
+		b.leaving++
 	}
-	slices.SortFunc(s.order, func(a, b place) int {
-		return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.ordinal, b.ordinal))
-	})
+	slices.SortFunc(s.touched, func(a, b *batch) int { return cmp.Compare(a.seq, b.seq) })
+	s.order = slices.Grow(s.order[:0], len(out))[:len(out)]
+	from := 0
+	for _, b := range s.touched {
+		// From here on the place of its next span in order.
+		from, b.leaving = from+b.leaving, from
+	}
+	for i := range out {
+		b := out[i].batch
+		s.order[b.leaving] = place{b.seq, out[i].ordinal, uint32(i)}
+		b.leaving++
+	}
+	from = 0
+	byOrdinal := func(a, b place) int { return cmp.Compare(a.ordinal, b.ordinal) }
+	for _, b := range s.touched {
+		if run := s.order[from:b.leaving]; !slices.IsSortedFunc(run, byOrdinal) {
+			slices.SortFunc(run, byOrdinal)
+		}
+		from, b.leaving = b.leaving, 0
+	}
 	return s.order
 }
 

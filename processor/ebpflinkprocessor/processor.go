@@ -55,6 +55,9 @@ type linkProcessor struct {
 	// held counts the spans between ConsumeTraces and their departure.
 	held atomic.Int64
 
+	// arena holds the tables; it goes with Shutdown.
+	arena link.Arena
+
 	// mu guards what follows.
 	mu       sync.Mutex
 	index    *link.Index
@@ -94,6 +97,8 @@ type batch struct {
 	// waiting is what arrived in it, by ordinal, until the window is over; next is the first still in it.
 	waiting []arrival
 	next    uint32
+	// leaving is for scratch.sort.
+	leaving int
 }
 
 // arrival is a span, or what stands for one, in the window.
@@ -141,7 +146,7 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	if err != nil {
 		return nil, err
 	}
-	return &linkProcessor{
+	p := &linkProcessor{
 		cfg: cfg, set: set, next: next, clock: clock, tel: tel,
 		everyProcess: slices.Contains(cfg.Rules, link.Timing),
 		index:        index,
@@ -155,7 +160,11 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 		retained: window.New[tenure](clock, cfg.LinkRetention),
 		stopping: make(chan context.Context, 1),
 		stopped:  make(chan struct{}),
-	}, nil
+	}
+	p.index.Use(&p.arena)
+	p.book.Use(&p.arena)
+	p.known.Arena, p.slots.Arena = &p.arena, &p.arena
+	return p, nil
 }
 
 // Capabilities: batches are only read; what goes out is a copy.
@@ -246,6 +255,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 	if err != nil {
 		return err
 	}
+	p.book.Reclaim()
 	if batches > 0 || recalled > 0 {
 		p.tel.ProcessorEbpfLinkSpansReplayed.Add(ctx, int64(spans))
 		p.set.Logger.Info("read back spans that waited, and what is known of those that had left",
@@ -437,12 +447,12 @@ func (p *linkProcessor) forget(ctx context.Context) {
 	}
 	p.book.Forget(gone)
 	p.index.Remove(gone)
-	overflow := p.index.TakeOverflow()
+	overflow, clocks := p.index.TakeOverflow(), p.index.TakeClocks()
 	decided := p.book.TakeDecided()
 	whole := p.early.whole
 	p.early.whole = 0
 	p.mu.Unlock()
-	p.tel.retire(ctx, expired, surplus, overflow)
+	p.tel.retire(ctx, expired, surplus, overflow, clocks)
 	p.tel.decided(ctx, decided, whole)
 }
 
@@ -490,5 +500,9 @@ func (p *linkProcessor) close(ctx context.Context) error {
 		}
 		p.set.Logger.Warn("shutdown ran out of time before all spans were delivered", zap.Int64("spans", left), zap.String("they are", where))
 	}
+	p.tel.Shutdown()
+	p.mu.Lock()
+	p.arena.Free()
+	p.mu.Unlock()
 	return p.payloads.close()
 }

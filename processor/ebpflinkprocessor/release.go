@@ -2,6 +2,7 @@ package ebpflinkprocessor
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -221,11 +222,7 @@ func (p *linkProcessor) settle(ctx context.Context, out []departure) {
 		p.tel.storeError(ctx, "remember")
 		p.set.Logger.Error("facts of spans that left were not stored; after a restart late spans make traces of their own", zap.Error(err))
 	}
-	if err := p.payloads.release(deps); err != nil {
-		// The spans were delivered; a crash now delivers them again with the same ids.
-		p.tel.storeError(ctx, "release")
-		p.set.Logger.Error("a delivery was not recorded; after a crash its spans are sent again", zap.Error(err))
-	}
+	p.record(ctx, deps)
 	p.held.Add(-int64(len(out)))
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -252,4 +249,23 @@ func marks(out []departure, order []place) (ms []store.Mark) {
 		}
 	}
 	return ms
+}
+
+// record stores departures. As long as the disk has no room for them nothing else is delivered: what was
+// not recorded is delivered again after a crash.
+func (p *linkProcessor) record(ctx context.Context, deps []store.Departure) {
+	for wait := firstBackoff; ; wait = min(2*wait, lastBackoff) {
+		err := p.payloads.release(deps)
+		if err == nil {
+			return
+		}
+		p.tel.storeError(ctx, "release")
+		if wait == firstBackoff {
+			p.set.Logger.Error("a delivery was not recorded; after a crash its spans are sent again", zap.Error(err))
+		}
+		if !errors.Is(err, store.ErrFull) || !sleep(ctx, wait) {
+			return
+		}
+		deps = nil // the storage has them
+	}
 }

@@ -115,11 +115,11 @@ func (t *telemetry) storeError(ctx context.Context, operation string) {
 	t.ProcessorEbpfLinkStoreErrors.Add(ctx, 1, with("operation", operation))
 }
 
-func (t *telemetry) retire(ctx context.Context, expired, surplus, overflow int) {
+func (t *telemetry) retire(ctx context.Context, expired, surplus, overflow, clocks int) {
 	for _, r := range []struct {
 		n      int
 		reason string
-	}{{expired, "link_retention"}, {surplus, "max_link_facts"}, {overflow, "definitions_per_key"}} {
+	}{{expired, "link_retention"}, {surplus, "max_link_facts"}, {overflow, "definitions_per_key"}, {clocks, "clocks_of_host_pairs"}} {
 		if r.n > 0 {
 			t.ProcessorEbpfLinkFactsRetired.Add(ctx, int64(r.n), with("reason", r.reason))
 		}

@@ -41,7 +41,8 @@ func TestExplain(t *testing.T) {
 	}{
 		{"nothing to say", []Fact{client(1, 10)}, nil},
 		{
-			"a pair", []Fact{server(1, 0, seq(10, 20)), client(2, 0, seq(10, 20))},
+			"a pair",
+			[]Fact{server(1, 0, seq(10, 20)), client(2, 0, seq(10, 20))},
 			[]string{"tcp_seq exact linked shared=2 parent=2 tcp.req_seq:equal tcp.resp_seq:equal ports:absent client_address:absent server_address:absent time:inside"},
 		},
 		{

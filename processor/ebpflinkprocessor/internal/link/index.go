@@ -103,6 +103,9 @@ func order(rules []string) []row {
 // Len is the number of facts held.
 func (x *Index) Len() int { return x.facts.Len() - len(x.free) }
 
+// Use makes a the place of the facts and keys. It comes before the first Add.
+func (x *Index) Use(a *Arena) { x.facts.Arena, x.keys.Arena = a, a }
+
 // Cap is the number of IDs ever given: callers size their own tables by it.
 func (x *Index) Cap() int { return x.facts.Len() }
 

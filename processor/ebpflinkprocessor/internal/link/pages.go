@@ -5,6 +5,8 @@ package link
 type Pages[T any] struct {
 	pages []*[pageSize]T
 	n     int
+	// Arena is where it is, nil for the heap.
+	Arena *Arena
 }
 
 const (
@@ -20,7 +22,7 @@ func (p *Pages[T]) At(i ID) *T { return &p.pages[i>>pageBits][i%pageSize] }
 
 // Grow makes the first n elements exist; new ones are zero.
 func (p *Pages[T]) Grow(n int) {
-	for ; len(p.pages)<<pageBits < n; p.pages = append(p.pages, new([pageSize]T)) {
+	for ; len(p.pages)<<pageBits < n; p.pages = append(p.pages, grab[[pageSize]T](p.Arena)) {
 	}
 	p.n = max(p.n, n)
 }

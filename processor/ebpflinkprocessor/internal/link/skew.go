@@ -78,6 +78,16 @@ func (b *bucket) at(k Key) (int, bool) {
 	return slices.BinarySearchFunc(b.samples, k, func(s sample, k Key) int { return cmp.Compare(s.key, k) })
 }
 
+// speaking is how many samples are not void.
+func (b *bucket) speaking() (n int) {
+	for i := range b.samples {
+		if !b.samples[i].void {
+			n++
+		}
+	}
+	return n
+}
+
 // clocks knows the offsets of pairs of hosts. Its state is a function of the facts added, whatever
 // their order, and it forgets by the time in the facts, not by the clock on the wall.
 type clocks struct {
@@ -87,7 +97,8 @@ type clocks struct {
 	cache   map[bucketKey]*estimate
 	// fleet holds what the pairs of one epoch say together.
 	fleet map[int64]*fleet
-	// far is the largest offset that any pair allows.
+	// far is the largest offset that a pair allows whose hosts could have an estimate: one false pair
+	// must not make searches reach far.
 	far int64
 	// forgotten counts buckets that fell out at the limit.
 	forgotten int
@@ -146,6 +157,8 @@ func (c *clocks) learn(k Key, client, server *Fact, void bool) {
 	default:
 		b.samples = slices.Insert(b.samples, i, sample{k, off, void})
 		b.samples = b.samples[:min(len(b.samples), 2*skewSamples)]
+	}
+	if b.speaking() >= skewAgree {
 		c.far = max(c.far, -off.lo, off.hi)
 	}
 	b.version++
@@ -314,6 +327,14 @@ func (c *clocks) through(epoch int64) *fleet {
 	f.version = c.version
 	c.fleet[epoch] = f
 	return f
+}
+
+// TakeClocks returns for how many pairs of hosts and epochs what is known of their clocks was forgotten at
+// the limit, since the last call.
+func (x *Index) TakeClocks() int {
+	n := x.clocks.forgotten
+	x.clocks.forgotten = 0
+	return n
 }
 
 // learnSkew takes in what the exchange that id is an end of says about the clocks of its two hosts,

@@ -238,6 +238,22 @@ func outcomes(w *world, order []int) []string {
 	return out
 }
 
+// TestReachIsThatOfEstimates: one pair that is far apart does not make every search look far.
+func TestReachIsThatOfEstimates(t *testing.T) {
+	x := New(RuleNames(), 500*time.Millisecond)
+	add := func(w *world) {
+		for _, f := range w.facts {
+			x.Add(f)
+		}
+	}
+	add(new(world).calls(2, 1, 2, 0, 700_000))
+	require.Equal(t, 500*time.Millisecond, time.Duration(x.apart()))
+	w := new(world).calls(5, 3, 4, 0, 700)
+	w.facts = w.facts[4:]
+	add(w)
+	require.Equal(t, 712*time.Millisecond, time.Duration(x.apart()).Truncate(time.Millisecond))
+}
+
 // TestAdmit: the same spans, judged with and without a known difference of their clocks.
 func TestAdmit(t *testing.T) {
 	known := func() *Index {

@@ -7,6 +7,8 @@ type Table[V any] struct {
 	directory []*segment[V]
 	depth     uint
 	n         int
+	// Arena is where it is, nil for the heap.
+	Arena *Arena
 }
 
 const (
@@ -69,7 +71,7 @@ func (t *Table[V]) Get(k Key) *V {
 // Put returns the value of k, which is zero when there was none. It is valid until the next Put or Delete.
 func (t *Table[V]) Put(k Key) *V {
 	if t.directory == nil {
-		t.directory = []*segment[V]{{places: new(places[V])}}
+		t.directory = []*segment[V]{{places: grab[places[V]](t.Arena)}}
 	}
 	s := t.segment(k)
 	at, found := s.find(k)
@@ -100,7 +102,7 @@ func (t *Table[V]) split(s *segment[V], k Key) {
 	old := *s.places
 	*s.places, s.n = places[V]{}, 0
 	s.depth++
-	upper := &segment[V]{places: new(places[V]), depth: s.depth}
+	upper := &segment[V]{places: grab[places[V]](t.Arena), depth: s.depth}
 	for i, key := range old.keys {
 		if key == 0 {
 			continue

@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/linkaccuracy/forest"
 )
 
@@ -17,8 +18,6 @@ type row struct {
 	whole bool
 	// unequal is why the recall of others is no measure here; their precision still is.
 	unequal string
-	// open is why the row is printed and not judged yet.
-	open string
 }
 
 func (r row) unlike(unequal string) row {
@@ -26,10 +25,8 @@ func (r row) unlike(unequal string) row {
 	return r
 }
 
-func (r row) but(open string) row {
-	r.open = open
-	return r
-}
+// timing is off by default.
+var timing = append(link.RuleNames(), link.Timing)
 
 // base is traffic of services that keep connections open and serve each request with a thread.
 func base() forest.Scenario {
@@ -71,7 +68,7 @@ func rows() []row {
 		make1("half_known", "the request of half of the calls is unknown", false, func(s *forest.Scenario) { s.Style, s.Unknown = forest.Pool, .5 }),
 		make1("lineage", "thread ids alone, thread per request", true, func(s *forest.Scenario) { s.Keys = forest.Seqs | forest.Addresses | forest.Lineage }),
 		make1("headers", "a header is passed on from end to end", true, func(s *forest.Scenario) { s.App = forest.Headers }),
-		make1("sdk_spans", "half of the services have an SDK", true, func(s *forest.Scenario) { s.App = forest.SDK }).but("an SDK root without a header is not joined to the request it serves"),
+		make1("sdk_spans", "half of the services have an SDK", false, func(s *forest.Scenario) { s.App = forest.SDK }),
 		make1("sdk_unknown", "half of the services have an SDK, the rest knows nothing", false, func(s *forest.Scenario) {
 			s.App, s.Unknown, s.Style = forest.SDK, 1, forest.Pool
 		}),
@@ -88,7 +85,7 @@ func rows() []row {
 		make1("skew_5s", "clocks up to 5 s off", true, func(s *forest.Scenario) { s.Skew = 5 * time.Second }),
 		make1("skew_loss", "clocks up to 500 ms off, 5 % lost", false, func(s *forest.Scenario) { s.Skew, s.Loss = 500*ms, .05 }),
 		make1("loss_5", "5 % lost", false, func(s *forest.Scenario) { s.Loss = .05 }),
-		make1("loss_5_sdk", "5 % lost, SDK spans", false, func(s *forest.Scenario) { s.Loss, s.App = .05, forest.SDK }).but("as sdk_spans"),
+		make1("loss_5_sdk", "5 % lost, SDK spans", false, func(s *forest.Scenario) { s.Loss, s.App = .05, forest.SDK }),
 		make1("duplicates", "10 % come twice", true, func(s *forest.Scenario) { s.Duplicate = .1 }),
 		make1("shuffled", "up to 9 s late, in any order", true, func(s *forest.Scenario) { s.Arrival = forest.Shuffled }),
 		make1("late_children", "subtrees up to 30 min late", true, func(s *forest.Scenario) { s.Arrival = forest.LateChildren }),
@@ -103,6 +100,13 @@ func rows() []row {
 		make1("all_troubles", "skew, NAT, loss, duplicates, retries, shuffled, SDK", false, func(s *forest.Scenario) {
 			s.Skew, s.NAT, s.Loss, s.Duplicate, s.Retry, s.Arrival, s.App, s.Style = 250*ms, true, .05, .05, .1, forest.Shuffled, forest.SDK, forest.Pool
 		}),
+		// A request at a time in each process is all that timing speaks of.
+		{Scenario: with("timing", "the request of no call is known, with the rule timing", func(s *forest.Scenario) {
+			s.Unknown, s.Style, s.Gap = 1, forest.Pool, 500*ms
+		}), rules: timing},
+		{Scenario: with("timing_busy", "the same, many requests at once", func(s *forest.Scenario) {
+			s.Unknown, s.Style = 1, forest.Pool
+		}), rules: timing},
 		{Scenario: with("no_keys", "spans without any key", func(s *forest.Scenario) { s.Keys = 0 }), unequal: "whoever finds anything here guesses"},
 	}
 }

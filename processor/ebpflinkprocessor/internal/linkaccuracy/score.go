@@ -36,8 +36,8 @@ func share(n, of int) float64 {
 	return float64(n) / float64(of)
 }
 
-// judge compares found with the truth. A span whose parent never came may go under any true ancestor, and
-// need not. What an SDK says of itself is not counted: nobody found it.
+// judge compares found with the truth. A span whose parent did not come while it waited may go under any
+// true ancestor, and need not. What an SDK says of itself is not counted: nobody found it.
 func judge(f *forest.Forest, found parents) score {
 	heard, came := f.Arrivals()
 	var s score
@@ -46,12 +46,13 @@ func judge(f *forest.Forest, found parents) score {
 		if !ok || c.Stated() {
 			continue
 		}
-		p := found[c]
+		p, inTime := found[c], false
 		if c.Parent != nil {
 			if first, ok := heard[c.Parent]; ok {
 				s.edges++
 				// Later than that the child may have left, and has had its chance.
-				if c.Exact && first <= at+int64(f.Window()/2-time.Second) {
+				inTime = first <= at+int64(f.Window()/2-time.Second)
+				if c.Exact && inTime {
 					s.exact++
 					if p == c.Parent {
 						s.found++
@@ -68,7 +69,7 @@ func judge(f *forest.Forest, found parents) score {
 				}
 			}
 		}
-		if _, there := heard[c.Parent]; p != nil && (there || !above(p, c)) && !(c.SDK && c.CtxParent == p.ID) {
+		if p != nil && (inTime || !above(p, c)) && !(c.SDK && c.CtxParent == p.ID) {
 			s.wrong++
 			if s.firstWrong == nil {
 				s.firstWrong = c

@@ -193,7 +193,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ProcessorEbpfLinkFactsRetired, err = builder.meter.Int64Counter(
 		"otelcol_processor_ebpf_link_facts_retired",
-		metric.WithDescription("Link facts forgotten. [Development]"),
+		metric.WithDescription("Link facts forgotten: link_retention, max_link_facts, definitions_per_key (more than 65,536 of one key) or clocks_of_host_pairs (what 10 s said of the clocks of two hosts, in a fleet of more than 8192 such). [Development]"),
 		metric.WithUnit("{fact}"),
 	)
 	errs = errors.Join(errs, err)

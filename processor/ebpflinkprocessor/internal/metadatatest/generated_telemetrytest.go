@@ -54,7 +54,7 @@ func AssertEqualProcessorEbpfLinkFacts(t *testing.T, tt *componenttest.Telemetry
 func AssertEqualProcessorEbpfLinkFactsRetired(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_ebpf_link_facts_retired",
-		Description: "Link facts forgotten. [Development]",
+		Description: "Link facts forgotten: link_retention, max_link_facts, definitions_per_key (more than 65,536 of one key) or clocks_of_host_pairs (what 10 s said of the clocks of two hosts, in a fleet of more than 8192 such). [Development]",
 		Unit:        "{fact}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,

@@ -23,16 +23,15 @@ func free(dir string) int64 {
 	return int64(st.Bavail) * st.Bsize
 }
 
-// reserve makes sure that the first size bytes of a file can be written. Badger writes through a
-// memory map, and a page of it that the disk has no room for ends the process with SIGBUS.
-func reserve(path string, size int64) error {
+// reserve allocates the blocks of a part of a file.
+func reserve(path string, from, size int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	const keepSize = 1 // FALLOC_FL_KEEP_SIZE, linux/falloc.h
-	return syscall.Fallocate(int(f.Fd()), keepSize, 0, size)
+	return syscall.Fallocate(int(f.Fd()), keepSize, from, size)
 }
 
 // give gives the blocks of a file back while it stays open and mapped.

@@ -32,9 +32,6 @@ func (s *Store) remember(at int64, count int, facts []byte) error {
 	if !s.present() {
 		return ErrGone
 	}
-	if n := free(s.o.Dir); n >= 0 && n < keepFree/2+size {
-		return fmt.Errorf("%w: %d bytes are free on its file system: make room", ErrFull, n)
-	}
 	if err := s.factsRoom(int64(count), size); err != nil {
 		return err
 	}
@@ -92,12 +89,16 @@ func (s *Store) factsRoom(count, size int64) error {
 
 func (s *Store) factsPart() int64 { return int64(max(s.o.MaxFacts/factParts, 1)) }
 
+// factBytes is what a fact takes, and more.
+const factBytes = 256
+
 // factsSize bounds a generation of facts: all of them get a quarter of the storage at most.
 func (s *Store) factsSize() int64 {
+	size := min(max(s.factsPart()*factBytes, leastGeneration), maxGeneration/4)
 	if s.o.MaxBytes > 0 {
-		return min(max(s.o.MaxBytes/(4*(factParts+1)), 1<<20), maxGeneration)
+		size = min(size, max(s.o.MaxBytes/(4*(factParts+1)), leastGeneration))
 	}
-	return maxGeneration
+	return size
 }
 
 func (s *Store) expire() {

@@ -19,12 +19,11 @@ const (
 	formatFile = "FORMAT"
 	syncedFile = "SYNCED"
 
-	// memTable holds keys and small records of one generation; larger values go to the value log.
-	memTable       = 4 << 20
+	// memTable holds keys and small records of one generation; larger values go to the value log. Its
+	// room is taken at once, for each generation, and the keys of a thousand batches are 0.2 MiB. A
+	// full one goes to a file.
+	memTable       = 1 << 20
 	valueThreshold = 1 << 10
-	// walReserve is how much of the memTable's log is certain to fit on the disk: the keys of some
-	// thousand batches.
-	walReserve = 1 << 20
 )
 
 // generation is one Badger database. Nothing in it is compacted: it goes as a whole.
@@ -50,8 +49,8 @@ type generation struct {
 	// born is when a generation of facts was begun, fresh until when its facts are needed, both by
 	// the monotonic clock.
 	born, fresh time.Time
-	// reserved: size is certain to fit on the disk.
-	reserved bool
+	// log is the room of the value log, wal that of the memTable's.
+	log, wal room
 	// using is held for writing while the database is closed.
 	using  sync.RWMutex
 	isShut bool
@@ -78,7 +77,7 @@ func makeGeneration(o *Options, kind string, number uint64, size int64) (*genera
 	if err := g.open(o); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(g.dir))
 	}
-	err := g.reserve()
+	err := g.prepare()
 	if err == nil {
 		err = g.declare(o)
 	}
@@ -90,12 +89,18 @@ func makeGeneration(o *Options, kind string, number uint64, size int64) (*genera
 
 // open opens or makes the database.
 func (g *generation) open(o *Options) (err error) {
+	if n := free(o.Dir); n >= 0 && n < lastFree {
+		return fmt.Errorf("no space left: %w", noRoom(n))
+	}
 	// Badger panics on some damaged files.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("%v", r)
 		}
 	}()
+	if err := g.sweep(); err != nil {
+		return err
+	}
 	g.db, err = badger.Open(badger.DefaultOptions(g.dir).
 		WithLogger(&grumbler{g, o.Failed}).
 		WithMetricsEnabled(false).
@@ -116,35 +121,65 @@ func (g *generation) open(o *Options) (err error) {
 	return err
 }
 
-// fileSize is that of a value log. All batches of a generation are in one, facts are in as many as it
-// takes: of an open one twice the size is mapped.
-func (g *generation) fileSize() int64 {
-	if g.kind == batchKind {
-		return min(max(g.size, leastGeneration), maxGeneration)
+// sweep removes logs of the memory table that hold nothing. Badger empties such a file before it removes
+// it, and makes one before it gives it a size; killed between the two it would not open the directory again.
+func (g *generation) sweep() error {
+	files, _ := filepath.Glob(filepath.Join(g.dir, "*.mem"))
+	for _, f := range files {
+		if st, err := os.Stat(f); err == nil && st.Size() == 0 {
+			if err := os.Remove(f); err != nil {
+				return err
+			}
+		}
 	}
-	return min(max(g.size, leastGeneration), 16<<20)
+	return nil
 }
 
-// reserve makes sure that what the generation is meant to hold fits on the disk.
-func (g *generation) reserve() error {
+// fileSize is that of a value log: all values of a generation, marks too, are in one. Of a file that is
+// open twice the size is mapped.
+func (g *generation) fileSize() int64 {
+	return min(2*g.size+roomStep, maxFile)
+}
+
+// prepare finds the files that Badger writes to, and reserves room for what the generation is meant to
+// hold.
+func (g *generation) prepare() error {
+	g.log.of(g.dir, "*.vlog")
+	g.wal.of(g.dir, "*.mem")
+	// Of a full memTable Badger writes a table and begins another log.
+	g.wal.most = memTable / 2
+	if err := g.wal.take(1 << 16); err != nil {
+		return err
+	}
 	if g.kind != batchKind {
 		return nil
 	}
-	for pattern, size := range map[string]int64{"*.vlog": g.size + 1<<16, "*.mem": walReserve} {
-		files, _ := filepath.Glob(filepath.Join(g.dir, pattern))
-		if len(files) == 0 {
-			continue
-		}
-		err := reserve(files[len(files)-1], size)
-		if errors.Is(err, errors.ErrUnsupported) {
-			return nil // then a check of the free room before each batch must do
-		}
-		if err != nil {
-			return fmt.Errorf("reserve %d bytes: %w", size, err)
+	// An eighth for marks.
+	left := max(g.size-g.used.Load(), 0)
+	if err := g.log.extend(left + left/8 + 1<<16); err != nil {
+		return err
+	}
+	return nil
+}
+
+// fit makes sure that records with values of these sizes can be written, and returns what they take.
+func (g *generation) fit(sizes ...int) (int64, error) {
+	var wal, log int64
+	for _, n := range sizes {
+		if wal += overhead; n < valueThreshold {
+			wal += int64(n)
+		} else {
+			log += int64(n) + overhead
 		}
 	}
-	g.reserved = true
-	return nil
+	if err := g.wal.take(wal); err != nil {
+		return 0, err
+	}
+	if err := g.log.take(log); err != nil {
+		g.wal.giveBack(wal)
+		return 0, err
+	}
+	return wal + log, nil
 }
 
 // declare writes FORMAT: from now on the generation counts.
@@ -191,6 +226,9 @@ func reopenGeneration(o *Options, kind string, number uint64) (*generation, erro
 	}
 	if err := g.survey(); err != nil {
 		return nil, errors.Join(corrupt(g.dir, err), g.db.Close())
+	}
+	if err := g.prepare(); err != nil {
+		return nil, errors.Join(noSpace(o.Dir, err), g.db.Close())
 	}
 	// A wall clock that stepped while no process ran can only make facts older or younger than they
 	// are by no more than they are kept.
@@ -254,6 +292,13 @@ func (g *generation) survey() error {
 // put writes records in one transaction and does not return before they are as durable as sync
 // promises.
 func (g *generation) put(records ...*badger.Entry) error {
+	sizes := make([]int, len(records))
+	for i, r := range records {
+		sizes[i] = len(r.Value)
+	}
+	if _, err := g.fit(sizes...); err != nil {
+		return err
+	}
 	before := g.grumbles.Load()
 	err := g.db.Update(func(t *badger.Txn) error {
 		for _, r := range records {

@@ -76,6 +76,9 @@ func move(from, to *generation) error {
 			k := it.Item().KeyCopy(nil)
 			v, err := it.Item().ValueCopy(nil)
 			if err == nil {
+				_, err = to.fit(len(v))
+			}
+			if err == nil {
 				err = w.Set(k, v)
 			}
 			if err != nil {

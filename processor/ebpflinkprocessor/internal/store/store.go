@@ -71,11 +71,8 @@ const (
 	// overhead is what a record costs beside its value, roughly.
 	overhead = 128
 
-	// keepFree is the room on the file system that batches leave: marks, facts and what Badger
-	// writes on closing need little.
-	keepFree = 32 << 20
-	// lastFree is the room below which nothing is written.
-	lastFree = 4 << 20
+	// maxFile is what Badger allows of a value log.
+	maxFile = 1<<31 - 1
 
 	idleEvery = time.Minute
 )
@@ -270,12 +267,8 @@ func (s *Store) admit(g *generation, size int64) error {
 	if used := s.used.Load(); s.o.MaxBytes > 0 && used+size > s.o.MaxBytes {
 		return fmt.Errorf("%w: %d bytes are in use and storage::max_bytes is %d: send again later, or raise it", ErrFull, used, s.o.MaxBytes)
 	}
-	keep := int64(keepFree)
-	if g != nil && g.reserved {
-		keep, size = lastFree, 0
-	}
-	if n := free(s.o.Dir); n >= 0 && n < keep+size {
-		return fmt.Errorf("%w: %d bytes are free on its file system, %d must stay free: send again later, or make room", ErrFull, n, keep)
+	if n := free(s.o.Dir); g == nil && n >= 0 && n < keepFree+size {
+		return fmt.Errorf("%w: %d bytes are free on its file system, %d must stay free: send again later, or make room", ErrFull, n, keepFree)
 	}
 	return nil
 }
@@ -411,8 +404,11 @@ type Departure struct {
 }
 
 // Release records departures: marks for a batch that still has spans, deletion for one that has
-// none. What cannot be written is written later, unless the process ends before.
+// none. What cannot be written is owed: it is written later, by Release(nil) at the latest.
 func (s *Store) Release(deps []Departure) error {
+	if len(deps) == 0 {
+		return s.settle()
+	}
 	s.mu.RLock()
 	byGeneration := map[*generation][]Departure{}
 	var order []*generation
@@ -476,24 +472,31 @@ func (s *Store) record(g *generation, deps []Departure) error {
 	if len(g.owed) == 0 {
 		return nil
 	}
-	if n := free(s.o.Dir); n >= 0 && n < lastFree {
-		return fmt.Errorf("%w: %d bytes are free on its file system: make room", ErrFull, n)
-	}
 	if s.closed {
 		return badger.ErrDBClosed
 	}
-	w := g.db.NewWriteBatch()
-	defer w.Cancel()
-	for _, d := range g.owed {
-		var err error
+	keys, values := make([][]byte, len(g.owed)), make([][]byte, len(g.owed))
+	sizes := make([]int, len(g.owed))
+	for i, d := range g.owed {
 		if d.Last {
 			// The head stays: it keeps the number from being used again.
-			err = w.Delete(key('b', d.Seq))
+			keys[i] = key('b', d.Seq)
+			continue
+		}
+		keys[i], values[i] = marksKey(d.Seq, s.number.Add(1)), encodeMarks(d.Marks)
+		sizes[i] = len(values[i])
+	}
+	size, err := g.fit(sizes...)
+	if err != nil {
+		return err
+	}
+	w := g.db.NewWriteBatch()
+	defer w.Cancel()
+	for i, k := range keys {
+		if values[i] == nil {
+			err = w.Delete(k)
 		} else {
-			b := encodeMarks(d.Marks)
-			g.used.Add(int64(len(b)) + overhead)
-			s.used.Add(int64(len(b)) + overhead)
-			err = w.Set(marksKey(d.Seq, s.number.Add(1)), b)
+			err = w.Set(k, values[i])
 		}
 		if err != nil {
 			return err
@@ -502,6 +505,8 @@ func (s *Store) record(g *generation, deps []Departure) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	g.used.Add(size)
+	s.used.Add(size)
 	g.dirty.Store(true)
 	g.owed = nil
 	return nil
@@ -604,7 +609,8 @@ func (s *Store) maintain() {
 		case <-flush:
 			s.sync()
 		case <-second.C:
-			s.settle()
+			// Release has reported it.
+			_ = s.settle()
 			if !s.present() {
 				s.heal()
 			}
@@ -629,13 +635,16 @@ func (s *Store) sync() {
 }
 
 // settle writes the departures that are owed.
-func (s *Store) settle() {
+func (s *Store) settle() error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	var errs []error
 	for _, g := range s.batches {
-		// Release has reported it.
-		_ = s.record(g, nil)
+		if err := s.record(g, nil); err != nil {
+			errs = append(errs, fmt.Errorf("record a delivery in %s: %w", g.dir, err))
+		}
 	}
+	return errors.Join(errs...)
 }
 
 // rest gives the room of the current generation back when nothing in it is needed.

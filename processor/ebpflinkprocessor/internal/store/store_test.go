@@ -415,6 +415,24 @@ func TestUnfinishedGenerationsGo(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(dir, batchKind+"-00000009"))
 }
 
+// TestKilledBetweenTruncateAndRemove: Badger empties a log of its memory table before it removes it, once
+// all that was in it is in a table.
+func TestKilledBetweenTruncateAndRemove(t *testing.T) {
+	noLeak(t)
+	dir := t.TempDir()
+	s := opened(t, dir)
+	n := appended(t, s, 1, []byte("kept"))
+	require.NoError(t, s.Close())
+	found, err := filepath.Glob(filepath.Join(dir, batchKind+"-*"))
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	require.NoError(t, os.WriteFile(filepath.Join(found[0], "00009.mem"), nil, 0o600))
+	s = opened(t, dir)
+	got := replayed(t, s)
+	require.Len(t, got, 1)
+	require.Equal(t, n, got[0].Seq)
+}
+
 func TestReplayStopsAtAnError(t *testing.T) {
 	noLeak(t)
 	s := opened(t, t.TempDir())

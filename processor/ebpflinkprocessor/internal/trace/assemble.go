@@ -108,6 +108,9 @@ func NewBook(ix *link.Index, o Options) *Book {
 	return &Book{ix: ix, opts: o, odds: map[link.ID]sampling.Odds{}}
 }
 
+// Use makes a the place of the entries. It comes before the first Add.
+func (b *Book) Use(a *link.Arena) { b.entries.Arena, b.seen.Arena = a, a }
+
 // Add starts the entry of a new fact.
 func (b *Book) Add(id link.ID) {
 	b.entries.Grow(int(id) + 1)

@@ -20,7 +20,7 @@ var _ interface {
 } = (*Clock)(nil)
 
 // NewClock makes a Clock that shows now.
-func NewClock(now time.Time) *Clock { return &Clock{now: now, ticks: make(chan time.Time)} }
+func NewClock(now time.Time) *Clock { return &Clock{now: now} }
 
 // Now is what was last set.
 func (c *Clock) Now() time.Time {
@@ -29,8 +29,17 @@ func (c *Clock) Now() time.Time {
 	return c.now
 }
 
-// Tick is for one processor.
+// Renew makes the clock that of the processor which is started next: no other gets its ticks any more.
+func (c *Clock) Renew() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ticks = make(chan time.Time)
+}
+
+// Tick is for one processor at a time.
 func (c *Clock) Tick(time.Duration) (ticks <-chan time.Time, stop func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	return c.ticks, func() {}
 }
 
@@ -38,8 +47,9 @@ func (c *Clock) Tick(time.Duration) (ticks <-chan time.Time, stop func()) {
 func (c *Clock) Advance(now time.Time) {
 	c.mu.Lock()
 	c.now = now
+	ticks := c.ticks
 	c.mu.Unlock()
 	// The processor takes the second tick only when it is done with the first.
-	c.ticks <- now
-	c.ticks <- now
+	ticks <- now
+	ticks <- now
 }

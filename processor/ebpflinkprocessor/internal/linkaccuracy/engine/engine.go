@@ -4,9 +4,14 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/collector/component/componenttest"
@@ -34,8 +39,17 @@ type Out struct {
 // Result of a run, by span.
 type Result map[*forest.Span]Out
 
-// Interruption stops the processor and starts another one on the same directory, between two batches.
-type Interruption func(batch int) bool
+// Interruption is what happens to the processor between two batches.
+type Interruption uint8
+
+// Interruptions. Both but None need a storage directory; what waits must come out all the same.
+const (
+	None Interruption = iota
+	// Restart is a Shutdown without time to deliver anything.
+	Restart
+	// Crash goes on with the directory as it is at that moment, as after kill -9.
+	Crash
+)
 
 // Options of a run.
 type Options struct {
@@ -43,8 +57,10 @@ type Options struct {
 	Seed uint64
 	// Change the default configuration, which keeps everything in memory.
 	Change func(*Config)
-	// Restart, when it says so, is an orderly Shutdown; all that waits is delivered by it.
-	Restart Interruption
+	// Directory of the storage; empty keeps everything in memory.
+	Directory string
+	// Interrupt says what comes after a batch; nil for nothing.
+	Interrupt func(batch int) Interruption
 }
 
 const (
@@ -58,6 +74,9 @@ const (
 // Run sends f through a processor and returns what comes out.
 func Run(f *forest.Forest, o Options) (Result, error) {
 	r := &run{f: f, o: o, clock: NewClock(forest.Epoch), sink: newSink(f)}
+	if o.Directory != "" {
+		r.directory = filepath.Join(o.Directory, "first")
+	}
 	if err := r.start(); err != nil {
 		return nil, err
 	}
@@ -77,12 +96,15 @@ type run struct {
 	sink  *sink
 	p     processor.Traces
 	cfg   *Config
+	// door is between the processor that runs and the sink.
+	door      *door
+	directory string
 }
 
 func (r *run) start() error {
 	factory := ebpflinkprocessor.NewFactoryWithClock(r.clock)
 	r.cfg = factory.CreateDefaultConfig().(*Config)
-	r.cfg.Storage.Directory, r.cfg.MaxSpansWaiting = "", 10_000_000
+	r.cfg.Storage.Directory, r.cfg.MaxSpansWaiting = r.directory, 10_000_000
 	r.cfg.MaxLinkFacts = 10_000_000
 	if r.f.Scenario.Window > 0 {
 		r.cfg.Window = r.f.Scenario.Window
@@ -93,12 +115,14 @@ func (r *run) start() error {
 	if err := r.cfg.Validate(); err != nil {
 		return err
 	}
+	r.door = &door{sink: r.sink}
 	ctx := context.Background()
-	p, err := factory.CreateTraces(ctx, processortest.NewNopSettings(factory.Type()), r.cfg, r.sink)
+	p, err := factory.CreateTraces(ctx, processortest.NewNopSettings(factory.Type()), r.cfg, r.door)
 	if err != nil {
 		return err
 	}
 	r.p = p
+	r.clock.Renew()
 	return p.Start(ctx, componenttest.NewNopHost())
 }
 
@@ -117,17 +141,80 @@ func (r *run) feed() error {
 			return fmt.Errorf("batch %d: %w", n, err)
 		}
 		rest = rest[size:]
-		if r.o.Restart != nil && r.o.Restart(n) {
-			if err := r.p.Shutdown(context.Background()); err != nil {
-				return err
-			}
-			if err := r.start(); err != nil {
-				return err
-			}
+		if r.o.Interrupt == nil {
+			continue
+		}
+		if err := r.interrupt(n); err != nil {
+			return fmt.Errorf("after batch %d: %w", n, err)
 		}
 	}
 	r.passUntil(r.clock.Now().Add(2*r.cfg.Window + time.Second))
 	return nil
+}
+
+func (r *run) interrupt(n int) error {
+	what := r.o.Interrupt(n)
+	if what == None {
+		return nil
+	}
+	r.door.shut.Store(true)
+	if what == Crash {
+		// What a killed process leaves behind is what the system has seen of its files.
+		image := filepath.Join(r.o.Directory, fmt.Sprintf("crash-%d", n))
+		if err := freeze(image, r.directory); err != nil {
+			return err
+		}
+		r.directory = image
+	}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := r.p.Shutdown(over); err != nil {
+		return err
+	}
+	return r.start()
+}
+
+// freeze copies a directory that is in use. A kill takes no time and a copy does: when files come or go
+// meanwhile it begins again.
+func freeze(image, from string) error {
+	for tries := 0; ; tries++ {
+		before, err := names(from)
+		if err == nil {
+			err = os.CopyFS(image, os.DirFS(from))
+		}
+		after, nerr := names(from)
+		if err == nil && nerr == nil && slices.Equal(before, after) {
+			return nil
+		}
+		if err != nil && (!errors.Is(err, os.ErrNotExist) || tries == 50) {
+			return err
+		}
+		if err := os.RemoveAll(image); err != nil {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func names(dir string) (out []string, err error) {
+	err = filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		out = append(out, path)
+		return err
+	})
+	return out, err
+}
+
+// door is shut when its processor has ended for the world.
+type door struct {
+	*sink
+	shut atomic.Bool
+}
+
+func (d *door) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
+	if d.shut.Load() {
+		return errors.New("nobody is there any more")
+	}
+	return d.sink.ConsumeTraces(ctx, td)
 }
 
 // passUntil lets time go by, in steps in which the processor works.

@@ -71,8 +71,8 @@ func (f *Forest) attempts(request, inside *Span, from, to int64, depth int) {
 		first.NoAnswer = true
 		// Half of them are lost on the way there, half on the way back.
 		if f.rng.IntN(2) == 0 {
-			d := f.delay(mid - from)
-			f.server(f.other(request.Process), from+d, mid+d, first, f.Scenario.Depth, f.header(first))
+			d := f.delay(first.End - first.Start)
+			f.server(f.other(request.Process), first.Start+d, first.End+d, first, f.Scenario.Depth, f.header(first))
 		}
 		from = mid + f.delay(to-mid)
 	}
@@ -81,8 +81,9 @@ func (f *Forest) attempts(request, inside *Span, from, to int64, depth int) {
 		return
 	}
 	f.hide(c)
-	d, e := f.delay(to-from), f.delay(to-from)
-	f.server(f.other(request.Process), from+d, to-e, c, depth+1, f.header(c))
+	lasts := c.End - c.Start
+	d, e := f.delay(lasts), f.delay(lasts)
+	f.server(f.other(request.Process), c.Start+d, c.End-e, c, depth+1, f.header(c))
 }
 
 func (f *Forest) other(p *Process) *Process {

@@ -1,0 +1,15 @@
+package link
+
+import "syscall"
+
+// reserve returns n bytes that are zero and that the garbage collector knows nothing of, nil when the system
+// has none: then the heap will say so.
+func reserve(n int) []byte {
+	b, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		return nil
+	}
+	return b
+}
+
+func giveBack(b []byte) { _ = syscall.Munmap(b) }

@@ -1,0 +1,25 @@
+package trace
+
+import "github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+
+// Reclaim gives what still waits the trace of the children that left before a restart: a span that left with
+// a parent had fixed the id of all above it, and only what left was written down. It is called once, when
+// all facts are there again.
+func (b *Book) Reclaim() {
+	for i := range b.ix.Cap() {
+		id := link.ID(i)
+		e := b.entries.At(id)
+		if e.state != released || !e.parented {
+			continue
+		}
+		b.round++
+		for p := b.ix.Resolve(id).Parent; p != link.None && b.visit(p); p = b.ix.Resolve(p).Parent {
+			above := b.entries.At(p)
+			if above.state != waiting || above.fixed {
+				break
+			}
+			above.trace, above.fixed, above.decision = e.trace, true, e.decision
+			b.Say(p, b.odds[id])
+		}
+	}
+}
