@@ -38,9 +38,16 @@ const (
 	domainIdentity
 )
 
+// bases are where the hash of each domain begins.
+var bases = func() (b [1 << domainBits]uint64) {
+	for d := range b {
+		b[d] = mix(seed ^ uint64(d)*0x9e3779b97f4a7c15)
+	}
+	return b
+}()
+
 func (d domain) key(a, b, c uint64) Key {
-	h := mix(seed ^ uint64(d)*0x9e3779b97f4a7c15)
-	h = mix(h ^ a)
+	h := mix(bases[d] ^ a)
 	h = mix(h ^ b)
 	return Key(mix(h^c)<<domainBits) | Key(d)
 }

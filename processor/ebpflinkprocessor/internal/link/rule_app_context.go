@@ -7,11 +7,17 @@ package link
 // over sooner. Durations need no common clock.
 var sdkServerUnderWire = row{
 	rule: AppContext,
-	refers: func(f view) (Key, bool) {
-		return idKey(domainCarried, f.CtxTrace, f.CtxParent), !f.Raw && f.Role == Server && hasContext(f)
+	refers: func(f view) (k Key, ok bool) {
+		if ok = !f.Raw && f.Role == Server && hasContext(f); ok {
+			k = idKey(domainCarried, f.CtxTrace, f.CtxParent)
+		}
+		return k, ok
 	},
-	defines: func(f view) (Key, bool) {
-		return idKey(domainCarried, f.CtxTrace, f.CtxParent), f.Raw && f.Role == Server && hasContext(f)
+	defines: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Server && hasContext(f); ok {
+			k = idKey(domainCarried, f.CtxTrace, f.CtxParent)
+		}
+		return k, ok
 	},
 	fits: func(_ *Index, c, p view) score {
 		switch {
@@ -30,8 +36,13 @@ var sdkServerUnderWire = row{
 
 // statedParent: an SDK span names its parent itself.
 var statedParent = row{
-	rule:     AppContext,
-	refers:   func(f view) (Key, bool) { return contextKey(f), !f.Raw && hasContext(f) },
+	rule: AppContext,
+	refers: func(f view) (k Key, ok bool) {
+		if ok = !f.Raw && hasContext(f); ok {
+			k = contextKey(f)
+		}
+		return k, ok
+	},
 	defines:  definesSpan,
 	fits:     fitsContext,
 	flat:     true,
@@ -42,8 +53,13 @@ var statedParent = row{
 
 // callInContext: the header that a call carries names the span that made it.
 var callInContext = row{
-	rule:     AppContext,
-	refers:   func(f view) (Key, bool) { return contextKey(f), f.Raw && f.Role != Server && hasContext(f) },
+	rule: AppContext,
+	refers: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role != Server && hasContext(f); ok {
+			k = contextKey(f)
+		}
+		return k, ok
+	},
 	defines:  definesSpan,
 	fits:     fitsContext,
 	flat:     true,
@@ -55,9 +71,14 @@ var callInContext = row{
 // serverInContext: the header that a request carried names the caller. Only where the wire does not
 // show the CLIENT span: through it the same SDK span is reached with the call in between.
 var serverInContext = row{
-	rule:     AppContext,
-	after:    TCPSeq,
-	refers:   func(f view) (Key, bool) { return contextKey(f), f.Raw && f.Role == Server && hasContext(f) },
+	rule:  AppContext,
+	after: TCPSeq,
+	refers: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Server && hasContext(f); ok {
+			k = contextKey(f)
+		}
+		return k, ok
+	},
 	defines:  definesSpan,
 	fits:     fitsContext,
 	flat:     true,
@@ -69,8 +90,11 @@ func hasContext(f view) bool { return f.CtxTrace != TraceID{} && f.CtxParent != 
 
 func contextKey(f view) Key { return idKey(domainSpan, f.CtxTrace, f.CtxParent) }
 
-func definesSpan(f view) (Key, bool) {
-	return idKey(domainSpan, f.OwnTrace, f.Span), f.OwnTrace != TraceID{} && f.Span != SpanID{}
+func definesSpan(f view) (k Key, ok bool) {
+	if ok = f.OwnTrace != (TraceID{}) && f.Span != (SpanID{}); ok {
+		k = idKey(domainSpan, f.OwnTrace, f.Span)
+	}
+	return k, ok
 }
 
 func fitsContext(_ *Index, c, p view) score {

@@ -28,11 +28,17 @@ const (
 // looseSeq: sequence numbers, though the times of the two ends contradict.
 var looseSeq = row{
 	rule: Compat, class: probable, rare: true, most: unique,
-	refers: func(f view) (Key, bool) {
-		return seqPair(f.Fact), f.Foreign && f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0
+	refers: func(f view) (k Key, ok bool) {
+		if ok = f.Foreign && f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0; ok {
+			k = seqPair(f.Fact)
+		}
+		return k, ok
 	},
-	defines: func(f view) (Key, bool) {
-		return seqPair(f.Fact), f.Foreign && f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0
+	defines: func(f view) (k Key, ok bool) {
+		if ok = f.Foreign && f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0; ok {
+			k = seqPair(f.Fact)
+		}
+		return k, ok
 	},
 	fits: func(_ *Index, c, p view) score {
 		if !p.Foreign {
@@ -48,8 +54,18 @@ var looseSeq = row{
 // nextTap: one call captured at several places, each under the nearest before it.
 var nextTap = row{
 	rule: Compat, class: probable, rare: true,
-	refers:  func(f view) (Key, bool) { return tapKey(f), tapped(f) && f.Tap > TapClientProcess },
-	defines: func(f view) (Key, bool) { return tapKey(f), tapped(f) && f.Tap < TapServerProcess },
+	refers: func(f view) (k Key, ok bool) {
+		if ok = tapped(f) && f.Tap > TapClientProcess; ok {
+			k = tapKey(f)
+		}
+		return k, ok
+	},
+	defines: func(f view) (k Key, ok bool) {
+		if ok = tapped(f) && f.Tap < TapServerProcess; ok {
+			k = tapKey(f)
+		}
+		return k, ok
+	},
 	fits: func(_ *Index, c, p view) score {
 		if p.Tap >= c.Tap || c.ReqSeq != p.ReqSeq || c.RespSeq != p.RespSeq {
 			return unfit
@@ -64,11 +80,17 @@ var nextTap = row{
 // consumed: each call of a thread carries the id of the request that the thread read last.
 var consumed = row{
 	rule: Compat, class: probable, rare: true,
-	refers: func(f view) (Key, bool) {
-		return chainKey(f, f.ReqChain), chains(f, Client) && f.ReqChain != 0
+	refers: func(f view) (k Key, ok bool) {
+		if ok = chains(f, Client) && f.ReqChain != 0; ok {
+			k = chainKey(f, f.ReqChain)
+		}
+		return k, ok
 	},
-	defines: func(f view) (Key, bool) {
-		return chainKey(f, f.ReqChain), chains(f, Server) && f.ReqChain != 0
+	defines: func(f view) (k Key, ok bool) {
+		if ok = chains(f, Server) && f.ReqChain != 0; ok {
+			k = chainKey(f, f.ReqChain)
+		}
+		return k, ok
 	},
 	fits: func(_ *Index, c, p view) score {
 		return when(c.ReqChain == p.ReqChain && c.RespChain == 0 && p.RespChain == 0 && mayShare(c, p))
@@ -93,11 +115,17 @@ var chainedByRequest = row{
 // chainedByResponse is for calls of which only the end of the chain is known.
 var chainedByResponse = row{
 	rule: Compat, class: probable, rare: true,
-	refers: func(f view) (Key, bool) {
-		return chainKey(f, f.RespChain), chains(f, Client) && f.RespChain != 0
+	refers: func(f view) (k Key, ok bool) {
+		if ok = chains(f, Client) && f.RespChain != 0; ok {
+			k = chainKey(f, f.RespChain)
+		}
+		return k, ok
 	},
-	defines: func(f view) (Key, bool) {
-		return chainKey(f, f.RespChain), chains(f, Server) && f.RespChain != 0
+	defines: func(f view) (k Key, ok bool) {
+		if ok = chains(f, Server) && f.RespChain != 0; ok {
+			k = chainKey(f, f.RespChain)
+		}
+		return k, ok
 	},
 	fits:       chainedByRequest.fits,
 	veto:       func(_ *Index, c view) bool { return c.ReqChain != 0 },

@@ -6,11 +6,17 @@ var callOfContext = row{
 	class: probable,
 	local: true,
 	flat:  true,
-	refers: func(f view) (Key, bool) {
-		return domainPseudo.key(f.Host, f.Pseudo, 0), f.Raw && f.Role == Client && f.Host != 0 && f.Pseudo != 0
+	refers: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Client && f.Host != 0 && f.Pseudo != 0; ok {
+			k = domainPseudo.key(f.Host, f.Pseudo, 0)
+		}
+		return k, ok
 	},
-	defines: func(f view) (Key, bool) {
-		return domainPseudo.key(f.Host, f.Pseudo, 0), f.Raw && f.Role == Server && f.Host != 0 && f.Pseudo != 0
+	defines: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Server && f.Host != 0 && f.Pseudo != 0; ok {
+			k = domainPseudo.key(f.Host, f.Pseudo, 0)
+		}
+		return k, ok
 	},
 	contains: true,
 	fits: func(_ *Index, c, p view) score {

@@ -11,9 +11,19 @@ const SDKRootConfidence = 0.95
 // same, the request that they name is the one in which the trace began.
 var sdkRootUnderWire = row{
 	rule: AppContext, class: probable,
-	refers:  func(f view) (Key, bool) { return ledKey(f.OwnTrace), beginsTrace(f) },
-	defines: func(f view) (Key, bool) { return ledKey(f.CtxTrace), witnesses(f) },
-	among:   ledBy,
+	refers: func(f view) (k Key, ok bool) {
+		if ok = beginsTrace(f); ok {
+			k = ledKey(f.OwnTrace)
+		}
+		return k, ok
+	},
+	defines: func(f view) (k Key, ok bool) {
+		if ok = witnesses(f); ok {
+			k = ledKey(f.CtxTrace)
+		}
+		return k, ok
+	},
+	among: ledBy,
 	fits: func(_ *Index, c, p view) score {
 		return when(mayLead(p) && c.Service != 0 && c.Service == p.Service &&
 			// The SDK runs where the calls were made: one clock.

@@ -7,11 +7,17 @@ import "encoding/binary"
 var seqByPair = row{
 	rule: TCPSeq,
 	most: unique,
-	refers: func(f view) (Key, bool) {
-		return seqPair(f.Fact), f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0
+	refers: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0; ok {
+			k = seqPair(f.Fact)
+		}
+		return k, ok
 	},
-	defines: func(f view) (Key, bool) {
-		return seqPair(f.Fact), f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0
+	defines: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0; ok {
+			k = seqPair(f.Fact)
+		}
+		return k, ok
 	},
 	fits:     func(_ *Index, c, p view) score { return connected(c.Fact, p.Fact) },
 	compares: comparison{key: []field{fieldReqSeq, fieldRespSeq}, also: []field{fieldPorts, fieldClientEnd, fieldServerEnd}},
@@ -21,11 +27,17 @@ var seqByPair = row{
 var seqByPorts = row{
 	rule: TCPSeq,
 	most: unique,
-	refers: func(f view) (Key, bool) {
-		return seqPorts(f.Fact, f.Peer.Port, f.Local.Port), f.Raw && f.Role == Server && hasPorts(f)
+	refers: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Server && hasPorts(f); ok {
+			k = seqPorts(f.Fact, f.Peer.Port, f.Local.Port)
+		}
+		return k, ok
 	},
-	defines: func(f view) (Key, bool) {
-		return seqPorts(f.Fact, f.Local.Port, f.Peer.Port), f.Raw && f.Role == Client && hasPorts(f)
+	defines: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Client && hasPorts(f); ok {
+			k = seqPorts(f.Fact, f.Local.Port, f.Peer.Port)
+		}
+		return k, ok
 	},
 	fits: func(_ *Index, c, p view) score {
 		if c.Local.Port != p.Peer.Port || c.Peer.Port != p.Local.Port {
@@ -41,11 +53,17 @@ var seqByPorts = row{
 var seqInContext = row{
 	rule: TCPSeq,
 	most: unique,
-	refers: func(f view) (Key, bool) {
-		return seqContext(f.Fact), f.Raw && f.Role == Server && f.ReqSeq != 0 && hasContext(f)
+	refers: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Server && f.ReqSeq != 0 && hasContext(f); ok {
+			k = seqContext(f.Fact)
+		}
+		return k, ok
 	},
-	defines: func(f view) (Key, bool) {
-		return seqContext(f.Fact), f.Raw && f.Role == Client && f.ReqSeq != 0 && hasContext(f)
+	defines: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Client && f.ReqSeq != 0 && hasContext(f); ok {
+			k = seqContext(f.Fact)
+		}
+		return k, ok
 	},
 	fits: func(_ *Index, c, p view) score {
 		if c.CtxTrace != p.CtxTrace || c.CtxParent != p.CtxParent {

@@ -11,10 +11,18 @@ const TimingConfidence = 0.5
 var onlyRequestThen = row{
 	rule: Timing, class: statistical, rare: true, flat: true, local: true,
 	// A call that is known to be of another request, or of one that has been answered, is not this one's.
-	refers: func(f view) (Key, bool) {
-		return busy(f), callsWithin(f) && !f.Pending && f.Systrace == 0 && f.LateOf == 0
+	refers: func(f view) (k Key, ok bool) {
+		if ok = callsWithin(f) && !f.Pending && f.Systrace == 0 && f.LateOf == 0; ok {
+			k = busy(f)
+		}
+		return k, ok
 	},
-	defines:  func(f view) (Key, bool) { return busy(f), servesWithin(f) },
+	defines: func(f view) (k Key, ok bool) {
+		if ok = servesWithin(f); ok {
+			k = busy(f)
+		}
+		return k, ok
+	},
 	contains: true,
 	fits: func(_ *Index, c, p view) score {
 		if !sameProcess(c, p) || (c.CtxTrace != TraceID{} && p.CtxTrace != TraceID{} && c.CtxTrace != p.CtxTrace) {

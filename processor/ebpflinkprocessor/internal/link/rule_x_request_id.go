@@ -16,8 +16,18 @@ const maxSharers = 1024
 // callWithRequestID: a proxy or a service sends the id that it got, or made, on in its calls.
 var callWithRequestID = row{
 	rule: XRequestID, class: probable, rare: true, most: maxSharers, local: true,
-	refers:  func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), callsWithin(f) && f.RequestID != 0 },
-	defines: func(f view) (Key, bool) { return requestIDIn(f, f.RequestID), servesWithin(f) && f.RequestID != 0 },
+	refers: func(f view) (k Key, ok bool) {
+		if ok = callsWithin(f) && f.RequestID != 0; ok {
+			k = requestIDIn(f, f.RequestID)
+		}
+		return k, ok
+	},
+	defines: func(f view) (k Key, ok bool) {
+		if ok = servesWithin(f) && f.RequestID != 0; ok {
+			k = requestIDIn(f, f.RequestID)
+		}
+		return k, ok
+	},
 	fits: func(_ *Index, c, p view) score {
 		if !mayCall(c, p) || (c.RequestID != p.RequestID && c.RequestID != p.ResponseID) {
 			return unfit
@@ -37,11 +47,17 @@ var callWithRequestID = row{
 // Its definitions are those that callWithRequestID finds by the id of a response, too.
 var callWithResponseID = row{
 	rule: XRequestID, class: probable, rare: true, most: maxSharers, local: true,
-	refers: func(f view) (Key, bool) {
-		return requestIDIn(f, f.ResponseID), callsWithin(f) && f.ResponseID != 0 && f.ResponseID != f.RequestID
+	refers: func(f view) (k Key, ok bool) {
+		if ok = callsWithin(f) && f.ResponseID != 0 && f.ResponseID != f.RequestID; ok {
+			k = requestIDIn(f, f.ResponseID)
+		}
+		return k, ok
 	},
-	defines: func(f view) (Key, bool) {
-		return requestIDIn(f, f.ResponseID), servesWithin(f) && f.ResponseID != 0
+	defines: func(f view) (k Key, ok bool) {
+		if ok = servesWithin(f) && f.ResponseID != 0; ok {
+			k = requestIDIn(f, f.ResponseID)
+		}
+		return k, ok
 	},
 	fits: func(_ *Index, c, p view) score {
 		return when(mayCall(c, p) && c.ResponseID == p.ResponseID)
@@ -55,8 +71,18 @@ var callWithResponseID = row{
 // that is not captured stands between: it sent on the id it got, or made one and returned it.
 var serverWithRequestID = row{
 	rule: XRequestID, class: probable, rare: true, most: maxSharers,
-	refers:  func(f view) (Key, bool) { return requestID(f.RequestID), f.Raw && f.Role == Server && f.RequestID != 0 },
-	defines: func(f view) (Key, bool) { return requestID(f.RequestID), f.Raw && f.Role == Client && f.RequestID != 0 },
+	refers: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Server && f.RequestID != 0; ok {
+			k = requestID(f.RequestID)
+		}
+		return k, ok
+	},
+	defines: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Client && f.RequestID != 0; ok {
+			k = requestID(f.RequestID)
+		}
+		return k, ok
+	},
 	fits: func(x *Index, c, p view) score {
 		return when((c.RequestID == p.RequestID || c.RequestID == p.ResponseID) && x.mayAnswer(c, p))
 	},
@@ -68,11 +94,17 @@ var serverWithRequestID = row{
 // serverWithResponseID: who served the request made the id, and it was handed back to the caller.
 var serverWithResponseID = row{
 	rule: XRequestID, class: probable, rare: true, most: maxSharers,
-	refers: func(f view) (Key, bool) {
-		return requestID(f.ResponseID), f.Raw && f.Role == Server && f.ResponseID != 0 && f.ResponseID != f.RequestID
+	refers: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Server && f.ResponseID != 0 && f.ResponseID != f.RequestID; ok {
+			k = requestID(f.ResponseID)
+		}
+		return k, ok
 	},
-	defines: func(f view) (Key, bool) {
-		return requestID(f.ResponseID), f.Raw && f.Role == Client && f.ResponseID != 0
+	defines: func(f view) (k Key, ok bool) {
+		if ok = f.Raw && f.Role == Client && f.ResponseID != 0; ok {
+			k = requestID(f.ResponseID)
+		}
+		return k, ok
 	},
 	fits: func(x *Index, c, p view) score {
 		return when(c.ResponseID == p.ResponseID && x.mayAnswer(c, p))

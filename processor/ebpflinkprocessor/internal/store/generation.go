@@ -310,7 +310,7 @@ func (g *generation) put(records ...*badger.Entry) error {
 	})
 	g.dirty.Store(true)
 	if err == nil && g.always && g.grumbles.Load() != before {
-		return errors.New("Badger could not sync a file")
+		return errors.New("a file could not be synced")
 	}
 	return err
 }
