@@ -37,15 +37,14 @@ struct place {
 
 /* What is in a place: who put it there, and what that served then. */
 struct element {
-	__u64 giver; /* 0: it is empty, or a value of which nothing is known */
+	__u64 giver;
 	struct context context;
 	__u8 uses, asked; /* of the giver, before */
 	__u8 pad[6];
 };
 
-/* Written where a value is put into a buffer, and where it is taken. The place stays, for the next value: to
- * enter and remove it each time costs more than all the rest. It is only touched while its channel is locked.
- * LRU: channels go; of a value whose place was forgotten the giver is not known. */
+/* Written where a value is put into a buffer, removed where it is taken. LRU: values that are received
+ * into nothing are not seen, and of one that was forgotten the giver is not known. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);

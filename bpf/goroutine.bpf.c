@@ -306,21 +306,16 @@ static __always_inline void put(__u32 tgid, const struct target *t, __u64 addr, 
 {
 	struct place place = {tgid, addr};
 	struct context_key key = {.tgid = tgid};
-	struct element *known = bpf_map_lookup_elem(&places, &place), *e = known;
+	struct element *e = scratch_element();
 	struct context *from = 0;
 	__u8 marks;
 
-	if (!goroutine_key(g, t, &key))
+	if (e && !goroutine_key(g, t, &key))
 		from = context_find(&key);
-	if (!from) {
-		if (known)
-			known->giver = 0;
+	if (!e || !from) {
+		bpf_map_delete_elem(&places, &place);
 		return;
 	}
-	if (!known)
-		e = scratch_element();
-	if (!e)
-		return;
 	e->giver = key.id;
 	e->asked = from->asked;
 	e->uses = from->uses;
@@ -331,8 +326,7 @@ static __always_inline void put(__u32 tgid, const struct target *t, __u64 addr, 
 		asks(tgid, from, v);
 	}
 	e->context = *from;
-	if (!known)
-		bpf_map_update_elem(&places, &place, e, BPF_ANY);
+	bpf_map_update_elem(&places, &place, e, BPF_ANY);
 }
 
 /* It comes out again. */
@@ -340,20 +334,21 @@ static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr,
 {
 	struct place place = {tgid, addr};
 	struct context_key to_key = {.tgid = tgid}, from_key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE};
-	struct element *e = bpf_map_lookup_elem(&places, &place);
+	struct element *known = bpf_map_lookup_elem(&places, &place), *e = scratch_element();
 	struct context *src;
 
-	if (goroutine_key(g, t, &to_key))
+	if (!e || goroutine_key(g, t, &to_key))
 		return;
-	if (!e || !e->giver) {
+	if (!known) {
 		found(tgid, context_find(&to_key), v);
 		return;
 	}
+	*e = *known; /* the place may be another's at once */
+	bpf_map_delete_elem(&places, &place);
 	from_key.id = e->giver;
-	e->giver = 0;
 	src = context_find(&from_key);
-	if (from_key.id != to_key.id) {
-		hand_over(tgid, from_key.id, &e->context, src, &to_key, context_find(&to_key), v);
+	if (e->giver != to_key.id) {
+		hand_over(tgid, e->giver, &e->context, src, &to_key, context_find(&to_key), v);
 	} else if (src && src->segment == e->context.segment && src->uses == e->context.uses) {
 		/* Its own: it was no use of anything. */
 		src->uses = e->uses;

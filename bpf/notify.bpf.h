@@ -17,6 +17,8 @@ struct note {
 	__u64 call;    /* what the last writer had finished, or 0 */
 	__u32 written; /* how often */
 	__u32 reader;  /* the thread that read it last, or MANY_READERS */
+	__u32 tgid;    /* its process */
+	__u32 pad;
 };
 
 /* Whichever thread waits is woken through it, for whatever reason, as Ruby does it: no place of results. */
@@ -96,11 +98,17 @@ static __always_inline void note_written(struct note *n, struct context *x)
 static __always_inline void note_read(__u64 object, struct context *x, __u64 count)
 {
 	struct note *n = bpf_map_lookup_elem(&notes, &object), last = {}, none = {};
-	__u32 tid = (__u32)bpf_get_current_pid_tgid();
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	__u32 tid = (__u32)pid_tgid;
 	__u64 now = bpf_ktime_get_ns();
 
 	if (n)
 		last = *n;
+	/* The address was that of an object of another process before, or it is shared: its readers are told apart
+	 * from here on, and what was written to it is nobody's. */
+	if (last.tgid != pid_tgid >> 32)
+		last.reader = last.call = 0;
+	none.tgid = pid_tgid >> 32;
 	none.reader = last.reader && last.reader != tid ? MANY_READERS : tid;
 	bpf_map_update_elem(&notes, &object, &none, BPF_ANY);
 	if (!count)

@@ -185,7 +185,8 @@ static __always_inline int write_enter(__s32 fd, __u8 vec, __u64 buf, __u32 coun
 	call->turn = c->turn;
 	call->seq = write_seq_of(sk);
 	call->other_seq = copied_seq_of(sk);
-	if (!(c->flags & CONN_POSITION))
+	/* Of an older connection somebody may be reading just now, and not have told yet. */
+	if (!(c->flags & (CONN_POSITION | CONN_MIDSTREAM)))
 		find_position(c, sk);
 	return 0;
 }

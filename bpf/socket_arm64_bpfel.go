@@ -296,6 +296,8 @@ type SocketNote struct {
 	Call    uint64
 	Written uint32
 	Reader  uint32
+	Tgid    uint32
+	Pad     uint32
 }
 
 type SocketOriginEvent struct {

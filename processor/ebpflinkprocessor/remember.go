@@ -35,7 +35,7 @@ func (m *memory) reset() { m.b, m.spans = m.b[:0], 0 }
 
 // left adds a span that leaves.
 func (m *memory) left(x *link.Index, s *trace.Member) {
-	what := byte(wasLeft | byte(s.Decision)<<decisionShift&decisionMask)
+	what := wasLeft | byte(s.Decision)<<decisionShift&decisionMask
 	if s.Parent != (link.SpanID{}) {
 		what |= wasParented
 	}

@@ -152,6 +152,7 @@ func (g *generation) prepare() error {
 		return err
 	}
 	if g.kind != batchKind {
+		g.log.step = g.size / 16
 		return nil
 	}
 	// An eighth for marks.
@@ -310,7 +311,7 @@ func (g *generation) put(records ...*badger.Entry) error {
 	})
 	g.dirty.Store(true)
 	if err == nil && g.always && g.grumbles.Load() != before {
-		return errors.New("Badger could not sync a file")
+		return errors.New("a file could not be synced")
 	}
 	return err
 }

@@ -17,12 +17,14 @@ type room struct {
 	used, sure int64
 	// most is how much is reserved at most, if not 0: beyond it the writer goes on in another file.
 	most int64
+	// step is reserved at once where there is room.
+	step int64
 	// unable: the file system cannot reserve, and the free room on it must do.
 	unable bool
 }
 
 const (
-	// roomStep is what is reserved at once.
+	// roomStep is what is reserved at once, at least.
 	roomStep = 256 << 10
 	// keepFree is the room on the file system that batches leave for what is written about them.
 	keepFree = 32 << 20
@@ -65,7 +67,7 @@ func (r *room) giveBack(n int64) {
 // extend reserves up to to and a step more, if there is one.
 func (r *room) extend(to int64) error {
 	var err error
-	for _, to := range [...]int64{to + roomStep, to} {
+	for _, to := range [...]int64{to + max(r.step, roomStep), to} {
 		err = reserve(r.path, r.sure, to-r.sure)
 		switch {
 		case err == nil:

@@ -166,8 +166,8 @@ func (s *Store) reopenOne(kind string, number uint64) error {
 	}
 	g, err := reopenGeneration(&s.o, kind, number)
 	if err != nil {
-		if g, ok := s.unsynced(dir, kind, number, err); ok {
-			return g
+		if lost, derr := s.unsynced(dir, kind, number, err); lost {
+			return derr
 		}
 		return err
 	}
@@ -186,16 +186,16 @@ func (s *Store) reopenOne(kind string, number uint64) error {
 
 // unsynced handles a generation that cannot be opened and of which nothing was forced to the disk: a
 // power cut may do that, and the configuration accepts it.
-func (s *Store) unsynced(dir, kind string, number uint64, cause error) (error, bool) {
+func (s *Store) unsynced(dir, kind string, number uint64, cause error) (lost bool, err error) {
 	g := &generation{dir: dir, kind: kind, number: number}
 	if !errors.Is(cause, errDamaged) || g.readFormat() != nil || g.always {
-		return nil, false
+		return false, nil
 	}
 	if _, err := os.Stat(filepath.Join(dir, syncedFile)); !errors.Is(err, os.ErrNotExist) {
-		return nil, false
+		return false, nil
 	}
 	s.fail("replay", fmt.Errorf("%s was never synced and is lost, as storage::sync allows after a power cut: %w", dir, cause))
-	return g.destroy(), true
+	return true, g.destroy()
 }
 
 // Append stores a batch and returns its number; it then survives what Sync promises. The payload is
@@ -352,7 +352,7 @@ func (s *Store) of(n uint64) *generation {
 func (s *Store) Load(seq uint64, fn func(payload []byte) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	err := error(ErrMissing)
+	err := ErrMissing
 	if g := s.of(seq); g != nil && !s.closed {
 		err = g.db.View(func(t *badger.Txn) error { return batch(t, seq, func(_ int64, b []byte) error { return fn(b) }) })
 	}

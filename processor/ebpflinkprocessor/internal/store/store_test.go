@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -482,4 +483,35 @@ func TestClosedStoreRefuses(t *testing.T) {
 	require.ErrorIs(t, err, badger.ErrDBClosed)
 	require.ErrorIs(t, s.Remember(0, 1, nil), badger.ErrDBClosed)
 	require.ErrorIs(t, s.Load(n, nil), ErrMissing)
+}
+
+// TestLargerThanMemory: what waits takes room on the disk and not on the heap.
+func TestLargerThanMemory(t *testing.T) {
+	noLeak(t)
+	s := opened(t, t.TempDir(), func(o *Options) { o.Sync = Never })
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	before := heap()
+	payload := make([]byte, 512<<10)
+	for i := range 384 { // 192 MiB
+		appended(t, s, int64(i), payload)
+	}
+	require.Less(t, heap()-before, int64(48<<20))
+	require.Less(t, generations(t, s.o.Dir), 24)
+}
+
+// TestCloseSavesARemovedDirectory: also without the second that it takes otherwise.
+func TestCloseSavesARemovedDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "store")
+	s := opened(t, dir, func(o *Options) { o.SyncInterval = time.Hour })
+	n := appended(t, s, 5, []byte("waits"))
+	require.NoError(t, os.RemoveAll(dir))
+	require.NoError(t, s.Close())
+	got := replayed(t, opened(t, dir))
+	require.Len(t, got, 1)
+	require.Equal(t, n, got[0].Seq)
 }

@@ -56,7 +56,7 @@ type server struct {
 	more     bool    // there were others before
 	reader   Writer  // of the first
 	shared   bool
-	early    bool    // it made a call before its first request
+	early    bool     // it made a call before its first request
 	calls    []uint64 // when its latest calls began
 	lastMade uint64   // when it last made a context
 }
@@ -141,7 +141,9 @@ func (v *server) serve(s stint, reader Writer) {
 }
 
 // before its first request.
-func (v *server) before(at uint64) bool { return !v.more && len(v.stints) > 0 && at < v.stints[0].start }
+func (v *server) before(at uint64) bool {
+	return !v.more && len(v.stints) > 0 && at < v.stints[0].start
+}
 
 func (v *server) calledBetween(from, to uint64) bool {
 	return slices.ContainsFunc(v.calls, func(at uint64) bool { return from < at && at < to })
