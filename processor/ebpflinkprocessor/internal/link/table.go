@@ -3,8 +3,8 @@ package link
 // Table maps keys to values. A Go map takes twice the room, and doubles all of it at once: here only the
 // segment that is full is split in two. The zero Table is empty.
 type Table[V any] struct {
-	// directory has 1<<depth places; a segment of less depth has several of them.
-	directory []*segment[V]
+	// directory has 1<<depth entries; a segment of less depth has several of them.
+	directory []entry[V]
 	depth     uint
 	n         int
 	// Arena is where it is, nil for the heap.
@@ -18,14 +18,19 @@ const (
 	segmentFull = segmentSize * 7 / 8
 )
 
-// segment probes linearly. The high bits of a key choose it, the low ones above the domain the place.
-type segment[V any] struct {
+// entry has the places themselves beside the segment: looking one up misses the cache once less.
+type entry[V any] struct {
 	*places[V]
+	segment *segment[V]
+}
+
+// segment is what a change needs to know of the places. The high bits of a key choose it, the low ones
+// above the domain the place, from which on it probes.
+type segment[V any] struct {
 	n     int
 	depth uint
 }
 
-// places are apart because their size is then one that the allocator has.
 type places[V any] struct {
 	// keys are 0 where nothing is: no domain is 0.
 	keys   [segmentSize]Key
@@ -35,7 +40,7 @@ type places[V any] struct {
 // Len counts the keys.
 func (t *Table[V]) Len() int { return t.n }
 
-func (t *Table[V]) segment(k Key) *segment[V] {
+func (t *Table[V]) entry(k Key) entry[V] {
 	// A shift by 64 gives 0.
 	return t.directory[k>>(64-t.depth)]
 }
@@ -43,7 +48,7 @@ func (t *Table[V]) segment(k Key) *segment[V] {
 func home(k Key) uint { return uint(k>>domainBits) % segmentSize }
 
 // find returns the place of k, or the empty one where it would be.
-func (s *segment[V]) find(k Key) (at uint, found bool) {
+func (s *places[V]) find(k Key) (at uint, found bool) {
 	keys := &s.keys
 	for at = home(k); ; at = (at + 1) % segmentSize {
 		switch keys[at] {
@@ -60,63 +65,63 @@ func (t *Table[V]) Get(k Key) *V {
 	if t.n == 0 {
 		return nil
 	}
-	s := t.segment(k)
-	at, found := s.find(k)
+	e := t.entry(k)
+	at, found := e.find(k)
 	if !found {
 		return nil
 	}
-	return &s.values[at]
+	return &e.values[at]
 }
 
 // Put returns the value of k, which is zero when there was none. It is valid until the next Put or Delete.
 func (t *Table[V]) Put(k Key) *V {
 	if t.directory == nil {
-		t.directory = []*segment[V]{{places: grab[places[V]](t.Arena)}}
+		t.directory = []entry[V]{{grab[places[V]](t.Arena), &segment[V]{}}}
 	}
-	s := t.segment(k)
-	at, found := s.find(k)
+	e := t.entry(k)
+	at, found := e.find(k)
 	if found {
-		return &s.values[at]
+		return &e.values[at]
 	}
-	for s.n >= segmentFull {
-		t.split(s, k)
-		s = t.segment(k)
-		at, _ = s.find(k)
+	for e.segment.n >= segmentFull {
+		t.split(e, k)
+		e = t.entry(k)
+		at, _ = e.find(k)
 	}
-	s.n++
+	e.segment.n++
 	t.n++
-	s.keys[at] = k
-	return &s.values[at]
+	e.keys[at] = k
+	return &e.values[at]
 }
 
-// split moves the keys of s with the next bit set to a segment of their own.
-func (t *Table[V]) split(s *segment[V], k Key) {
-	if s.depth == t.depth {
+// split moves the keys of e, which is that of k, with the next bit set to a segment of their own.
+func (t *Table[V]) split(e entry[V], k Key) {
+	if e.segment.depth == t.depth {
 		t.depth++
-		wide := make([]*segment[V], 2*len(t.directory))
-		for i, s := range t.directory {
-			wide[2*i], wide[2*i+1] = s, s
+		wide := make([]entry[V], 2*len(t.directory))
+		for i, e := range t.directory {
+			wide[2*i], wide[2*i+1] = e, e
 		}
 		t.directory = wide
 	}
-	old := *s.places
-	*s.places, s.n = places[V]{}, 0
-	s.depth++
-	upper := &segment[V]{places: grab[places[V]](t.Arena), depth: s.depth}
+	old := *e.places
+	*e.places, e.segment.n = places[V]{}, 0
+	e.segment.depth++
+	upper := entry[V]{grab[places[V]](t.Arena), &segment[V]{depth: e.segment.depth}}
 	for i, key := range old.keys {
 		if key == 0 {
 			continue
 		}
-		half := s
-		if key>>(64-s.depth)&1 != 0 {
+		half := e
+		if key>>(64-e.segment.depth)&1 != 0 {
 			half = upper
 		}
 		at, _ := half.find(key)
 		half.keys[at], half.values[at] = key, old.values[i]
-		half.n++
+		half.segment.n++
 	}
-	// The places of s in the directory lie side by side; the upper half of them is the new one's.
-	span := 1 << (t.depth - s.depth)
+	// The entries of a segment lie side by side; the upper half of them is the new one's.
+	span := 1 << (t.depth - e.segment.depth)
 	first := int(k>>(64-t.depth)) &^ (2*span - 1)
 	for i := first + span; i < first+2*span; i++ {
 		t.directory[i] = upper
@@ -128,12 +133,12 @@ func (t *Table[V]) Delete(k Key) {
 	if t.n == 0 {
 		return
 	}
-	s := t.segment(k)
+	s := t.entry(k)
 	hole, found := s.find(k)
 	if !found {
 		return
 	}
-	s.n--
+	s.segment.n--
 	t.n--
 	// Close the gap with what was pushed past it, so that no probe ends too early.
 	for at := (hole + 1) % segmentSize; s.keys[at] != 0; at = (at + 1) % segmentSize {

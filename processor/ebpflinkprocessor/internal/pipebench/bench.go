@@ -40,7 +40,7 @@ type bencher struct {
 
 // run sends n spans through p: part of the requests, or all of them several times.
 func (b *bencher) run(ctx context.Context, p pipeline, n int) error {
-	c, err := start(ctx, b.program, p, b.o, b.profile)
+	c, err := start(ctx, b.program, p, b.o, n, b.profile)
 	if err != nil {
 		return err
 	}

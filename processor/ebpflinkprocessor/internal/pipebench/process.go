@@ -32,8 +32,8 @@ type child struct {
 	ended    chan error
 }
 
-// start runs program as a Collector with configuration p on its core, and returns when it listens.
-func start(ctx context.Context, program string, p pipeline, o options, profile string) (c *child, err error) {
+// start runs program as a Collector with p for n spans on its core, and returns when it listens.
+func start(ctx context.Context, program string, p pipeline, o options, n int, profile string) (c *child, err error) {
 	c = &child{ended: make(chan error, 1)}
 	if c.dir, err = os.MkdirTemp(o.dir, "pipebench-"); err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func start(ctx context.Context, program string, p pipeline, o options, profile s
 		return nil, err
 	}
 	c.endpoint = fmt.Sprintf("127.0.0.1:%d", otlp)
-	c.cmd = exec.CommandContext(ctx, program, "collector", p.config(c.endpoint, metrics, filepath.Join(c.dir, "store"), o))
+	c.cmd = exec.CommandContext(ctx, program, "collector", p.config(c.endpoint, metrics, filepath.Join(c.dir, "store"), o, n))
 	c.cmd.Env = append(os.Environ(), "GOMAXPROCS=1", counterEnv+"="+c.counter.Name(), profileEnv+"="+profile)
 	c.cmd.Stdout, c.cmd.Stderr = &c.log, &c.log
 	if err = startOn(collectorCore, c.cmd); err != nil {
