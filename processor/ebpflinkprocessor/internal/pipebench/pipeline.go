@@ -7,9 +7,9 @@ import (
 
 // pipeline is a row: a name and the configuration of what stands between otlp and nop.
 type pipeline struct {
-	name       string
-	processor  string
-	waits      bool
+	name      string
+	processor string
+	waits     bool
 	// processors configures it for n spans that may all wait at once.
 	processors func(dir string, o options, n int) string
 }

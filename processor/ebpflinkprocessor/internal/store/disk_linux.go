@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
@@ -44,6 +46,25 @@ func give(path string) {
 	if info, err := f.Stat(); err == nil {
 		const keepSize, punchHole = 1, 2 // linux/falloc.h
 		_ = syscall.Fallocate(int(f.Fd()), keepSize|punchHole, 0, info.Size())
+	}
+}
+
+// rest lets go of the memory of the mapped files in dir. They stay mapped, and their pages in the cache of
+// the kernel; but no longer do they count as this process's.
+func rest(dir string) {
+	maps, err := os.ReadFile("/proc/self/maps") // proc_pid_maps(5)
+	if err != nil {
+		return
+	}
+	for line := range bytes.Lines(maps) {
+		at := bytes.IndexByte(line, '/')
+		var from, to uintptr
+		if at < 0 || !bytes.HasPrefix(line[at:], []byte(dir+"/")) {
+			continue
+		}
+		if _, err := fmt.Sscanf(string(line[:at]), "%x-%x", &from, &to); err == nil {
+			_, _, _ = syscall.Syscall(syscall.SYS_MADVISE, from, to-from, syscall.MADV_DONTNEED)
+		}
 	}
 }
 

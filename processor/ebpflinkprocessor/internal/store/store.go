@@ -311,6 +311,9 @@ func (s *Store) rotate(old *generation, need int64) error {
 	if old != nil && old.live.Load() == 0 {
 		s.batches = slices.DeleteFunc(s.batches, func(g *generation) bool { return g == old })
 		s.destroy(old)
+	} else if old != nil {
+		// Nothing is written to it any more, and what waits in it is not read for a while.
+		rest(old.dir)
 	}
 	return nil
 }
