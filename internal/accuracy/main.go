@@ -81,16 +81,17 @@ func run(ctx context.Context, o options) error {
 		}
 		return len(missing) > 0
 	})
+	// What was measured before an interrupt, or before something went wrong, is written all the same, and says so.
+	var stopped error
 	if !o.cost {
-		if err := r.links(ctx, programs, o); err != nil {
-			return err
-		}
+		stopped = r.links(ctx, programs, o)
 	}
 	document := o.plan != nil && o.plan.document
-	if o.cost || document {
-		if err := r.costs(ctx, programs, o.workloads); err != nil {
-			return err
-		}
+	if stopped == nil && (o.cost || document) {
+		stopped = r.costs(ctx, programs, o.workloads)
+	}
+	if stopped != nil {
+		r.broken = append(r.broken, fmt.Errorf("the rest, after %d cells and %d costs: %w", len(r.cells), len(r.cost), stopped))
 	}
 	if document && complete && o.out != "" {
 		if err := writeFile(o.out, r.document); err != nil {
@@ -133,6 +134,9 @@ func (r *report) links(ctx context.Context, programs *builder, o options) error 
 		err   error
 	}
 	broke := func(s step) {
+		if ctx.Err() != nil {
+			return // it was the interrupt
+		}
 		err := fmt.Errorf("%s, %s: %w", s.job.workload, s.job.setting, s.err)
 		fmt.Fprintln(os.Stderr, "accuracy:", err)
 		r.broken = append(r.broken, err)
