@@ -167,6 +167,9 @@ in all its cells. A call that nothing certain is known of gets no parent.
 		if cause == "" {
 			cause = "not known"
 		}
+		if g.workload.open != "" {
+			cause += "; open: " + g.workload.open
+		}
 		fmt.Fprintf(w, "| %s | %s to %s | %s | %s |\n", g.workload, percent(low), percent(high), cause, counted(outcomes))
 	}
 }

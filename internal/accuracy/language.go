@@ -66,6 +66,10 @@ type workload struct {
 	goal  float64
 	cause string
 
+	// open is a wrong link that was seen once in many runs and is not explained yet: -plan check leaves the
+	// workload out and says so; every other run measures it.
+	open string
+
 	// costly says that -cost measures it too, besides the first row of the language.
 	costly bool
 
