@@ -239,9 +239,6 @@ func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) Edge {
 	not := func(o Outcome) Edge {
 		return Edge{Parent: None, Outcome: o, Rule: r.rule, Candidates: found.Candidates}
 	}
-	if found.Candidates > 1 {
-		return not(Ambiguous)
-	}
 	if !surelyWithin(side, c.Fact, p.Fact) {
 		return not(Inadmissible)
 	}

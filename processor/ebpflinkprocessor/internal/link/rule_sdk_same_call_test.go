@@ -120,6 +120,7 @@ func TestSDKSameCall(t *testing.T) {
 		"the call's request is unknown":        {change("call", func(s *said) { s.Systrace = 0 }), both},
 		"the SDK's request is unknown":         {change("root", func(s *said) { s.PID = 0 }), neither},
 		"neither is known":                     {all(change("root", func(s *said) { s.PID = 0 }), change("call", func(s *said) { s.Systrace = 0 })), call},
+		"the call is made after the request":   {all(change("call", all2(move(200), func(s *said) { s.Systrace = 0 })), change("sdk", move(200))), request},
 		"the call came late":                   {change("call", func(s *said) { s.LateOf, s.Systrace = 9, 0 }), request},
 		"two tries":                            {add("call", "try", all2(move(5), func(s *said) { s.End = s.Start + 3*ms })), request},
 		"a second call at once, of the SDK":    {add("sdk", "sdk2", func(*said) {}), request},
