@@ -163,6 +163,7 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	}
 	p.index.Use(&p.arena)
 	p.book.Use(&p.arena)
+	p.scratch.decoder = newDecoder()
 	p.known.Arena, p.slots.Arena = &p.arena, &p.arena
 	return p, nil
 }
@@ -233,9 +234,9 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 	var done []store.Departure
 	batches, spans := 0, 0
 	err = d.Replay(func(b store.Batch) error {
-		td, err := d.dec.UnmarshalTraces(b.Payload)
+		td, err := p.scratch.decoder.all(b.Payload)
 		if err != nil {
-			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
+			return fmt.Errorf("storage directory %s: batch %d is no batch of spans: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
 		}
 		fs, besides, _ := facts(td, p.traced, p.everyProcess)
 		marks := make(map[uint32]store.Mark, len(b.Marks))
