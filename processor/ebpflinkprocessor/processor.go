@@ -97,8 +97,9 @@ type batch struct {
 	// waiting is what arrived in it, by ordinal, until the window is over; next is the first still in it.
 	waiting []arrival
 	next    uint32
-	// leaving is for scratch.sort.
-	leaving int
+	// leaving is for scratch.sort, delivery for telemetry.departed.
+	leaving  int
+	delivery uint64
 }
 
 // arrival is a span, or what stands for one, in the window.
