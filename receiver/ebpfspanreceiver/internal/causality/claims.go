@@ -7,10 +7,8 @@ import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/
 // of its request is worth as much as it is certain that nothing but the request makes calls then: if it has
 // as many as others have, and hardly any has one less, which a timer's would make up for.
 //
-// Requests that lead to none, and are answered without any response, tell nothing. In two generations.
-type claims struct{ now, old map[uint64]uint8 }
-
-func newClaims() claims { return claims{now: map[uint64]uint8{}} }
+// Requests that lead to none, and are answered without any response, tell nothing.
+type claims struct{ generations[uint64, uint8] }
 
 // maxClaims are told apart, and maxClaimed requests kept in a generation: more than are open at once.
 const (
@@ -18,25 +16,16 @@ const (
 	maxClaimed = 1 << 15
 )
 
-func (m *claims) of(request uint64) (n uint8, known bool) {
-	if n, known = m.now[request]; !known {
-		n, known = m.old[request]
-	}
-	return n, known
-}
-
 // claimed: n more calls of a request (0: a response has led to its answer). Returns how many it has.
 func (m *claims) claimed(request uint64, n uint8) uint8 {
 	if len(m.now) >= maxClaimed {
 		m.turn()
 	}
-	before, _ := m.of(request)
+	before, _ := m.get(request)
 	before = min(before+n, maxClaims)
-	m.now[request] = before
+	m.put(request, before)
 	return before
 }
-
-func (m *claims) turn() { m.old, m.now = m.now, make(map[uint64]uint8, len(m.now)/2) }
 
 // fans counts the requests of a process by the number of their claims; and those with one too many, by the
 // call that led to the answer.

@@ -75,7 +75,7 @@ func TestClaims(t *testing.T) {
 func TestNoClaims(t *testing.T) {
 	s, _ := newSolver()
 	s.Evidence(&event.Evidence{What: answer, Call: 1, Epoch: 100, Uses: 1, BaseUses: 1, Tgid: 1})
-	_, known := s.claims.of(100)
+	_, known := s.claims.get(100)
 	require.False(t, known)
 	var f fans
 	f.saw(0)

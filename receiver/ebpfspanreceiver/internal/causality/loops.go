@@ -31,7 +31,7 @@ func severalResponses(s *Solver, e *edge, c *Call) bool {
 // the first one, which a loop writes before it sees to its timers; and that must be what its answer says, too,
 // for which nothing else was there.
 func (s *Solver) confirms(claim, back *edge, c *Call) bool {
-	n, _ := s.claims.of(claim.to)
+	n, _ := s.claims.get(claim.to)
 	f := &s.processes.of(c.Writer.Tgid).fans
 	return f.usual(n) || claim.baseUses == 1 && back.base == 1 && f.inOrder()
 }

@@ -112,7 +112,7 @@ type Solver struct {
 func NewSolver(o Options, counts *Counts) *Solver {
 	s := &Solver{
 		options: o, counts: counts, requests: newRequests(), ledger: newLedger(),
-		tasks: newTasks(), claims: newClaims(), writers: newWriters(), threads: threads{}, lives: newLives(), processes: newProcesses(&o, counts),
+		tasks: newTasks(), writers: newWriters(), threads: threads{}, lives: newLives(), processes: newProcesses(&o, counts),
 		contexts: newContexts(), async: newAsyncIDs(),
 	}
 	s.derivations = []derivation{s.contexts, s.async}
@@ -182,7 +182,7 @@ func (s *Solver) Ended(turn, request, end uint64, answerer Writer) {
 		return
 	}
 	s.threads.served(r)
-	if n, known := s.claims.of(turn); known {
+	if n, known := s.claims.get(turn); known {
 		s.processes.of(r.reader.Tgid).fans.saw(n)
 	}
 	for _, d := range s.derivations {
