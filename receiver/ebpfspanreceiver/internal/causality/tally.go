@@ -12,7 +12,7 @@ const (
 	Unanswered
 	// Unwatched: it began before every record of its process was here, or is not known any more.
 	Unwatched
-	// Pipelined: other requests came with it, and its calls may be theirs.
+	// Pipelined: other requests came with it, and calls of one may be another's.
 	Pipelined
 	// RecordsLost: the kernel side lost records while it was served, or before it was counted.
 	RecordsLost
@@ -130,7 +130,7 @@ func (s *Solver) fate(t *tally, look *lookout) Fate {
 	switch {
 	case s.requests.named(t.turn, t.request) == nil:
 		return Unwatched
-	case len(s.requests.turns[t.turn]) > 1:
+	case s.requests.mixed(t.turn):
 		return Pipelined
 	case t.start <= max(s.lost, s.processes.forgotten):
 		return RecordsLost
@@ -239,6 +239,12 @@ func (q *requests) linked(turn, request uint64) bool {
 	}
 	r.calls++
 	return true
+}
+
+// mixed: of several requests that came together, some made calls. Which is told by their order only.
+func (q *requests) mixed(turn uint64) bool {
+	list := q.turns[turn]
+	return len(list) > 1 && slices.ContainsFunc(list, func(r served) bool { return r.calls > 0 })
 }
 
 // marks are times of which something is not known. The zero value is ready.

@@ -238,6 +238,14 @@ func TestFates(t *testing.T) {
 		"lost":                  {during: func(c *counting) { c.Lost(10 * ms) }, want: Count{Fate: RecordsLost}},
 		"lost before":           {during: func(c *counting) { c.Lost(10*ms - 1) }, want: Count{Counted, 1}},
 		"lost when it was over": {during: func(c *counting) { c.Lost(150 * ms) }, want: Count{Fate: RecordsLost}},
+		"pipelined, without calls": {during: func(c *counting) {
+			c.Began(300, 300, 10*ms, reader)
+			c.Began(300, 301, 10*ms, reader)
+			c.Ended(300, 300, 11*ms, reader)
+			c.got = nil
+			c.tallies = nil
+			c.Count(reader.Tgid, 300, 300, c.take)
+		}, want: Count{Counted, 0}},
 		"pipelined":             {during: func(c *counting) { c.Began(100, 101, 11*ms, reader) }, want: Count{Fate: Pipelined}},
 		"another of the number": {during: func(c *counting) { c.Count(reader.Tgid, 100, 999, c.take) }, want: Count{Fate: Unwatched}},
 		"three more": {during: func(c *counting) {
