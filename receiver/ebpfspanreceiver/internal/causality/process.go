@@ -8,6 +8,7 @@ type process struct {
 	delays     delays
 	wakes      wakes
 	answers    answers
+	fans       fans
 	// When bytes moved that were not understood, and when calls began of which it is not known for certain
 	// whose they are.
 	unread, unlinked marks
