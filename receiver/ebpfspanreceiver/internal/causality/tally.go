@@ -199,7 +199,7 @@ func (u *undecided) add(s *Solver, c *Call, p *process) {
 		return
 	}
 	v := s.weigh(c, p, false, 0)
-	if !v.exactly() || !v.sealed() {
+	if !v.sealed() {
 		u.starts = append(u.starts, c.Start)
 		return
 	}
@@ -209,15 +209,8 @@ func (u *undecided) add(s *Solver, c *Call, p *process) {
 	u.of[v.request] = struct{}{}
 }
 
-// sealed: among the evidence is some that is not taken back by what the context does later.
-func (v *verdict) sealed() bool {
-	for i := range kinds {
-		if v.hints&(1<<i) != 0 && kinds[i].rank <= handed {
-			return true
-		}
-	}
-	return false
-}
+// sealed: it is so by evidence that is not taken back by what the context does later.
+func (v *verdict) sealed() bool { return v.exactly() && v.rank <= handed }
 
 // mayBe: one of the calls may be of that request.
 func (u *undecided) mayBe(t *tally) bool {
