@@ -24,7 +24,7 @@ type verdict struct {
 	outcome        Outcome
 	class          Class
 	rank           rank // of the evidence, where class is Exact
-	ways           way // in which the request is known
+	ways           way  // in which the request is known
 	overruled      uint8
 }
 
