@@ -59,6 +59,7 @@ var rows = []row{
 	chainedByRequest,
 	chainedByResponse,
 	onlyRequestThen,
+	nearestCall,
 }
 
 // unique is row.most of a key that names one thing: what defines it more often than this, retries and

@@ -14,6 +14,8 @@ type row struct {
 	forest.Scenario
 	// rules other than the default ones.
 	rules []string
+	// guesses: a rule that is off by default may be wrong here, if not more often than it says.
+	guesses bool
 	// whole: every tree is one trace and every trace one tree.
 	whole bool
 	// unequal is why the recall of others is no measure here; their precision still is.
@@ -111,7 +113,7 @@ func rows() []row {
 		}),
 		make1("twins", "another call shows the same numbers, no addresses", false, func(s *forest.Scenario) {
 			s.Twins, s.Untraced, s.Keys, s.Gap = .3, .5, forest.Seqs|forest.Systrace, ms
-		}).unlike("only closeness in time tells the two calls apart, and that is a guess"),
+		}).unlike("only closeness in time tells the two calls apart, and that is a guess: twins_timing is compared"),
 		make1("all_troubles", "skew, NAT, loss, duplicates, retries, shuffled, SDK", false, func(s *forest.Scenario) {
 			s.Skew, s.NAT, s.Loss, s.Duplicate, s.Retry, s.Arrival, s.App, s.Style = 250*ms, true, .05, .05, .1, forest.Shuffled, forest.SDK, forest.Pool
 		}),
@@ -122,6 +124,15 @@ func rows() []row {
 		{Scenario: with("timing_busy", "the same, many requests at once", func(s *forest.Scenario) {
 			s.Unknown, s.Style = 1, forest.Pool
 		}), rules: timing},
+		{Scenario: with("timing_loss", "the same, less at once, 5 % lost", func(s *forest.Scenario) {
+			s.Unknown, s.Style, s.Gap, s.Loss = 1, forest.Pool, 100*ms, .05
+		}), rules: timing, guesses: true},
+		{Scenario: with("timing_timers", "the same, and processes that call on their own", func(s *forest.Scenario) {
+			s.Unknown, s.Style, s.Gap, s.Timers = 1, forest.Pool, 100*ms, 20
+		}), rules: timing, guesses: true},
+		{Scenario: with("twins_timing", "twins, with the rule timing", func(s *forest.Scenario) {
+			s.Twins, s.Untraced, s.Keys, s.Gap = .3, .5, forest.Seqs|forest.Systrace, ms
+		}), rules: timing, guesses: true},
 		{Scenario: with("no_keys", "spans without any key", func(s *forest.Scenario) { s.Keys = 0 }), unequal: "whoever finds anything here guesses"},
 	}
 }

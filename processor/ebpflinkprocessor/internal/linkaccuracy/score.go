@@ -3,6 +3,7 @@ package main
 import (
 	"time"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/linkaccuracy/engine"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/linkaccuracy/forest"
 )
@@ -126,4 +127,30 @@ func parentsOf(f *forest.Forest, out engine.Result) parents {
 		}
 	}
 	return p
+}
+
+// guesses are what the rule timing found.
+type guesses struct {
+	links, right int
+	sure         float64
+}
+
+func (g guesses) wrong() int          { return g.links - g.right }
+func (g guesses) precision() float64  { return share(g.right, g.links) }
+func (g guesses) confidence() float64 { return g.sure / float64(max(1, g.links)) }
+
+// guessed counts the links by time alone. One whose parent was lost is right under any ancestor.
+func guessed(f *forest.Forest, out engine.Result) (g guesses) {
+	heard, _ := f.Arrivals()
+	for s, p := range parentsOf(f, out) {
+		if out[s].Rule != link.Timing {
+			continue
+		}
+		g.links++
+		g.sure += out[s].Confidence
+		if _, ok := heard[s.Parent]; p == s.Parent || (s.Parent != nil && !ok && above(p, s)) {
+			g.right++
+		}
+	}
+	return g
 }

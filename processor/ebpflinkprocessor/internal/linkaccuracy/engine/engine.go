@@ -32,6 +32,8 @@ type Out struct {
 	Trace  [16]byte
 	Parent [8]byte
 	Rule   string
+	// Confidence of Rule.
+	Confidence float64
 	// Times is how often it came out.
 	Times int
 }
@@ -285,6 +287,9 @@ func (s *sink) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
 				o.Trace, o.Parent = sp.TraceID(), sp.ParentSpanID()
 				if v, ok := sp.Attributes().Get("ebpf.link.rule"); ok {
 					o.Rule = v.Str()
+				}
+				if v, ok := sp.Attributes().Get("ebpf.link.confidence"); ok {
+					o.Confidence = v.Double()
 				}
 				s.out[known] = o
 			}
