@@ -6,7 +6,6 @@ import (
 	"net/url"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
-	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
@@ -58,13 +57,13 @@ func ownerOf(resource pcommon.Map, host uint64, service uint32) (e link.Exchange
 // pairUp reads from what waits what it says of its exchanges: until the first SDK span that names its
 // process came, nobody wanted to know. The caller holds mu.
 func (p *linkProcessor) pairUp(from payloads) error {
-	var dec ptrace.ProtoUnmarshaler
+	dec := newDecoder()
 	for _, b := range p.batches {
 		if b == nil || b.waiting == nil {
 			continue
 		}
 		err := from.load(b.seq, func(payload []byte) error {
-			td, err := dec.UnmarshalTraces(payload)
+			td, err := dec.all(payload)
 			if err != nil {
 				return err
 			}

@@ -98,8 +98,9 @@ type batch struct {
 	// waiting is what arrived in it, by ordinal, until the window is over; next is the first still in it.
 	waiting []arrival
 	next    uint32
-	// leaving is for scratch.sort.
-	leaving int
+	// leaving is for scratch.sort, delivery for telemetry.departed.
+	leaving  int
+	delivery uint64
 }
 
 // arrival is a span, or what stands for one, in the window.
@@ -166,6 +167,7 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	}
 	p.index.Use(&p.arena)
 	p.book.Use(&p.arena)
+	p.scratch.decoder = newDecoder()
 	p.known.Arena, p.slots.Arena = &p.arena, &p.arena
 	return p, nil
 }
@@ -229,16 +231,16 @@ func (p *linkProcessor) openPayloads(ctx context.Context) error {
 
 // replay takes in the stored batches as if they had just come, with their time of arrival.
 func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
-	recalled, err := p.recall(d)
+	ds, recalled, err := p.recall(d)
 	if err != nil {
 		return err
 	}
 	var done []store.Departure
 	batches, spans := 0, 0
 	err = d.Replay(func(b store.Batch) error {
-		td, err := d.dec.UnmarshalTraces(b.Payload)
+		td, err := p.scratch.decoder.all(b.Payload)
 		if err != nil {
-			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
+			return fmt.Errorf("storage directory %s: batch %d is no batch of spans: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
 		}
 		// Whether exchanges are asked for is known when all has been read.
 		fs, besides, _, paired := p.reader.facts(td, p.reader.sameCall)
@@ -265,6 +267,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 	if !p.paired.Load() {
 		p.index.Unsay()
 	}
+	p.apply(ds)
 	p.book.Reclaim()
 	if batches > 0 || recalled > 0 {
 		p.tel.ProcessorEbpfLinkSpansReplayed.Add(ctx, int64(spans))
