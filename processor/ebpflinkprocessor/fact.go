@@ -17,16 +17,34 @@ type beside struct {
 	odds sampling.Odds
 }
 
-// facts reads what linking needs from each span of td, in the order of the spans; besides holds what few
-// of them have, by their place. With everyProcess that is the process of each.
-func facts(td ptrace.Traces, traced networks, everyProcess bool) (out []link.Fact, besides map[uint32]beside, malformed int) {
-	out = make([]link.Fact, 0, td.SpanCount())
+// reading is what linking needs of a batch.
+type reading struct {
+	// facts are in the order of the spans.
+	facts []link.Fact
+	// besides holds what few of them have, by their place.
+	besides map[uint32]beside
+	// hosts are those that the spans are from.
+	hosts     []origin
+	malformed int
+}
+
+// origin is a host.id and its hash.
+type origin struct {
+	key  uint64
+	name string
+}
+
+// read reads td. With everyProcess the process is kept of each span.
+func read(td ptrace.Traces, traced networks, everyProcess bool) *reading {
+	r := &reading{facts: make([]link.Fact, 0, td.SpanCount())}
 	for _, rs := range td.ResourceSpans().All() {
-		host := ""
-		if v, ok := rs.Resource().Attributes().Get(rawspan.ResHostID); ok && v.Type() == pcommon.ValueTypeStr {
-			host = v.Str()
+		at := origin{}
+		if v, ok := rs.Resource().Attributes().Get(rawspan.ResHostID); ok && v.Type() == pcommon.ValueTypeStr && v.Str() != "" {
+			at = origin{link.HostKey(v.Str()), v.Str()}
+			if n := len(r.hosts); n == 0 || r.hosts[n-1] != at {
+				r.hosts = append(r.hosts, at)
+			}
 		}
-		key := link.HostKey(host)
 		process := uint64(0)
 		if v, ok := rs.Resource().Attributes().Get(rawspan.ResPID); ok && v.Type() == pcommon.ValueTypeInt {
 			process = link.ProcessKey(v.Int())
@@ -38,7 +56,7 @@ func facts(td ptrace.Traces, traced networks, everyProcess bool) (out []link.Fac
 		for _, ss := range rs.ScopeSpans().All() {
 			ours := ss.Scope().Name() == rawspan.ScopeName
 			for _, s := range ss.Spans().All() {
-				f, rare, bad := fact(s, host, key, ours, traced)
+				f, rare, bad := fact(s, at, ours, traced)
 				if rare.Process == 0 {
 					rare.Process = process
 				}
@@ -52,25 +70,25 @@ func facts(td ptrace.Traces, traced networks, everyProcess bool) (out []link.Fac
 					}
 				}
 				if !rare.Empty() || (everyProcess && rare.Process != 0) || more.odds != (sampling.Odds{}) {
-					if besides == nil {
-						besides = map[uint32]beside{}
+					if r.besides == nil {
+						r.besides = map[uint32]beside{}
 					}
-					besides[uint32(len(out))] = more
+					r.besides[uint32(len(r.facts))] = more
 				}
-				out = append(out, f)
-				malformed += bad
+				r.facts = append(r.facts, f)
+				r.malformed += bad
 			}
 		}
 	}
-	return out, besides, malformed
+	return r
 }
 
-func fact(s ptrace.Span, host string, hostKey uint64, ours bool, traced networks) (link.Fact, link.Rare, int) {
+func fact(s ptrace.Span, at origin, ours bool, traced networks) (link.Fact, link.Rare, int) {
 	l, malformed := rawspan.ReadLink(s)
 	f := link.Fact{
 		Span:     link.SpanID(s.SpanID()),
 		OwnTrace: link.TraceID(s.TraceID()),
-		Host:     hostKey,
+		Host:     at.key,
 		Start:    nano(s.StartTimestamp()),
 		End:      nano(s.EndTimestamp()),
 		Role:     role(s.Kind()),
@@ -82,9 +100,6 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool, traced networks
 	if f.Raw {
 		f.NotSampled = l.HasAppSampled && !l.AppSampled
 		f.CtxTrace, f.CtxParent = link.TraceID(l.AppTraceID), link.SpanID(l.AppParentID)
-		if f.Role == link.Client && l.Systrace != 0 && host != "" {
-			f.Anchor = rawspan.ServerSpanID(host, l.Systrace)
-		}
 	} else {
 		f.CtxTrace, f.CtxParent = f.OwnTrace, link.SpanID(s.ParentSpanID())
 	}
@@ -92,10 +107,29 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool, traced networks
 	if f.Raw {
 		rare.RequestID, rare.ResponseID = requestID(l.ReqRequestID), requestID(l.RespRequestID)
 		if l.Compat.Producer != "" {
+			// Whatever it says of its host, the request is of that of the resource.
+			anchor(&f, at)
 			translate(&f, &rare, &l.Compat)
 		}
 	}
 	return f, rare, malformed
+}
+
+// anchor says on f which SERVER span its systrace id names: what linking can say itself of a host that it
+// knows by its name.
+func anchor(f *link.Fact, at origin) {
+	if f.Raw && f.Role == link.Client && f.Systrace != 0 && at.name != "" {
+		f.Anchor = rawspan.ServerSpanID(at.name, f.Systrace)
+	}
+}
+
+// anchor does so for all that came from a host.
+func (r *reading) anchor(at origin) {
+	for i := range r.facts {
+		if f := &r.facts[i]; f.Host == at.key && f.Anchor == (link.SpanID{}) {
+			anchor(f, at)
+		}
+	}
 }
 
 // translate puts what another producer says of a span into f and r.

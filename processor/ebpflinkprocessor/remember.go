@@ -21,6 +21,8 @@ import (
 type memory struct {
 	b     []byte
 	spans int
+	// fact is room for the one that is written.
+	fact link.Fact
 }
 
 const (
@@ -47,18 +49,21 @@ func (m *memory) left(x *link.Index, s *trace.Member) {
 	if hasOdds {
 		m.b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(m.b, odds[0]), odds[1])
 	}
+	x.Read(s.ID, &m.fact)
 	m.add(x, s.ID)
 }
 
 // announced adds a pending span.
 func (m *memory) announced(x *link.Index, id link.ID) {
 	m.b = append(m.b, 0)
+	x.Read(id, &m.fact)
+	// The name of the host may not be known when it is read.
+	m.fact.Anchor = x.Anchor(x.View(id))
 	m.add(x, id)
 }
 
 func (m *memory) add(x *link.Index, id link.ID) {
-	rare := x.Rare(id)
-	m.b = link.AppendFact(m.b, x.Fact(id), &rare)
+	m.b = link.AppendFact(m.b, &m.fact, x.View(id).Rare)
 	m.spans++
 }
 
@@ -110,11 +115,11 @@ func (p *linkProcessor) recall(d *onDisk) (spans int, err error) {
 		here, n := p.retained.Recovered(at), 0
 		err := readMemory(b, func(r *remembered) {
 			n++
-			id, seen := p.find(&r.fact)
+			id := p.index.Find(&r.fact)
 			switch {
-			case !seen:
+			case id == link.None:
 				id = p.add(&r.fact, r.rare)
-			case p.index.Fact(id).Pending && !r.fact.Pending:
+			case p.index.View(id).Pending && !r.fact.Pending:
 				p.index.Replace(id, r.fact, r.rare)
 				p.slots.At(id).renew()
 			default:

@@ -34,10 +34,15 @@ type Index struct {
 	processes bool
 	clocks    clocks
 
-	facts Pages[Fact]
+	facts Pages[core]
 	free  []ID
-	// rare is what lies beside the facts that say so.
-	rare map[ID]*Rare
+	// far and rare are what lies beside the facts that say so.
+	far     Pages[farther]
+	farFree []uint32
+	rare    map[ID]*Rare
+	// crowded has the facts whose ids are of too many spans to look at each.
+	crowded Table[ID]
+	hosts   hosts
 
 	keys       Table[sides]
 	defs, refs postings
@@ -64,6 +69,7 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 		maxCandidates:  DefaultMaxCandidates,
 		processes:      slices.Contains(rules, Timing),
 		rare:           map[ID]*Rare{},
+		hosts:          hosts{},
 		clocks:         newClocks(),
 		gen:            1,
 	}
@@ -104,13 +110,10 @@ func order(rules []string) []row {
 func (x *Index) Len() int { return x.facts.Len() - len(x.free) }
 
 // Use makes a the place of the facts and keys. It comes before the first Add.
-func (x *Index) Use(a *Arena) { x.facts.Arena, x.keys.Arena = a, a }
+func (x *Index) Use(a *Arena) { x.facts.Arena, x.far.Arena, x.keys.Arena, x.crowded.Arena = a, a, a, a }
 
 // Cap is the number of IDs ever given: callers size their own tables by it.
 func (x *Index) Cap() int { return x.facts.Len() }
-
-// Fact returns the fact id; it must not be changed through the pointer.
-func (x *Index) Fact(id ID) *Fact { return x.facts.At(id) }
 
 // TakeOverflow returns how many definitions were forgotten because their key had too many, since
 // the last call.
@@ -133,7 +136,7 @@ func (x *Index) AddRare(f Fact, r Rare) ID {
 		id = ID(x.facts.Len())
 		x.facts.Grow(int(id) + 1)
 	}
-	x.put(id, f, r)
+	x.put(id, &f, &r)
 	x.post(id)
 	x.gen++
 	return id
@@ -142,19 +145,9 @@ func (x *Index) AddRare(f Fact, r Rare) ID {
 // Replace puts f and what is beside it in the place of id: a pending span that has ended.
 func (x *Index) Replace(id ID, f Fact, r Rare) {
 	x.unpost(id)
-	x.put(id, f, r)
+	x.put(id, &f, &r)
 	x.post(id)
 	x.gen++
-}
-
-func (x *Index) put(id ID, f Fact, r Rare) {
-	if f.rare = !r.Empty() || (x.processes && r.Process != 0); f.rare {
-		kept := r
-		x.rare[id] = &kept
-	} else {
-		delete(x.rare, id)
-	}
-	*x.Fact(id) = f
 }
 
 // Remove forgets ids.
@@ -164,30 +157,38 @@ func (x *Index) Remove(ids []ID) {
 	}
 	for _, id := range ids {
 		x.unpost(id)
-		x.put(id, Fact{}, Rare{})
+		x.put(id, &Fact{}, &nothing)
 		x.free = append(x.free, id)
 	}
 	x.gen++
 }
 
 func (x *Index) post(id ID) {
-	f := x.view(id)
+	f := x.View(id)
+	x.identify(id, f)
 	x.eachKey(f, true, func(k Key, _ *row) {
-		x.overflow += x.defs.add(k, id)
+		if !f.identifies(k) {
+			x.overflow += x.defs.add(k, id)
+		}
 	})
 	x.eachKey(f, false, func(k Key, _ *row) { x.refs.add(k, id) })
 	x.learnSkew(id)
 }
 
 func (x *Index) unpost(id ID) {
-	f := x.view(id)
-	x.eachKey(f, true, func(k Key, _ *row) { x.defs.remove(k, id) })
+	f := x.View(id)
+	x.unidentify(id, f)
+	x.eachKey(f, true, func(k Key, _ *row) {
+		if !f.identifies(k) {
+			x.defs.remove(k, id)
+		}
+	})
 	x.eachKey(f, false, func(k Key, _ *row) { x.refs.remove(k, id) })
 }
 
 // times is when a fact starts and, for all that is known, ends.
 func (x *Index) times(id ID) (start, end int64) {
-	f := x.Fact(id)
+	f := x.core(id)
 	if f.Pending {
 		return f.Start, math.MaxInt64
 	}
@@ -195,11 +196,11 @@ func (x *Index) times(id ID) (start, end int64) {
 }
 
 // eachKey calls fn for each distinct key that f defines, or refers to, and its first row.
-func (x *Index) eachKey(f view, defines bool, fn func(Key, *row)) {
+func (x *Index) eachKey(f View, defines bool, fn func(Key, *row)) {
 	var seen [16]Key
 	n := 0
 	for i := range x.rows {
-		if x.rows[i].rare && !f.rare {
+		if x.rows[i].rare && !f.farther.rare {
 			continue
 		}
 		get := x.rows[i].refers
@@ -227,7 +228,7 @@ func (x *Index) Request(host, systrace uint64) ID {
 	var one [1]ID
 	ids, _ := x.defs.get(domainSystrace.key(host, systrace, 0), &one)
 	for _, id := range ids {
-		f := x.Fact(id)
+		f := x.core(id)
 		if !f.Raw || f.Role != Server || f.Host != host || f.Systrace != systrace {
 			continue
 		}
@@ -251,7 +252,7 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		more = r == id || fn(r)
 		return more
 	}
-	x.eachKey(x.view(id), true, func(k Key, r *row) {
+	x.eachKey(x.View(id), true, func(k Key, r *row) {
 		if !more {
 			return
 		}
@@ -262,7 +263,7 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 				return
 			}
 		}
-		if crowd == nil || (r.most > 0 && x.defs.size(k) > r.most) {
+		if crowd == nil || (r.most > 0 && x.crowdOf(k, x.core(id).Span) > r.most) {
 			return
 		}
 		// The latest first: of a parent that lives long, the others have left.
@@ -274,10 +275,10 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		}
 		crowd.backwards(last, first, visit)
 	})
-	if f := x.view(id); more && mayLead(f) {
+	if f := x.View(id); more && mayLead(f) {
 		x.led(f, visit)
 	}
-	if f := x.view(id); more && f.rare && chains(f, Server) {
+	if f := x.View(id); more && f.farther.rare && chains(f, Server) {
 		x.chained(f, visit)
 	}
 }

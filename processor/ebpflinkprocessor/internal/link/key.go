@@ -36,6 +36,7 @@ const (
 	domainChain
 	domainLed
 	domainIdentity
+	domainRawSpan
 )
 
 // bases are where the hash of each domain begins.

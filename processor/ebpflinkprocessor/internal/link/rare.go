@@ -24,25 +24,8 @@ type Rare struct {
 // Empty: there is nothing to keep.
 func (r *Rare) Empty() bool { return *r == Rare{} || *r == Rare{Process: r.Process} }
 
-// view is a fact with what is beside it.
-type view struct {
-	*Fact
-	*Rare
-}
-
-// nothing is beside most facts.
-var nothing Rare
-
-func (x *Index) view(id ID) view {
-	f := x.Fact(id)
-	if !f.rare {
-		return view{f, &nothing}
-	}
-	return view{f, x.rare[id]}
-}
-
 // Rare returns what is beside id.
-func (x *Index) Rare(id ID) Rare { return *x.view(id).Rare }
+func (x *Index) Rare(id ID) Rare { return *x.View(id).Rare }
 
 // shortestRequestID is what a proxy's id has at least: a shorter value is a user's counter or
 // constant, which names no request.

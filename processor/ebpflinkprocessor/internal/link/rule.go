@@ -83,11 +83,11 @@ type row struct {
 	// rare: only a fact with something beside it has a part in this row.
 	rare bool
 	// refers and defines return the key, or false for a span that has no part in this row.
-	refers, defines func(view) (Key, bool)
+	refers, defines func(View) (Key, bool)
 	// fits compares the fields behind equal keys and whatever else contradicts.
-	fits func(x *Index, child, parent view) score
+	fits func(x *Index, child, parent View) score
 	// veto withdraws the row for a child, whatever the candidates.
-	veto func(x *Index, child view) bool
+	veto func(x *Index, child View) bool
 	// local: the key names a host, so both sides are raw spans by one clock.
 	local bool
 	// stated: the parent is the child's own statement, which time cannot contradict.
@@ -102,7 +102,7 @@ type row struct {
 	// compares names what fits looks at, for explanations.
 	compares comparison
 	// confidence of a link, 1 when nil.
-	confidence func(child view) float32
+	confidence func(child View) float32
 	// flat: fits never says more than fit, so two that fit are not beaten.
 	flat bool
 	// most is how many definitions a key may have before none of them is believed, 0 for no limit.

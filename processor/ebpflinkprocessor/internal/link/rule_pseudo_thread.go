@@ -6,26 +6,26 @@ var callOfContext = row{
 	class: probable,
 	local: true,
 	flat:  true,
-	refers: func(f view) (k Key, ok bool) {
+	refers: func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.Host != 0 && f.Pseudo != 0; ok {
 			k = domainPseudo.key(f.Host, f.Pseudo, 0)
 		}
 		return k, ok
 	},
-	defines: func(f view) (k Key, ok bool) {
+	defines: func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.Host != 0 && f.Pseudo != 0; ok {
 			k = domainPseudo.key(f.Host, f.Pseudo, 0)
 		}
 		return k, ok
 	},
 	contains: true,
-	fits: func(_ *Index, c, p view) score {
+	fits: func(_ *Index, c, p View) score {
 		if differentRequests(c, p) {
 			return unfit
 		}
 		return when(c.Host == p.Host && c.Pseudo == p.Pseudo)
 	},
-	confidence: func(c view) float32 {
+	confidence: func(c View) float32 {
 		if c.HintConfidence > 0 {
 			return c.HintConfidence
 		}
@@ -35,6 +35,6 @@ var callOfContext = row{
 }
 
 // differentRequests: two different known requests cannot be one, whatever else they share.
-func differentRequests(call, request view) bool {
+func differentRequests(call, request View) bool {
 	return call.Systrace != 0 && request.Systrace != 0 && call.Systrace != request.Systrace
 }
