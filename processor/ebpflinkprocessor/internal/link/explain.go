@@ -49,10 +49,7 @@ func (x *Index) Explain(child ID) []Explanation {
 	c := x.View(child)
 	for i := range x.rows {
 		r := &x.rows[i]
-		if r.rare && !c.farther.rare {
-			continue
-		}
-		k, ok := r.refers(c)
+		k, ok := r.refers.key(c)
 		if !ok {
 			continue
 		}

@@ -55,6 +55,8 @@ type Index struct {
 	}
 	gen uint64
 
+	plans [plans]plan
+
 	overflow int
 	// looks counts the candidates that searches looked at.
 	looks int
@@ -199,15 +201,17 @@ func (x *Index) times(id ID) (start, end int64) {
 func (x *Index) eachKey(f View, defines bool, fn func(Key, *row)) {
 	var seen [16]Key
 	n := 0
-	for i := range x.rows {
-		if x.rows[i].rare && !f.farther.rare {
-			continue
-		}
+	p := x.plan(f.traits())
+	which := p.refers
+	if defines {
+		which = p.defines
+	}
+	for _, i := range which {
 		get := x.rows[i].refers
 		if defines {
 			get = x.rows[i].defines
 		}
-		k, ok := get(f)
+		k, ok := get.key(f)
 		if !ok || slices.Contains(seen[:n], k) {
 			continue
 		}

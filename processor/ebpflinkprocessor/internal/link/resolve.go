@@ -59,17 +59,14 @@ func (x *Index) resolve(child ID) Edge {
 	c := x.View(child)
 	best := Edge{Parent: None, Outcome: NoReference}
 	var ambiguous uint32
-	for i := range x.rows {
+	for _, i := range x.plan(c.traits()).rows {
 		r := &x.rows[i]
-		if r.rare && !c.farther.rare {
-			continue
-		}
-		k, ok := r.refers(c)
+		k, ok := r.refers.key(c)
 		if !ok || (r.veto != nil && r.veto(x, c)) {
 			continue
 		}
 		e := x.search(child, c, r, k)
-		e.Row = uint8(i)
+		e.Row = i
 		if e.Outcome == Ambiguous {
 			ambiguous |= 1 << i
 		}

@@ -80,10 +80,8 @@ type row struct {
 	class class
 	// after names a rule that goes first even where this row's rule is the stronger.
 	after string
-	// rare: only a fact with something beside it has a part in this row.
-	rare bool
-	// refers and defines return the key, or false for a span that has no part in this row.
-	refers, defines func(View) (Key, bool)
+	// refers is how a child gets the key, defines how a parent does.
+	refers, defines *keyed
 	// fits compares the fields behind equal keys and whatever else contradicts.
 	fits func(x *Index, child, parent View) score
 	// veto withdraws the row for a child, whatever the candidates.

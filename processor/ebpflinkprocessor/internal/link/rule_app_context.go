@@ -7,18 +7,18 @@ package link
 // over sooner. Durations need no common clock.
 var sdkServerUnderWire = row{
 	rule: AppContext,
-	refers: func(f View) (k Key, ok bool) {
+	refers: &keyed{isSDK | isServer | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = !f.Raw && f.Role == Server && hasContext(f); ok {
 			k = idKey(domainCarried, f.CtxTrace, f.CtxParent)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasContext(f); ok {
 			k = idKey(domainCarried, f.CtxTrace, f.CtxParent)
 		}
 		return k, ok
-	},
+	}},
 	fits: func(_ *Index, c, p View) score {
 		switch {
 		case c.CtxTrace != p.CtxTrace || c.CtxParent != p.CtxParent:
@@ -37,13 +37,13 @@ var sdkServerUnderWire = row{
 // statedParent: an SDK span names its parent itself.
 var statedParent = row{
 	rule: AppContext,
-	refers: func(f View) (k Key, ok bool) {
+	refers: &keyed{isSDK | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = !f.Raw && hasContext(f); ok {
 			k = contextKey(f)
 		}
 		return k, ok
-	},
-	defines:  definesSpan,
+	}},
+	defines:  byName,
 	fits:     fitsContext,
 	flat:     true,
 	most:     unique,
@@ -54,13 +54,13 @@ var statedParent = row{
 // callInContext: the header that a call carries names the span that made it.
 var callInContext = row{
 	rule: AppContext,
-	refers: func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role != Server && hasContext(f); ok {
 			k = contextKey(f)
 		}
 		return k, ok
-	},
-	defines:  definesSpan,
+	}},
+	defines:  byName,
 	fits:     fitsContext,
 	flat:     true,
 	most:     unique,
@@ -73,13 +73,13 @@ var callInContext = row{
 var serverInContext = row{
 	rule:  AppContext,
 	after: TCPSeq,
-	refers: func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasContext(f); ok {
 			k = contextKey(f)
 		}
 		return k, ok
-	},
-	defines:  definesSpan,
+	}},
+	defines:  byName,
 	fits:     fitsContext,
 	flat:     true,
 	most:     unique,
@@ -89,6 +89,9 @@ var serverInContext = row{
 func hasContext(f View) bool { return f.CtxTrace != TraceID{} && f.CtxParent != SpanID{} }
 
 func contextKey(f View) Key { return spanKey(ownKey(f.CtxTrace), f.CtxParent) }
+
+// byName is how whoever has a header knows a span.
+var byName = &keyed{hasName, definesSpan}
 
 // definesSpan is what a span is known by; the Index has raw spans in another place (see identify).
 func definesSpan(f View) (k Key, ok bool) {

@@ -27,19 +27,19 @@ const (
 
 // looseSeq: sequence numbers, though the times of the two ends contradict.
 var looseSeq = row{
-	rule: Compat, class: probable, rare: true, most: unique,
-	refers: func(f View) (k Key, ok bool) {
+	rule: Compat, class: probable, most: unique,
+	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = f.Foreign && f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0; ok {
 			k = seqPair(f.core)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = f.Foreign && f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0; ok {
 			k = seqPair(f.core)
 		}
 		return k, ok
-	},
+	}},
 	fits: func(_ *Index, c, p View) score {
 		if !p.Foreign {
 			return unfit
@@ -53,19 +53,19 @@ var looseSeq = row{
 
 // nextTap: one call captured at several places, each under the nearest before it.
 var nextTap = row{
-	rule: Compat, class: probable, rare: true,
-	refers: func(f View) (k Key, ok bool) {
+	rule: Compat, class: probable,
+	refers: &keyed{isRaw | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = tapped(f) && f.Tap > TapClientProcess; ok {
 			k = tapKey(f)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = tapped(f) && f.Tap < TapServerProcess; ok {
 			k = tapKey(f)
 		}
 		return k, ok
-	},
+	}},
 	fits: func(_ *Index, c, p View) score {
 		if p.Tap >= c.Tap || c.ReqSeq != p.ReqSeq || c.RespSeq != p.RespSeq {
 			return unfit
@@ -79,19 +79,19 @@ var nextTap = row{
 
 // consumed: each call of a thread carries the id of the request that the thread read last.
 var consumed = row{
-	rule: Compat, class: probable, rare: true,
-	refers: func(f View) (k Key, ok bool) {
+	rule: Compat, class: probable,
+	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = chains(f, Client) && f.ReqChain != 0; ok {
 			k = chainKey(f, f.ReqChain)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = chains(f, Server) && f.ReqChain != 0; ok {
 			k = chainKey(f, f.ReqChain)
 		}
 		return k, ok
-	},
+	}},
 	fits: func(_ *Index, c, p View) score {
 		return when(c.ReqChain == p.ReqChain && c.RespChain == 0 && p.RespChain == 0 && mayShare(c, p))
 	},
@@ -103,7 +103,7 @@ var consumed = row{
 // chainedByRequest: the id of a request goes to the first call, that call's answer makes the id of the
 // next, and the response takes that of the last answer.
 var chainedByRequest = row{
-	rule: Compat, class: probable, rare: true,
+	rule: Compat, class: probable,
 	refers:     consumed.refers,
 	defines:    consumed.defines,
 	fits:       func(_ *Index, c, p View) score { return when(mayShare(c, p)) },
@@ -114,19 +114,19 @@ var chainedByRequest = row{
 
 // chainedByResponse is for calls of which only the end of the chain is known.
 var chainedByResponse = row{
-	rule: Compat, class: probable, rare: true,
-	refers: func(f View) (k Key, ok bool) {
+	rule: Compat, class: probable,
+	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = chains(f, Client) && f.RespChain != 0; ok {
 			k = chainKey(f, f.RespChain)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = chains(f, Server) && f.RespChain != 0; ok {
 			k = chainKey(f, f.RespChain)
 		}
 		return k, ok
-	},
+	}},
 	fits:       chainedByRequest.fits,
 	veto:       func(_ *Index, c View) bool { return c.ReqChain != 0 },
 	among:      (*Index).chain,

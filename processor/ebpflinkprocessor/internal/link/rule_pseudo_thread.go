@@ -6,18 +6,18 @@ var callOfContext = row{
 	class: probable,
 	local: true,
 	flat:  true,
-	refers: func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isClient | ofThread, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.Host != 0 && f.Pseudo != 0; ok {
 			k = domainPseudo.key(f.Host, f.Pseudo, 0)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | ofThread, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.Host != 0 && f.Pseudo != 0; ok {
 			k = domainPseudo.key(f.Host, f.Pseudo, 0)
 		}
 		return k, ok
-	},
+	}},
 	contains: true,
 	fits: func(_ *Index, c, p View) score {
 		if differentRequests(c, p) {

@@ -7,18 +7,18 @@ import "encoding/binary"
 var seqByPair = row{
 	rule: TCPSeq,
 	most: unique,
-	refers: func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasReqSeq | hasRespSeq, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0; ok {
 			k = seqPair(f.core)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isClient | hasReqSeq | hasRespSeq, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0; ok {
 			k = seqPair(f.core)
 		}
 		return k, ok
-	},
+	}},
 	fits:     func(_ *Index, c, p View) score { return connected(c.core, p.core) },
 	compares: comparison{key: []field{fieldReqSeq, fieldRespSeq}, also: []field{fieldPorts, fieldClientEnd, fieldServerEnd}},
 }
@@ -27,18 +27,18 @@ var seqByPair = row{
 var seqByPorts = row{
 	rule: TCPSeq,
 	most: unique,
-	refers: func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasReqSeq | hasPortsToo, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasPorts(f); ok {
 			k = seqPorts(f.core, f.Peer.Port, f.Local.Port)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isClient | hasReqSeq | hasPortsToo, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && hasPorts(f); ok {
 			k = seqPorts(f.core, f.Local.Port, f.Peer.Port)
 		}
 		return k, ok
-	},
+	}},
 	fits: func(_ *Index, c, p View) score {
 		if c.Local.Port != p.Peer.Port || c.Peer.Port != p.Local.Port {
 			return unfit
@@ -53,18 +53,18 @@ var seqByPorts = row{
 var seqInContext = row{
 	rule: TCPSeq,
 	most: unique,
-	refers: func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasReqSeq | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ReqSeq != 0 && hasContext(f); ok {
 			k = seqContext(f)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isClient | hasReqSeq | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.ReqSeq != 0 && hasContext(f); ok {
 			k = seqContext(f)
 		}
 		return k, ok
-	},
+	}},
 	fits: func(_ *Index, c, p View) score {
 		if c.CtxTrace != p.CtxTrace || c.CtxParent != p.CtxParent {
 			return unfit

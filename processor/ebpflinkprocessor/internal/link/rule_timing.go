@@ -9,20 +9,20 @@ const TimingConfidence = 0.5
 // onlyRequestThen: the call lies within a request of its process and no other request of that process
 // was open at any moment of the call.
 var onlyRequestThen = row{
-	rule: Timing, class: statistical, rare: true, flat: true, local: true,
+	rule: Timing, class: statistical, flat: true, local: true,
 	// A call that is known to be of another request, or of one that has been answered, is not this one's.
-	refers: func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = callsWithin(f) && !f.Pending && f.Systrace == 0 && f.LateOf == 0; ok {
 			k = busy(f)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = servesWithin(f); ok {
 			k = busy(f)
 		}
 		return k, ok
-	},
+	}},
 	contains: true,
 	fits: func(_ *Index, c, p View) score {
 		if !sameProcess(c, p) || (c.CtxTrace != TraceID{} && p.CtxTrace != TraceID{} && c.CtxTrace != p.CtxTrace) {

@@ -15,19 +15,19 @@ const maxSharers = 1024
 
 // callWithRequestID: a proxy or a service sends the id that it got, or made, on in its calls.
 var callWithRequestID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers, local: true,
-	refers: func(f View) (k Key, ok bool) {
+	rule: XRequestID, class: probable, most: maxSharers, local: true,
+	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = callsWithin(f) && f.RequestID != 0; ok {
 			k = requestIDIn(f, f.RequestID)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = servesWithin(f) && f.RequestID != 0; ok {
 			k = requestIDIn(f, f.RequestID)
 		}
 		return k, ok
-	},
+	}},
 	fits: func(_ *Index, c, p View) score {
 		if !mayCall(c, p) || (c.RequestID != p.RequestID && c.RequestID != p.ResponseID) {
 			return unfit
@@ -46,19 +46,19 @@ var callWithRequestID = row{
 // callWithResponseID: the id came with the answer of the call and was handed back with the own one.
 // Its definitions are those that callWithRequestID finds by the id of a response, too.
 var callWithResponseID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers, local: true,
-	refers: func(f View) (k Key, ok bool) {
+	rule: XRequestID, class: probable, most: maxSharers, local: true,
+	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = callsWithin(f) && f.ResponseID != 0 && f.ResponseID != f.RequestID; ok {
 			k = requestIDIn(f, f.ResponseID)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = servesWithin(f) && f.ResponseID != 0; ok {
 			k = requestIDIn(f, f.ResponseID)
 		}
 		return k, ok
-	},
+	}},
 	fits: func(_ *Index, c, p View) score {
 		return when(mayCall(c, p) && c.ResponseID == p.ResponseID)
 	},
@@ -70,19 +70,19 @@ var callWithResponseID = row{
 // serverWithRequestID: between two processes, where sequence numbers do not join because something
 // that is not captured stands between: it sent on the id it got, or made one and returned it.
 var serverWithRequestID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers,
-	refers: func(f View) (k Key, ok bool) {
+	rule: XRequestID, class: probable, most: maxSharers,
+	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.RequestID != 0; ok {
 			k = requestID(f.RequestID)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.RequestID != 0; ok {
 			k = requestID(f.RequestID)
 		}
 		return k, ok
-	},
+	}},
 	fits: func(x *Index, c, p View) score {
 		return when((c.RequestID == p.RequestID || c.RequestID == p.ResponseID) && x.mayAnswer(c, p))
 	},
@@ -93,19 +93,19 @@ var serverWithRequestID = row{
 
 // serverWithResponseID: who served the request made the id, and it was handed back to the caller.
 var serverWithResponseID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers,
-	refers: func(f View) (k Key, ok bool) {
+	rule: XRequestID, class: probable, most: maxSharers,
+	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ResponseID != 0 && f.ResponseID != f.RequestID; ok {
 			k = requestID(f.ResponseID)
 		}
 		return k, ok
-	},
-	defines: func(f View) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.ResponseID != 0; ok {
 			k = requestID(f.ResponseID)
 		}
 		return k, ok
-	},
+	}},
 	fits: func(x *Index, c, p View) score {
 		return when(c.ResponseID == p.ResponseID && x.mayAnswer(c, p))
 	},
@@ -154,7 +154,7 @@ func (x *Index) mayAnswer(server, call View) bool {
 func (x *Index) answered(call, but View) bool {
 	var one [1]ID
 	for _, r := range [...]*row{&seqByPair, &seqByPorts} {
-		k, ok := r.defines(call)
+		k, ok := r.defines.key(call)
 		if !ok {
 			continue
 		}
@@ -268,7 +268,7 @@ func (x *Index) fromElsewhere(a, b View) bool {
 // caller is the one CLIENT span that the sequence numbers of server name, empty where there is no such.
 func (x *Index) caller(server View) View {
 	found := View{&core{}, &nowhere, &nothing}
-	k, ok := seqByPair.refers(server)
+	k, ok := seqByPair.refers.key(server)
 	if !ok {
 		return found
 	}

@@ -45,7 +45,7 @@ func (x *Index) Closed(id ID) bool {
 		switch x.rows[i].rule {
 		case AppContext, TCPSeq, Systrace, PseudoThread:
 		default:
-			if _, ok := x.rows[i].defines(f); ok {
+			if _, ok := x.rows[i].defines.key(f); ok {
 				return false
 			}
 		}
@@ -54,6 +54,6 @@ func (x *Index) Closed(id ID) bool {
 }
 
 func (x *Index) refersBy(child ID, row int) bool {
-	_, ok := x.rows[row].refers(x.View(child))
+	_, ok := x.rows[row].refers.key(x.View(child))
 	return ok
 }
