@@ -65,7 +65,7 @@ type linkProcessor struct {
 	arrivals *window.Queue[*batch]
 	retained *window.Queue[tenure]
 	early    *early
-	slots link.Pages[slot]
+	slots    link.Pages[slot]
 	// batches are those that spans wait in; the places in unused are free.
 	batches []*batch
 	unused  []uint32

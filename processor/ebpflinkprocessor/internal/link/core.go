@@ -105,33 +105,37 @@ func coreOf(f *Fact) core {
 	}
 }
 
-// put makes f and what is beside it the fact id.
-func (x *Index) put(id ID, f *Fact, r *Rare) {
-	c := x.core(id)
-	far := c.far
-	*c = coreOf(f)
-	beside := farther{
+// fartherOf makes far the rest of f, which has r beside it.
+func (x *Index) fartherOf(far *farther, f *Fact, r *Rare) {
+	*far = farther{
 		CtxTrace: f.CtxTrace, CtxParent: f.CtxParent, Anchor: f.Anchor, LateOf: f.LateOf, NotSampled: f.NotSampled,
 		rare: !r.Empty() || (x.processes && r.Process != 0),
 	}
 	if !f.Raw {
-		beside.OwnTrace = f.OwnTrace
+		far.OwnTrace = f.OwnTrace
 	}
+}
+
+// put makes c and what is beside it the fact id.
+func (x *Index) put(id ID, c *core, beside *farther, r *Rare) {
+	to := x.core(id)
+	far := to.far
+	*to = *c
 	if beside.rare {
 		kept := *r
 		x.rare[id] = &kept
 	} else if len(x.rare) > 0 {
 		delete(x.rare, id)
 	}
-	switch {
-	case beside == farther{}:
+	if *beside == (farther{}) {
 		x.nearer(far)
 		return
-	case far == 0:
+	}
+	if far == 0 {
 		far = x.place()
 	}
-	*x.far.At(ID(far - 1)) = beside
-	c.far = far
+	*x.far.At(ID(far - 1)) = *beside
+	to.far = far
 }
 
 // place returns one more than a free place in far.

@@ -19,9 +19,6 @@ func (c *core) key() Key {
 	return spanKey(c.own, c.Span)
 }
 
-// identifies: k is what c is known by, and is among the definitions for that already.
-func (c *core) identifies(k Key) bool { return k.domain() == domainSpan }
-
 // same says whether both are of one span, which was sent twice. The ids of raw spans are unique on a
 // host, those of SDK spans in their trace; client and server of a Zipkin-style call share one.
 func (v View) same(f *Fact) bool {
@@ -74,14 +71,14 @@ func (x *Index) Find(f *Fact) ID {
 
 // identify makes id known by what it is. Where that is not unique, which nobody but an attacker does, those
 // found by it are also in a table of their own, or each would be looked at for each that comes.
-func (x *Index) identify(id ID, f View) {
+func (x *Index) identify(id ID) {
+	f := x.core(id)
 	if f.Span == (SpanID{}) {
 		return
 	}
-	k := f.key()
-	x.overflow += x.defs.add(k, id)
-	var one [1]ID
-	switch _, crowd := x.defs.get(k, &one); {
+	dropped, crowd := x.defs.add(f.key(), id)
+	x.overflow += dropped
+	switch {
 	case crowd == nil:
 	case crowd.n == crowdFrom:
 		for _, id := range crowd.all() {
@@ -92,7 +89,8 @@ func (x *Index) identify(id ID, f View) {
 	}
 }
 
-func (x *Index) unidentify(id ID, f View) {
+func (x *Index) unidentify(id ID) {
+	f := x.core(id)
 	if f.Span == (SpanID{}) {
 		return
 	}

@@ -130,26 +130,39 @@ func (x *Index) Add(f Fact) ID { return x.AddRare(f, Rare{}) }
 
 // AddRare takes in f and what is beside it.
 func (x *Index) AddRare(f Fact, r Rare) ID {
-	var id ID
-	if n := len(x.free); n > 0 {
-		id = x.free[n-1]
-		x.free = x.free[:n-1]
-	} else {
-		id = ID(x.facts.Len())
-		x.facts.Grow(int(id) + 1)
-	}
-	x.put(id, &f, &r)
-	x.post(id)
+	id := x.next()
+	x.set(id, &f, &r)
 	x.gen++
+	return id
+}
+
+// next is an ID for another fact.
+func (x *Index) next() ID {
+	if n := len(x.free); n > 0 {
+		id := x.free[n-1]
+		x.free = x.free[:n-1]
+		return id
+	}
+	id := ID(x.facts.Len())
+	x.facts.Grow(int(id) + 1)
 	return id
 }
 
 // Replace puts f and what is beside it in the place of id: a pending span that has ended.
 func (x *Index) Replace(id ID, f Fact, r Rare) {
 	x.unpost(id)
-	x.put(id, &f, &r)
-	x.post(id)
+	x.set(id, &f, &r)
 	x.gen++
+}
+
+func (x *Index) set(id ID, f *Fact, r *Rare) {
+	c := coreOf(f)
+	var far farther
+	x.fartherOf(&far, f, r)
+	x.put(id, &c, &far, r)
+	var room [mostKeys]Key
+	keys, middle := x.keysOf(x.View(id), room[:0])
+	x.post(id, keys[:middle], keys[middle:])
 }
 
 // Remove forgets ids.
@@ -159,33 +172,56 @@ func (x *Index) Remove(ids []ID) {
 	}
 	for _, id := range ids {
 		x.unpost(id)
-		x.put(id, &Fact{}, &nothing)
+		x.put(id, &core{}, &nowhere, &nothing)
 		x.free = append(x.free, id)
 	}
 	x.gen++
 }
 
-func (x *Index) post(id ID) {
-	f := x.View(id)
-	x.identify(id, f)
-	x.eachKey(f, true, func(k Key, _ *row) {
-		if !f.identifies(k) {
-			x.overflow += x.defs.add(k, id)
-		}
-	})
-	x.eachKey(f, false, func(k Key, _ *row) { x.refs.add(k, id) })
+func (x *Index) post(id ID, defines, refers []Key) {
+	x.identify(id)
+	for _, k := range defines {
+		dropped, _ := x.defs.add(k, id)
+		x.overflow += dropped
+	}
+	for _, k := range refers {
+		x.refs.add(k, id)
+	}
 	x.learnSkew(id)
 }
 
 func (x *Index) unpost(id ID) {
-	f := x.View(id)
-	x.unidentify(id, f)
-	x.eachKey(f, true, func(k Key, _ *row) {
-		if !f.identifies(k) {
-			x.defs.remove(k, id)
+	x.unidentify(id)
+	var room [mostKeys]Key
+	keys, middle := x.keysOf(x.View(id), room[:0])
+	for _, k := range keys[:middle] {
+		x.defs.remove(k, id)
+	}
+	for _, k := range keys[middle:] {
+		x.refs.remove(k, id)
+	}
+}
+
+// mostKeys is more than a fact has.
+const mostKeys = 16
+
+// keysOf appends the distinct keys that f defines, but for that of what it is, and from middle on those that
+// it refers to.
+func (x *Index) keysOf(f View, to []Key) (keys []Key, middle uint32) {
+	p := x.plan(f.traits())
+	from := len(to)
+	for _, i := range p.defines {
+		if k, ok := x.rows[i].defines.key(f); ok && k.domain() != domainSpan && !slices.Contains(to[from:], k) {
+			to = append(to, k)
 		}
-	})
-	x.eachKey(f, false, func(k Key, _ *row) { x.refs.remove(k, id) })
+	}
+	from = len(to)
+	for _, i := range p.refers {
+		if k, ok := x.rows[i].refers.key(f); ok && !slices.Contains(to[from:], k) {
+			to = append(to, k)
+		}
+	}
+	return to, uint32(from)
 }
 
 // times is when a fact starts and, for all that is known, ends.
@@ -197,29 +233,15 @@ func (x *Index) times(id ID) (start, end int64) {
 	return f.Start, max(f.Start, f.End)
 }
 
-// eachKey calls fn for each distinct key that f defines, or refers to, and its first row.
-func (x *Index) eachKey(f View, defines bool, fn func(Key, *row)) {
-	var seen [16]Key
-	n := 0
-	p := x.plan(f.traits())
-	which := p.refers
-	if defines {
-		which = p.defines
-	}
-	for _, i := range which {
-		get := x.rows[i].refers
-		if defines {
-			get = x.rows[i].defines
+// eachDefined calls fn for each distinct key that f defines, and its first row.
+func (x *Index) eachDefined(f View, fn func(Key, *row)) {
+	var room [mostKeys]Key
+	seen := room[:0]
+	for _, i := range x.plan(f.traits()).defines {
+		if k, ok := x.rows[i].defines.key(f); ok && !slices.Contains(seen, k) {
+			seen = append(seen, k)
+			fn(k, &x.rows[i])
 		}
-		k, ok := get.key(f)
-		if !ok || slices.Contains(seen[:n], k) {
-			continue
-		}
-		if n < len(seen) {
-			seen[n] = k
-			n++
-		}
-		fn(k, &x.rows[i])
 	}
 }
 
@@ -256,7 +278,7 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		more = r == id || fn(r)
 		return more
 	}
-	x.eachKey(x.View(id), true, func(k Key, r *row) {
+	x.eachDefined(x.View(id), func(k Key, r *row) {
 		if !more {
 			return
 		}

@@ -44,10 +44,7 @@ func (v View) traits() traits {
 		t |= ofRequest.when(v.Systrace != 0) | ofThread.when(v.Pseudo != 0)
 	}
 	t |= hasName.when(v.own != 0 && v.Span != SpanID{})
-	if v.far != 0 {
-		t |= hasBeside.when(v.farther.rare) | hasParentContext.when(hasContext(v))
-	}
-	return t
+	return t | hasBeside.when(v.farther.rare) | hasParentContext.when(hasContext(v))
 }
 
 // keyed is how a row gets a key of a span.
