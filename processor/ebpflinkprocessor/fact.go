@@ -17,6 +17,15 @@ type beside struct {
 	odds sampling.Odds
 }
 
+// reader reads from spans what linking needs.
+type reader struct {
+	traced networks
+	// everyProcess: a rule asks for the process of each span.
+	everyProcess bool
+	// sameCall: a rule asks what spans say of their exchanges, once there are those of an SDK.
+	sameCall bool
+}
+
 // reading is what linking needs of a batch.
 type reading struct {
 	// facts are in the order of the spans.
@@ -26,6 +35,8 @@ type reading struct {
 	// hosts are those that the spans are from.
 	hosts     []origin
 	malformed int
+	// paired: some are of an SDK that names its process, so that exchanges are asked for.
+	paired bool
 }
 
 // origin is a host.id and its hash.
@@ -34,15 +45,16 @@ type origin struct {
 	name string
 }
 
-// read reads td. With everyProcess the process is kept of each span.
-func read(td ptrace.Traces, traced networks, everyProcess bool) *reading {
-	r := &reading{facts: make([]link.Fact, 0, td.SpanCount())}
+// read reads each span of td. Beside all facts is the process where a rule asks for it, and with exchanges
+// what the span says of its exchange.
+func (r *reader) read(td ptrace.Traces, exchanges bool) *reading {
+	in := &reading{facts: make([]link.Fact, 0, td.SpanCount())}
 	for _, rs := range td.ResourceSpans().All() {
 		at := origin{}
 		if v, ok := rs.Resource().Attributes().Get(rawspan.ResHostID); ok && v.Type() == pcommon.ValueTypeStr && v.Str() != "" {
 			at = origin{link.HostKey(v.Str()), v.Str()}
-			if n := len(r.hosts); n == 0 || r.hosts[n-1] != at {
-				r.hosts = append(r.hosts, at)
+			if n := len(in.hosts); n == 0 || in.hosts[n-1] != at {
+				in.hosts = append(in.hosts, at)
 			}
 		}
 		process := uint64(0)
@@ -53,10 +65,19 @@ func read(td ptrace.Traces, traced networks, everyProcess bool) *reading {
 		if v, ok := rs.Resource().Attributes().Get(rawspan.ResService); ok && v.Type() == pcommon.ValueTypeStr {
 			service = link.ServiceKey(v.Str())
 		}
+		var owner link.Exchange
+		if r.sameCall {
+			owner = ownerOf(rs.Resource().Attributes(), at.key, service)
+		}
 		for _, ss := range rs.ScopeSpans().All() {
 			ours := ss.Scope().Name() == rawspan.ScopeName
 			for _, s := range ss.Spans().All() {
-				f, rare, bad := fact(s, at, ours, traced)
+				var words *said
+				if exchanges && owner.Known() && s.Kind() != ptrace.SpanKindInternal {
+					words = &said{Exchange: owner}
+				}
+				f, rare, sdk, bad := r.fact(s, at, ours, words)
+				in.paired = in.paired || (sdk && owner.Known())
 				if rare.Process == 0 {
 					rare.Process = process
 				}
@@ -69,22 +90,27 @@ func read(td ptrace.Traces, traced networks, everyProcess bool) *reading {
 						bad++
 					}
 				}
-				if !rare.Empty() || (everyProcess && rare.Process != 0) || more.odds != (sampling.Odds{}) {
-					if r.besides == nil {
-						r.besides = map[uint32]beside{}
+				if !rare.Empty() || (r.everyProcess && rare.Process != 0) || rare.Exchange.Known() || more.odds != (sampling.Odds{}) {
+					if in.besides == nil {
+						in.besides = map[uint32]beside{}
 					}
-					r.besides[uint32(len(r.facts))] = more
+					in.besides[uint32(len(in.facts))] = more
 				}
-				r.facts = append(r.facts, f)
-				r.malformed += bad
+				in.facts = append(in.facts, f)
+				in.malformed += bad
 			}
 		}
 	}
-	return r
+	return in
 }
 
-func fact(s ptrace.Span, at origin, ours bool, traced networks) (link.Fact, link.Rare, int) {
-	l, malformed := rawspan.ReadLink(s)
+// fact reads s; words is where to write what it says of its exchange, nil when nobody asks.
+func (r *reader) fact(s ptrace.Span, at origin, ours bool, words *said) (_ link.Fact, _ link.Rare, sdk bool, malformed int) {
+	var rest func(string, pcommon.Value)
+	if words != nil {
+		rest = words.read
+	}
+	l, malformed := rawspan.ReadLinkAnd(s, rest)
 	f := link.Fact{
 		Span:     link.SpanID(s.SpanID()),
 		OwnTrace: link.TraceID(s.TraceID()),
@@ -94,7 +120,7 @@ func fact(s ptrace.Span, at origin, ours bool, traced networks) (link.Fact, link
 		Role:     role(s.Kind()),
 	}
 	f.SetLink(&l)
-	f.Peer.Untraced = traced.exclude(l.Peer.Addr())
+	f.Peer.Untraced = r.traced.exclude(l.Peer.Addr())
 	// A span that says who its parent is has been linked or was made by an SDK: its word holds.
 	f.Raw = s.ParentSpanID().IsEmpty() && (ours || l.Raw())
 	if f.Raw {
@@ -112,7 +138,15 @@ func fact(s ptrace.Span, at origin, ours bool, traced networks) (link.Fact, link
 			translate(&f, &rare, &l.Compat)
 		}
 	}
-	return f, rare, malformed
+	// A raw span that was linked elsewhere is none of an SDK.
+	sdk = !f.Raw && !ours && !l.Raw() && (f.Role == link.Client || f.Role == link.Server)
+	if words != nil && (f.Raw || sdk) {
+		rare.Exchange = words.Exchange
+		if sdk && f.Role == link.Client && f.Peer.Port == 0 {
+			f.Peer.Port = words.port
+		}
+	}
+	return f, rare, sdk, malformed
 }
 
 // anchor says on f which SERVER span its systrace id names: what linking can say itself of a host that it
@@ -124,9 +158,9 @@ func anchor(f *link.Fact, at origin) {
 }
 
 // anchor does so for all that came from a host.
-func (r *reading) anchor(at origin) {
-	for i := range r.facts {
-		if f := &r.facts[i]; f.Host == at.key && f.Anchor == (link.SpanID{}) {
+func (in *reading) anchor(at origin) {
+	for i := range in.facts {
+		if f := &in.facts[i]; f.Host == at.key && f.Anchor == (link.SpanID{}) {
 			anchor(f, at)
 		}
 	}

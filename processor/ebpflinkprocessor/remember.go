@@ -63,7 +63,8 @@ func (m *memory) announced(x *link.Index, id link.ID) {
 }
 
 func (m *memory) add(x *link.Index, id link.ID) {
-	m.b = link.AppendFact(m.b, &m.fact, x.View(id).Rare)
+	rare := x.Rare(id)
+	m.b = link.AppendFact(m.b, &m.fact, &rare)
 	m.spans++
 }
 
@@ -115,6 +116,9 @@ func (p *linkProcessor) recall(d *onDisk) (spans int, err error) {
 		here, n := p.retained.Recovered(at), 0
 		err := readMemory(b, func(r *remembered) {
 			n++
+			if p.reader.sameCall && r.rare.Exchange.Known() {
+				p.paired.Store(true)
+			}
 			id := p.index.Find(&r.fact)
 			switch {
 			case id == link.None:

@@ -37,6 +37,7 @@ type View struct {
 	*core
 	*farther
 	*Rare
+	said *Exchange
 }
 
 // nowhere is beside most facts.
@@ -68,13 +69,13 @@ func (x *Index) core(id ID) *core { return x.facts.At(id) }
 func (x *Index) View(id ID) View {
 	c := x.core(id)
 	if c.far == 0 {
-		return View{c, &nowhere, &nothing}
+		return View{c, &nowhere, &nothing, x.exchange(id)}
 	}
 	f := x.far.At(ID(c.far - 1))
 	if !f.rare {
-		return View{c, f, &nothing}
+		return View{c, f, &nothing, x.exchange(id)}
 	}
-	return View{c, f, x.rare[id]}
+	return View{c, f, x.rare[id], x.exchange(id)}
 }
 
 // Fact returns all that is kept of id. The trace id that a raw span came with is not.
@@ -123,10 +124,12 @@ func (x *Index) put(id ID, c *core, beside *farther, r *Rare) {
 	*to = *c
 	if beside.rare {
 		kept := *r
+		kept.Exchange = none
 		x.rare[id] = &kept
 	} else if len(x.rare) > 0 {
 		delete(x.rare, id)
 	}
+	x.say(id, r.Exchange)
 	if *beside == (farther{}) {
 		x.nearer(far)
 		return

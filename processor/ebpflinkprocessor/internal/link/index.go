@@ -43,6 +43,8 @@ type Index struct {
 	// crowded has the facts whose ids are of too many spans to look at each.
 	crowded Table[ID]
 	hosts   hosts
+	// exchanges are empty until the first span says something of its own.
+	exchanges Pages[Exchange]
 
 	keys       Table[sides]
 	defs, refs postings
@@ -112,7 +114,9 @@ func order(rules []string) []row {
 func (x *Index) Len() int { return x.facts.Len() - len(x.free) }
 
 // Use makes a the place of the facts and keys. It comes before the first Add.
-func (x *Index) Use(a *Arena) { x.facts.Arena, x.far.Arena, x.keys.Arena, x.crowded.Arena = a, a, a, a }
+func (x *Index) Use(a *Arena) {
+	x.facts.Arena, x.far.Arena, x.exchanges.Arena, x.keys.Arena, x.crowded.Arena = a, a, a, a, a
+}
 
 // Cap is the number of IDs ever given: callers size their own tables by it.
 func (x *Index) Cap() int { return x.facts.Len() }
@@ -160,9 +164,8 @@ func (x *Index) set(id ID, f *Fact, r *Rare) {
 	var far farther
 	x.fartherOf(&far, f, r)
 	x.put(id, &c, &far, r)
-	var room [mostKeys]Key
-	keys, middle := x.keysOf(x.View(id), room[:0])
-	x.post(id, keys[:middle], keys[middle:])
+	x.post(id)
+	x.learnSkew(id)
 }
 
 // Remove forgets ids.
@@ -178,16 +181,17 @@ func (x *Index) Remove(ids []ID) {
 	x.gen++
 }
 
-func (x *Index) post(id ID, defines, refers []Key) {
+func (x *Index) post(id ID) {
 	x.identify(id)
-	for _, k := range defines {
+	var room [mostKeys]Key
+	keys, middle := x.keysOf(x.View(id), room[:0])
+	for _, k := range keys[:middle] {
 		dropped, _ := x.defs.add(k, id)
 		x.overflow += dropped
 	}
-	for _, k := range refers {
+	for _, k := range keys[middle:] {
 		x.refs.add(k, id)
 	}
-	x.learnSkew(id)
 }
 
 func (x *Index) unpost(id ID) {
@@ -274,14 +278,17 @@ func (x *Index) Looks() int { return x.looks }
 // reference is refused for the number of definitions (rows that share a key agree on that number).
 func (x *Index) Referrers(id ID, fn func(ID) bool) {
 	more := true
+	var by *row
 	visit := func(r ID) bool {
-		more = r == id || fn(r)
+		// What is only near in time is many, and not worth a search each.
+		more = r == id || (by != nil && by.paired && by.fits(x, x.View(r), x.View(id)) == unfit) || fn(r)
 		return more
 	}
 	x.eachDefined(x.View(id), func(k Key, r *row) {
 		if !more {
 			return
 		}
+		by = r
 		var one [1]ID
 		ids, crowd := x.refs.get(k, &one)
 		for _, r := range ids {
@@ -301,6 +308,7 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		}
 		crowd.backwards(last, first, visit)
 	})
+	by = nil
 	if f := x.View(id); more && mayLead(f) {
 		x.led(f, visit)
 	}

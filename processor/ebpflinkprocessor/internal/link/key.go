@@ -36,6 +36,8 @@ const (
 	domainChain
 	domainLed
 	domainIdentity
+	domainProcess
+	domainInstance
 	domainRawSpan
 )
 

@@ -19,13 +19,20 @@ type Rare struct {
 	Tap uint8
 	// Foreign: another producer made the span, and its words have other meanings.
 	Foreign bool
+	// Exchange is kept apart from the rest.
+	Exchange Exchange
 }
 
 // Empty: there is nothing to keep.
-func (r *Rare) Empty() bool { return *r == Rare{} || *r == Rare{Process: r.Process} }
+func (r *Rare) Empty() bool { return *r == Rare{Process: r.Process, Exchange: r.Exchange} }
 
 // Rare returns what is beside id.
-func (x *Index) Rare(id ID) Rare { return *x.View(id).Rare }
+func (x *Index) Rare(id ID) Rare {
+	v := x.View(id)
+	r := *v.Rare
+	r.Exchange = *v.said
+	return r
+}
 
 // shortestRequestID is what a proxy's id has at least: a shorter value is a user's counter or
 // constant, which names no request.

@@ -29,22 +29,22 @@ const (
 var looseSeq = row{
 	rule: Compat, class: probable, most: unique,
 	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
-		if ok = f.Foreign && f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0; ok {
-			k = seqPair(f.core)
+		if !f.Foreign {
+			return k, false
 		}
-		return k, ok
+		return seqByPair.refers.key(f)
 	}},
 	defines: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
-		if ok = f.Foreign && f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0; ok {
-			k = seqPair(f.core)
+		if !f.Foreign {
+			return k, false
 		}
-		return k, ok
+		return seqByPair.defines.key(f)
 	}},
-	fits: func(_ *Index, c, p View) score {
+	fits: func(x *Index, c, p View) score {
 		if !p.Foreign {
 			return unfit
 		}
-		return connected(c.core, p.core)
+		return seqByPair.fits(x, c, p)
 	},
 	slack:      decodedLate,
 	confidence: func(View) float32 { return WireConfidence },

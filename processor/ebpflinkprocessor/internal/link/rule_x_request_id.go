@@ -267,7 +267,7 @@ func (x *Index) fromElsewhere(a, b View) bool {
 
 // caller is the one CLIENT span that the sequence numbers of server name, empty where there is no such.
 func (x *Index) caller(server View) View {
-	found := View{&core{}, &nowhere, &nothing}
+	found := View{&core{}, &nowhere, &nothing, &none}
 	k, ok := seqByPair.refers.key(server)
 	if !ok {
 		return found

@@ -19,6 +19,7 @@ const (
 	ofThread
 	hasBeside
 	hasName
+	hasWords
 )
 
 func (t traits) when(has bool) traits {
@@ -44,6 +45,7 @@ func (v View) traits() traits {
 		t |= ofRequest.when(v.Systrace != 0) | ofThread.when(v.Pseudo != 0)
 	}
 	t |= hasName.when(v.own != 0 && v.Span != SpanID{})
+	t |= hasWords.when(v.said.Known())
 	return t | hasBeside.when(v.farther.rare) | hasParentContext.when(hasContext(v))
 }
 
