@@ -46,6 +46,8 @@ type Member struct {
 	Left int64
 	// Absent: Parent is what the application said, and no span with that id was seen.
 	Absent bool
+	// Fixed: this Gather fixed its trace id.
+	Fixed bool
 	// Decision says whether the span is exported, Odds what its tracestate is to say.
 	Decision sampling.Decision
 	Odds     sampling.Odds
@@ -181,6 +183,17 @@ func (b *Book) Restore(id link.ID, trace link.TraceID, parented bool, d sampling
 	e := b.entries.At(id)
 	e.state, e.parented = released, parented
 	b.seal(e, fate{trace, now, d})
+}
+
+// Fix gives id, which waits, what was decided about it before a restart.
+func (b *Book) Fix(id link.ID, trace link.TraceID, d sampling.Decision, o sampling.Odds) {
+	e := b.entries.At(id)
+	if e.fate != 0 {
+		return
+	}
+	b.seal(e, fate{trace: trace, decision: d})
+	delete(b.odds, id)
+	b.Say(id, o)
 }
 
 // Trace is the id of the trace of id, false while it is not fixed.
@@ -375,6 +388,7 @@ func (b *Book) fix(members []Member, known link.ID, left int64) {
 		e, f := b.entries.At(m.ID), b.ix.View(m.ID)
 		if e.fate == 0 {
 			b.seal(e, fate{trace: v.trace, decision: v.decision})
+			m.Fixed = true
 			if len(b.odds) > 0 {
 				delete(b.odds, m.ID)
 			}

@@ -150,6 +150,7 @@ func Grow(sc Scenario, seed uint64) *Forest {
 		f.tree = 0
 		f.entry(at)
 	}
+	f.timers(Epoch.UnixNano(), at+int64(sc.Lasts))
 	f.wire()
 	f.contexts()
 	f.mark()
