@@ -55,6 +55,30 @@ func (x *Index) Resolve(child ID) Edge {
 	return c.edge
 }
 
+// Named is the one span that the header of id names, or an SDK span as its parent; None where there is none, or
+// several.
+func (x *Index) Named(id ID) ID {
+	c := x.View(id)
+	if !hasContext(c) {
+		return None
+	}
+	var one [1]ID
+	found := None
+	for _, k := range [...]Key{contextKey(c), rawSpanKey(c.CtxParent)} {
+		ids, _ := x.defs.get(k, &one)
+		for _, p := range ids {
+			if f := x.View(p); p == id || f.Span != c.CtxParent || !f.owns(c.CtxTrace) {
+				continue
+			}
+			if found != None {
+				return None
+			}
+			found = p
+		}
+	}
+	return found
+}
+
 func (x *Index) resolve(child ID) Edge {
 	c := x.View(child)
 	best := Edge{Parent: None, Outcome: NoReference}
