@@ -27,13 +27,13 @@ func nearest(x *Index, child ID, r *row, k Key, found Edge) Edge {
 		// What is alone here is so for the clocks, which the exact rule has asked.
 		return found
 	}
-	c := x.view(child)
+	c := x.View(child)
 	var all []float64
 	best := 0
 	parent := None
 	x.candidates(r, child, c, k, func(id ID) bool {
-		p := x.view(id)
-		if r.fits(x, c, p) == unfit || x.admit(r, c.Fact, p.Fact) != admitted || c.Pending || p.Pending {
+		p := x.View(id)
+		if r.fits(x, c, p) == unfit || x.admit(r, c.core, p.core) != admitted || c.Pending || p.Pending {
 			return true
 		}
 		// A call takes as long as its request at least, by whatever clocks.
