@@ -50,8 +50,12 @@ func TestSameCallWithoutAHeader(t *testing.T) {
 		old   bool
 		turn  int // a restart before that batch
 	}{
-		{[]uint64{11, 13, 1, 2}, false, -1}, {[]uint64{2, 1, 13, 11}, true, -1}, {[]uint64{13, 2, 11, 1}, false, -1},
-		{[]uint64{11, 13, 1, 2}, true, 1}, {[]uint64{11, 13, 1, 2}, false, 2}, {[]uint64{13, 2, 11, 1}, false, 2},
+		{[]uint64{11, 13, 1, 2}, false, -1},
+		{[]uint64{2, 1, 13, 11}, true, -1},
+		{[]uint64{13, 2, 11, 1}, false, -1},
+		{[]uint64{11, 13, 1, 2}, true, 1},
+		{[]uint64{11, 13, 1, 2}, false, 2},
+		{[]uint64{13, 2, 11, 1}, false, 2},
 		{[]uint64{2, 11, 13, 1}, false, 4},
 	} {
 		dir := t.TempDir()

@@ -103,7 +103,8 @@ func TestSDKSameCall(t *testing.T) {
 			add("root", "other", func(s *said) { s.OwnTrace, s.CtxTrace, s.CtxParent = trace(2), trace(2), span(50) }),
 			add("wire", "other wire", func(s *said) { s.CtxTrace, s.CtxParent, s.Systrace = trace(2), span(50), 10 })), both},
 		"a child's header is known nowhere": {
-			add("root", "other", func(s *said) { s.OwnTrace, s.CtxTrace, s.CtxParent = trace(2), trace(2), span(50) }), neither},
+			add("root", "other", func(s *said) { s.OwnTrace, s.CtxTrace, s.CtxParent = trace(2), trace(2), span(50) }), neither,
+		},
 		// A call with the trace's header says better where it began.
 		"a call says it": {add("call", "says", all2(move(20), func(s *said) { s.CtxTrace, s.CtxParent = trace(1), span(66) })), both},
 		"a call says something else": {all(
