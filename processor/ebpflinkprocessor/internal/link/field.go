@@ -98,7 +98,7 @@ func (e Endpoint) label() string {
 	return fmt.Sprintf("%08x:%d", e.Addr, e.Port)
 }
 
-// period is when f was, in UTC.
+// period is when c was, in UTC.
 func (c *core) period() string {
 	at := func(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000000000Z") }
 	if c.Pending {
