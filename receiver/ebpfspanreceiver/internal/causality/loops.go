@@ -3,11 +3,13 @@ package causality
 // severalResponses: which of several responses led to the answer is not known. In an event loop
 // (bpf/loop.bpf.h) there may always be one more, of which nothing was seen: a timer's, or one that the loop
 // has put off. There it must be certain from the one side and not denied from the other: that only this
-// response can have led to the answer, or that only this request can have led to the call.
+// response can have led to the answer, or that only this request can have led to the call. The latter counts
+// where a loop does at once what it has read: see inTurn.
 func severalResponses(s *Solver, e *edge, c *Call) bool {
 	if e.segment == 0 {
 		return e.uses > 1 || e.baseUses > 1
 	}
+	p := &s.processes.of(c.Writer.Tgid).answers
 	denied := false
 	if r := s.ledger.find(c.ID); r != nil {
 		for i := range r.edges {
@@ -16,12 +18,12 @@ func severalResponses(s *Solver, e *edge, c *Call) bool {
 				continue
 			}
 			if f.to == e.to {
-				return false
+				return !p.inTurn()
 			}
 			denied = true
 		}
 	}
-	return denied || e.uses != 1 || e.baseUses != 1 || s.processes.of(c.Writer.Tgid).answers.putOff()
+	return denied || e.uses != 1 || e.baseUses != 1 || p.putOff()
 }
 
 // oneRequest: which of several requests that the loop has read led to the call is not known.

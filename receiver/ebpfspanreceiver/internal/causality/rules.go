@@ -64,3 +64,9 @@ func ownThread(s *Solver, c *Call, r *served) bool {
 	}
 	return r.answerer.is(r.reader)
 }
+
+// waitsItself: a thread that waits for a result sees its request through. One that runs whichever task is ready
+// (a worker of tokio) waits for anything, and has read the request for whoever answers it.
+func waitsItself(s *Solver, _ *Call, r *served) bool {
+	return !s.threads.handOver(r.reader.Tgid)
+}

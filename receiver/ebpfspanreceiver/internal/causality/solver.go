@@ -139,6 +139,7 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		toCall: e.What == next,
 	})
 	if e.What == answer {
+		p.answers.compare(e, s.ledger.of(e.Call))
 		s.async.answer(e)
 	}
 	if s.ledger.due(e.Ts) {
