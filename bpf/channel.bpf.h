@@ -147,15 +147,17 @@ static __always_inline void mark_type(__u32 tgid, const struct value *v, __u8 ma
 static __always_inline bool on_probation(__u32 tgid, const struct value *v)
 {
 	struct place key = {tgid, v->type};
-	__u8 *marks;
+	__u8 *marks, first = TYPE_TASK;
 
 	if (!v->type)
 		return false;
-	mark_type(tgid, v, 0);
 	marks = bpf_map_lookup_elem(&value_types, &key);
-	if (!marks || *marks >= TASKS_ON_PROBATION * TYPE_TASK)
+	if (!marks)
+		bpf_map_update_elem(&value_types, &key, &first, BPF_ANY);
+	else if (*marks < TASKS_ON_PROBATION * TYPE_TASK)
+		*marks += TYPE_TASK;
+	else
 		return false;
-	*marks += TYPE_TASK;
 	return true;
 }
 

@@ -100,6 +100,9 @@ func parseFlags(args []string) (options, error) {
 		}
 		o.plan = &plans[i]
 	}
+	if o.guess && (o.plan != nil || o.cost) {
+		return o, errors.New("-statistical is for links on the axes: leave -plan and -cost out")
+	}
 	var err error
 	o.workloads, err = selectWorkloads(*names)
 	return o, err

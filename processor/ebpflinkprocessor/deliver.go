@@ -25,7 +25,7 @@ const (
 	fewSends  = 8
 )
 
-// search finds what of a delivery is refused for good.
+// hunt finds what of a delivery is refused for good.
 type hunt struct {
 	sends    int
 	accepted bool

@@ -29,22 +29,22 @@ const (
 var looseSeq = row{
 	rule: Compat, class: probable, rare: true, most: unique,
 	refers: func(f view) (k Key, ok bool) {
-		if ok = f.Foreign && f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0; ok {
-			k = seqPair(f.Fact)
+		if !f.Foreign {
+			return k, false
 		}
-		return k, ok
+		return seqByPair.refers(f)
 	},
 	defines: func(f view) (k Key, ok bool) {
-		if ok = f.Foreign && f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0; ok {
-			k = seqPair(f.Fact)
+		if !f.Foreign {
+			return k, false
 		}
-		return k, ok
+		return seqByPair.defines(f)
 	},
-	fits: func(_ *Index, c, p view) score {
+	fits: func(x *Index, c, p view) score {
 		if !p.Foreign {
 			return unfit
 		}
-		return connected(c.Fact, p.Fact)
+		return seqByPair.fits(x, c, p)
 	},
 	slack:      decodedLate,
 	confidence: func(view) float32 { return WireConfidence },

@@ -25,13 +25,16 @@ var callOfContext = row{
 		}
 		return when(c.Host == p.Host && c.Pseudo == p.Pseudo)
 	},
-	confidence: func(c view) float32 {
-		if c.HintConfidence > 0 {
-			return c.HintConfidence
-		}
-		return UnstatedConfidence
-	},
-	compares: comparison{key: []field{fieldHost, fieldThread}, must: []field{fieldRequest}},
+	confidence: func(c view) float32 { return hinted(c, UnstatedConfidence) },
+	compares:   comparison{key: []field{fieldHost, fieldThread}, must: []field{fieldRequest}},
+}
+
+// hinted is the confidence that the evidence on a call states, else otherwise.
+func hinted(call view, otherwise float32) float32 {
+	if call.HintConfidence > 0 {
+		return call.HintConfidence
+	}
+	return otherwise
 }
 
 // differentRequests: two different known requests cannot be one, whatever else they share.

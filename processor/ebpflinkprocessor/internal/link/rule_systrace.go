@@ -20,11 +20,6 @@ var callOfRequest = row{
 	},
 	fits: func(_ *Index, c, p view) score { return when(c.Host == p.Host && c.Systrace == p.Systrace) },
 	// The join is exact; how the call came to carry that id is as sure as its evidence.
-	confidence: func(c view) float32 {
-		if c.HintConfidence > 0 {
-			return c.HintConfidence
-		}
-		return 1
-	},
-	compares: comparison{key: []field{fieldHost, fieldRequest}},
+	confidence: func(c view) float32 { return hinted(c, 1) },
+	compares:   comparison{key: []field{fieldHost, fieldRequest}},
 }

@@ -65,11 +65,7 @@ func (c *chains) believed() bool {
 }
 
 func newAsyncIDs() *asyncIDs {
-	return &asyncIDs{
-		loops: map[loopKey]*asyncLoop{}, calls: newGenerations[uint64, *asyncCall](),
-		batches: newGenerations[uint64, struct{}](), mixed: newGenerations[loopID, struct{}](),
-		disputed: newGenerations[loopID, struct{}](), deferred: newGenerations[loopID, struct{}](), chains: map[uint32]*chains{},
-	}
+	return &asyncIDs{loops: map[loopKey]*asyncLoop{}, chains: map[uint32]*chains{}}
 }
 
 // Async takes one record of a Node.js loop.
@@ -104,23 +100,25 @@ func (a *asyncIDs) take(e *event.Async) {
 
 // led: the ids of something that was put off have led to a call.
 func (a *asyncIDs) led(c *asyncCall) {
-	for _, id := range c.vias() {
-		if _, ok := a.deferred.get(id); ok {
+	ids, n := c.vias()
+	for _, id := range ids[:n] {
+		if a.deferred.has(id) {
 			a.mixed.put(id, struct{}{})
 		}
 		a.deferred.put(id, struct{}{})
 	}
 }
 
-// vias are the ids that told what the call was made for.
-func (c *asyncCall) vias() []loopID {
+// vias are the n ids that told what the call was made for.
+func (c *asyncCall) vias() (ids [2]loopID, n int) {
+	ids = [2]loopID{{c.loop, c.cause.via}, {c.loop, c.cause.ran}}
 	switch {
 	case c.cause.via == 0:
-		return nil
+		return ids, 0
 	case c.cause.ran == c.cause.via, c.cause.ran == 0:
-		return []loopID{{c.loop, c.cause.via}}
+		return ids, 1
 	}
-	return []loopID{{c.loop, c.cause.via}, {c.loop, c.cause.ran}}
+	return ids, 2
 }
 
 // root follows a call to the one at which its chain begins, which was made for a request, or for nothing
@@ -186,7 +184,8 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 // doubt remembers every id that led to a call.
 func (a *asyncIDs) doubt(c *asyncCall, in *generations[loopID, struct{}]) {
 	a.root(c, func(c *asyncCall) {
-		for _, id := range c.vias() {
+		ids, n := c.vias()
+		for _, id := range ids[:n] {
 			in.put(id, struct{}{})
 		}
 	})
@@ -196,12 +195,11 @@ func (a *asyncIDs) doubt(c *asyncCall, in *generations[loopID, struct{}]) {
 // have.
 func (a *asyncIDs) doubts(c *asyncCall) (several, disputed bool) {
 	a.root(c, func(c *asyncCall) {
-		_, batched := a.batches.get(c.activation)
-		several = several || batched
-		for _, id := range c.vias() {
-			_, mixed := a.mixed.get(id)
-			_, doubted := a.disputed.get(id)
-			several, disputed = several || mixed, disputed || doubted
+		several = several || a.batches.has(c.activation)
+		ids, n := c.vias()
+		for _, id := range ids[:n] {
+			several = several || a.mixed.has(id)
+			disputed = disputed || a.disputed.has(id)
 		}
 	})
 	return several, disputed

@@ -73,9 +73,7 @@ type cause struct {
 }
 
 func newAsyncLoop() *asyncLoop {
-	return &asyncLoop{
-		bases: newGenerations[uint64, uint64](), operations: newGenerations[float64, operation](),
-	}
+	return &asyncLoop{}
 }
 
 // forget drops what is too old to matter.

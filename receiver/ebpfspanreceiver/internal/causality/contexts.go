@@ -52,11 +52,10 @@ type origin struct {
 
 // server is a context that answered requests, or made contexts.
 type server struct {
-	stints   []stint // the latest of them
-	more     bool    // there were others before
-	reader   Writer  // of the first
-	shared   bool
-	early    bool     // it made a call before its first request
+	stints   []stint  // the latest of them
+	more     bool     // there were others before
+	reader   Writer   // of the first
+	shared   bool     // it serves nobody
 	calls    []uint64 // when its latest calls began
 	lastMade uint64   // when it last made a context
 }
@@ -137,7 +136,7 @@ func (v *server) serve(s stint, reader Writer) {
 		v.more = true
 	}
 	v.stints = append(v.stints, s)
-	v.early = v.early || slices.ContainsFunc(v.calls, v.before)
+	v.shared = v.shared || slices.ContainsFunc(v.calls, v.before)
 }
 
 // before its first request.
@@ -158,12 +157,12 @@ func (v *server) called(at uint64) {
 		v.calls = slices.Delete(v.calls, 0, 1)
 	}
 	v.calls = append(v.calls, at)
-	v.early = v.early || v.before(at)
+	v.shared = v.shared || v.before(at)
 }
 
 // at is the turn that the context was serving at a time; first: it had served none before.
 func (v *server) at(ts uint64) (s stint, first, ok bool) {
-	if v == nil || v.shared || v.early {
+	if v == nil || v.shared {
 		return stint{}, false, false
 	}
 	for i, s := range v.stints {
@@ -211,7 +210,7 @@ func (x *contexts) edges(to []edge, c *Call) []edge {
 			return append(to, edge{to: s.turn, kind: copied})
 		}
 		if v != nil {
-			if v.shared || v.early {
+			if v.shared {
 				return to
 			}
 			passed = append(passed, v)

@@ -32,11 +32,11 @@ type wakes struct {
 
 	// In two generations: the last wake-up of who serves an epoch, and the calls whose reader woke another
 	// request's thread afterwards.
-	latest, latestOld map[uint64]wokenBy
-	ended, endedOld   map[uint64]struct{}
+	latest generations[uint64, wokenBy]
+	ended  generations[uint64, struct{}]
 	// Calls after which who was woken went on with a call of its own: it may have waited for a permit to make
 	// it, which the other had.
-	followed, followedOld map[uint64]struct{}
+	followed generations[uint64, struct{}]
 	// places where threads wait for a lock, as was found out after they had been taken for another.
 	locked map[uint64]struct{}
 }
@@ -67,8 +67,8 @@ func (w *wakes) saw(e *event.Evidence) {
 	case e.What == next && e.Base&worker != 0:
 		w.silent++
 	case e.What == sameThread:
-		if before := w.lastOf(e.Epoch); before.sure && before.call != e.Call {
-			w.followed[before.call] = struct{}{}
+		if before, _ := w.latest.get(e.Epoch); before.sure && before.call != e.Call {
+			w.followed.put(before.call, struct{}{})
 		}
 		return
 	default:
@@ -93,12 +93,12 @@ func (w *wakes) woken(e *event.Evidence) {
 		}
 		return
 	}
-	if w.latest == nil || len(w.latest)+len(w.ended)+len(w.followed) > wakesKept {
-		w.latestOld, w.latest = w.latest, map[uint64]wokenBy{}
-		w.endedOld, w.ended = w.ended, map[uint64]struct{}{}
-		w.followedOld, w.followed = w.followed, map[uint64]struct{}{}
+	if len(w.latest.now)+len(w.ended.now)+len(w.followed.now) > wakesKept {
+		w.latest.turn()
+		w.ended.turn()
+		w.followed.turn()
 	}
-	if before := w.lastOf(e.Epoch); before.sure && before.call != e.Call && w.endedLater(before.call) {
+	if before, _ := w.latest.get(e.Epoch); before.sure && before.call != e.Call && w.ended.has(before.call) {
 		w.passes++
 	}
 	sure := false
@@ -108,7 +108,7 @@ func (w *wakes) woken(e *event.Evidence) {
 	case e.Call == 0 || e.BaseUses&doneBefore != 0:
 		w.empty++
 		if e.Call != 0 {
-			w.ended[e.Call] = struct{}{}
+			w.ended.put(e.Call, struct{}{})
 		}
 	case e.BaseUses&(sleptLater|several) != 0:
 		w.silent++
@@ -116,26 +116,7 @@ func (w *wakes) woken(e *event.Evidence) {
 		w.sure++
 		sure = true
 	}
-	w.latest[e.Epoch] = wokenBy{e.Call, sure}
-}
-
-func (w *wakes) lastOf(epoch uint64) wokenBy {
-	if l, ok := w.latest[epoch]; ok {
-		return l
-	}
-	return w.latestOld[epoch]
-}
-
-func (w *wakes) endedLater(call uint64) bool {
-	_, now := w.ended[call]
-	_, before := w.endedOld[call]
-	return now || before
-}
-
-func (w *wakes) wentOn(call uint64) bool {
-	_, now := w.followed[call]
-	_, before := w.followedOld[call]
-	return now || before
+	w.latest.put(e.Epoch, wokenBy{e.Call, sure})
 }
 
 func (w *wakes) often(n float64) bool {
@@ -146,15 +127,15 @@ func (w *wakes) often(n float64) bool {
 func completes(s *Solver, e *edge, c *Call) bool {
 	w := &s.processes.of(c.Writer.Tgid).wakes
 	empty, silent := w.empty/max(1, w.sure+w.empty), w.silent/max(1, w.sure+w.silent)
-	last := w.lastOf(e.to).call == c.ID
+	last, _ := w.latest.get(e.to)
 	_, lock := w.locked[e.segment]
 	switch {
-	case lock, w.wentOn(c.ID):
+	case lock, w.followed.has(c.ID):
 	case e.uses > 0: // who passed it on may have waited for a task of its own, and got any
 	case e.baseUses&^othersToo != 0:
 	case e.baseUses&othersToo != 0 && empty > maxEmpty:
 	case w.often(w.locks):
-	case !last && (w.often(w.passes) || w.endedLater(c.ID)):
+	case last.call != c.ID && (w.often(w.passes) || w.ended.has(c.ID)):
 	default:
 		return empty*silent <= maxMistaken
 	}

@@ -72,7 +72,7 @@ func TestWakesBounded(t *testing.T) {
 		w.saw(&event.Evidence{What: wakeBack, Call: i + 1, Epoch: i, Segment: i})
 		w.saw(&event.Evidence{What: sameThread, Call: i + 2, Epoch: i})
 	}
-	require.LessOrEqual(t, len(w.latest)+len(w.latestOld)+len(w.ended)+len(w.endedOld)+len(w.followed)+len(w.followedOld), 2*wakesKept+6)
+	require.LessOrEqual(t, len(w.latest.now)+len(w.latest.old)+len(w.ended.now)+len(w.ended.old)+len(w.followed.now)+len(w.followed.old), 2*wakesKept+6)
 	require.LessOrEqual(t, len(w.locked), wakesKept+1)
 	require.LessOrEqual(t, w.sure+w.silent+w.empty+w.locks, float64(wakesCounted))
 }
