@@ -20,8 +20,8 @@ type answers struct {
 	// loop that mostly reads many before it answers does so too when it happens to have read one: that may
 	// be an answer that it has put off.
 	one, many float64
-	// Answers begun after the response of a call that the request had led to, as far as the order of what the
-	// loop read and wrote tells; and after that of any other.
+	// Answers begun after the response of a call that the request, or another call, had led to, as far as the
+	// order of what the loop read and wrote tells; and after that of any other.
 	its, others float64
 }
 
@@ -68,7 +68,7 @@ func (a *answers) compare(e *event.Evidence, call *record) {
 		return
 	}
 	own := slices.ContainsFunc(call.edges, func(f edge) bool {
-		return (f.kind == loop || f.kind == connected) && f.to == e.Epoch
+		return (f.kind == loop || f.kind == connected) && f.to == e.Epoch || f.kind == next
 	})
 	if own {
 		a.its++

@@ -30,6 +30,9 @@ func TestAnswersOfAPool(t *testing.T) {
 			}
 			say(tc.sure, event.Evidence{What: answer, Call: 7, Epoch: 70, Uses: 1, BaseUses: 1})
 			say(tc.empty, event.Evidence{What: answer, Epoch: 71, BaseUses: 1})
+			if tc.segment != 0 {
+				s.Evidence(&event.Evidence{What: loop, Call: 1, Epoch: 100, Uses: 2, Tgid: 1})
+			}
 			s.Began(100, 100, 10*ms, reader)
 			s.Evidence(&event.Evidence{
 				What: answer, Call: 1, Epoch: 100, Segment: tc.segment, Uses: 1, BaseUses: 1, Tgid: 1, Ts: 20 * ms,
@@ -51,6 +54,8 @@ func TestAnswersOfALoopThatPutsOff(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := newSolver()
+			s.Evidence(&event.Evidence{What: loop, Call: 7, Epoch: 70, Uses: 2, Tgid: 1})
+			s.Evidence(&event.Evidence{What: loop, Call: 1, Epoch: 100, Uses: 2, Tgid: 1})
 			for i := range tc.one + tc.many {
 				uses := uint8(1)
 				if i >= tc.one {

@@ -23,7 +23,7 @@ func severalResponses(s *Solver, e *edge, c *Call) bool {
 			denied = true
 		}
 	}
-	return denied || e.uses != 1 || e.baseUses != 1 || p.putOff()
+	return denied || e.uses != 1 || e.baseUses != 1 || p.putOff() || !p.inTurn()
 }
 
 // oneRequest: which of several requests that the loop has read led to the call is not known.

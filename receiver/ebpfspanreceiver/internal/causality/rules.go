@@ -56,6 +56,9 @@ func ownThread(s *Solver, c *Call, r *served) bool {
 	if c.Writer.Context != 0 && c.Writer.Kind != event.Virtual {
 		return true
 	}
+	if c.Writer.Context == 0 && s.threads.migrate(c.Writer.Tgid) {
+		return false // it may have run another task in between
+	}
 	if !c.Writer.is(Writer{Tid: c.EndTid, Context: c.EndContext}) {
 		return false
 	}
