@@ -85,7 +85,11 @@ func (a *answers) compare(e *event.Evidence, call *record) {
 // response between that of the call and the answer. Far more often only one of both happens, and shows it.
 func (a *answers) inTurn() bool { return a.others <= maxOthers*(a.its+a.others) }
 
-// itsAnswer: the thread began the response of the task that made the call.
+// itsAnswer: the thread began the response of the task that made the call. What a task of tokio is woken for, and
+// by whom, is known better: a task that answers for many has no rounds.
 func itsAnswer(s *Solver, e *edge, c *Call) bool {
+	if c.Writer.Kind == event.Tokio {
+		return false
+	}
 	return e.segment != 0 || !s.processes.of(c.Writer.Tgid).answers.doubtful()
 }

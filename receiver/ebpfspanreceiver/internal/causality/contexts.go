@@ -7,7 +7,7 @@ import (
 )
 
 // contexts finds for whom execution contexts work that are made for a task and gone with it: those of
-// Python. A context that answers a request was serving it all the while, and those that it made meanwhile
+// Python, and the tasks of tokio. A context that answers a request was serving it all the while, and those that it made meanwhile
 // serve it, too. That is known only when the response was sent.
 //
 // A context that answers requests which overlap, or were read by different ones, serves nobody: it writes
@@ -15,11 +15,15 @@ import (
 // context of the loop). One that serves a connection answers its requests one after the other; what it does between
 // two of them is for the first one, and may go on when the second has arrived. Nothing tells that apart, so
 // in a process where it happens only the first request of a context has calls.
+//
+// A task of tokio reads its requests itself, so it is told apart there. But what a task makes may work for others
+// (the task of a connection of a pool), and then lives on: what was made counts only once it has ended.
 type contexts struct {
 	origins, oldOrigins map[Writer]origin
 	known, old          map[Writer]*server
 	turned              uint64
 	trails              map[uint32]*trail // by tgid
+	over                generations[Writer, struct{}]
 }
 
 // trail counts, in one process, requests that were not the first of their context, and those of them which
@@ -63,11 +67,18 @@ type server struct {
 // stint is a request that it was serving.
 type stint struct{ turn, start, end uint64 }
 
+// servesOne: it is a context that is made for a task.
+func (w Writer) servesOne() bool { return w.Kind == event.Python || w.Kind == event.Tokio }
+
 const (
 	// maxLevels is how many makers are asked: a task, its parts, their timers and callbacks.
 	maxLevels = 8
-	// maxStints are remembered of a context: a call is decided soon after its request has ended.
-	maxStints = 32
+	// maxStints are remembered of a context, and those that ended keepStints ago where there are more than
+	// fewStints: a call is decided soon after its request has ended, but a task of tokio serves its connection to
+	// the end.
+	maxStints  = 1024
+	fewStints  = 32
+	keepStints = uint64(2e9)
 	// maxContexts bounds each generation.
 	maxContexts = 1 << 17
 )
@@ -78,15 +89,19 @@ func newContexts() *contexts {
 
 // told: a context was made by another, or is busy.
 func (x *contexts) told(e *event.Origin) {
-	if e.What == event.Busy {
+	child := Writer{Tgid: e.Tgid, Context: e.Child, Kind: e.ContextKind}
+	switch e.What {
+	case event.Busy:
 		x.trail(e.Tgid).busy++
 		return
+	case event.Ended:
+		x.over.put(child, struct{}{})
+		return
 	}
-	child := Writer{Tgid: e.Tgid, Context: e.Child, Kind: e.ContextKind}
 	parent := Writer{Tgid: e.Tgid, Context: e.Parent, Kind: e.ContextKind}
 	x.origins[child] = origin{parent, e.Ts}
 	x.server(parent).lastMade = e.Ts
-	if len(x.origins) >= maxContexts || len(x.known) >= maxContexts {
+	if len(x.origins) >= maxContexts || len(x.known) >= maxContexts || len(x.over.now) >= maxContexts {
 		x.turn(e.Ts)
 	}
 }
@@ -94,7 +109,7 @@ func (x *contexts) told(e *event.Origin) {
 // answered: the context that sent the response served the request, and so did those that led to it since
 // the request was read.
 func (x *contexts) answered(turn uint64, r *served) {
-	if r.answerer.Kind != event.Python {
+	if !r.answerer.servesOne() || r.answerer.Kind == event.Tokio && !r.answerer.is(r.reader) {
 		return
 	}
 	w := r.answerer.key()
@@ -131,12 +146,26 @@ func (v *server) serve(s stint, reader Writer) {
 			v.shared = true
 		}
 	}
-	if len(v.stints) == maxStints {
-		v.stints = slices.Delete(v.stints, 0, 1)
+	if n := v.past(s.start); n > 0 {
+		v.stints = slices.Delete(v.stints, 0, n)
 		v.more = true
 	}
 	v.stints = append(v.stints, s)
 	v.shared = v.shared || slices.ContainsFunc(v.calls, v.before)
+}
+
+// past is how many of the stints are too old to matter. Half of them go at once, where there are too many.
+func (v *server) past(now uint64) (n int) {
+	if len(v.stints) < fewStints {
+		return 0
+	}
+	if len(v.stints) == maxStints {
+		n = maxStints / 2
+	}
+	for n < len(v.stints) && v.stints[n].end+keepStints < now {
+		n++
+	}
+	return n
 }
 
 // before its first request.
@@ -153,7 +182,7 @@ func (v *server) called(at uint64) {
 	if slices.Contains(v.calls, at) {
 		return
 	}
-	if len(v.calls) == maxStints {
+	if len(v.calls) == fewStints {
 		v.calls = slices.Delete(v.calls, 0, 1)
 	}
 	v.calls = append(v.calls, at)
@@ -176,11 +205,11 @@ func (v *server) at(ts uint64) (s stint, first, ok bool) {
 // edges names the request that the writer of a call answered, or the nearest of those that made it was
 // serving when it did.
 func (x *contexts) edges(to []edge, c *Call) []edge {
-	if c.Writer.Kind != event.Python {
+	if !c.Writer.servesOne() {
 		return to
 	}
 	w := c.Writer.key()
-	leaves := x.trails[w.Tgid].leaves()
+	leaves := w.Kind == event.Python && x.trails[w.Tgid].leaves()
 	v := x.server(w)
 	v.called(c.Start)
 	if s, first, ok := v.at(c.Start); ok {
@@ -192,7 +221,7 @@ func (x *contexts) edges(to []edge, c *Call) []edge {
 	var passed []*server
 	for range maxLevels {
 		o, ok := x.origin(w)
-		if !ok {
+		if !ok || w.Kind == event.Tokio && !x.over.has(w) {
 			return to
 		}
 		w = o.parent
@@ -253,6 +282,7 @@ func (x *contexts) forget(before uint64) {
 func (x *contexts) turn(now uint64) {
 	x.oldOrigins, x.origins = x.origins, map[Writer]origin{}
 	x.old, x.known = x.known, map[Writer]*server{}
+	x.over.turn()
 	x.turned = now
 	for tgid, t := range x.trails {
 		if t.again == 0 {

@@ -53,6 +53,9 @@ func onlyTask(s *Solver, e *edge, c *Call) bool {
 // the one that read it answers it, and the one that wrote the call reads its response. Loops that hide in
 // a thread pool break that. The same of Java's virtual threads, whatever carries them.
 func ownThread(s *Solver, c *Call, r *served) bool {
+	if c.Writer.Kind == event.Tokio {
+		return false // see contexts, which asks for more
+	}
 	if c.Writer.Context != 0 && c.Writer.Kind != event.Virtual {
 		return true
 	}

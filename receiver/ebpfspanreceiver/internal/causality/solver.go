@@ -149,7 +149,7 @@ func (s *Solver) Evidence(e *event.Evidence) {
 
 // Origin says what became of an execution context: who made it, that it is busy, or that it has ended.
 func (s *Solver) Origin(e *event.Origin) {
-	if e.What == event.Ended {
+	if e.What == event.Ended && e.ContextKind == event.Thread {
 		s.lives.ended(life{tgid: e.Tgid, tid: uint32(e.Child), epoch: e.Parent})
 		return
 	}

@@ -7,7 +7,7 @@ var lossNames = [...]string{
 	"events_full", "processes_full", "conns_full", "calls_full", "contexts_full",
 	"payload_fault", "vectors", "targets_full", "goroutine_unreadable", "virtual_thread_unreadable",
 	"stream_unreadable", "python_unreadable",
-	"async_id_unreadable", "loops_full", "read_place_unknown",
+	"async_id_unreadable", "loops_full", "read_place_unknown", "tokio_unreadable",
 }
 
 // Loss is how often the kernel side has discarded something, since the programs were loaded.
