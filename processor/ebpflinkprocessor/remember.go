@@ -110,6 +110,9 @@ func (p *linkProcessor) recall(d *onDisk) (spans int, err error) {
 		here, n := p.retained.Recovered(at), 0
 		err := readMemory(b, func(r *remembered) {
 			n++
+			if p.reader.sameCall && r.rare.Exchange.Known() {
+				p.paired.Store(true)
+			}
 			id, seen := p.find(&r.fact)
 			switch {
 			case !seen:

@@ -267,7 +267,7 @@ func (x *Index) fromElsewhere(a, b view) bool {
 
 // caller is the one CLIENT span that the sequence numbers of server name, empty where there is no such.
 func (x *Index) caller(server view) view {
-	found := view{&Fact{}, &nothing}
+	found := view{&Fact{}, &nothing, &none}
 	k, ok := seqByPair.refers(server)
 	if !ok {
 		return found

@@ -72,6 +72,18 @@ func rows() []row {
 		make1("sdk_unknown", "half of the services have an SDK, the rest knows nothing", false, func(s *forest.Scenario) {
 			s.App, s.Unknown, s.Style = forest.SDK, 1, forest.Pool
 		}),
+		make1("sdk_same_call", "half have an SDK that names its process; databases get no header", false, func(s *forest.Scenario) {
+			s.App, s.Words, s.Untraced, s.Depth, s.Gap = forest.SDK, true, .5, 2, 20*ms
+		}),
+		make1("sdk_same_call_busy", "the same, ten times as much at once, and at once from one request", false, func(s *forest.Scenario) {
+			s.App, s.Words, s.Untraced, s.Depth, s.Gap, s.Parallel, s.Style = forest.SDK, true, .5, 2, 2*ms, true, forest.Goroutines
+		}),
+		make1("sdk_same_call_unknown", "the same, no call's request is known", false, func(s *forest.Scenario) {
+			s.App, s.Words, s.Untraced, s.Depth, s.Gap, s.Unknown, s.Style = forest.SDK, true, .5, 2, 20*ms, 1, forest.Pool
+		}),
+		make1("sdk_same_call_loss", "5 % lost of the busy one", false, func(s *forest.Scenario) {
+			s.App, s.Words, s.Untraced, s.Depth, s.Gap, s.Parallel, s.Style, s.Loss = forest.SDK, true, .5, 2, 2*ms, true, forest.Goroutines, .05
+		}),
 		make1("gateway", "a third of processes are proxies that know x-request-id", false, func(s *forest.Scenario) { s.Proxies, s.Depth = .33, 4 }),
 		make1("gateway_retries", "proxies that try again", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Retry = .33, 4, .2 }),
 		make1("gateway_loss", "proxies, 5 % lost", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Loss = .33, 4, .05 }),

@@ -81,8 +81,8 @@ func (a *answers) compare(e *event.Evidence, call *record) {
 }
 
 // inTurn: the loop finishes what it has read before it goes on. One that puts its tasks into a queue (tokio's) may
-// run a timer between a request and its call, whose own call then looks like one of that request; and read its
-// response between that of the call and the answer. Far more often only one of both happens, and shows it.
+// read the response of a timer's call between that of a request's call and its answer. That is then an answer without
+// a call of its own: these must be rare where nothing but the order of both tells that they belong together.
 func (a *answers) inTurn() bool { return a.others <= maxOthers*(a.its+a.others) }
 
 // itsAnswer: the thread began the response of the task that made the call. What a task of tokio is woken for, and

@@ -98,6 +98,10 @@ type Scenario struct {
 	// same x-request-id.
 	Hidden float64
 
+	// Words: spans say what they called (method, path, status, database), SDKs name their process, and no header
+	// goes to what is not traced.
+	Words bool
+
 	KeepAlive, Pipelining, ReusedPorts, NAT bool
 	// Twins is the share of calls of which another, on another host, shows the same numbers and times.
 	Twins float64
