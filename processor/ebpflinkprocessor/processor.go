@@ -231,7 +231,7 @@ func (p *linkProcessor) openPayloads(ctx context.Context) error {
 
 // replay takes in the stored batches as if they had just come, with their time of arrival.
 func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
-	recalled, err := p.recall(d)
+	ds, recalled, err := p.recall(d)
 	if err != nil {
 		return err
 	}
@@ -267,6 +267,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 	if !p.paired.Load() {
 		p.index.Unsay()
 	}
+	p.apply(ds)
 	p.book.Reclaim()
 	if batches > 0 || recalled > 0 {
 		p.tel.ProcessorEbpfLinkSpansReplayed.Add(ctx, int64(spans))

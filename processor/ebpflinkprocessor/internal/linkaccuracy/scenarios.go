@@ -89,6 +89,9 @@ func rows() []row {
 		make1("gateway_loss", "proxies, 5 % lost", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Loss = .33, 4, .05 }),
 		make1("gateway_chains", "proxies call proxies, by two ways the same one", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Chained = .33, 4, true }),
 		make1("gateway_chains_loss", "the same, 5 % lost", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Chained, s.Loss = .33, 4, true, .05 }),
+		make1("called_back", "services that pass x-request-id on, are called back with it and call others meanwhile", false, func(s *forest.Scenario) {
+			s.CalledBack, s.Depth, s.Gap, s.Style = .5, 2, 20*ms, forest.Loop
+		}),
 		make1("gateway_hidden", "a third of calls through a proxy that is not traced", false, func(s *forest.Scenario) { s.Hidden = .33 }),
 		make1("gateway_hidden_loss", "the same, 5 % lost, tried again", false, func(s *forest.Scenario) { s.Hidden, s.Loss, s.Retry = .33, .05, .2 }),
 		make1("skew_250ms", "clocks up to 250 ms off", true, func(s *forest.Scenario) { s.Skew = 250 * ms }),

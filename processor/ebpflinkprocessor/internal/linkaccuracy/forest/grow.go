@@ -48,6 +48,10 @@ func (f *Forest) server(p *Process, from, to int64, call *Span, depth int, ctx *
 		f.attempts(s, inside, from+d, to-d, depth)
 		return s
 	}
+	if f.chance(sc.CalledBack) {
+		f.calledBack(s, from, to)
+		return s
+	}
 	n := sc.FanMin + f.rng.IntN(sc.FanMax-sc.FanMin+1)
 	if n == 0 {
 		return s

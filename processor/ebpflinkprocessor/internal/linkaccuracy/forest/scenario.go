@@ -87,13 +87,20 @@ type Scenario struct {
 	Keys  Keys
 	// Unknown is the share of calls of which the receiver does not know the request.
 	Unknown float64
-	App     App
+	// Counts: the receiver says how many calls a request has made, where it knows the request of all of them.
+	Counts bool
+	App    App
 
 	// Proxies is the share of processes that hand requests on with an x-request-id. One thread does it,
 	// and the receiver does not know which call belongs to which request.
 	Proxies float64
 	// Chained: a proxy may call another, or itself by way of another.
 	Chained bool
+	// CalledBack is the share of requests to services that pass an x-request-id on, are called back with it while
+	// they wait for the answer, and make another call with it meanwhile: a request and a call as a proxy's are.
+	CalledBack float64
+	// Timers is how many calls each process makes that belong to no request.
+	Timers int
 	// Hidden is the share of calls that go through a proxy which nobody traces: another connection, the
 	// same x-request-id.
 	Hidden float64
