@@ -64,10 +64,10 @@ var rustLanguage = language{
 		tokio("sleep", "multi", "the same, a call after a sleep", 1),
 		tokio("actor", "multi", "a task with a connection of its own calls for others", 1),
 		tokio("blocking", "multi", "spawn_blocking calls", 1),
-		strippedTokio("handler", "current", "a task for each connection calls", 0.99),
-		strippedTokio("spawn", "current", "the same, a new task calls, and is awaited", 0),
-		strippedTokio("blocking", "multi", "spawn_blocking calls", 0),
-		strippedTokio("sleep", "multi", "a task for each connection calls, after a sleep", 0),
+		strippedTokio("handler", "current", "a task for each connection calls"),
+		strippedTokio("spawn", "current", "the same, a new task calls, and is awaited"),
+		strippedTokio("blocking", "multi", "spawn_blocking calls"),
+		strippedTokio("sleep", "multi", "a task for each connection calls, after a sleep"),
 	},
 }
 
@@ -92,11 +92,9 @@ func tokio(shape, runtime, what string, calls int) workload {
 const stripped = "-stripped"
 
 // strippedTokio is the same without symbols: only the system calls of its loops are seen.
-func strippedTokio(shape, runtime, what string, goal float64) workload {
+func strippedTokio(shape, runtime, what string) workload {
 	w := tokio(shape, runtime, what+"; without symbols", 1)
 	w.name += stripped
-	if w.goal = goal; goal == 0 {
-		w.cause = "its tasks are not told apart, and run after what else was ready"
-	}
+	w.goal, w.cause = 0, "its tasks are not told apart, and run after what else was ready"
 	return w
 }
