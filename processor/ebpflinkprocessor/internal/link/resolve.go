@@ -55,6 +55,28 @@ func (x *Index) Resolve(child ID) Edge {
 	return c.edge
 }
 
+// Named is the one span that the header of id names, or an SDK span as its parent; None where there is none, or
+// several.
+func (x *Index) Named(id ID) ID {
+	c := x.view(id)
+	if !hasContext(c) {
+		return None
+	}
+	var one [1]ID
+	found := None
+	ids, _ := x.defs.get(contextKey(c), &one)
+	for _, p := range ids {
+		if f := x.view(p); p == id || f.OwnTrace != c.CtxTrace || f.Span != c.CtxParent {
+			continue
+		}
+		if found != None {
+			return None
+		}
+		found = p
+	}
+	return found
+}
+
 func (x *Index) resolve(child ID) Edge {
 	c := x.view(child)
 	best := Edge{Parent: None, Outcome: NoReference}

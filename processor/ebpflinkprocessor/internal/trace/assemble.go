@@ -66,16 +66,25 @@ type entry struct {
 	trace link.TraceID
 	fixed bool
 	state state
-	// parented: it left with a parent.
-	parented bool
-	// large: a Gather has not met all of its trace. It bounds later ones as if it had left.
-	large bool
-	// deep: it has too many ancestors, or they go round, so it has no parent.
-	deep bool
 	// decision holds for the whole trace, since fixed.
 	decision sampling.Decision
-	left     int64
+	// limits are large, deep and grounded.
+	limits uint8
+	// up is with which parent it left.
+	up   up
+	left int64
 }
+
+const (
+	// large: a Gather has not met all of its trace. It bounds later ones as if it had left.
+	large = 1 << iota
+	// deep: it has too many ancestors, or they go round, so it has no parent.
+	deep
+	// grounded: it has left, as have all above it, and what they left with leads to a root: no cycle goes through it.
+	grounded
+)
+
+func (e *entry) parented() bool { return e.up != noParent }
 
 // Book remembers what was decided: which trace id each span has and whether it has left. It is not
 // safe for concurrent use.
@@ -90,8 +99,9 @@ type Book struct {
 	seen    link.Pages[uint32]
 	// proof is room for Whole.
 	proof []link.ID
-	// members is room for Gather.
+	// members is room for Gather, climbed for closesLate.
 	members []Member
+	climbed []link.ID
 	round   uint32
 }
 
@@ -149,7 +159,7 @@ func (b *Book) Restore(id link.ID, trace link.TraceID, parented bool, d sampling
 	if d == sampling.Undecided { // written by a version that sampled nothing
 		d = sampling.Kept
 	}
-	*b.entries.At(id) = entry{trace: trace, fixed: true, state: released, parented: parented, decision: d, left: now}
+	*b.entries.At(id) = entry{trace: trace, fixed: true, state: released, up: upOf(parented), decision: d, left: now}
 }
 
 // Fix gives id, which waits, what was decided about it before a restart.
@@ -174,7 +184,7 @@ func (b *Book) Waits(id link.ID) bool { return b.entries.At(id).state == waiting
 // Leave records that m left at now, a time of the caller's that is not 0.
 func (b *Book) Leave(m *Member, now int64) {
 	e := b.entries.At(m.ID)
-	e.state, e.parented, e.left = released, m.Parent != link.SpanID{}, now
+	e.state, e.up, e.left = released, m.up(), now
 }
 
 func (b *Book) visit(id link.ID) bool {
@@ -189,7 +199,7 @@ func (b *Book) visit(id link.ID) bool {
 // the trace id of all of them. It does not let any of them leave. The slice is the caller's until the next Gather.
 func (b *Book) Gather(start link.ID) []Member {
 	b.round++
-	root, cut, deep := b.top(start)
+	root, cut, tooDeep := b.top(start)
 	members := append(b.members[:0], Member{ID: root, Edge: b.edge(root, cut), Cut: b.gaveUp(root, cut)})
 	b.round++
 	b.visit(root)
@@ -207,6 +217,11 @@ func (b *Book) Gather(start link.ID) []Member {
 		known = p
 		if b.entries.At(p).state == released {
 			met(b.entries.At(p))
+		}
+		if b.entries.At(p).state == released && b.closes(root, p) {
+			// It keeps the trace, and gives up the parent.
+			cut = root
+			members[0].Edge.Parent, members[0].Cut = link.None, true
 		}
 	}
 	knownDepth := -1
@@ -250,9 +265,9 @@ func (b *Book) Gather(start link.ID) []Member {
 	if b.visit(start) {
 		members = append(members, Member{ID: start, Edge: b.edge(start, cut), Cut: b.gaveUp(start, cut), depth: maxMembers})
 	}
-	if deep || !more() {
+	if tooDeep || !more() {
 		for i := range members {
-			b.entries.At(members[i].ID).large = true
+			b.entries.At(members[i].ID).limits |= large
 		}
 	}
 	// The order in which referrers were met is that of arrival; this one is not.
@@ -277,7 +292,7 @@ func (b *Book) compare(x, y Member) int {
 // parent, whatever has come since.
 func (b *Book) edge(id, cut link.ID) link.Edge {
 	e := b.entries.At(id)
-	if e.state == released && e.parented {
+	if e.state == released && e.parented() {
 		return link.Edge{Parent: link.None}
 	}
 	edge := b.ix.Resolve(id)
@@ -288,17 +303,17 @@ func (b *Book) edge(id, cut link.ID) link.Edge {
 }
 
 // gaveUp: the edge of id is not used.
-func (b *Book) gaveUp(id, cut link.ID) bool { return id == cut || b.entries.At(id).deep }
+func (b *Book) gaveUp(id, cut link.ID) bool { return id == cut || b.entries.At(id).limits&deep != 0 }
 
 // top follows parents from start to the last span that has not left. Each span has at most one
 // parent, so a trace has at most one cycle and the way up from any member meets it; its weakest
 // edge is cut. Where it is too far up, the last edge is.
-func (b *Book) top(start link.ID) (root, cut link.ID, deep bool) {
+func (b *Book) top(start link.ID) (root, cut link.ID, tooDeep bool) {
 	root = start
 	b.visit(root)
 	for range maxClimb {
 		p := b.edge(root, link.None).Parent
-		if p == link.None || b.entries.At(p).state == released || b.entries.At(p).large {
+		if p == link.None || b.entries.At(p).state == released || b.entries.At(p).limits&large != 0 {
 			return root, link.None, false
 		}
 		if !b.visit(p) {
@@ -307,7 +322,7 @@ func (b *Book) top(start link.ID) (root, cut link.ID, deep bool) {
 		}
 		root = p
 	}
-	b.entries.At(root).deep = true
+	b.entries.At(root).limits |= deep
 	return root, root, true
 }
 
@@ -357,9 +372,13 @@ func (b *Book) fix(members []Member, known link.ID, left int64) {
 			m.Parent = b.ix.Fact(p).Span
 		case !f.Raw:
 			m.Parent, m.Absent = f.CtxParent, f.CtxParent != link.SpanID{}
-		case f.CtxParent != link.SpanID{} && f.CtxTrace == m.Trace && !m.Cut && m.Edge.Outcome != link.Ambiguous:
+		case f.CtxParent != link.SpanID{} && f.CtxParent != f.Span && f.CtxTrace == m.Trace && !m.Cut && m.Edge.Outcome != link.Ambiguous:
 			// The span may have gone to the backend another way; the header is proof that
 			// it exists.
+			if p := b.ix.Named(m.ID); p != link.None && b.closes(m.ID, p) {
+				m.Cut = true
+				continue
+			}
 			m.Parent, m.Absent = f.CtxParent, true
 		}
 	}

@@ -9,7 +9,7 @@ func (b *Book) Reclaim() {
 	for i := range b.ix.Cap() {
 		id := link.ID(i)
 		e := b.entries.At(id)
-		if e.state != released || !e.parented {
+		if e.state != released || !e.parented() {
 			continue
 		}
 		b.round++
