@@ -33,14 +33,14 @@ func FuzzBatchBytes(f *testing.F) {
 		r := newRig(t, func(c *Config) {
 			c.Explain, c.Rules, c.Window, c.LinkRetention = true, link.AllRuleNames(), time.Second, 2*time.Second
 		})
-		fs, besides, malformed, paired := r.reader.facts(td, true)
+		in := r.reader.read(td, true)
+		fs, besides := in.facts, in.besides
 		require.Len(t, fs, td.SpanCount())
 		stored, err := enc.MarshalTraces(td)
 		require.NoError(t, err)
 		again, err := dec.UnmarshalTraces(stored)
 		require.NoError(t, err)
-		fs2, besides2, malformed2, paired2 := r.reader.facts(again, true)
-		require.Equal(t, []any{fs, besides, malformed, paired}, []any{fs2, besides2, malformed2, paired2})
+		require.Equal(t, in, r.reader.read(again, true))
 		for i := range fs {
 			rare := besides[uint32(i)].rare
 			fact, beside, rest, err := link.ReadFact(link.AppendFact(nil, &fs[i], &rare))

@@ -94,11 +94,11 @@ func holds(t *testing.T, data []byte, turn int, linked map[string]int) {
 				require.NotEqual(t, id, e.Parent)
 				r.parent = x.Fact(e.Parent).Span
 				require.True(t, e.Confidence > 0 && e.Confidence <= 1)
-				c, p := x.view(id), x.view(e.Parent)
+				c, p := x.View(id), x.View(e.Parent)
 				if e.Rule == Compat {
 					require.True(t, c.Foreign && p.Foreign && c.Raw && p.Raw)
 				}
-				require.Equal(t, admitted, x.admit(&x.rows[e.Row], c.Fact, p.Fact))
+				require.Equal(t, admitted, x.admit(&x.rows[e.Row], c.core, p.core))
 				found := false
 				x.Referrers(e.Parent, func(r ID) bool { found = found || r == id; return true })
 				require.True(t, found, "a parent finds its child")

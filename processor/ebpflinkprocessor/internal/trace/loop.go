@@ -40,15 +40,28 @@ func (b *Book) parent(id link.ID) link.ID {
 	switch {
 	case e.limits&deep != 0:
 		return link.None
-	case e.state != released || e.up == forgotten:
+	case e.state != released:
 		return b.ix.Resolve(id).Parent
-	case e.up == named:
+	}
+	switch up := b.fateOf(e).up; up {
+	case forgotten:
+		return b.ix.Resolve(id).Parent
+	case named:
 		return b.ix.Named(id)
-	case e.up == noParent:
+	case noParent:
 		return link.None
 	default:
-		return link.ID(e.up - 1)
+		return link.ID(up - 1)
 	}
+}
+
+// firm: what is above e does not change any more.
+func (b *Book) firm(e *entry) bool {
+	if e.state != released {
+		return false
+	}
+	up := b.fateOf(e).up
+	return up != named && up != forgotten
 }
 
 // closes says whether root, which has not left, would close a cycle with that parent. Where all of it waits, top
@@ -66,7 +79,7 @@ func (b *Book) closes(root, parent link.ID) bool {
 		if e.limits&grounded != 0 {
 			break
 		}
-		firm = firm && e.state == released && e.up != named && e.up != forgotten
+		firm = firm && b.firm(e)
 		climbed = append(climbed, parent)
 		if parent = b.parent(parent); parent == link.None {
 			break

@@ -338,3 +338,48 @@ func TestMarksForgetTowardsDoubt(t *testing.T) {
 	c.Tick(uint64(time.Second))
 	require.Equal(t, []Count{{Fate: RecordsLost}}, c.got)
 }
+
+// A link that rests on times alone is no certainty, neither for its request nor for the others.
+func TestStatisticalLinksAreNotCounted(t *testing.T) {
+	o := modelOptions()
+	o.Posterior = 0.95
+	s := NewSolver(o, &Counts{})
+	for i := uint64(1); i <= 300; i++ {
+		at := i * 100 * ms
+		s.Began(i, i, at, reader)
+		s.Evidence(&event.Evidence{What: channelBack, Call: i, Epoch: i, Tgid: 1})
+		s.Hold(Call{ID: i, Writer: reader, Start: at + 2*ms, End: at + 5*ms}, func(Answer) {})
+		s.Ended(i, i, at+8*ms, reader)
+		s.Flush()
+	}
+	const at = 400 * 100 * ms
+	var got Count
+	var answer Answer
+	s.Began(400, 400, at, reader)
+	s.Hold(Call{ID: 400, Writer: reader, Start: at + 2*ms, End: at + 5*ms}, func(a Answer) { answer = a })
+	s.Ended(400, 400, at+8*ms, reader)
+	s.Count(reader.Tgid, 400, 400, func(c Count) { got = c })
+	now := at + uint64(10*time.Second)
+	s.Saw(now, now)
+	s.Tick(now)
+	require.Equal(t, Statistical, answer.Class)
+	require.EqualValues(t, 400, answer.Request)
+	require.Equal(t, Count{Fate: CallUnlinked}, got)
+}
+
+// A process that gets its name when it was heard of already keeps its marks.
+func TestMarksStayWithTheProcess(t *testing.T) {
+	instance := uint64(0)
+	o := modelOptions()
+	o.Identify = func(uint32) (uint64, string) { return instance, "" }
+	s := NewSolver(o, &Counts{})
+	s.Unread(reader.Tgid, 15*ms, 15*ms)
+	instance = 1
+	s.Began(100, 100, 10*ms, reader)
+	s.Ended(100, 100, 20*ms, reader)
+	var got Count
+	s.Count(reader.Tgid, 100, 100, func(c Count) { got = c })
+	s.Saw(uint64(time.Second), uint64(time.Second))
+	s.Tick(uint64(time.Second))
+	require.Equal(t, Count{Fate: Unread}, got)
+}
