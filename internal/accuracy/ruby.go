@@ -31,19 +31,21 @@ func puma(_ context.Context, b *builder, w *workload, s site) (command, error) {
 	}, os.WriteFile(config, []byte(text), 0o644)
 }
 
-// pumaReactor: one thread reads what comes on idle connections and hands it to a pool.
-const pumaReactor = "a thread that answers one request and is handed the next by the reactor looks late: its own last request " +
-	"is over, and response affinity is refused; next: affinity before what the thread read itself"
+// rubyLock: a thread of Ruby that waits for the interpreter's lock is woken by whoever lets go of it, at the
+// same address as by whoever has a task or a result for it (glibc: native_thread_data.cond is a union).
+const rubyLock = "a thread that waits for Ruby's lock in the middle of a task looks as if it were given the next one, and one " +
+	"such answer makes those of tasks that the reactor hands over doubtful; next: the lock's owner, read when a thread is woken " +
+	"(0: it is let go of)"
 
 var rubyLanguage = language{
 	name: "ruby", packages: []string{"puma"},
 	pressure: []string{"RUBY_GC_HEAP_GROWTH_MAX_SLOTS=1000", "RUBY_GC_MALLOC_LIMIT=10000", "RUBY_GC_MALLOC_LIMIT_MAX=10000"},
 	workloads: []workload{
-		{name: "puma", what: "Puma, a thread of its pool calls", serve: puma, calls: 1, pooled: true, cause: pumaReactor},
-		{name: "puma-sequential", what: "the same, three calls in turn", shape: "sequential", serve: puma, calls: 3, pooled: true, cause: pumaReactor},
-		{name: "puma-spawned", what: "the same, a new thread calls", shape: "spawned", serve: puma, calls: 1, pooled: true, cause: "the thread is created by one that did not read the request itself; next: a join as completion"},
+		{name: "puma", what: "Puma, a thread of its pool calls", serve: puma, calls: 1, pooled: true, cause: rubyLock},
+		{name: "puma-sequential", what: "the same, three calls in turn", shape: "sequential", serve: puma, calls: 3, pooled: true, cause: rubyLock},
+		{name: "puma-spawned", what: "the same, a new thread calls", shape: "spawned", serve: puma, calls: 1, pooled: true, cause: "Ruby keeps threads and uses them again, so nothing is created; and the join cannot be told from Ruby's lock, see ruby/puma"},
 		{name: "puma-after-reply", what: "the same, and a call of rack.after_reply that is nobody's", shape: "after-reply", serve: puma, calls: 1, pooled: true},
 		{name: "puma-inline", what: "Puma, queue_requests false: the pool's threads read the requests", serve: puma, program: "queue_requests false", calls: 1, pooled: true},
-		{name: "puma-cluster", what: "Puma, two processes", serve: puma, program: "workers 2", calls: 1, pooled: true, cause: pumaReactor},
+		{name: "puma-cluster", what: "Puma, two processes", serve: puma, program: "workers 2", calls: 1, pooled: true, cause: rubyLock},
 	},
 }
