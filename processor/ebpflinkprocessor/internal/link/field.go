@@ -98,11 +98,11 @@ func (e Endpoint) label() string {
 	return fmt.Sprintf("%08x:%d", e.Addr, e.Port)
 }
 
-// period is when f was, in UTC.
-func (f *core) period() string {
+// period is when c was, in UTC.
+func (c *core) period() string {
 	at := func(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000000000Z") }
-	if f.Pending {
-		return at(f.Start) + "/.."
+	if c.Pending {
+		return at(c.Start) + "/.."
 	}
-	return at(f.Start) + "/" + at(f.End)
+	return at(c.Start) + "/" + at(c.End)
 }

@@ -3,6 +3,7 @@ package trace
 import (
 	"encoding/binary"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -76,4 +77,10 @@ func BenchmarkWhole(b *testing.B) {
 			b.Fatal("not whole")
 		}
 	}
+}
+
+// TestSizes: each fact has an entry, and a fate once it is decided; design.md says how large they are.
+func TestSizes(t *testing.T) {
+	require.EqualValues(t, 12, unsafe.Sizeof(entry{}))
+	require.EqualValues(t, 32, unsafe.Sizeof(fate{}))
 }
