@@ -60,7 +60,7 @@ func TestKernelLoads(t *testing.T) {
 	bpftest.Need(t)
 	require.NoError(t, rlimit.RemoveMemlock())
 	for name, load := range map[string]func() (*ebpf.CollectionSpec, error){
-		"socket": LoadSocket, "goroutine": LoadGoroutine, "wake": LoadWake, "python": LoadPython, "node": LoadNode,
+		"socket": LoadSocket, "goroutine": LoadGoroutine, "wake": LoadWake, "python": LoadPython, "node": LoadNode, "tokio": LoadTokio,
 	} {
 		spec, err := load()
 		require.NoError(t, err)

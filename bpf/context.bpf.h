@@ -11,6 +11,7 @@
 #include "java.bpf.h"
 #include "haproxy.bpf.h"
 #include "python.bpf.h"
+#include "tokio.bpf.h"
 
 /* Goroutine identity of the running thread. */
 struct goroutine {
@@ -81,6 +82,8 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 		current_python(pid_tgid, &out->key);
 	} else if (t->flags & TARGET_HAPROXY) {
 		current_stream(&out->key);
+	} else if (t->flags & TARGET_TOKIO) {
+		current_tokio(pid_tgid, &out->key);
 	} else if (!(t->flags & TARGET_NO_CONTEXT)) {
 		out->key.id = (__u32)pid_tgid;
 	}
@@ -419,6 +422,8 @@ static __always_inline void response_read(struct context *x, struct conn *c, __u
 			x->arrived++;
 		response_arrives(x);
 	}
+	if ((self & 7) == CONTEXT_TOKIO)
+		x->response_at = bpf_ktime_get_ns(); /* its thread has had the CPU for other tasks */
 	x->last_call = c->turn;
 	x->returned = 0;
 	x->last_by = 0;

@@ -48,6 +48,7 @@ enum context_kind {
 	CONTEXT_VIRTUAL = 2,   /* a virtual thread of a Java VM. id: java.lang.Thread.tid */
 	CONTEXT_PYTHON = 3,    /* a contextvars.Context of CPython. id: minted at its making, see new_id */
 	CONTEXT_STREAM = 4,    /* a stream of HAProxy. id: its address */
+	CONTEXT_TOKIO = 5,     /* a task of tokio. id: minted at its making, or its first poll */
 };
 
 /* Bytes that moved. Followed by `captured` bytes of payload. */
@@ -169,7 +170,7 @@ enum origin_what {
 	 * with something else: what it does until it answers may be for either. No parent. */
 	ORIGIN_BUSY = 1,
 	/* A thread has ended that was made by one that served parent, an epoch: it worked for no other. */
-	ORIGIN_ENDED = 2,
+	ORIGIN_ENDED = 2, /* of a task of tokio: that has ended; no parent */
 };
 
 struct origin_event {
@@ -268,6 +269,8 @@ enum target_flags {
 	TARGET_CHAN_TIMER = 256,
 	/* its streams are known */
 	TARGET_HAPROXY = 512,
+	/* the probes of tokio's tasks are attached */
+	TARGET_TOKIO = 1024,
 };
 
 struct target {

@@ -243,6 +243,31 @@ type GoroutineTarget struct {
 	Curg       uint16
 }
 
+type GoroutineTokioTask struct {
+	_      structs.HostLayout
+	Id     uint64
+	Polled uint64
+	Made   uint64
+}
+
+type GoroutineTokioTaskKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type GoroutineTokioThread struct {
+	_     structs.HostLayout
+	Depth uint64
+	Polls [4]struct {
+		_       structs.HostLayout
+		Sp      uint64
+		Returns uint64
+		Id      uint64
+	}
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -265,6 +290,8 @@ const (
 	GoroutineMapTargets        = "targets"
 	GoroutineMapTasks          = "tasks"
 	GoroutineMapThreads        = "threads"
+	GoroutineMapTokioTasks     = "tokio_tasks"
+	GoroutineMapTokioThreads   = "tokio_threads"
 	GoroutineMapValueTypes     = "value_types"
 	GoroutineProgGoNew         = "go_new"
 	GoroutineProgGoPut         = "go_put"
@@ -275,6 +302,7 @@ const (
 	GoroutineProgGoTake        = "go_take"
 	GoroutineVarIdSeed         = "id_seed"
 	GoroutineVarPayloadSize    = "payload_size"
+	GoroutineVarStackSize      = "stack_size"
 	GoroutineVarWakeupBytes    = "wakeup_bytes"
 )
 
@@ -351,6 +379,8 @@ type GoroutineMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	TokioTasks     *ebpf.MapSpec `ebpf:"tokio_tasks"`
+	TokioThreads   *ebpf.MapSpec `ebpf:"tokio_threads"`
 	ValueTypes     *ebpf.MapSpec `ebpf:"value_types"`
 }
 
@@ -360,6 +390,7 @@ type GoroutineMapSpecs struct {
 type GoroutineVariableSpecs struct {
 	IdSeed      *ebpf.VariableSpec `ebpf:"id_seed"`
 	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
+	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
 	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
 
@@ -401,6 +432,8 @@ type GoroutineMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	TokioTasks     *ebpf.Map `ebpf:"tokio_tasks"`
+	TokioThreads   *ebpf.Map `ebpf:"tokio_threads"`
 	ValueTypes     *ebpf.Map `ebpf:"value_types"`
 }
 
@@ -424,6 +457,8 @@ func (m *GoroutineMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.TokioTasks,
+		m.TokioThreads,
 		m.ValueTypes,
 	)
 }
@@ -434,6 +469,7 @@ func (m *GoroutineMaps) Close() error {
 type GoroutineVariables struct {
 	IdSeed      *ebpf.Variable `ebpf:"id_seed"`
 	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
+	StackSize   *ebpf.Variable `ebpf:"stack_size"`
 	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
 

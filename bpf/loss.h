@@ -22,7 +22,8 @@ enum loss {
 	LOSS_ASYNC_ID = 12,      /* asynchronous ids of Node.js could not be read */
 	LOSS_LOOPS_FULL = 13,    /* map full: the activations of an event loop are not known */
 	LOSS_READ_PLACE = 14,    /* a read returned bytes that had been read before: of which connection, is not known */
-	LOSS_MAX = 15,
+	LOSS_TOKIO = 15,         /* what a poll of tokio returns to could not be read, or too many are nested */
+	LOSS_MAX = 16,
 };
 
 #endif

@@ -250,6 +250,31 @@ type NodeTarget struct {
 	Curg       uint16
 }
 
+type NodeTokioTask struct {
+	_      structs.HostLayout
+	Id     uint64
+	Polled uint64
+	Made   uint64
+}
+
+type NodeTokioTaskKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type NodeTokioThread struct {
+	_     structs.HostLayout
+	Depth uint64
+	Polls [4]struct {
+		_       structs.HostLayout
+		Sp      uint64
+		Returns uint64
+		Id      uint64
+	}
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -272,6 +297,8 @@ const (
 	NodeMapTargets           = "targets"
 	NodeMapTasks             = "tasks"
 	NodeMapThreads           = "threads"
+	NodeMapTokioTasks        = "tokio_tasks"
+	NodeMapTokioThreads      = "tokio_threads"
 	NodeProgNodeCallback     = "node_callback"
 	NodeProgNodeCallbackWrap = "node_callback_wrap"
 	NodeProgNodeCheck        = "node_check"
@@ -279,6 +306,7 @@ const (
 	NodeProgNodeTimers       = "node_timers"
 	NodeVarIdSeed            = "id_seed"
 	NodeVarPayloadSize       = "payload_size"
+	NodeVarStackSize         = "stack_size"
 	NodeVarWakeupBytes       = "wakeup_bytes"
 )
 
@@ -353,6 +381,8 @@ type NodeMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	TokioTasks     *ebpf.MapSpec `ebpf:"tokio_tasks"`
+	TokioThreads   *ebpf.MapSpec `ebpf:"tokio_threads"`
 }
 
 // NodeVariableSpecs contains global variables before they are loaded into the kernel.
@@ -361,6 +391,7 @@ type NodeMapSpecs struct {
 type NodeVariableSpecs struct {
 	IdSeed      *ebpf.VariableSpec `ebpf:"id_seed"`
 	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
+	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
 	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
 
@@ -402,6 +433,8 @@ type NodeMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	TokioTasks     *ebpf.Map `ebpf:"tokio_tasks"`
+	TokioThreads   *ebpf.Map `ebpf:"tokio_threads"`
 }
 
 func (m *NodeMaps) Close() error {
@@ -424,6 +457,8 @@ func (m *NodeMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.TokioTasks,
+		m.TokioThreads,
 	)
 }
 
@@ -433,6 +468,7 @@ func (m *NodeMaps) Close() error {
 type NodeVariables struct {
 	IdSeed      *ebpf.Variable `ebpf:"id_seed"`
 	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
+	StackSize   *ebpf.Variable `ebpf:"stack_size"`
 	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
 

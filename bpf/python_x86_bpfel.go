@@ -254,6 +254,31 @@ type PythonTarget struct {
 	Curg       uint16
 }
 
+type PythonTokioTask struct {
+	_      structs.HostLayout
+	Id     uint64
+	Polled uint64
+	Made   uint64
+}
+
+type PythonTokioTaskKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type PythonTokioThread struct {
+	_     structs.HostLayout
+	Depth uint64
+	Polls [4]struct {
+		_       structs.HostLayout
+		Sp      uint64
+		Returns uint64
+		Id      uint64
+	}
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -276,6 +301,8 @@ const (
 	PythonMapTargets         = "targets"
 	PythonMapTasks           = "tasks"
 	PythonMapThreads         = "threads"
+	PythonMapTokioTasks      = "tokio_tasks"
+	PythonMapTokioThreads    = "tokio_threads"
 	PythonProgPyEnter        = "py_enter"
 	PythonProgPyEnterMoved   = "py_enter_moved"
 	PythonProgPyGot          = "py_got"
@@ -285,6 +312,7 @@ const (
 	PythonProgPyPutMethod    = "py_put_method"
 	PythonVarIdSeed          = "id_seed"
 	PythonVarPayloadSize     = "payload_size"
+	PythonVarStackSize       = "stack_size"
 	PythonVarWakeupBytes     = "wakeup_bytes"
 )
 
@@ -361,6 +389,8 @@ type PythonMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	TokioTasks     *ebpf.MapSpec `ebpf:"tokio_tasks"`
+	TokioThreads   *ebpf.MapSpec `ebpf:"tokio_threads"`
 }
 
 // PythonVariableSpecs contains global variables before they are loaded into the kernel.
@@ -369,6 +399,7 @@ type PythonMapSpecs struct {
 type PythonVariableSpecs struct {
 	IdSeed      *ebpf.VariableSpec `ebpf:"id_seed"`
 	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
+	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
 	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
 
@@ -410,6 +441,8 @@ type PythonMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	TokioTasks     *ebpf.Map `ebpf:"tokio_tasks"`
+	TokioThreads   *ebpf.Map `ebpf:"tokio_threads"`
 }
 
 func (m *PythonMaps) Close() error {
@@ -432,6 +465,8 @@ func (m *PythonMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.TokioTasks,
+		m.TokioThreads,
 	)
 }
 
@@ -441,6 +476,7 @@ func (m *PythonMaps) Close() error {
 type PythonVariables struct {
 	IdSeed      *ebpf.Variable `ebpf:"id_seed"`
 	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
+	StackSize   *ebpf.Variable `ebpf:"stack_size"`
 	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
 

@@ -75,6 +75,8 @@ static __always_inline int loop_waits(void)
 
 	if (!t || t->flags & (TARGET_GO | TARGET_NO_CONTEXT))
 		return 0;
+	if (t->flags & TARGET_TOKIO)
+		tokio_waits(pid_tgid);
 	current_context(t, pid_tgid, &cur);
 	x = context_make(&cur.key);
 	if (!x)
@@ -757,6 +759,7 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 		emit_origin(CONTEXT_THREAD, ORIGIN_ENDED, tgid, pid, x->given.epoch);
 	bpf_map_delete_elem(&calls, &pid_tgid);
 	bpf_map_delete_elem(&py_threads, &pid_tgid);
+	bpf_map_delete_elem(&tokio_threads, &pid_tgid);
 	bpf_map_delete_elem(&node_loops, &pid_tgid);
 	bpf_map_delete_elem(&threads, &key);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)

@@ -266,7 +266,8 @@ const (
 	SocketLossLOSS_ASYNC_ID       SocketLoss = 12
 	SocketLossLOSS_LOOPS_FULL     SocketLoss = 13
 	SocketLossLOSS_READ_PLACE     SocketLoss = 14
-	SocketLossLOSS_MAX            SocketLoss = 15
+	SocketLossLOSS_TOKIO          SocketLoss = 15
+	SocketLossLOSS_MAX            SocketLoss = 16
 )
 
 type SocketNodeLoop struct {
@@ -384,6 +385,31 @@ type SocketTarget struct {
 	Curg       uint16
 }
 
+type SocketTokioTask struct {
+	_      structs.HostLayout
+	Id     uint64
+	Polled uint64
+	Made   uint64
+}
+
+type SocketTokioTaskKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type SocketTokioThread struct {
+	_     structs.HostLayout
+	Depth uint64
+	Polls [4]struct {
+		_       structs.HostLayout
+		Sp      uint64
+		Returns uint64
+		Id      uint64
+	}
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -407,6 +433,8 @@ const (
 	SocketMapTargets             = "targets"
 	SocketMapTasks               = "tasks"
 	SocketMapThreads             = "threads"
+	SocketMapTokioTasks          = "tokio_tasks"
+	SocketMapTokioThreads        = "tokio_threads"
 	SocketProgEnterConnect       = "enter_connect"
 	SocketProgEnterLoopWait      = "enter_loop_wait"
 	SocketProgEnterPollWait      = "enter_poll_wait"
@@ -531,6 +559,8 @@ type SocketMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	TokioTasks     *ebpf.MapSpec `ebpf:"tokio_tasks"`
+	TokioThreads   *ebpf.MapSpec `ebpf:"tokio_threads"`
 }
 
 // SocketVariableSpecs contains global variables before they are loaded into the kernel.
@@ -591,6 +621,8 @@ type SocketMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	TokioTasks     *ebpf.Map `ebpf:"tokio_tasks"`
+	TokioThreads   *ebpf.Map `ebpf:"tokio_threads"`
 }
 
 func (m *SocketMaps) Close() error {
@@ -614,6 +646,8 @@ func (m *SocketMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.TokioTasks,
+		m.TokioThreads,
 	)
 }
 

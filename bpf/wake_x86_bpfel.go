@@ -249,6 +249,31 @@ type WakeTarget struct {
 	Curg       uint16
 }
 
+type WakeTokioTask struct {
+	_      structs.HostLayout
+	Id     uint64
+	Polled uint64
+	Made   uint64
+}
+
+type WakeTokioTaskKey struct {
+	_       structs.HostLayout
+	Address uint64
+	Tgid    uint32
+	Pad     uint32
+}
+
+type WakeTokioThread struct {
+	_     structs.HostLayout
+	Depth uint64
+	Polls [4]struct {
+		_       structs.HostLayout
+		Sp      uint64
+		Returns uint64
+		Id      uint64
+	}
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -270,6 +295,8 @@ const (
 	WakeMapTargets        = "targets"
 	WakeMapTasks          = "tasks"
 	WakeMapThreads        = "threads"
+	WakeMapTokioTasks     = "tokio_tasks"
+	WakeMapTokioThreads   = "tokio_threads"
 	WakeProgWake          = "wake"
 	WakeVarIdSeed         = "id_seed"
 	WakeVarPayloadSize    = "payload_size"
@@ -343,6 +370,8 @@ type WakeMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	TokioTasks     *ebpf.MapSpec `ebpf:"tokio_tasks"`
+	TokioThreads   *ebpf.MapSpec `ebpf:"tokio_threads"`
 }
 
 // WakeVariableSpecs contains global variables before they are loaded into the kernel.
@@ -392,6 +421,8 @@ type WakeMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	TokioTasks     *ebpf.Map `ebpf:"tokio_tasks"`
+	TokioThreads   *ebpf.Map `ebpf:"tokio_threads"`
 }
 
 func (m *WakeMaps) Close() error {
@@ -413,6 +444,8 @@ func (m *WakeMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.TokioTasks,
+		m.TokioThreads,
 	)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"path/filepath"
+	"strings"
 )
 
 //go:embed programs/rust
@@ -15,7 +16,7 @@ const debianCrates = "/usr/share/cargo/registry"
 var rustLanguage = language{
 	name: "rust", packages: []string{"rustc"},
 	build: func(ctx context.Context, b *builder, w *workload) (command, error) {
-		return b.once("rust/"+w.program, func(out string) (command, error) {
+		c, err := b.once("rust/"+w.program, func(out string) (command, error) {
 			source, err := b.source(rustPrograms, "programs/rust/"+w.program)
 			if err != nil {
 				return command{}, err
@@ -23,12 +24,19 @@ var rustLanguage = language{
 			if w.program == rustThreads {
 				return command{args: []string{out}}, runTool(ctx, "rustc", "--edition", "2021", "-O", "-o", out, source)
 			}
-			return command{args: []string{filepath.Join(out, "release", w.program)}},
-				runTool(ctx, "cargo", "build", "--quiet", "--release", "--offline", "--target-dir", out,
-					"--manifest-path", filepath.Join(source, "Cargo.toml"),
-					"--config", `source.crates-io.replace-with="debian"`,
-					"--config", `source.debian.directory="`+debianCrates+`"`)
+			exe := filepath.Join(out, "release", w.program)
+			if err := runTool(ctx, "cargo", "build", "--quiet", "--release", "--offline", "--target-dir", out,
+				"--manifest-path", filepath.Join(source, "Cargo.toml"),
+				"--config", `source.crates-io.replace-with="debian"`,
+				"--config", `source.debian.directory="`+debianCrates+`"`); err != nil {
+				return command{}, err
+			}
+			return command{args: []string{exe}}, runTool(ctx, "strip", "-o", exe+stripped, exe)
 		})
+		if err == nil && strings.HasSuffix(w.name, stripped) {
+			c.args = []string{c.args[0] + stripped}
+		}
+		return c, err
 	},
 	workloads: []workload{
 		{name: "thread", what: "a thread for each connection calls", program: rustThreads, calls: 1, goal: 0.99},
@@ -42,20 +50,24 @@ var rustLanguage = language{
 		rustPool("channel-fan-out", "the same, three tasks at once, their results by one channel", 3, 0, "ends that nobody waits for and wake-ups without a call are both common; next: what those wake-ups are"),
 		rustPool("condvar", "tasks in a Mutex with a Condvar, as each result", 1, 0.99, ""),
 		rustPool("locked", "workers and connections take a Mutex", 1, 0, "a lock that changes hands looks like a completion"),
-		tokio("handler", "current", "a task for each connection calls", 1, 0.99),
-		tokio("sequential", "current", "the same, three calls in turn", 3, 0),
-		tokio("spawn", "current", "the same, a new task calls, and is awaited", 1, 0),
-		tokio("join", "current", "the same, join! of three calls", 3, 0),
-		tokio("sleep", "current", "the same, a call after a sleep", 1, 0),
-		tokio("actor", "current", "a task with a connection of its own calls for others", 1, 0),
-		tokio("blocking", "current", "spawn_blocking calls", 1, 0),
-		tokio("handler", "multi", "a task for each connection calls", 1, 0),
-		tokio("sequential", "multi", "the same, three calls in turn", 3, 0),
-		tokio("spawn", "multi", "the same, a new task calls, and is awaited", 1, 0),
-		tokio("join", "multi", "the same, join! of three calls", 3, 0),
-		tokio("sleep", "multi", "the same, a call after a sleep", 1, 0),
-		tokio("actor", "multi", "a task with a connection of its own calls for others", 1, 0),
-		tokio("blocking", "multi", "spawn_blocking calls", 1, 0),
+		tokio("handler", "current", "a task for each connection calls", 1),
+		tokio("sequential", "current", "the same, three calls in turn", 3),
+		tokio("spawn", "current", "the same, a new task calls, and is awaited", 1),
+		tokio("join", "current", "the same, join! of three calls", 3),
+		tokio("sleep", "current", "the same, a call after a sleep", 1),
+		tokio("actor", "current", "a task with a connection of its own calls for others", 1),
+		tokio("blocking", "current", "spawn_blocking calls", 1),
+		tokio("handler", "multi", "a task for each connection calls", 1),
+		tokio("sequential", "multi", "the same, three calls in turn", 3),
+		tokio("spawn", "multi", "the same, a new task calls, and is awaited", 1),
+		tokio("join", "multi", "the same, join! of three calls", 3),
+		tokio("sleep", "multi", "the same, a call after a sleep", 1),
+		tokio("actor", "multi", "a task with a connection of its own calls for others", 1),
+		tokio("blocking", "multi", "spawn_blocking calls", 1),
+		strippedTokio("handler", "current", "a task for each connection calls"),
+		strippedTokio("spawn", "current", "the same, a new task calls, and is awaited"),
+		strippedTokio("blocking", "multi", "spawn_blocking calls"),
+		strippedTokio("sleep", "multi", "a task for each connection calls, after a sleep"),
 	},
 }
 
@@ -67,32 +79,22 @@ func rustPool(shape, what string, calls int, goal float64, cause string) workloa
 	}
 }
 
-// tokioCauses: which task a thread runs is not read. Next: tokio's thread-local CONTEXT holds its id.
-var tokioCauses = map[string]string{
-	"handler":    "a few have no evidence that is trusted; not explained yet",
-	"sequential": "a process proves its chains with its first 189, which stay unlinked",
-	"spawn":      "a new task runs after what else was ready was read; tasks are not told apart yet",
-	"join":       "as c/epoll-fan-out",
-	"sleep":      "a timer leads to the call; tasks are not told apart yet",
-	"actor":      "a call waits for its connection, as in c/epoll-queue",
-	"blocking":   "the loop is told once of several results, and nothing says of which",
-}
-
-// tokioOpen: seen in one run of seven, on a busy machine, in spawn of the one and blocking of the other.
-var tokioOpen = map[string]string{
-	"spawn":    strayInTokio,
-	"blocking": strayInTokio,
-	"sleep":    strayInTokio,
-	"actor":    strayInTokio,
-}
-
-const strayInTokio = "a background call had a parent in one of several runs, in a loop of tokio whose tasks are not read"
-
 // tokio has a runtime of one thread (current) or several (multi).
-func tokio(shape, runtime, what string, calls int, goal float64) workload {
+func tokio(shape, runtime, what string, calls int) workload {
 	return workload{
 		name: "tokio-" + runtime + "-" + shape, shape: shape, what: "tokio, " + runtime + "_thread: " + what,
 		program: "tasks", args: []string{runtime}, packages: []string{"cargo", "librust-tokio-dev:" + debianCrates + "/tokio-1*"},
-		calls: calls, pooled: shape == "actor", goal: goal, cause: tokioCauses[shape], open: tokioOpen[shape],
+		calls: calls, pooled: shape == "actor", goal: 0.99,
 	}
+}
+
+// stripped is the end of the name of a program without symbols, and of its rows.
+const stripped = "-stripped"
+
+// strippedTokio is the same without symbols: only the system calls of its loops are seen.
+func strippedTokio(shape, runtime, what string) workload {
+	w := tokio(shape, runtime, what+"; without symbols", 1)
+	w.name += stripped
+	w.goal, w.cause = 0, "its tasks are not told apart, and run after what else was ready"
+	return w
 }

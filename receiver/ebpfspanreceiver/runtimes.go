@@ -26,4 +26,5 @@ var runtimes = []func(*probe.Tracer, *zap.Logger, *counts) runtimeSupport{
 	newJava,
 	newHAProxy,
 	newNode,
+	newTokio,
 }

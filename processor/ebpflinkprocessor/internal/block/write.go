@@ -169,12 +169,12 @@ func (w *Writer) write(s ptrace.Span) bool {
 		}
 		before = n
 		w.words[n].span = w.span
-		tag := uint64(n) << 3
+		tag := uint64(n)<<3 + typeString
 		switch v.Type() {
 		case pcommon.ValueTypeStr:
 			// The habit is not in words while it is used: they may move.
 			h := w.words[n].value
-			b = w.text(appendNumber(b, tag|typeString), &h, v.Str())
+			b = w.text(appendNumber(b, tag), &h, v.Str())
 			w.words[n].value = h
 		case pcommon.ValueTypeInt:
 			b = appendNumber(appendNumber(b, tag|typeInt), zigzag(v.Int()))

@@ -7,7 +7,7 @@ import (
 )
 
 // contexts finds for whom execution contexts work that are made for a task and gone with it: those of
-// Python. A context that answers a request was serving it all the while, and those that it made meanwhile
+// Python, and the tasks of tokio. A context that answers a request was serving it all the while, and those that it made meanwhile
 // serve it, too. That is known only when the response was sent.
 //
 // A context that answers requests which overlap, or were read by different ones, serves nobody: it writes
@@ -15,12 +15,16 @@ import (
 // context of the loop). One that serves a connection answers its requests one after the other; what it does between
 // two of them is for the first one, and may go on when the second has arrived. Nothing tells that apart, so
 // in a process where it happens only the first request of a context has calls.
+//
+// A task of tokio reads its requests itself, so it is told apart there. But what a task makes may work for others
+// (the task of a connection of a pool), and then lives on: what was made counts only once it has ended.
 type contexts struct {
 	origins, oldOrigins map[Writer]origin
 	known, old          map[Writer]*server
 	turned              uint64
 	decided             uint64            // what was called before that is decided
 	trails              map[uint32]*trail // by tgid
+	over                generations[Writer, struct{}]
 }
 
 // trail counts, in one process, requests that were not the first of their context, and those of them which
@@ -65,6 +69,9 @@ type server struct {
 // stint is a request that it was serving.
 type stint struct{ turn, start, end uint64 }
 
+// servesOne: it is a context that is made for a task.
+func (w Writer) servesOne() bool { return w.Kind == event.Python || w.Kind == event.Tokio }
+
 const (
 	// maxLevels is how many makers are asked: a task, its parts, their timers and callbacks.
 	maxLevels = 8
@@ -84,15 +91,19 @@ func newContexts() *contexts {
 
 // told: a context was made by another, or is busy.
 func (x *contexts) told(e *event.Origin) {
-	if e.What == event.Busy {
+	child := Writer{Tgid: e.Tgid, Context: e.Child, Kind: e.ContextKind}
+	switch e.What {
+	case event.Busy:
 		x.trail(e.Tgid).busy++
 		return
+	case event.Ended:
+		x.over.put(child, struct{}{})
+		return
 	}
-	child := Writer{Tgid: e.Tgid, Context: e.Child, Kind: e.ContextKind}
 	parent := Writer{Tgid: e.Tgid, Context: e.Parent, Kind: e.ContextKind}
 	x.origins[child] = origin{parent, e.Ts}
 	x.server(parent).lastMade = e.Ts
-	if len(x.origins) >= maxContexts || len(x.known) >= maxContexts {
+	if len(x.origins) >= maxContexts || len(x.known) >= maxContexts || len(x.over.now) >= maxContexts {
 		x.turn(e.Ts)
 	}
 }
@@ -100,7 +111,7 @@ func (x *contexts) told(e *event.Origin) {
 // answered: the context that sent the response served the request, and so did those that led to it since
 // the request was read.
 func (x *contexts) answered(turn uint64, r *served) {
-	if r.answerer.Kind != event.Python {
+	if !r.answerer.servesOne() || r.answerer.Kind == event.Tokio && !r.answerer.is(r.reader) {
 		return
 	}
 	w := r.answerer.key()
@@ -193,11 +204,11 @@ func (v *server) at(ts uint64) (s stint, first, ok bool) {
 // edges names the request that the writer of a call answered, or the nearest of those that made it was
 // serving when it did.
 func (x *contexts) edges(to []edge, c *Call) []edge {
-	if c.Writer.Kind != event.Python {
+	if !c.Writer.servesOne() {
 		return to
 	}
 	w := c.Writer.key()
-	leaves := x.trails[w.Tgid].leaves()
+	leaves := w.Kind == event.Python && x.trails[w.Tgid].leaves()
 	v := x.server(w)
 	v.called(c.Start)
 	if s, first, ok := v.at(c.Start); ok {
@@ -209,7 +220,7 @@ func (x *contexts) edges(to []edge, c *Call) []edge {
 	var passed []*server
 	for range maxLevels {
 		o, ok := x.origin(w)
-		if !ok {
+		if !ok || w.Kind == event.Tokio && !x.over.has(w) {
 			return to
 		}
 		w = o.parent
@@ -271,6 +282,7 @@ func (x *contexts) forget(before uint64) {
 func (x *contexts) turn(now uint64) {
 	x.oldOrigins, x.origins = x.origins, map[Writer]origin{}
 	x.old, x.known = x.known, map[Writer]*server{}
+	x.over.turn()
 	x.turned = now
 	for tgid, t := range x.trails {
 		if t.again == 0 {

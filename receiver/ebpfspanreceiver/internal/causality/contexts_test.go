@@ -236,3 +236,94 @@ func TestCalledBetweenRequests(t *testing.T) {
 	require.False(t, v.calledBetween(20, 40))
 	require.True(t, v.calledBetween(49, 60))
 }
+
+// Tasks of tokio: what was made for a request counts once it has ended, and who answers has read the request.
+func TestTasksOfTokio(t *testing.T) {
+	task := func(id uint64) Writer { return Writer{Tgid: 1, Tid: 7, Context: id, Kind: event.Tokio} }
+	own := Answer{Outcome: Linked, Request: 100, Hints: []string{"context"}, Confidence: 0.999}
+	child := Answer{Outcome: Linked, Request: 100, Hints: []string{"context_copied"}, Confidence: 0.99}
+	none := Answer{Outcome: NoEvidence}
+	type told struct {
+		*Solver
+		made   func(child, parent, at uint64)
+		ended  func(id, at uint64)
+		served func(request, from, to, reader, answerer uint64)
+		called func(id, at, by uint64)
+	}
+	const parent, middle, connection = 20, 40, 60
+	// The call that is asked for is made by task 50 at 20 ms.
+	for name, tc := range map[string]struct {
+		tell func(told)
+		want Answer
+	}{
+		"it answers":               {func(s told) { s.served(100, 10, 30, 50, 50) }, own},
+		"another read the request": {func(s told) { s.served(100, 10, 30, connection, 50) }, none},
+		"it goes on between two requests": {func(s told) {
+			for i := range uint64(9) {
+				s.served(90+i, 2*i, 2*i, 50, 50)
+				s.called(10+i, 2*i+1, 50)
+			}
+			s.served(100, 19, 30, 50, 50)
+		}, own},
+		"of many requests of a connection": {func(s told) {
+			s.served(100, 19, 30, 50, 50)
+			for i := range uint64(500) {
+				s.served(200+i, 31+i, 31+i, 50, 50)
+			}
+		}, own},
+		"made by it, and has ended": {func(s told) {
+			s.made(50, parent, 15)
+			s.ended(50, 25)
+			s.served(100, 10, 30, parent, parent)
+		}, child},
+		"made by it, and lives on, as a connection does": {func(s told) {
+			s.made(50, parent, 15)
+			s.served(100, 10, 30, parent, parent)
+		}, none},
+		"made by one that lives on": {func(s told) {
+			s.made(middle, parent, 12)
+			s.made(50, middle, 15)
+			s.ended(50, 25)
+			s.served(100, 10, 30, parent, parent)
+		}, none},
+		"made by one that was made by it": {func(s told) {
+			s.made(middle, parent, 12)
+			s.made(50, middle, 15)
+			s.ended(50, 25)
+			s.ended(middle, 26)
+			s.served(100, 10, 30, parent, parent)
+		}, child},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newSolver()
+			origin := func(what uint8, child, parent, at uint64) {
+				s.Origin(&event.Origin{What: what, ContextKind: event.Tokio, Tgid: 1, Ts: at * ms, Child: child, Parent: parent})
+			}
+			tc.tell(told{
+				s, func(child, parent, at uint64) { origin(event.Made, child, parent, at) },
+				func(id, at uint64) { origin(event.Ended, id, 0, at) },
+				func(request, from, to, reader, answerer uint64) {
+					s.Began(request, request, from*ms, task(reader))
+					s.Ended(request, request, to*ms, task(answerer))
+				},
+				func(id, at, by uint64) {
+					s.Hold(Call{ID: id, Start: at * ms, End: (at + 1) * ms, Writer: task(by), EndContext: by}, func(Answer) {})
+				},
+			})
+			got := decide(s, Call{ID: 1, Start: 20 * ms, End: 22 * ms, Writer: task(50), EndContext: 50})
+			got.Class = 0
+			require.Equal(t, tc.want, got)
+		})
+	}
+}
+
+// The thread that polls a task may poll any other next.
+func TestThreadsSayNothingOfTasks(t *testing.T) {
+	for _, kind := range []uint8{sameThread, answer} {
+		s, _ := newSolver()
+		w := Writer{Tgid: 1, Tid: 7, Context: 50, Kind: event.Tokio}
+		s.Began(100, 100, 10*ms, w)
+		s.Evidence(&event.Evidence{What: kind, Call: 1, Epoch: 100, Uses: 1, BaseUses: 1, Tgid: 1, Ts: 20 * ms})
+		require.Equal(t, Untrusted, decide(s, Call{ID: 1, Start: 20 * ms, End: 22 * ms, Writer: w, EndContext: 50}).Outcome)
+	}
+}

@@ -4,11 +4,12 @@ package causality
 // (bpf/loop.bpf.h) there may always be one more, of which nothing was seen: a timer's, or one that the loop
 // has put off. There it must be certain from the one side and not denied from the other: that only this
 // response can have led to the answer, or that only this request can have led to the call, and to as many
-// as requests do.
+// as requests do. The former counts where a loop does at once what it has read: see inTurn.
 func severalResponses(s *Solver, e *edge, c *Call) bool {
 	if e.segment == 0 {
 		return e.uses > 1 || e.baseUses > 1
 	}
+	p := &s.processes.of(c.Writer.Tgid).answers
 	denied := false
 	if r := s.ledger.find(c.ID); r != nil {
 		for i := range r.edges {
@@ -24,7 +25,7 @@ func severalResponses(s *Solver, e *edge, c *Call) bool {
 			}
 		}
 	}
-	return denied || e.uses != 1 || e.baseUses != 1 || s.processes.of(c.Writer.Tgid).answers.putOff()
+	return denied || e.uses != 1 || e.baseUses != 1 || p.putOff() || !p.inTurn()
 }
 
 // confirms: the request has led to the call, and no timer. If it may have led to one of its calls only, it is

@@ -96,25 +96,66 @@ func (l *lives) isOver(which life) bool {
 	return ok
 }
 
-// threads: processes in which one thread read a request and another answered it, and when that was last
-// seen.
-type threads map[uint32]uint64
+// threads say of each process how its threads share the requests, by tgid.
+type threads map[uint32]*sharing
+
+// sharing is how the threads of a process share requests. handed and migrated are when that was last seen.
+type sharing struct {
+	handed   uint64 // one thread read a request and another answered it
+	migrated uint64 // and both of them read and answer
+	does     map[uint32]uint8
+}
+
+const (
+	reads = 1 << iota
+	answersToo
+	// maxSharing bounds the threads of a process that are told apart: more workers than a scheduler has.
+	maxSharing = 1024
+)
 
 func (t threads) served(r *served) {
 	thread := r.reader.Context == 0 && r.reader.Kind == event.Thread
 	virtual := r.reader.Context != 0 && r.reader.Kind == event.Virtual
-	if (thread || virtual) && r.answerer.Tid != 0 && !r.answerer.is(r.reader) {
-		t[r.reader.Tgid] = r.end
+	if !thread && !virtual || r.answerer.Tid == 0 {
+		return
+	}
+	p := t[r.reader.Tgid]
+	if p == nil {
+		p = &sharing{does: map[uint32]uint8{}}
+		t[r.reader.Tgid] = p
+	}
+	if thread && r.answerer.Context == 0 {
+		p.workers(r)
+	}
+	if !r.answerer.is(r.reader) {
+		p.handed = r.end
+	}
+}
+
+// workers: threads that read requests for each other are those of a scheduler, which run whichever task is ready.
+// Others read what a pool answers, or answer what they have read.
+func (p *sharing) workers(r *served) {
+	if len(p.does) >= maxSharing {
+		clear(p.does)
+	}
+	p.does[r.reader.Tid] |= reads
+	p.does[r.answerer.Tid] |= answersToo
+	const both = reads | answersToo
+	if !r.answerer.is(r.reader) && p.does[r.reader.Tid] == both && p.does[r.answerer.Tid] == both {
+		p.migrated = r.end
 	}
 }
 
 func (t threads) age(now uint64) {
-	for tgid, seen := range t {
-		if now-seen > uint64(keepFor) {
+	for tgid, p := range t {
+		if now-max(p.handed, p.migrated) > uint64(keepFor) {
 			delete(t, tgid)
 		}
 	}
 }
 
 // handOver: requests change hands between threads there.
-func (t threads) handOver(tgid uint32) bool { return t[tgid] != 0 }
+func (t threads) handOver(tgid uint32) bool { return t[tgid] != nil && t[tgid].handed != 0 }
+
+// migrate: its threads are workers, each of which goes on with what another has begun.
+func (t threads) migrate(tgid uint32) bool { return t[tgid] != nil && t[tgid].migrated != 0 }

@@ -53,8 +53,14 @@ func onlyTask(s *Solver, e *edge, c *Call) bool {
 // the one that read it answers it, and the one that wrote the call reads its response. Loops that hide in
 // a thread pool break that. The same of Java's virtual threads, whatever carries them.
 func ownThread(s *Solver, c *Call, r *served) bool {
+	if c.Writer.Kind == event.Tokio {
+		return false // see contexts, which asks for more
+	}
 	if c.Writer.Context != 0 && c.Writer.Kind != event.Virtual {
 		return true
+	}
+	if c.Writer.Context == 0 && s.threads.migrate(c.Writer.Tgid) {
+		return false // it may have run another task in between
 	}
 	if !c.Writer.is(Writer{Tid: c.EndTid, Context: c.EndContext}) {
 		return false
@@ -63,4 +69,10 @@ func ownThread(s *Solver, c *Call, r *served) bool {
 		return !s.threads.handOver(c.Writer.Tgid)
 	}
 	return r.answerer.is(r.reader)
+}
+
+// waitsItself: a thread that waits for a result sees its request through. One that runs whichever task is ready
+// (a worker of tokio) waits for anything, and has read the request for whoever answers it.
+func waitsItself(s *Solver, _ *Call, r *served) bool {
+	return !s.threads.handOver(r.reader.Tgid)
 }

@@ -146,6 +146,7 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		toCall: e.What == next,
 	})
 	if e.What == answer {
+		p.answers.compare(e, s.ledger.of(e.Call))
 		s.async.answer(e)
 	}
 	if s.ledger.due(e.Ts) {
@@ -155,7 +156,7 @@ func (s *Solver) Evidence(e *event.Evidence) {
 
 // Origin says what became of an execution context: who made it, that it is busy, or that it has ended.
 func (s *Solver) Origin(e *event.Origin) {
-	if e.What == event.Ended {
+	if e.What == event.Ended && e.ContextKind == event.Thread {
 		s.lives.ended(life{tgid: e.Tgid, tid: uint32(e.Child), epoch: e.Parent})
 		return
 	}

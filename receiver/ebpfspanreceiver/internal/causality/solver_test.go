@@ -123,6 +123,32 @@ func TestThreadsThatDoNotServeToTheEnd(t *testing.T) {
 	require.Equal(t, Linked, call(5, 7).Outcome, "served from end to end")
 }
 
+// Threads that go on with each other's requests are workers of a scheduler: who serves one from end to end may have run
+// another task in between. Not so where one only reads and the others only answer.
+func TestThreadsThatMigrate(t *testing.T) {
+	for name, tc := range map[string]struct {
+		before [][2]uint32 // who read and who answered
+		want   Outcome
+	}{
+		"a reader and a pool":      {[][2]uint32{{1, 7}, {1, 8}, {7, 7}}, Linked},
+		"workers":                  {[][2]uint32{{7, 7}, {8, 8}, {8, 7}}, Untrusted},
+		"workers, not known to be": {[][2]uint32{{8, 7}}, Linked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newSolver()
+			for i, b := range tc.before {
+				id := uint64(10 + i)
+				s.Began(id, id, 1*ms, Writer{Tgid: 1, Tid: b[0]})
+				s.Ended(id, id, 2*ms, Writer{Tgid: 1, Tid: b[1]})
+			}
+			s.Evidence(evidence(sameThread, 1, 100))
+			s.Began(100, 100, 10*ms, Writer{Tgid: 1, Tid: 7})
+			s.Ended(100, 100, 20*ms, Writer{Tgid: 1, Tid: 7})
+			require.Equal(t, tc.want, decide(s, Call{ID: 1, Writer: Writer{Tgid: 1, Tid: 7}, EndTid: 7, Start: 11 * ms, End: 12 * ms}).Outcome)
+		})
+	}
+}
+
 // The same of virtual threads, whichever threads carry them.
 func TestVirtualThreadsThatDoNotServeToTheEnd(t *testing.T) {
 	on := func(tid uint32, context uint64) Writer {

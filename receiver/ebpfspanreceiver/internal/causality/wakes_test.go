@@ -76,3 +76,25 @@ func TestWakesBounded(t *testing.T) {
 	require.LessOrEqual(t, len(w.locked), wakesKept+1)
 	require.LessOrEqual(t, w.sure+w.silent+w.empty+w.locks, float64(wakesCounted))
 }
+
+// A thread that is woken while a request which it has read is open waits for the result of a call of that, unless
+// requests change hands: then it is a worker, which waits for anything.
+func TestWakesOfWorkers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		answerer uint32
+		want     Outcome
+	}{
+		"sees its requests through": {answerer: 7, want: Linked},
+		"hands requests over":       {answerer: 8, want: Untrusted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newSolver()
+			s.Began(50, 50, 1*ms, Writer{Tgid: 1, Tid: 7})
+			s.Ended(50, 50, 2*ms, Writer{Tgid: 1, Tid: tc.answerer})
+			s.Began(100, 100, 10*ms, Writer{Tgid: 1, Tid: 7})
+			s.Evidence(&event.Evidence{What: wakeBack, Call: 1, Epoch: 100, Tgid: 1, Ts: 20 * ms})
+			s.Ended(100, 100, 30*ms, Writer{Tgid: 1, Tid: 7})
+			require.Equal(t, tc.want, decide(s, Call{ID: 1, Writer: Writer{Tgid: 1, Tid: 5}, EndTid: 5, Start: 11 * ms, End: 12 * ms}).Outcome)
+		})
+	}
+}

@@ -39,6 +39,7 @@ const (
 	Goroutine = 1
 	Virtual   = 2
 	Python    = 3
+	Tokio     = 5
 
 	Closed = 3
 

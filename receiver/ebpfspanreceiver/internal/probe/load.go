@@ -102,6 +102,7 @@ var extensions = []struct {
 	{"tp_btf", bpf.LoadWake},
 	{"uprobe", bpf.LoadPython},
 	{"uprobe", bpf.LoadNode},
+	{"uprobe", bpf.LoadTokio},
 }
 
 func (t *Tracer) loadExtensions() {

@@ -23,6 +23,7 @@ var losses = [...]struct {
 	{"async_id_unreadable", false},
 	{"loops_full", false},
 	{"read_place_unknown", true},
+	{"tokio_unreadable", false},
 }
 
 // Loss is how often the kernel side has discarded something, since the programs were loaded.

@@ -24,6 +24,8 @@ type Target struct {
 	HAProxy bool
 	// Node: the asynchronous ids of its loops are read, see [Tracer.Node].
 	Node bool
+	// Tokio: its tasks are asked for. Until its probes have seen one polled there is none.
+	Tokio bool
 }
 
 // JavaThreads says which contexts a Java VM has: enum java_threads in bpf/event.h.
@@ -70,6 +72,7 @@ const (
 	targetChanTimer  = 256
 	targetHAProxy    = 512
 	targetNode       = 64
+	targetTokio      = 1024
 )
 
 // Select begins to trace a process.
@@ -103,6 +106,9 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	}
 	if target.Node {
 		v.Flags |= targetNode
+	}
+	if target.Tokio {
+		v.Flags |= targetTokio
 	}
 	if err := t.objects.Targets.Put(pid, v); err != nil {
 		return fmt.Errorf("select process %d: %w", pid, err)

@@ -1,0 +1,136 @@
+package tokioruntime
+
+import (
+	"bytes"
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+)
+
+// Kind says what happens at a [Site], and where the address of the task is.
+type Kind uint8
+
+const (
+	// Poll: a thread begins to poll a task, the first argument. The return address is on top of the stack.
+	Poll Kind = iota
+	// Made: a task was made. It is the result.
+	Made
+	// Gone: a task is about to be freed, the first argument.
+	Gone
+	// Wake: a task is to be polled again, the first argument.
+	Wake
+)
+
+// Site is one place for a probe. Offset is from the beginning of the file.
+type Site struct {
+	Kind   Kind
+	Offset uint64
+	// Return: the probe is on the return of the function that begins there.
+	Return bool
+}
+
+var (
+	// ErrOther: tokio is not linked into the executable.
+	ErrOther = errors.New("tokio is not linked into it")
+	// ErrStripped: it is, and the executable has no symbols.
+	ErrStripped = errors.New("it has no symbol table: link it without strip (in Cargo.toml strip = \"debuginfo\" at most)")
+)
+
+const (
+	// maxSection bounds what is read of a file at once.
+	maxSection = 256 << 20
+	// maxSites bounds the probes of a file: a large server spawns some hundred kinds of futures.
+	maxSites = 4096
+)
+
+// source is in the names of tokio's files, which its panics have: "…/tokio-1.24.2/src/runtime/…".
+var source = []byte("/tokio-1.")
+
+// Inspect finds the sites of an executable.
+func Inspect(name string) ([]Site, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return inspect(f)
+}
+
+func inspect(r io.ReaderAt) ([]Site, error) {
+	f, err := elf.NewFile(r)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrOther, err)
+	}
+	constants := f.Section(".rodata")
+	if constants == nil || constants.Type == elf.SHT_NOBITS || constants.Size > maxSection {
+		return nil, ErrOther
+	}
+	data, err := constants.Data()
+	if err != nil || !bytes.Contains(data, source) {
+		return nil, ErrOther
+	}
+	if f.Machine != elf.EM_X86_64 {
+		return nil, fmt.Errorf("tasks are told apart on amd64 only, this is %v", f.Machine)
+	}
+	if s := f.Section(".symtab"); s != nil && s.Size > maxSection {
+		return nil, fmt.Errorf("its symbol table has %d bytes, more than %d", s.Size, maxSection)
+	}
+	symbols, err := f.Symbols()
+	if errors.Is(err, elf.ErrNoSymbols) {
+		return nil, ErrStripped
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read its symbols: %w", err)
+	}
+	return sites(f, symbols)
+}
+
+// sites of what is named. Functions of the same code may have been merged, and have one address.
+func sites(f *elf.File, symbols []elf.Symbol) ([]Site, error) {
+	found := map[*function][]uint64{}
+	for _, s := range symbols {
+		if elf.ST_TYPE(s.Info) != elf.STT_FUNC || s.Section == elf.SHN_UNDEF {
+			continue
+		}
+		if of := functionOf(s.Name); of != nil && !slices.Contains(found[of], s.Value) {
+			found[of] = append(found[of], s.Value)
+		}
+	}
+	for _, of := range functions {
+		if of.required && len(found[of]) == 0 {
+			if len(found) == 0 {
+				return nil, ErrStripped // of all but what the dynamic linker needs
+			}
+			return nil, fmt.Errorf("it has no function %s", of.name)
+		}
+	}
+	var all []Site
+	for of, addresses := range found {
+		if of.kind == Made && !slices.Contains(makers(found), of) {
+			continue
+		}
+		for _, at := range addresses {
+			offset, ok := fileOffset(f, at)
+			if !ok {
+				return nil, fmt.Errorf("%s at %#x is in no segment", of.name, at)
+			}
+			all = append(all, Site{Kind: of.kind, Offset: offset, Return: of.kind == Made})
+		}
+	}
+	if len(all) > maxSites {
+		return nil, fmt.Errorf("it would need %d probes, more than %d", len(all), maxSites)
+	}
+	return all, nil
+}
+
+func fileOffset(f *elf.File, at uint64) (uint64, bool) {
+	for _, p := range f.Progs {
+		if p.Type == elf.PT_LOAD && p.Flags&elf.PF_X != 0 && p.Vaddr <= at && at < p.Vaddr+p.Filesz {
+			return at - p.Vaddr + p.Off, true
+		}
+	}
+	return 0, false
+}
