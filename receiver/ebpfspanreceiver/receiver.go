@@ -39,7 +39,7 @@ const (
 	adjustAfter = 10 * time.Second
 	// rememberFor is how long the description of a process outlives it: its last spans come after.
 	rememberFor = 2 * time.Minute
-	// inheritFor is how long a forked child may be traced before the rules have been applied to it.
+	// inheritFor is how long a forked child is traced at least before the rules have been applied to it.
 	inheritFor = time.Second
 )
 
@@ -399,7 +399,7 @@ func (r *ebpfReceiver) readProcesses() {
 // and were not selected are dropped.
 func (r *ebpfReceiver) disown(forked map[uint32]time.Time) {
 	for pid, at := range forked {
-		if time.Since(at) < inheritFor {
+		if time.Since(at) < inheritFor || r.watch.Waiting(int(pid)) {
 			continue
 		}
 		delete(forked, pid)
@@ -418,13 +418,14 @@ func (r *ebpfReceiver) readEvents() {
 		r.log.Error("Reading events ended", zap.Error(err))
 	}
 	r.solver.Flush()
-	r.describeUnknown(time.Now().Add(2 * inheritFor)) // what is not known now will not be
+	// What is not known now will not be.
+	r.describeUnknown(time.Now().Add(2*inheritFor), func(uint32) bool { return false })
 	r.flush()
 }
 
-func (r *ebpfReceiver) describeUnknown(now time.Time) {
+func (r *ebpfReceiver) describeUnknown(now time.Time, due func(tgid uint32) bool) {
 	known := func(tgid uint32) bool { return r.process(tgid) != nil }
-	r.counts.ownerless.Add(uint64(r.unknown.release(now, known, r.emit)))
+	r.counts.ownerless.Add(uint64(r.unknown.release(now, known, due, r.emit)))
 }
 
 // event takes one record of the kernel side.
@@ -462,7 +463,7 @@ func (r *ebpfReceiver) tick(drained bool) {
 	r.table.Tick(now)
 	r.advance(now, drained)
 	r.solver.Tick(now)
-	r.describeUnknown(wall)
+	r.describeUnknown(wall, func(tgid uint32) bool { return r.watch.Waiting(int(tgid)) })
 	r.counts.conns.Store(int64(r.table.Len()))
 	r.counts.held.Store(int64(r.solver.Waiting()))
 	if r.batch.due(wall) {

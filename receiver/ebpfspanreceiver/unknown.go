@@ -31,14 +31,15 @@ func (u *unknown) hold(x *exchange.Exchange, owner *causality.Answer, now time.T
 	return true
 }
 
-// release gives to emit what can be described by now, and counts what it is too late for.
-func (u *unknown) release(now time.Time, known func(tgid uint32) bool, emit func(*exchange.Exchange, *causality.Answer)) (dropped int) {
+// release gives to emit what can be described by now, and counts what it is too late for. due says which
+// processes nobody has looked at yet, but will: a busy machine may need longer than inheritFor for that.
+func (u *unknown) release(now time.Time, known, due func(tgid uint32) bool, emit func(*exchange.Exchange, *causality.Answer)) (dropped int) {
 	kept := u.waiting[:0]
 	for _, w := range u.waiting {
 		switch {
 		case known(w.exchange.Tgid):
 			emit(w.exchange, w.owner)
-		case now.After(w.until):
+		case now.After(w.until) && !due(w.exchange.Tgid):
 			dropped++
 		default:
 			kept = append(kept, w)

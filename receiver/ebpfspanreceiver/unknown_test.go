@@ -18,8 +18,9 @@ func TestUnknownProcesses(t *testing.T) {
 		require.True(t, u.hold(&exchange.Exchange{Tgid: tgid}, &causality.Answer{}, now))
 	}
 	var out []uint32
+	due := uint32(8)
 	release := func(at time.Time, selected uint32) int {
-		return u.release(at, func(tgid uint32) bool { return tgid == selected },
+		return u.release(at, func(tgid uint32) bool { return tgid == selected }, func(tgid uint32) bool { return tgid == due },
 			func(x *exchange.Exchange, owner *causality.Answer) {
 				require.NotNil(t, owner)
 				out = append(out, x.Tgid)
@@ -28,6 +29,8 @@ func TestUnknownProcesses(t *testing.T) {
 	require.Zero(t, release(now, 0))
 	require.Zero(t, release(now, 7))
 	require.Equal(t, []uint32{7, 7}, out)
+	require.Zero(t, release(now.Add(inheritFor+1), 7), "8 has still to be looked at")
+	due = 0
 	require.Equal(t, 1, release(now.Add(inheritFor+1), 7), "8 was never selected")
 	require.Empty(t, u.waiting)
 	for range maxUnknown {

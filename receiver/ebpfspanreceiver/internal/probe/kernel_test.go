@@ -74,7 +74,7 @@ func startTracer(t *testing.T) (*Tracer, *recorder) {
 const childEnv = "PROBE_TEST_CHILD"
 
 // children are what this test binary can be instead: a guest kernel has no other program.
-var children = map[string]func(){"http": httpChild, "syscalls": syscallsChild, "loop": loopChild, "reused": reusedChild}
+var children = map[string]func(){"http": httpChild, "syscalls": syscallsChild, "loop": loopChild, "reused": reusedChild, "deselect": deselectChild}
 
 func TestMain(m *testing.M) {
 	if run := children[os.Getenv(childEnv)]; run != nil {

@@ -126,14 +126,6 @@ func (t *Tracer) EventLoop(pid, tid uint32) error {
 	return nil
 }
 
-// Deselect stops tracing a process.
-func (t *Tracer) Deselect(pid uint32) error {
-	if err := t.objects.Targets.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("deselect process %d: %w", pid, err)
-	}
-	return nil
-}
-
 // Listening says that something listens on a port of a network namespace, so that the server end of
 // a connection which is already open is recognised.
 func (t *Tracer) Listening(netns uint32, port uint16) error {

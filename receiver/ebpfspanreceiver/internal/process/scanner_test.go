@@ -722,11 +722,31 @@ func TestWatchIsBoundedAndRecovers(t *testing.T) {
 	}
 	assert.EqualValues(t, 7, s.Counters().Get(QueueFull))
 	assert.Len(t, w.order, maxPending)
+	assert.True(t, w.Waiting(1<<30), "its event may be one of the lost ones")
 	require.NoError(t, w.Start(context.Background()))
 	fakeProc(t, root, 11, process("/bin/a", nil))
 	require.Eventually(t, func() bool { return s.Lookup(11) != nil }, 20*time.Second, time.Millisecond,
 		"the rescan finds what the queue lost")
 	w.Close()
+}
+
+// A process is waited for until it has been considered, however long that takes.
+func TestWatchWaiting(t *testing.T) {
+	env := tag(t)
+	pid := start(t, withEnv(exec.Command("sleep", "60"), env))
+	awaitExec(t, pid, "sleep")
+	var w *Watch
+	waiting := false
+	s, err := NewScanner(Options{Rules: includeEnv(env), Selected: func(p *Process) { waiting = w.Waiting(p.PID) }})
+	require.NoError(t, err)
+	w = NewWatch(s, 0, nil)
+	w.Notify(pid, WhyFork)
+	assert.True(t, w.Waiting(pid), "queued")
+	assert.False(t, w.Waiting(pid+1))
+	w.drain(context.Background())
+	assert.NotNil(t, s.Lookup(pid))
+	assert.True(t, waiting, "while it is considered")
+	assert.False(t, w.Waiting(pid))
 }
 
 func TestMerge(t *testing.T) {

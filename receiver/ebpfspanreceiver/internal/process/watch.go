@@ -23,8 +23,10 @@ type Watch struct {
 	mu      sync.Mutex // guards what follows
 	pending map[int]Why
 	order   []int
-	lost    bool // the queue was full since the last scan
-	due     bool // RescanSoon was called
+	current map[int]Why // taken from pending, and not all considered yet
+	finding bool        // a rescan for what was lost is under way
+	lost    bool        // the queue was full since the last scan
+	due     bool        // RescanSoon was called
 	closed  bool
 
 	wake   chan struct{} // holds one token
@@ -80,6 +82,15 @@ func (w *Watch) Notify(pid int, why Why) {
 	}
 	w.mu.Unlock()
 	w.poke()
+}
+
+// Waiting says whether a process may still have to be considered: its event is queued, or events were lost.
+func (w *Watch) Waiting(pid int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, queued := w.pending[pid]
+	_, current := w.current[pid]
+	return queued || current || w.lost || w.due || w.finding
 }
 
 // RescanSoon asks for a rescan, because events were lost before they came here.
@@ -155,9 +166,9 @@ func (w *Watch) drain(ctx context.Context) {
 	for ctx.Err() == nil {
 		w.mu.Lock()
 		batch, why := w.order, w.pending
-		w.order, w.pending = nil, map[int]Why{}
+		w.order, w.pending, w.current = nil, map[int]Why{}, why
 		rescan := w.lost || w.due
-		w.lost, w.due = false, false
+		w.lost, w.due, w.finding = false, false, rescan
 		w.mu.Unlock()
 		if len(batch) == 0 && !rescan {
 			return
