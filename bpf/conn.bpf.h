@@ -9,13 +9,13 @@
 static __always_inline struct file *file_of_fd(__s32 fd)
 {
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
-	struct file **fds, *file = 0;
+	struct fdtable *fdt = KERNEL_READ(task, files, fdt);
+	struct file **fds;
 
-	if (fd < 0 || (__u32)fd >= BPF_CORE_READ(fdt, max_fds))
+	if (fd < 0 || (__u32)fd >= KERNEL_READ(fdt, max_fds))
 		return 0;
-	fds = BPF_CORE_READ(fdt, fd);
-	return bpf_core_read(&file, sizeof(file), &fds[fd]) ? 0 : file;
+	fds = KERNEL_READ(fdt, fd);
+	return (struct file *)KERNEL_READ((struct timespec64 *)&fds[fd], tv_sec);
 }
 
 /* The TCP socket that a file is, or 0. */
@@ -27,16 +27,16 @@ static __always_inline __u64 tcp_sock_of_file(struct file *file)
 
 	if (!file)
 		return 0;
-	if ((BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+	if ((KERNEL_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
 		return 0;
-	socket = BPF_CORE_READ(file, private_data);
-	sk = BPF_CORE_READ(socket, sk);
+	socket = KERNEL_READ(file, private_data);
+	sk = KERNEL_READ(socket, sk);
 	if (!sk)
 		return 0;
-	family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	family = KERNEL_READ(sk, __sk_common.skc_family);
 	if (family != AF_INET && family != AF_INET6)
 		return 0;
-	if (BPF_CORE_READ(sk, sk_protocol) != IPPROTO_TCP)
+	if (KERNEL_READ(sk, sk_protocol) != IPPROTO_TCP)
 		return 0;
 	return (__u64)sk;
 }
@@ -44,33 +44,33 @@ static __always_inline __u64 tcp_sock_of_file(struct file *file)
 /* The position at which the next byte will be written; one more once this end has sent its FIN. */
 static __always_inline __u32 write_seq_of(__u64 sk)
 {
-	return BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
+	return KERNEL_READ((struct tcp_sock *)sk, write_seq);
 }
 
 /* The position of the next byte to read. */
 static __always_inline __u32 copied_seq_of(__u64 sk)
 {
 	struct tcp_sock *tp = (struct tcp_sock *)sk;
-	__u32 seq = BPF_CORE_READ(tp, copied_seq);
+	__u32 seq = KERNEL_READ(tp, copied_seq);
 
 	/* A read that finds the other end's FIN steps over it: it is numbered and not a byte. */
-	if (BPF_CORE_READ((struct sock *)sk, __sk_common.skc_flags) & (1UL << SOCK_DONE) &&
-	    seq == BPF_CORE_READ(tp, rcv_nxt))
+	if (KERNEL_READ((struct sock *)sk, __sk_common.skc_flags) & (1UL << SOCK_DONE) &&
+	    seq == KERNEL_READ(tp, rcv_nxt))
 		seq--;
 	return seq;
 }
 
 static __always_inline __u32 netns_of(__u64 sk)
 {
-	return BPF_CORE_READ((struct sock *)sk, __sk_common.skc_net.net, ns.inum);
+	return KERNEL_READ((struct sock *)sk, __sk_common.skc_net.net, ns.inum);
 }
 
 static __always_inline __u32 ports_of(__u64 sk)
 {
 	struct sock *s = (struct sock *)sk;
 
-	return ((__u32)BPF_CORE_READ(s, __sk_common.skc_num) << 16) |
-	       bpf_ntohs(BPF_CORE_READ(s, __sk_common.skc_dport));
+	return ((__u32)KERNEL_READ(s, __sk_common.skc_num) << 16) |
+	       bpf_ntohs(KERNEL_READ(s, __sk_common.skc_dport));
 }
 
 static __always_inline void map_ipv4(__u8 out[16], __be32 addr)
@@ -85,9 +85,9 @@ static __always_inline void read_addresses(__u64 sk, struct conn *c)
 {
 	struct sock *s = (struct sock *)sk;
 
-	if (BPF_CORE_READ(s, __sk_common.skc_family) == AF_INET) {
-		map_ipv4(c->laddr, BPF_CORE_READ(s, __sk_common.skc_rcv_saddr));
-		map_ipv4(c->raddr, BPF_CORE_READ(s, __sk_common.skc_daddr));
+	if (KERNEL_READ(s, __sk_common.skc_family) == AF_INET) {
+		map_ipv4(c->laddr, KERNEL_READ(s, __sk_common.skc_rcv_saddr));
+		map_ipv4(c->raddr, KERNEL_READ(s, __sk_common.skc_daddr));
 		return;
 	}
 	BPF_CORE_READ_INTO(&c->laddr, s, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
@@ -98,7 +98,7 @@ static __always_inline void read_addresses(__u64 sk, struct conn *c)
  * agreed on their numbers. */
 static __always_inline void find_position(struct conn *c, __u64 sk)
 {
-	if (BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state) != TCP_ESTABLISHED)
+	if (KERNEL_READ((struct sock *)sk, __sk_common.skc_state) != TCP_ESTABLISHED)
 		return;
 	c->position = copied_seq_of(sk);
 	c->flags |= CONN_POSITION;

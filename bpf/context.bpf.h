@@ -37,7 +37,7 @@ static __always_inline void current_goroutine(const struct target *t, struct gor
 {
 #if defined(__TARGET_ARCH_x86)
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	__u64 tp = BPF_CORE_READ(task, thread.fsbase);
+	__u64 tp = KERNEL_READ(task, thread.fsbase);
 	__u64 g = 0, m = 0;
 
 	if (bpf_probe_read_user(&g, sizeof(g), (void *)(tp + t->tls_g)) || !g ||

@@ -32,7 +32,7 @@ static __always_inline void current_stream(struct context_key *key)
 
 	if (!h)
 		return;
-	if (user_word(BPF_CORE_READ(task, thread.fsbase) + h->tls, &thread) ||
+	if (user_word(KERNEL_READ(task, thread.fsbase) + h->tls, &thread) ||
 	    user_word(thread + h->current, &running)) {
 		count_loss(LOSS_STREAM);
 		return;

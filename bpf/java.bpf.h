@@ -95,7 +95,7 @@ static __noinline bool current_java(__u32 tid, struct context_key *key)
 	if (j->threads != JAVA_PLATFORM) {
 		struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 
-		if (mounted_thread(j, BPF_CORE_READ(task, thread.fsbase), &owner))
+		if (mounted_thread(j, KERNEL_READ(task, thread.fsbase), &owner))
 			return false;
 	}
 #endif

@@ -188,9 +188,9 @@ __noinline int node_reads(__u64 of)
 	if (!file)
 		return NODE_READ_FILE;
 	/* An eventfd: since Linux 6.16 its mode looks like a file's. */
-	if (BPF_CORE_READ(file, f_inode, i_sb, s_magic) == ANON_INODE_FS_MAGIC)
+	if (KERNEL_READ(file, f_inode, i_sb, s_magic) == ANON_INODE_FS_MAGIC)
 		return NODE_READ_EVENT;
-	return (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG;
+	return (KERNEL_READ(file, f_inode, i_mode) & S_IFMT) != S_IFREG;
 }
 
 /* A call begins: which id runs, as far as that says anything. */

@@ -57,20 +57,20 @@ __noinline __u64 note_of_file(__u64 of, __u32 dir)
 
 	if (!file)
 		return 0;
-	type = BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT;
+	type = KERNEL_READ(file, f_inode, i_mode) & S_IFMT;
 	if (type == S_IFIFO)
 		return (__u64)BPF_CORE_READ(file, f_inode);
 	if (type == S_IFSOCK) {
 		socket = BPF_CORE_READ(file, private_data);
 		sk = BPF_CORE_READ(socket, sk);
-		if (!sk || BPF_CORE_READ(sk, __sk_common.skc_family) != AF_UNIX)
+		if (!sk || KERNEL_READ(sk, __sk_common.skc_family) != AF_UNIX)
 			return 0;
 		pair = (struct unix_sock *)sk;
 		return dir == DIR_OUT ? (__u64)BPF_CORE_READ(pair, peer) : (__u64)sk;
 	}
 	if (type && type != S_IFREG)
 		return 0;
-	name = BPF_CORE_READ(file, f_path.dentry, d_name.name);
+	name = KERNEL_READ(file, f_path.dentry, d_name.name);
 	if (bpf_probe_read_kernel(&begins, sizeof(begins), name) || begins != EVENTFD_NAME)
 		return 0;
 	return (__u64)BPF_CORE_READ(file, private_data) | NOTE_COUNTS;

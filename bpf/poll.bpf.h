@@ -26,7 +26,7 @@ __noinline int brings_requests(__s32 fd)
 
 	if (!sk)
 		return 0;
-	if (BPF_CORE_READ((struct sock *)sk, __sk_common.skc_state) == TCP_LISTEN)
+	if (KERNEL_READ((struct sock *)sk, __sk_common.skc_state) == TCP_LISTEN)
 		return 1;
 	c = bpf_map_lookup_elem(&conns, &sk);
 	return c && c->role == ROLE_SERVER;

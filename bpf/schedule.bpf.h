@@ -14,13 +14,13 @@ static __always_inline __u64 running_since(struct task_struct *p)
 {
 	if (!bpf_core_field_exists(p->sched_info.last_arrival))
 		return 0;
-	return BPF_CORE_READ(p, sched_info.last_arrival);
+	return KERNEL_READ(p, sched_info.last_arrival);
 }
 
 /* p sleeps: when it began to, the time that interrupts took from it left out. */
 static __always_inline __u64 slept_since(struct task_struct *p)
 {
-	__u64 ran = BPF_CORE_READ(p, se.sum_exec_runtime) - BPF_CORE_READ(p, se.prev_sum_exec_runtime);
+	__u64 ran = KERNEL_READ(p, se.sum_exec_runtime) - KERNEL_READ(p, se.prev_sum_exec_runtime);
 
 	return running_since(p) + ran;
 }
