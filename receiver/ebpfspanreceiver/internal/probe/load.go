@@ -140,6 +140,7 @@ func (t *Tracer) extend(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) 
 			return nil, err
 		}
 	}
+	attachTogether(spec)
 	replaced := map[string]*ebpf.Map{}
 	for name := range spec.Maps {
 		if m := shared[name]; m != nil {
