@@ -338,11 +338,12 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 		return;
 	}
 	if (opened_for)
-		emit_loop_evidence(EVIDENCE_CONNECTED, c->turn, opened_for, 0, sure, 0, ts);
+		emit_loop_evidence(EVIDENCE_CONNECTED, c->turn, opened_for, 0, sure, 0, 0, ts);
 	if (what == EVIDENCE_LOOP) {
 		/* What a loop writes when a connection is made is what it was made for. */
 		if (!opened_for) {
-			emit_loop_evidence(what, c->turn, token.epoch, x->activation, loop_requests(x, ts), 0, ts);
+			emit_loop_evidence(what, c->turn, token.epoch, x->activation, loop_requests(x, ts), 0, 0,
+					   ts);
 			x->led = 1;
 		}
 	} else if (what) {
@@ -381,10 +382,10 @@ static __always_inline void response_written(struct context *x, struct conn *c, 
 	 * does, and answers without, makes it doubtful whose call the next answer is. */
 	if (x->own.epoch != c->turn && (x->called || x->last_call)) {
 		if (x->passed)
-			emit_loop_evidence(x->last_by, x->last_call, c->turn, 0, x->passed, 0, ts);
+			emit_loop_evidence(x->last_by, x->last_call, c->turn, 0, x->passed, 0, 0, ts);
 		else
 			emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, c->turn, 0,
-					   x->arrived, 1, ts);
+					   x->arrived, 1, 0, ts);
 		x->completes = 1;
 		x->arrived = 0;
 	}

@@ -111,7 +111,8 @@ enum evidence_kind {
 	EVIDENCE_ANSWER = 9,       /* who read the call's response began the response of the request.
 				      In a loop: segment is the activation, uses counts the responses
 				      that arrived in it and led to nothing yet (1: only this one),
-				      base_uses the responses begun since (1: this is the first).
+				      base_uses the responses begun since (1: this is the first),
+				      base those of uses that were seen: one more may have been put off.
 				      In a thread of a pool: segment is 0, call 0 if there was none */
 	EVIDENCE_NEXT = 10,        /* epoch is the call before: who read its response wrote this one next;
 				      base: WAKE_WORKER or 0 */

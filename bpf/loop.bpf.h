@@ -7,7 +7,8 @@
  *
  *	forward (EVIDENCE_LOOP, EVIDENCE_CONNECTED)  uses: requests read, of which any may have led to this
  *	backward (EVIDENCE_ANSWER, EVIDENCE_NEXT)    uses: responses that arrived, likewise;
- *	                                             base_uses: responses begun after it arrived
+ *	                                             base_uses: responses begun after it arrived;
+ *	                                             base: responses that were seen to arrive
  *
  * 1 is certain only if the loop puts nothing off, which is seen when something that it has read leads to
  * nothing before it waits again: for a while from then on there may always be one more.
@@ -36,7 +37,7 @@ static __always_inline __u8 candidates(__u8 seen, __u64 put_off_ns, __u64 now)
 
 /* Evidence with what speaks for it and against it; wake.bpf.c says it of wake-ups. */
 static __always_inline void emit_loop_evidence(__u8 what, __u64 call, __u64 to, __u64 activation, __u8 uses,
-					       __u8 base_uses, __u64 ts)
+					       __u8 base_uses, __u64 base, __u64 ts)
 {
 	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
@@ -54,6 +55,7 @@ static __always_inline void emit_loop_evidence(__u8 what, __u64 call, __u64 to, 
 		.segment = activation,
 		.uses = uses,
 		.base_uses = base_uses,
+		.base = base,
 	};
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 }
@@ -74,6 +76,13 @@ static __always_inline __u8 arrivals(const struct context *x, __u64 now)
 	return candidates(x->arrived, x->last_by ? 0 : x->unled_call_ns, now);
 }
 
+/* What arrived last has led to the response of a request. */
+static __always_inline void emit_loop_answer(const struct context *x, __u64 to, __u64 now)
+{
+	emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, to, x->activation,
+			   arrivals(x, now), x->answers, x->arrived, now);
+}
+
 /*
  * Nothing more can follow from what arrived last: something else was read, or the loop waits. That a
  * response was begun is told only now, when it is known that no other was.
@@ -81,8 +90,7 @@ static __always_inline __u8 arrivals(const struct context *x, __u64 now)
 static __always_inline void arrival_ends(struct context *x, __u64 now)
 {
 	if (x->answered)
-		emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, x->answered, x->activation,
-				   arrivals(x, now), x->answers, now);
+		emit_loop_answer(x, x->answered, now);
 	x->answered = 0;
 	x->arrived = x->arrived > x->answers ? x->arrived - x->answers : 0;
 	x->answers = 0;
@@ -146,7 +154,7 @@ static __always_inline void loop_response(struct context *x, struct conn *c, __u
 	/* It was waited for: request, call and response in one round. What serves here blocks. */
 	if (x->own.epoch && c->epoch == x->own.epoch) {
 		if (!(c->flags & CONN_LED))
-			emit_loop_evidence(EVIDENCE_SAME_THREAD, c->turn, c->epoch, 0, 0, 0, now);
+			emit_loop_evidence(EVIDENCE_SAME_THREAD, c->turn, c->epoch, 0, 0, 0, 0, now);
 		c->flags |= CONN_LED;
 		return;
 	}
@@ -179,8 +187,7 @@ static __always_inline void loop_answer(struct context *x, const struct conn *c,
 	if (x->answers < 255)
 		x->answers++;
 	if (x->answers > 1) {
-		emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, c->turn, x->activation,
-				   arrivals(x, now), x->answers, now);
+		emit_loop_answer(x, c->turn, now);
 		return;
 	}
 	x->answered = c->turn;
@@ -193,10 +200,11 @@ static __always_inline void loop_next(struct context *x, __u64 call, __u64 now)
 	__u8 answers = x->answers;
 
 	arrival_ends(x, now);
-	emit_loop_evidence(EVIDENCE_NEXT, call, x->last_call, x->activation, arrivals(x, now), answers, now);
+	emit_loop_evidence(EVIDENCE_NEXT, call, x->last_call, x->activation, arrivals(x, now), answers, 0, now);
 	call_led(x);
-	if (x->arrived)
-		x->arrived--;
+	/* Of several, it is not certain which; and what this loop does next may follow from any of them still. */
+	if (x->arrived == 1)
+		x->arrived = 0;
 }
 
 #endif

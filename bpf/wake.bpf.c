@@ -30,7 +30,7 @@ static __always_inline bool owner(const struct context *x)
 
 static __always_inline void emit_wake(__u64 call, __u64 epoch, __u64 uaddr, __u8 passed, __u8 doubts, __u64 now)
 {
-	emit_loop_evidence(EVIDENCE_WAKE_BACK, call, epoch, uaddr, passed, doubts, now);
+	emit_loop_evidence(EVIDENCE_WAKE_BACK, call, epoch, uaddr, passed, doubts, 0, now);
 }
 
 static __always_inline void task_done(struct context *x)

@@ -62,7 +62,10 @@ func (l *Link) Put(m pcommon.Map) {
 
 // ReadLink reads the link attributes of s. An attribute of the wrong type, a zero or a malformed
 // id counts as absent and adds one to malformed; so do the words of another producer without its name.
-func ReadLink(s ptrace.Span) (l Link, malformed int) {
+func ReadLink(s ptrace.Span) (l Link, malformed int) { return ReadLinkAnd(s, nil) }
+
+// ReadLinkAnd also calls rest, unless it is nil, with each attribute that is no link attribute.
+func ReadLinkAnd(s ptrace.Span, rest func(key string, v pcommon.Value)) (l Link, malformed int) {
 	bad := func() { malformed++ }
 	s.Attributes().Range(func(k string, v pcommon.Value) bool {
 		switch k {
@@ -146,6 +149,10 @@ func ReadLink(s ptrace.Span) (l Link, malformed int) {
 			l.Compat.RequestID = readForeignID(v, bad)
 		case AttrCompatResponseID:
 			l.Compat.ResponseID = readForeignID(v, bad)
+		default:
+			if rest != nil {
+				rest(k, v)
+			}
 		}
 		return true
 	})

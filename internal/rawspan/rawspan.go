@@ -86,6 +86,7 @@ const (
 	ResHostName = "host.name"
 	ResPID      = "process.pid"
 	ResService  = "service.name"
+	ResInstance = "service.instance.id"
 )
 
 // Link holds the link attributes of one span. Zero values mean unknown.

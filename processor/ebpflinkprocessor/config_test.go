@@ -69,7 +69,7 @@ func TestConfigFaultsAreNamedAllAtOnce(t *testing.T) {
 			"max_spans_waiting: 0 is out of range: 1 to 1000000000",
 			"max_link_facts: -1 is out of range: 0 to 1000000000",
 			"max_spans_per_export: 0 is out of range: 1 to 1000000",
-			`rules[1]: "guess" is unknown: allowed are app_context, tcp_seq, systrace, pseudo_thread, x_request_id, compat, timing`,
+			`rules[1]: "guess" is unknown: allowed are app_context, sdk_same_call, tcp_seq, systrace, pseudo_thread, x_request_id, compat, timing`,
 			`rules[2]: "tcp_seq" is named twice`,
 			`rules[3]: "timing" goes by times alone and would hide evidence of systrace: name it last`,
 			"max_candidates: 40000 is out of range: 1 to 32768",

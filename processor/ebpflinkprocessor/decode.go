@@ -7,25 +7,62 @@ import (
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/block"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/splice"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 )
 
-// decoder makes pdata of encoded spans. pdata's own decoder makes 35 allocations for a span of ten
-// attributes: each key and each string is one, and the attributes are moved five times as they grow. This
-// one makes 13: the strings of a span are parts of one copy of its bytes. It knows what nearly all spans
-// consist of and leaves those with anything else to pdata.
+// decoder makes pdata of encoded spans: of blocks, and of OTLP, which is what a batch with an unusual span
+// waits as. pdata's own decoder makes 35 allocations for a span of ten attributes: each key and each string
+// is one, and the attributes are moved five times as they grow. This one makes 13: the strings of a span are
+// parts of one copy of its bytes. It knows what nearly all spans consist of and leaves those with anything
+// else to pdata.
 type decoder struct {
-	slow ptrace.ProtoUnmarshaler
-	cut  splice.Cut
+	blocks block.Reader
+	slow   ptrace.ProtoUnmarshaler
+	cut    splice.Cut
 	// attributes is how many the last span had: room for as many, and for those of linking.
 	attributes int
+	// every has the numbers from 0.
+	every []uint32
 }
 
 const linkAttributes = 3
 
-// take appends the spans of an encoded batch at the given ordinals to td, in order.
-func (d *decoder) take(td ptrace.Traces, payload []byte, ordinals []uint32) error {
+func newDecoder() decoder {
+	return decoder{blocks: block.Reader{Strip: rawspan.IsLinkAttr, Room: linkAttributes}}
+}
+
+// take appends the spans of an encoded batch at the given ordinals to td, in order; stripped says for each
+// of them whether it comes without link attributes.
+func (d *decoder) take(td ptrace.Traces, payload []byte, ordinals []uint32, stripped []bool) error {
+	if block.Is(payload) {
+		if err := d.blocks.Take(td, payload, ordinals, stripped); err != nil {
+			return fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+		}
+		return nil
+	}
+	return d.takeOTLP(td, payload, ordinals, stripped)
+}
+
+// all decodes a whole batch.
+func (d *decoder) all(payload []byte) (ptrace.Traces, error) {
+	if !block.Is(payload) {
+		return d.slow.UnmarshalTraces(payload)
+	}
+	td := ptrace.NewTraces()
+	n, err := block.Count(payload)
+	if err != nil {
+		return td, err
+	}
+	for len(d.every) < n {
+		d.every = append(d.every, uint32(len(d.every)))
+	}
+	return td, d.blocks.Take(td, payload, d.every[:n], nil)
+}
+
+func (d *decoder) takeOTLP(td ptrace.Traces, payload []byte, ordinals []uint32, stripped []bool) error {
 	found, err := d.cut.Take(payload, ordinals)
 	if err == nil && found < len(ordinals) {
 		err = fmt.Errorf("span %d is not in it", ordinals[found])
@@ -45,12 +82,16 @@ func (d *decoder) take(td ptrace.Traces, payload []byte, ordinals []uint32) erro
 			}
 			dst := ss.Spans()
 			dst.EnsureCapacity(scopes[0])
-			for _, b := range spans[:scopes[0]] {
-				if err := d.span(dst.AppendEmpty(), b); err != nil {
+			for i, b := range spans[:scopes[0]] {
+				s := dst.AppendEmpty()
+				if err := d.span(s, b); err != nil {
 					return err
 				}
+				if stripped[i] {
+					s.Attributes().RemoveIf(func(k string, _ pcommon.Value) bool { return rawspan.IsLinkAttr(k) })
+				}
 			}
-			scopes, spans = scopes[1:], spans[scopes[0]:]
+			scopes, spans, stripped = scopes[1:], spans[scopes[0]:], stripped[scopes[0]:]
 		}
 	}
 	part.ResourceSpans().MoveAndAppendTo(td.ResourceSpans())

@@ -9,7 +9,9 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/block"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/splice"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 )
 
 func encodedSpan(t testing.TB, write func(ptrace.Span)) []byte {
@@ -169,4 +171,58 @@ func BenchmarkDecodeSpan(b *testing.B) {
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(spans)), "ns/span")
 	})
+}
+
+// TestBatchWaitsInEitherForm: what comes out does not depend on what else is in the batch.
+func TestBatchWaitsInEitherForm(t *testing.T) {
+	for _, form := range []struct {
+		name  string
+		block bool
+		write func(ptrace.Span)
+	}{
+		{"block", true, func(ptrace.Span) {}},
+		{"OTLP", false, func(s ptrace.Span) { s.Events().AppendEmpty().SetName("e") }},
+	} {
+		t.Run(form.name, func(t *testing.T) {
+			td := ptrace.NewTraces()
+			spans := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans()
+			for range 4 {
+				s := spans.AppendEmpty()
+				l := rawspan.Link{ReqSeq: 1, RespSeq: 2, Systrace: 3}
+				s.Attributes().PutStr("before", "a")
+				l.Put(s.Attributes())
+				s.Attributes().PutStr("after", "b")
+			}
+			form.write(spans.At(3))
+			var e encoder
+			_, err := e.encode(td, func(b []byte) (uint64, error) {
+				require.Equal(t, form.block, block.Is(b))
+				d := newDecoder()
+				whole, err := d.all(b)
+				require.NoError(t, err)
+				sameBatch(t, td, whole)
+				got := ptrace.NewTraces()
+				require.NoError(t, d.take(got, b, []uint32{0, 2, 3}, []bool{false, true, false}))
+				require.ErrorIs(t, d.take(ptrace.NewTraces(), b, []uint32{4}, []bool{false}), store.ErrCorrupt)
+				want := ptrace.NewTraces()
+				td.CopyTo(want)
+				left := want.ResourceSpans().At(0).ScopeSpans().At(0).Spans()
+				n := 0
+				left.RemoveIf(func(ptrace.Span) bool { n++; return n == 2 })
+				left.At(1).Attributes().RemoveIf(func(k string, _ pcommon.Value) bool { return k != "before" && k != "after" })
+				sameBatch(t, want, got)
+				return 0, nil
+			})
+			require.NoError(t, err)
+		})
+	}
+}
+
+func sameBatch(t *testing.T, want, got ptrace.Traces) {
+	var enc ptrace.ProtoMarshaler
+	a, err := enc.MarshalTraces(want)
+	require.NoError(t, err)
+	b, err := enc.MarshalTraces(got)
+	require.NoError(t, err)
+	require.Equal(t, a, b)
 }

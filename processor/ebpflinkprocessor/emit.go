@@ -27,12 +27,15 @@ func (p *linkProcessor) assemble(out []departure) (ptrace.Traces, error) {
 	td := ptrace.NewTraces()
 	for at := 0; at < len(order); {
 		seq := order[at].seq
-		ordinals := p.scratch.ordinals[:0]
+		ordinals, stripped := p.scratch.ordinals[:0], p.scratch.stripped[:0]
 		for ; at < len(order) && order[at].seq == seq; at++ {
 			ordinals = append(ordinals, order[at].ordinal)
+			stripped = append(stripped, out[order[at].at].raw && !p.cfg.KeepLinkAttrs)
 		}
-		p.scratch.ordinals = ordinals
-		err := p.payloads.load(seq, func(payload []byte) error { return p.scratch.decoder.take(td, payload, ordinals) })
+		p.scratch.ordinals, p.scratch.stripped = ordinals, stripped
+		err := p.payloads.load(seq, func(payload []byte) error {
+			return p.scratch.decoder.take(td, payload, ordinals, stripped)
+		})
 		if err != nil {
 			return ptrace.Traces{}, err
 		}
@@ -59,10 +62,12 @@ type scratch struct {
 	out []departure
 	// order is that of the departures in the storage, loud of those that are not silent.
 	order, loud []place
-	ordinals    []uint32
-	decoder     decoder
-	departures  []store.Departure
-	touched     []*batch
+	// ordinals are those of the spans of one batch, stripped says which come without link attributes.
+	ordinals   []uint32
+	stripped   []bool
+	decoder    decoder
+	departures []store.Departure
+	touched    []*batch
 }
 
 // sort returns the places of out in order: of a few batches, whose spans left in order mostly.
@@ -126,9 +131,6 @@ func (p *linkProcessor) finish(s ptrace.Span, d *departure) {
 		l.Attributes().PutBool(rawspan.AttrLate, true)
 	}
 	attrs := s.Attributes()
-	if d.raw && !p.cfg.KeepLinkAttrs {
-		attrs.RemoveIf(func(k string, _ pcommon.Value) bool { return rawspan.IsLinkAttr(k) })
-	}
 	if d.linkedHere() {
 		attrs.PutStr(rawspan.AttrRule, m.Edge.Rule)
 		attrs.PutDouble(rawspan.AttrConfidence, confidence(m.Edge.Confidence))

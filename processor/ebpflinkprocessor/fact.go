@@ -17,9 +17,19 @@ type beside struct {
 	odds sampling.Odds
 }
 
-// facts reads what linking needs from each span of td, in the order of the spans; besides holds what few
-// of them have, by their place. With everyProcess that is the process of each.
-func facts(td ptrace.Traces, traced networks, everyProcess bool) (out []link.Fact, besides map[uint32]beside, malformed int) {
+// reader reads from spans what linking needs.
+type reader struct {
+	traced networks
+	// everyProcess: a rule asks for the process of each span.
+	everyProcess bool
+	// sameCall: a rule asks what spans say of their exchanges, once there are those of an SDK.
+	sameCall bool
+}
+
+// facts reads each span of td, in the order of the spans; besides holds what few of them have, by their
+// place. That is the process of each where a rule asks for it, and with exchanges what each says of its
+// exchange. paired: some are of an SDK that names its process, so that exchanges are asked for.
+func (r *reader) facts(td ptrace.Traces, exchanges bool) (out []link.Fact, besides map[uint32]beside, malformed int, paired bool) {
 	out = make([]link.Fact, 0, td.SpanCount())
 	for _, rs := range td.ResourceSpans().All() {
 		host := ""
@@ -35,10 +45,19 @@ func facts(td ptrace.Traces, traced networks, everyProcess bool) (out []link.Fac
 		if v, ok := rs.Resource().Attributes().Get(rawspan.ResService); ok && v.Type() == pcommon.ValueTypeStr {
 			service = link.ServiceKey(v.Str())
 		}
+		var owner link.Exchange
+		if r.sameCall {
+			owner = ownerOf(rs.Resource().Attributes(), key, service)
+		}
 		for _, ss := range rs.ScopeSpans().All() {
 			ours := ss.Scope().Name() == rawspan.ScopeName
 			for _, s := range ss.Spans().All() {
-				f, rare, bad := fact(s, host, key, ours, traced)
+				var words *said
+				if exchanges && owner.Known() && s.Kind() != ptrace.SpanKindInternal {
+					words = &said{Exchange: owner}
+				}
+				f, rare, sdk, bad := r.fact(s, host, key, ours, words)
+				paired = paired || (sdk && owner.Known())
 				if rare.Process == 0 {
 					rare.Process = process
 				}
@@ -51,7 +70,7 @@ func facts(td ptrace.Traces, traced networks, everyProcess bool) (out []link.Fac
 						bad++
 					}
 				}
-				if !rare.Empty() || (everyProcess && rare.Process != 0) || more.odds != (sampling.Odds{}) {
+				if !rare.Empty() || (r.everyProcess && rare.Process != 0) || rare.Exchange.Known() || more.odds != (sampling.Odds{}) {
 					if besides == nil {
 						besides = map[uint32]beside{}
 					}
@@ -62,11 +81,16 @@ func facts(td ptrace.Traces, traced networks, everyProcess bool) (out []link.Fac
 			}
 		}
 	}
-	return out, besides, malformed
+	return out, besides, malformed, paired
 }
 
-func fact(s ptrace.Span, host string, hostKey uint64, ours bool, traced networks) (link.Fact, link.Rare, int) {
-	l, malformed := rawspan.ReadLink(s)
+// fact reads s; words is where to write what it says of its exchange, nil when nobody asks.
+func (r *reader) fact(s ptrace.Span, host string, hostKey uint64, ours bool, words *said) (_ link.Fact, _ link.Rare, sdk bool, malformed int) {
+	var rest func(string, pcommon.Value)
+	if words != nil {
+		rest = words.read
+	}
+	l, malformed := rawspan.ReadLinkAnd(s, rest)
 	f := link.Fact{
 		Span:     link.SpanID(s.SpanID()),
 		OwnTrace: link.TraceID(s.TraceID()),
@@ -76,7 +100,7 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool, traced networks
 		Role:     role(s.Kind()),
 	}
 	f.SetLink(&l)
-	f.Peer.Untraced = traced.exclude(l.Peer.Addr())
+	f.Peer.Untraced = r.traced.exclude(l.Peer.Addr())
 	// A span that says who its parent is has been linked or was made by an SDK: its word holds.
 	f.Raw = s.ParentSpanID().IsEmpty() && (ours || l.Raw())
 	if f.Raw {
@@ -95,7 +119,15 @@ func fact(s ptrace.Span, host string, hostKey uint64, ours bool, traced networks
 			translate(&f, &rare, &l.Compat)
 		}
 	}
-	return f, rare, malformed
+	// A raw span that was linked elsewhere is none of an SDK.
+	sdk = !f.Raw && !ours && !l.Raw() && (f.Role == link.Client || f.Role == link.Server)
+	if words != nil && (f.Raw || sdk) {
+		rare.Exchange = words.Exchange
+		if sdk && f.Role == link.Client && f.Peer.Port == 0 {
+			f.Peer.Port = words.port
+		}
+	}
+	return f, rare, sdk, malformed
 }
 
 // translate puts what another producer says of a span into f and r.

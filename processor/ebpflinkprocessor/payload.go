@@ -1,11 +1,13 @@
 package ebpflinkprocessor
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/block"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 )
 
@@ -22,19 +24,37 @@ type payloads interface {
 	close() error
 }
 
-// onDisk keeps batches in a store.
-type onDisk struct {
-	*store.Store
-	enc ptrace.ProtoMarshaler
-	dec ptrace.ProtoUnmarshaler
+// encoder makes the bytes that a batch waits as.
+type encoder struct {
+	blocks sync.Pool
+	otlp   ptrace.ProtoMarshaler
 }
 
-func (d *onDisk) append(arrival int64, td ptrace.Traces) (uint64, error) {
-	b, err := d.enc.MarshalTraces(td)
+// encode calls keep with a block, or OTLP where a block has no place for something; it is valid during the call.
+func (e *encoder) encode(td ptrace.Traces, keep func([]byte) (uint64, error)) (seq uint64, err error) {
+	w, ok := e.blocks.Get().(*block.Writer)
+	if !ok {
+		w = &block.Writer{}
+	}
+	defer e.blocks.Put(w)
+	b, ok, err := w.Write(td)
+	if err == nil && !ok {
+		b, err = e.otlp.MarshalTraces(td)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("encode a batch: %w", err)
 	}
-	return d.Append(arrival, b)
+	return keep(b)
+}
+
+// onDisk keeps batches in a store.
+type onDisk struct {
+	*store.Store
+	enc encoder
+}
+
+func (d *onDisk) append(arrival int64, td ptrace.Traces) (uint64, error) {
+	return d.enc.encode(td, func(b []byte) (uint64, error) { return d.Append(arrival, b) })
 }
 
 func (d *onDisk) load(seq uint64, fn func([]byte) error) error { return d.Load(seq, fn) }
@@ -47,7 +67,7 @@ func (d *onDisk) close() error                         { return d.Close() }
 // inMemory keeps encoded batches, which take a tenth of what they take decoded; a crash loses them.
 type inMemory struct {
 	mu      sync.Mutex
-	enc     ptrace.ProtoMarshaler
+	enc     encoder
 	batches map[uint64][]byte
 	seq     uint64
 }
@@ -55,15 +75,13 @@ type inMemory struct {
 func newInMemory() *inMemory { return &inMemory{batches: map[uint64][]byte{}} }
 
 func (m *inMemory) append(_ int64, td ptrace.Traces) (uint64, error) {
-	b, err := m.enc.MarshalTraces(td)
-	if err != nil {
-		return 0, fmt.Errorf("encode a batch: %w", err)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.seq++
-	m.batches[m.seq] = b
-	return m.seq, nil
+	return m.enc.encode(td, func(b []byte) (uint64, error) {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.seq++
+		m.batches[m.seq] = bytes.Clone(b)
+		return m.seq, nil
+	})
 }
 
 func (m *inMemory) load(seq uint64, fn func([]byte) error) error {

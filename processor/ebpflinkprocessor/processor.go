@@ -37,16 +37,17 @@ const (
 //	                                 mu: index, book, queues ─ loop ─ payloads.load ─ next
 //	Start ─ store.Replay ────────────┘
 type linkProcessor struct {
-	cfg   *Config
-	set   processor.Settings
-	next  consumer.Traces
-	clock window.Clock
-	tel   *telemetry
-	// everyProcess: a rule asks for the process of each span.
-	everyProcess bool
+	cfg    *Config
+	set    processor.Settings
+	next   consumer.Traces
+	clock  window.Clock
+	tel    *telemetry
+	reader reader
+	// paired: spans of an SDK that names its process have come, so what spans say of their exchanges counts.
+	// It is set under mu.
+	paired atomic.Bool
 	// sampler is read only.
 	sampler sampling.Sampler
-	traced  networks
 
 	// gate is held for reading while a batch is taken in; open is guarded by it.
 	gate     sync.RWMutex
@@ -97,8 +98,9 @@ type batch struct {
 	// waiting is what arrived in it, by ordinal, until the window is over; next is the first still in it.
 	waiting []arrival
 	next    uint32
-	// leaving is for scratch.sort.
-	leaving int
+	// leaving is for scratch.sort, delivery for telemetry.departed.
+	leaving  int
+	delivery uint64
 }
 
 // arrival is a span, or what stands for one, in the window.
@@ -148,11 +150,13 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	}
 	p := &linkProcessor{
 		cfg: cfg, set: set, next: next, clock: clock, tel: tel,
-		everyProcess: slices.Contains(cfg.Rules, link.Timing),
-		index:        index,
-		sampler:      sampler,
-		traced:       traced,
-		early:        newEarly(clock, cfg.Window),
+		reader: reader{
+			traced: traced, everyProcess: slices.Contains(cfg.Rules, link.Timing),
+			sameCall: slices.Contains(cfg.Rules, link.SDKSameCall),
+		},
+		index:   index,
+		sampler: sampler,
+		early:   newEarly(clock, cfg.Window),
 		book: trace.NewBook(index, trace.Options{
 			UseAppTraceID: cfg.UseAppTraceID, UseAppSampled: cfg.UseAppSampled, Sampler: sampler,
 		}),
@@ -163,6 +167,7 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	}
 	p.index.Use(&p.arena)
 	p.book.Use(&p.arena)
+	p.scratch.decoder = newDecoder()
 	p.known.Arena, p.slots.Arena = &p.arena, &p.arena
 	return p, nil
 }
@@ -226,18 +231,22 @@ func (p *linkProcessor) openPayloads(ctx context.Context) error {
 
 // replay takes in the stored batches as if they had just come, with their time of arrival.
 func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
-	recalled, err := p.recall(d)
+	ds, recalled, err := p.recall(d)
 	if err != nil {
 		return err
 	}
 	var done []store.Departure
 	batches, spans := 0, 0
 	err = d.Replay(func(b store.Batch) error {
-		td, err := d.dec.UnmarshalTraces(b.Payload)
+		td, err := p.scratch.decoder.all(b.Payload)
 		if err != nil {
-			return fmt.Errorf("storage directory %s: batch %d is not a valid OTLP message: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
+			return fmt.Errorf("storage directory %s: batch %d is no batch of spans: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
 		}
-		fs, besides, _ := facts(td, p.traced, p.everyProcess)
+		// Whether exchanges are asked for is known when all has been read.
+		fs, besides, _, paired := p.reader.facts(td, p.reader.sameCall)
+		if paired {
+			p.paired.Store(true)
+		}
 		marks := make(map[uint32]store.Mark, len(b.Marks))
 		for _, m := range b.Marks {
 			marks[m.Ordinal] = m
@@ -255,6 +264,10 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 	if err != nil {
 		return err
 	}
+	if !p.paired.Load() {
+		p.index.Unsay()
+	}
+	p.apply(ds)
 	p.book.Reclaim()
 	if batches > 0 || recalled > 0 {
 		p.tel.ProcessorEbpfLinkSpansReplayed.Add(ctx, int64(spans))
@@ -279,7 +292,8 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 	if err := p.reserve(ctx, n); err != nil {
 		return err
 	}
-	fs, besides, malformed := facts(td, p.traced, p.everyProcess)
+	asked := p.paired.Load()
+	fs, besides, malformed, paired := p.reader.facts(td, asked)
 	b := &batch{left: len(fs)}
 	var err error
 	if b.seq, err = p.payloads.append(p.clock.Now().UnixNano(), td); err != nil {
@@ -293,6 +307,15 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 		return fmt.Errorf("ebpf_link: %w", err)
 	}
 	p.mu.Lock()
+	if !asked && (paired || p.paired.Load()) {
+		fs, besides, _, _ = p.reader.facts(td, true)
+		if p.paired.CompareAndSwap(false, true) {
+			if err := p.pairUp(p.payloads); err != nil {
+				p.tel.storeError(ctx, "load")
+				p.set.Logger.Error("spans of calls that an SDK shows, too, may stay beside those", zap.Error(err))
+			}
+		}
+	}
 	duplicates, pending := p.take(b, fs, besides, p.arrivals.Now(), nil)
 	p.mu.Unlock()
 	p.tel.received(ctx, n, malformed, duplicates, pending)

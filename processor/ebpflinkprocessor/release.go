@@ -156,11 +156,11 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 	for i := range members {
 		m := &members[i]
 		f, s := p.index.Fact(m.ID), p.slots.At(m.ID)
-		if f.Pending {
-			continue
-		}
 		b := p.batches[s.batch]
-		if m.ID != due && !all && !p.arrivals.Settled(b.at, now) {
+		if f.Pending || (m.ID != due && !all && !p.arrivals.Settled(b.at, now)) {
+			if m.Fixed {
+				p.memory.fixed(p.index, m)
+			}
 			continue
 		}
 		p.book.Leave(m, stamp(now))

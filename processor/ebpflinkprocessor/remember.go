@@ -14,10 +14,11 @@ import (
 // memory gathers what a restart must know of the spans of one delivery: their facts, and what was
 // decided about each. It is stored as one record. For each span:
 //
-//	what it is (1): 1 has a parent, 2 and 4 the decision, 8 has left (not so: was announced), 16 has odds
-//	trace id (16), when it has left
+//	what it is (1): 1 has a parent, 2 and 4 the decision, 8 has left, 16 has odds, 32 waits and its trace
+//	                is decided; neither 8 nor 32: was announced
+//	trace id (16), when it has left or is decided
 //	odds (16), when there are any
-//	link.Fact with its link.Rare
+//	link.Fact with its link.Rare; of one that waits, and is stored, only what link.Name has of it
 type memory struct {
 	b     []byte
 	spans int
@@ -29,16 +30,30 @@ const (
 	decisionMask  = 3 << decisionShift
 	wasLeft       = 8
 	hadOdds       = 16
+	wasFixed      = 32
 )
 
 func (m *memory) reset() { m.b, m.spans = m.b[:0], 0 }
 
 // left adds a span that leaves.
 func (m *memory) left(x *link.Index, s *trace.Member) {
-	what := wasLeft | byte(s.Decision)<<decisionShift&decisionMask
+	what := byte(wasLeft)
 	if s.Parent != (link.SpanID{}) {
 		what |= wasParented
 	}
+	m.decided(what, s)
+	m.add(x, s.ID)
+}
+
+// fixed adds a span that waits, of a trace of which others leave.
+func (m *memory) fixed(x *link.Index, s *trace.Member) {
+	m.decided(wasFixed, s)
+	m.b = link.AppendName(m.b, x.Fact(s.ID))
+	m.spans++
+}
+
+func (m *memory) decided(what byte, s *trace.Member) {
+	what |= byte(s.Decision) << decisionShift & decisionMask
 	odds, hasOdds := s.Odds.Words()
 	if hasOdds {
 		what |= hadOdds
@@ -47,7 +62,6 @@ func (m *memory) left(x *link.Index, s *trace.Member) {
 	if hasOdds {
 		m.b = binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(m.b, odds[0]), odds[1])
 	}
-	m.add(x, s.ID)
 }
 
 // announced adds a pending span.
@@ -67,6 +81,8 @@ type remembered struct {
 	fact     link.Fact
 	rare     link.Rare
 	left     bool
+	fixed    bool
+	name     link.Name
 	parented bool
 	trace    link.TraceID
 	decision sampling.Decision
@@ -77,11 +93,11 @@ func readMemory(b []byte, fn func(*remembered)) error {
 	for len(b) > 0 {
 		what := b[0]
 		r := remembered{
-			left: what&wasLeft != 0, parented: what&wasParented != 0,
+			left: what&wasLeft != 0, fixed: what&wasFixed != 0, parented: what&wasParented != 0,
 			decision: sampling.Decision(what & decisionMask >> decisionShift),
 		}
 		b = b[1:]
-		if r.left {
+		if r.left || r.fixed {
 			if len(b) < 16 {
 				return link.ErrStored
 			}
@@ -96,7 +112,12 @@ func readMemory(b []byte, fn func(*remembered)) error {
 			b = b[16:]
 		}
 		var err error
-		if r.fact, r.rare, b, err = link.ReadFact(b); err != nil {
+		if r.fixed {
+			r.name, b, err = link.ReadName(b)
+		} else if r.fact, r.rare, b, err = link.ReadFact(b); err == nil {
+			r.name = r.fact.Name()
+		}
+		if err != nil {
 			return err
 		}
 		fn(&r)
@@ -104,12 +125,36 @@ func readMemory(b []byte, fn func(*remembered)) error {
 	return nil
 }
 
-// recall takes in the facts of spans that left before a restart.
-func (p *linkProcessor) recall(d *onDisk) (spans int, err error) {
+// decided is what was decided about spans that still waited when the process ended.
+type decided map[link.Name]remembered
+
+// apply is for when they are there again.
+func (p *linkProcessor) apply(ds decided) {
+	for name, r := range ds {
+		f := name.Fact()
+		if id, seen := p.find(&f); seen && p.book.Waits(id) {
+			p.book.Fix(id, r.trace, r.decision, r.odds)
+		}
+	}
+}
+
+// recall takes in the facts of spans that left before a restart, and what was decided about others.
+func (p *linkProcessor) recall(d *onDisk) (ds decided, spans int, err error) {
+	ds = decided{}
 	err = d.Recall(func(at int64, count int, b []byte) error {
 		here, n := p.retained.Recovered(at), 0
 		err := readMemory(b, func(r *remembered) {
 			n++
+			if r.fixed {
+				ds[r.name] = *r
+				return
+			}
+			if r.left {
+				delete(ds, r.name)
+			}
+			if p.reader.sameCall && r.rare.Exchange.Known() {
+				p.paired.Store(true)
+			}
 			id, seen := p.find(&r.fact)
 			switch {
 			case !seen:
@@ -135,5 +180,5 @@ func (p *linkProcessor) recall(d *onDisk) (spans int, err error) {
 		spans += n
 		return nil
 	})
-	return spans, err
+	return ds, spans, err
 }

@@ -15,14 +15,18 @@ import (
 )
 
 // telemetry turns what happened into the metrics of metadata.yaml.
-type telemetry struct{ *metadata.TelemetryBuilder }
+type telemetry struct {
+	*metadata.TelemetryBuilder
+	// deliveries numbers those of departed.
+	deliveries uint64
+}
 
 func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
 	b, err := metadata.NewTelemetryBuilder(set)
 	if err != nil {
 		return nil, err
 	}
-	return &telemetry{b}, nil
+	return &telemetry{TelemetryBuilder: b}, nil
 }
 
 func (t *telemetry) observe(read func() (waiting, facts, size int64), lag func() time.Duration, limit int64) error {
@@ -126,10 +130,12 @@ func (t *telemetry) retire(ctx context.Context, expired, surplus, overflow, cloc
 	}
 }
 
-// departed counts what left in one delivery.
+// departed counts what left in one delivery. The spans of a batch have waited equally long, so that is
+// recorded once for those that leave together: a histogram takes one value at a time.
 func (t *telemetry) departed(ctx context.Context, ix *link.Index, out []departure, now window.Instant) {
 	linked, unlinked, ambiguous := map[string]int64{}, map[string]int64{}, map[string]int64{}
 	var emitted, late, conflicts int64
+	t.deliveries++
 	for i := range out {
 		d := &out[i]
 		if d.silent {
@@ -154,7 +160,10 @@ func (t *telemetry) departed(ctx context.Context, ix *link.Index, out []departur
 		if m.Left != 0 && int64(d.at) > m.Left {
 			late++
 		}
-		t.ProcessorEbpfLinkReleaseLatency.Record(ctx, time.Duration(now-d.at).Seconds())
+		if d.batch.delivery != t.deliveries {
+			d.batch.delivery = t.deliveries
+			t.ProcessorEbpfLinkReleaseLatency.Record(ctx, time.Duration(now-d.at).Seconds())
+		}
 	}
 	t.ProcessorEbpfLinkSpansEmitted.Add(ctx, emitted)
 	if late > 0 {

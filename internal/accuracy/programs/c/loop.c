@@ -29,7 +29,9 @@ static const struct shape {
 	enum wait wait;
 	bool batch;    /* reads whatever is ready, then does what follows from it */
 	bool delayed;  /* does it a round later */
+	bool early;    /* the timers run between reading and what follows from it */
 	bool queue;    /* no more than POOL connections: calls wait for one */
+	bool apart;    /* but not those of the background */
 	bool give_up;  /* every fourth request is answered by a timer, without its call's response */
 	int calls;     /* of a request */
 	bool at_once;  /* all of them, not one after the other */
@@ -41,6 +43,12 @@ static const struct shape {
 	{"select", SELECT, .calls = 1, .background_ms = 20},
 	{"busy-timer", EPOLL, .calls = 1, .background_ms = 2},
 	{"batch", EPOLL, .batch = true, .calls = 1, .background_ms = 20},
+	{"batch-timer", EPOLL, .batch = true, .calls = 1, .background_ms = 2},
+	{"batch-early", EPOLL, .batch = true, .early = true, .calls = 1, .background_ms = 2},
+	{"give-up-timer", EPOLL, .give_up = true, .calls = 1, .background_ms = 2},
+	{"batch-queue", EPOLL, .batch = true, .queue = true, .apart = true, .calls = 1, .background_ms = 2},
+	{"delayed-timer", EPOLL, .batch = true, .delayed = true, .calls = 1, .background_ms = 2},
+	{"fan-out-batch", EPOLL, .batch = true, .calls = 3, .at_once = true, .background_ms = 2},
 	{"delayed", EPOLL, .batch = true, .delayed = true, .calls = 1, .background_ms = 20},
 	{"queue", EPOLL, .queue = true, .calls = 1, .background_ms = 20},
 	{"give-up", EPOLL, .give_up = true, .calls = 1, .background_ms = 20},
@@ -137,7 +145,7 @@ static void call(int client, unsigned long serial, const char *path)
 	for (fd = 0; fd < MAX_FDS; fd++)
 		if (peers[fd].kind == BACKEND && peers[fd].idle)
 			break;
-	if (fd == MAX_FDS && shape->queue && backends >= pool) {
+	if (fd == MAX_FDS && shape->queue && backends >= pool && !(shape->apart && !serial)) {
 		struct waiting *w = &queue[(queue_head + queue_len++) % MAX_FDS];
 		w->client = client, w->serial = serial;
 		snprintf(w->path, sizeof w->path, "%s", path);
@@ -375,8 +383,11 @@ int main(int argc, char **argv)
 		if (shape->delayed)
 			round_ ^= 1;
 		shape->wait == POLL ? wait_poll(timeout) : shape->wait == SELECT ? wait_select(timeout) : wait_epoll(timeout);
+		if (shape->early)
+			timers();
 		if (shape->batch)
 			work_off(shape->delayed ? round_ ^ 1 : round_);
-		timers();
+		if (!shape->early)
+			timers();
 	}
 }

@@ -16,7 +16,8 @@ type Arena struct {
 }
 
 const (
-	chunkBytes = 1 << 20
+	// chunkBytes is address space; memory comes as it is written to, by huge pages where there are any.
+	chunkBytes = 32 << 20
 	// cacheLine is what keeps two of them from sharing one.
 	cacheLine = 64
 )

@@ -53,6 +53,13 @@ func storeRare(c *codec, r *Rare) {
 	c.u64(&r.RespChain)
 	c.u8(&r.Tap)
 	c.flag(&r.Foreign)
+	e := &r.Exchange
+	c.u32(&e.PID)
+	c.u32(&e.Instance)
+	c.u8(&e.Method)
+	c.u8(&e.System)
+	c.u8(&e.Path)
+	c.u8(&e.Status)
 }
 
 // ErrStored: what should be a stored fact is none.

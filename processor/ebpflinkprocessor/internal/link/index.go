@@ -38,6 +38,8 @@ type Index struct {
 	free  []ID
 	// rare is what lies beside the facts that say so.
 	rare map[ID]*Rare
+	// exchanges are empty until the first span says something of its own.
+	exchanges Pages[Exchange]
 
 	keys       Table[sides]
 	defs, refs postings
@@ -104,7 +106,7 @@ func order(rules []string) []row {
 func (x *Index) Len() int { return x.facts.Len() - len(x.free) }
 
 // Use makes a the place of the facts and keys. It comes before the first Add.
-func (x *Index) Use(a *Arena) { x.facts.Arena, x.keys.Arena = a, a }
+func (x *Index) Use(a *Arena) { x.facts.Arena, x.keys.Arena, x.exchanges.Arena = a, a, a }
 
 // Cap is the number of IDs ever given: callers size their own tables by it.
 func (x *Index) Cap() int { return x.facts.Len() }
@@ -150,10 +152,12 @@ func (x *Index) Replace(id ID, f Fact, r Rare) {
 func (x *Index) put(id ID, f Fact, r Rare) {
 	if f.rare = !r.Empty() || (x.processes && r.Process != 0); f.rare {
 		kept := r
+		kept.Exchange = none
 		x.rare[id] = &kept
 	} else {
 		delete(x.rare, id)
 	}
+	x.say(id, r.Exchange)
 	*x.Fact(id) = f
 }
 
@@ -171,12 +175,16 @@ func (x *Index) Remove(ids []ID) {
 }
 
 func (x *Index) post(id ID) {
+	x.postKeys(id)
+	x.learnSkew(id)
+}
+
+func (x *Index) postKeys(id ID) {
 	f := x.view(id)
 	x.eachKey(f, true, func(k Key, _ *row) {
 		x.overflow += x.defs.add(k, id)
 	})
 	x.eachKey(f, false, func(k Key, _ *row) { x.refs.add(k, id) })
-	x.learnSkew(id)
 }
 
 func (x *Index) unpost(id ID) {
@@ -247,14 +255,17 @@ func (x *Index) Looks() int { return x.looks }
 // reference is refused for the number of definitions (rows that share a key agree on that number).
 func (x *Index) Referrers(id ID, fn func(ID) bool) {
 	more := true
+	var by *row
 	visit := func(r ID) bool {
-		more = r == id || fn(r)
+		// What is only near in time is many, and not worth a search each.
+		more = r == id || (by != nil && by.paired && by.fits(x, x.view(r), x.view(id)) == unfit) || fn(r)
 		return more
 	}
 	x.eachKey(x.view(id), true, func(k Key, r *row) {
 		if !more {
 			return
 		}
+		by = r
 		var one [1]ID
 		ids, crowd := x.refs.get(k, &one)
 		for _, r := range ids {
@@ -274,6 +285,7 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		}
 		crowd.backwards(last, first, visit)
 	})
+	by = nil
 	if f := x.view(id); more && mayLead(f) {
 		x.led(f, visit)
 	}

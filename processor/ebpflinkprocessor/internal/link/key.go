@@ -36,6 +36,8 @@ const (
 	domainChain
 	domainLed
 	domainIdentity
+	domainProcess
+	domainInstance
 )
 
 // bases are where the hash of each domain begins.

@@ -19,15 +19,18 @@ type Rare struct {
 	Tap uint8
 	// Foreign: another producer made the span, and its words have other meanings.
 	Foreign bool
+	// Exchange is kept apart from the rest.
+	Exchange Exchange
 }
 
 // Empty: there is nothing to keep.
-func (r *Rare) Empty() bool { return *r == Rare{} || *r == Rare{Process: r.Process} }
+func (r *Rare) Empty() bool { return *r == Rare{Process: r.Process, Exchange: r.Exchange} }
 
 // view is a fact with what is beside it.
 type view struct {
 	*Fact
 	*Rare
+	said *Exchange
 }
 
 // nothing is beside most facts.
@@ -36,13 +39,18 @@ var nothing Rare
 func (x *Index) view(id ID) view {
 	f := x.Fact(id)
 	if !f.rare {
-		return view{f, &nothing}
+		return view{f, &nothing, x.exchange(id)}
 	}
-	return view{f, x.rare[id]}
+	return view{f, x.rare[id], x.exchange(id)}
 }
 
 // Rare returns what is beside id.
-func (x *Index) Rare(id ID) Rare { return *x.view(id).Rare }
+func (x *Index) Rare(id ID) Rare {
+	v := x.view(id)
+	r := *v.Rare
+	r.Exchange = *v.said
+	return r
+}
 
 // shortestRequestID is what a proxy's id has at least: a shorter value is a user's counter or
 // constant, which names no request.

@@ -176,7 +176,11 @@ func (x *Index) candidates(r *row, child ID, c view, k Key, fn func(ID) bool) bo
 		}
 		crowd = nil
 	}
-	if len(some) > x.maxCandidates || (crowd != nil && r.most > 0 && crowd.n > r.most) {
+	most := x.maxCandidates
+	if r.few > 0 {
+		most = min(most, r.few)
+	}
+	if len(some) > most || (crowd != nil && r.most > 0 && crowd.n > r.most) {
 		return false
 	}
 	for _, id := range some {
@@ -194,11 +198,11 @@ func (x *Index) candidates(r *row, child ID, c view, k Key, fn func(ID) bool) bo
 	}
 	n := 0
 	crowd.backwards(last, since, func(id ID) bool {
-		if n++; n > x.maxCandidates {
+		if n++; n > most {
 			return false
 		}
 		x.looks++
 		return id == child || fn(id)
 	})
-	return n <= x.maxCandidates
+	return n <= most
 }

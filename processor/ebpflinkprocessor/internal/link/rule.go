@@ -8,6 +8,7 @@ import (
 // Names of the rules.
 const (
 	AppContext   = "app_context"
+	SDKSameCall  = "sdk_same_call"
 	TCPSeq       = "tcp_seq"
 	Systrace     = "systrace"
 	PseudoThread = "pseudo_thread"
@@ -17,7 +18,9 @@ const (
 )
 
 // RuleNames lists the rules of the default configuration, strongest first.
-func RuleNames() []string { return []string{AppContext, TCPSeq, Systrace, PseudoThread, XRequestID} }
+func RuleNames() []string {
+	return []string{AppContext, SDKSameCall, TCPSeq, Systrace, PseudoThread, XRequestID}
+}
 
 // AllRuleNames lists those that must be asked for, too.
 func AllRuleNames() []string { return append(RuleNames(), Compat, Timing) }
@@ -40,6 +43,10 @@ var rows = []row{
 	seqInContext,
 	serverInContext,
 	sdkRootUnderWire,
+	requestOfProcess,
+	requestOfInstance,
+	clientOfProcess,
+	clientOfInstance,
 	callOfRequest,
 	callOfContext,
 	callWithRequestID,
@@ -105,6 +112,10 @@ type row struct {
 	confidence func(child view) float32
 	// flat: fits never says more than fit, so two that fit are not beaten.
 	flat bool
+	// few is how many candidates are looked at where that is fewer than max_candidates, 0 for no such limit.
+	few int
+	// paired: nothing comes of one side of a key alone, and as a rule only one side is there.
+	paired bool
 	// most is how many definitions a key may have before none of them is believed, 0 for no limit.
 	most int
 	// judge has the last word on what a search found, Linked or Ambiguous.

@@ -1,6 +1,9 @@
 package link
 
-import "math"
+import (
+	"math"
+	"time"
+)
 
 // XRequestIDConfidence is given to a link by x-request-id: whoever reads the header may send it on in a
 // call of its own that has nothing to do with the request, or twice.
@@ -178,6 +181,8 @@ const maxNested = 16
 type nesting struct {
 	// below: inner was caused by outer, as the span between them shows.
 	below func(x *Index, outer, inner, between view) bool
+	// surely: child is what comes of inner, and did not only happen to be at the same time.
+	surely func(inner, child view) bool
 }
 
 // judge decides between candidates of one id. An id stays the same from service to service, so a
@@ -231,7 +236,7 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 		return -1
 	}
 	p := innermost(child)
-	if p < 0 {
+	if p < 0 || !n.surely(x.view(defs[p]), x.view(child)) {
 		return found
 	}
 	for _, other := range refs {
@@ -247,14 +252,28 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 // call for that, all with one id. The second request came from somewhere else; a retry would not.
 var proxied = nesting{below: func(x *Index, outer, inner, call view) bool {
 	return sameProcess(outer, call) && encloses(outer, call) && encloses(call, inner) && x.fromElsewhere(outer, inner)
-}}
+}, surely: func(inner, call view) bool { return fills(inner.Fact, call.Fact) }}
 
 // chained: the inner call was made by a process while it served the outer one. Where what is not
 // captured sends an id to several services, more than one of them seems to answer the innermost call.
 var chained = nesting{below: func(x *Index, outer, inner, server view) bool {
 	return !sameProcess(outer, inner) && sameProcess(server, inner) && encloses(server, inner) &&
 		x.admissible(server.Fact, outer.Fact) && x.contained(server.Fact, outer.Fact)
-}}
+}, surely: func(view, view) bool { return true }}
+
+// maxHandedOn is how long a proxy may take to hand a request on, or its response back; of short requests a
+// sixteenth.
+const maxHandedOn = int64(time.Millisecond)
+
+// fills: the call takes about all of the request, as a proxy's does. A service that is called back while it makes
+// a call of its own, with the same id, looks like a proxy but for that.
+func fills(request, call *Fact) bool {
+	if request.Pending || call.Pending {
+		return false
+	}
+	most := min(maxHandedOn, (request.End-request.Start)/16)
+	return call.Start-request.Start <= most && request.End-call.End <= most && call.End <= request.End+int64(SameHostTolerance)
+}
 
 // fromElsewhere: two requests came from different addresses, or from processes that are known to differ.
 func (x *Index) fromElsewhere(a, b view) bool {
@@ -267,7 +286,7 @@ func (x *Index) fromElsewhere(a, b view) bool {
 
 // caller is the one CLIENT span that the sequence numbers of server name, empty where there is no such.
 func (x *Index) caller(server view) view {
-	found := view{&Fact{}, &nothing}
+	found := view{&Fact{}, &nothing, &none}
 	k, ok := seqByPair.refers(server)
 	if !ok {
 		return found

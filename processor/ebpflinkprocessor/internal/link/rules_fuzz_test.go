@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const factBytes = 7
+const factBytes = 8
 
 // factOf makes a fact of some bytes, with few values for everything, so that all rules find several.
 func factOf(n int, b []byte) seen {
@@ -26,10 +26,12 @@ func factOf(n int, b []byte) seen {
 		Systrace: few(3, 4) / 3, Pseudo: few(3, 6) / 3, CtxTrace: TraceID{15: byte(few(2, 6)) * 4}, CtxParent: SpanID{0: 1, 7: byte(few(2, 6)) * 3},
 		Local: Endpoint{Addr: uint32(few(4, 0)), Port: uint16(few(4, 2))}, Peer: Endpoint{Addr: uint32(few(4, 4)), Port: uint16(few(4, 6))},
 	}
+	f.Service = uint32(few(7, 2))
 	f.End = f.Start + int64(at(2)&63)*ms
 	return seen{f, Rare{
 		Process: few(5, 0), RequestID: few(5, 2), ResponseID: few(5, 4), Foreign: at(5)&64 != 0,
 		ReqChain: few(6, 0), RespChain: few(6, 2), Tap: at(6) >> 4 % 13,
+		Exchange: Exchange{PID: uint32(few(7, 0)), Instance: uint32(few(7, 2) / 2), Method: uint8(few(7, 4) / 2), System: uint8(few(7, 6) / 3)},
 	}}
 }
 

@@ -45,7 +45,7 @@ func (x *Index) Closed(id ID) bool {
 		switch x.rows[i].rule {
 		case AppContext, TCPSeq, Systrace, PseudoThread:
 		default:
-			if _, ok := x.rows[i].defines(f); ok {
+			if k, ok := x.rows[i].defines(f); ok && x.spokenFor(&x.rows[i], k, &x.refs) {
 				return false
 			}
 		}
@@ -54,6 +54,6 @@ func (x *Index) Closed(id ID) bool {
 }
 
 func (x *Index) refersBy(child ID, row int) bool {
-	_, ok := x.rows[row].refers(x.view(child))
-	return ok
+	k, ok := x.rows[row].refers(x.view(child))
+	return ok && x.spokenFor(&x.rows[row], k, &x.defs)
 }

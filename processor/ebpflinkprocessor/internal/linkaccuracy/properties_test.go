@@ -71,10 +71,8 @@ func TestRestartsChangeNothing(t *testing.T) {
 		{"shuffled, lost and twice", func(s *forest.Scenario) { s.Arrival, s.Loss, s.Duplicate = forest.Shuffled, .05, .1 }},
 		{"late children", func(s *forest.Scenario) { s.Arrival = forest.LateChildren }},
 		{"each hop a window later", func(s *forest.Scenario) { s.Arrival = forest.ByHop }},
-		// Without proxies: a call that goes from the request that shared its x-request-id to the SDK span that
-		// its header names, when that comes at last, leaves nothing behind that says what it had decided.
 		{"open for a minute", func(s *forest.Scenario) {
-			s.Lasts, s.PendingAfter, s.Traces, s.Proxies = time.Minute, 10*time.Second, 20, 0
+			s.Lasts, s.PendingAfter, s.Traces = time.Minute, 10*time.Second, 20
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -98,6 +96,31 @@ func TestRestartsChangeNothing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestARestartAtAnyMoment: whatever the moment, between any two batches or while spans leave. Requests of minutes that
+// share x-request-ids with others fix ids and change parents while most of their spans still wait.
+func TestARestartAtAnyMoment(t *testing.T) {
+	sc := troubled("any moment")
+	sc.Lasts, sc.PendingAfter, sc.Traces, sc.FanMax, sc.Window = 30*time.Second, 5*time.Second, 8, 2, 6*time.Second
+	f := forest.Grow(sc, 0)
+	want := mustRun(t, f, engine.Options{})
+	moments := 0
+	for n := 0; n <= moments; n++ {
+		got := mustRun(t, f, engine.Options{Directory: t.TempDir(), Steps: true, Interrupt: func(at int) engine.Interruption {
+			moments = max(moments, at)
+			switch {
+			case at != n:
+				return engine.None
+			case n%2 == 0:
+				return engine.Restart
+			default:
+				return engine.Crash
+			}
+		}})
+		same(t, f, want, got, fmt.Sprintf("moment %d", n))
+	}
+	require.Greater(t, moments, 50)
 }
 
 // TestTanglesComeOutAsTrees: few values for every key, so that references collide, contradict and close

@@ -72,11 +72,26 @@ func rows() []row {
 		make1("sdk_unknown", "half of the services have an SDK, the rest knows nothing", false, func(s *forest.Scenario) {
 			s.App, s.Unknown, s.Style = forest.SDK, 1, forest.Pool
 		}),
+		make1("sdk_same_call", "half have an SDK that names its process; databases get no header", false, func(s *forest.Scenario) {
+			s.App, s.Words, s.Untraced, s.Depth, s.Gap = forest.SDK, true, .5, 2, 20*ms
+		}),
+		make1("sdk_same_call_busy", "the same, ten times as much at once, and at once from one request", false, func(s *forest.Scenario) {
+			s.App, s.Words, s.Untraced, s.Depth, s.Gap, s.Parallel, s.Style = forest.SDK, true, .5, 2, 2*ms, true, forest.Goroutines
+		}),
+		make1("sdk_same_call_unknown", "the same, no call's request is known", false, func(s *forest.Scenario) {
+			s.App, s.Words, s.Untraced, s.Depth, s.Gap, s.Unknown, s.Style = forest.SDK, true, .5, 2, 20*ms, 1, forest.Pool
+		}),
+		make1("sdk_same_call_loss", "5 % lost of the busy one", false, func(s *forest.Scenario) {
+			s.App, s.Words, s.Untraced, s.Depth, s.Gap, s.Parallel, s.Style, s.Loss = forest.SDK, true, .5, 2, 2*ms, true, forest.Goroutines, .05
+		}),
 		make1("gateway", "a third of processes are proxies that know x-request-id", false, func(s *forest.Scenario) { s.Proxies, s.Depth = .33, 4 }),
 		make1("gateway_retries", "proxies that try again", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Retry = .33, 4, .2 }),
 		make1("gateway_loss", "proxies, 5 % lost", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Loss = .33, 4, .05 }),
 		make1("gateway_chains", "proxies call proxies, by two ways the same one", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Chained = .33, 4, true }),
 		make1("gateway_chains_loss", "the same, 5 % lost", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Chained, s.Loss = .33, 4, true, .05 }),
+		make1("called_back", "services that pass x-request-id on, are called back with it and call others meanwhile", false, func(s *forest.Scenario) {
+			s.CalledBack, s.Depth, s.Gap, s.Style = .5, 2, 20*ms, forest.Loop
+		}),
 		make1("gateway_hidden", "a third of calls through a proxy that is not traced", false, func(s *forest.Scenario) { s.Hidden = .33 }),
 		make1("gateway_hidden_loss", "the same, 5 % lost, tried again", false, func(s *forest.Scenario) { s.Hidden, s.Loss, s.Retry = .33, .05, .2 }),
 		make1("skew_250ms", "clocks up to 250 ms off", true, func(s *forest.Scenario) { s.Skew = 250 * ms }),

@@ -69,7 +69,8 @@ func judge(f *forest.Forest, found parents) score {
 				}
 			}
 		}
-		if p != nil && (inTime || !above(p, c)) && !(c.SDK && c.CtxParent == p.ID) {
+		// Of a call without a header its request is not the whole truth where an SDK has a span between.
+		if p != nil && ((inTime && !c.Bare) || !above(p, c)) && !(c.SDK && c.CtxParent == p.ID) {
 			s.wrong++
 			if s.firstWrong == nil {
 				s.firstWrong = c

@@ -199,7 +199,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ProcessorEbpfLinkReleaseLatency, err = builder.meter.Float64Histogram(
 		"otelcol_processor_ebpf_link_release_latency",
-		metric.WithDescription("Time from a span's arrival to its delivery. [Development]"),
+		metric.WithDescription("Time from the arrival of a batch to the delivery of spans of it, once for each delivery. [Development]"),
 		metric.WithUnit("s"),
 		metric.WithExplicitBucketBoundaries([]float64{0.1, 0.5, 1, 2, 5, 10, 15, 20, 25, 30, 60, 120, 300}...),
 	)

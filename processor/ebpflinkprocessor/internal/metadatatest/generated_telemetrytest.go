@@ -70,7 +70,7 @@ func AssertEqualProcessorEbpfLinkFactsRetired(t *testing.T, tt *componenttest.Te
 func AssertEqualProcessorEbpfLinkReleaseLatency(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.HistogramDataPoint[float64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_ebpf_link_release_latency",
-		Description: "Time from a span's arrival to its delivery. [Development]",
+		Description: "Time from the arrival of a batch to the delivery of spans of it, once for each delivery. [Development]",
 		Unit:        "s",
 		Data: metricdata.Histogram[float64]{
 			Temporality: metricdata.CumulativeTemporality,

@@ -38,6 +38,8 @@ type generation struct {
 	// synced is the last record that a restart found to be on the disk before the one before it.
 	synced uint64
 	always bool
+	// version is that of a reopened one.
+	version int
 	// size is what used may grow to.
 	size int64
 	used atomic.Int64
@@ -245,14 +247,14 @@ func (g *generation) readFormat() error {
 		return fmt.Errorf("read the format of %s: %w", g.dir, err)
 	}
 	var kind, sync string
-	version := 0
-	if _, err := fmt.Sscanf(string(b), "ebpf_link %s\nversion %d\n", &kind, &version); err != nil || kind != g.kind {
+	g.version = 0
+	if _, err := fmt.Sscanf(string(b), "ebpf_link %s\nversion %d\n", &kind, &g.version); err != nil || kind != g.kind {
 		return corrupt(g.dir, fmt.Errorf("%s does not say what it is: %q", formatFile, b))
 	}
-	if version != FormatVersion {
-		return wrongVersion(g.dir, version)
+	if g.version < oldestVersion || g.version > FormatVersion {
+		return wrongVersion(g.dir, g.version)
 	}
-	if _, err := fmt.Sscanf(string(b), "ebpf_link %s\nversion %d\nsync %s\nsize %d\n", &kind, &version, &sync, &g.size); err != nil {
+	if _, err := fmt.Sscanf(string(b), "ebpf_link %s\nversion %d\nsync %s\nsize %d\n", &kind, &g.version, &sync, &g.size); err != nil {
 		return corrupt(g.dir, fmt.Errorf("%s is not whole: %q", formatFile, b))
 	}
 	g.always = Sync(sync) == Always

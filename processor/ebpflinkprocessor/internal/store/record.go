@@ -20,17 +20,21 @@ import (
 //
 // Keys are a letter and a big endian number that only grows. Values:
 //
-//	b number         a batch: its OTLP bytes
+//	b number         a batch: the caller's bytes
 //	h number         head of the batch: kind 'H', arrival in Unix ns (8), length of the batch (4)
 //	m number turn    marks, kind 'R', 21 bytes for each span that has left of a batch of which others
 //	                 wait: ordinal (4), flags (1: has a parent, 2 and 4: decision), trace id (16)
 //	f number count at  facts, kind 'F': the caller's bytes; how many (4) and their time in Unix ns (8)
 //	                 are in the key, so that old ones go unread
 //
-// All but the OTLP bytes begin with their kind (1), the version (1) and a CRC-32C of the rest (4);
+// All but batches begin with their kind (1), the version (1) and a CRC-32C of the rest (4);
 // Badger has a checksum of its own for each value. Integers in values are little endian. Version 1
-// was one Badger database in the directory itself, never released.
-const FormatVersion = 2
+// was one Badger database in the directory itself, never released. In version 2 all batches were OTLP bytes,
+// in version 3 they may be blocks; what a version 2 has written is read.
+const FormatVersion = 3
+
+// oldestVersion is the oldest that is read.
+const oldestVersion = 2
 
 const (
 	recordHead = 6
@@ -141,7 +145,7 @@ func check(b []byte, kind byte, size int) error {
 		return fmt.Errorf("%w: no header", ErrCorrupt)
 	case b[1] > FormatVersion:
 		return fmt.Errorf("%w: version %d, this program knows %d", ErrNewer, b[1], FormatVersion)
-	case b[1] != FormatVersion:
+	case b[1] < oldestVersion:
 		return fmt.Errorf("%w: version %d", ErrCorrupt, b[1])
 	case binary.LittleEndian.Uint32(b[2:]) != crc32.Checksum(b[recordHead:], castagnoli):
 		return fmt.Errorf("%w: checksum does not match", ErrCorrupt)

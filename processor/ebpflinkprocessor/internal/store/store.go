@@ -153,7 +153,8 @@ func (s *Store) reopen() error {
 	}
 	if n := len(s.batches); n > 0 {
 		g := s.batches[n-1]
-		s.writable = g.always == (s.o.Sync == Always)
+		// An older version of the program must not meet batches that it cannot read.
+		s.writable = g.always == (s.o.Sync == Always) && g.version == FormatVersion
 	}
 	return nil
 }

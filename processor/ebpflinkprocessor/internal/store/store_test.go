@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -351,6 +352,35 @@ func TestOpenRefuses(t *testing.T) {
 	}
 	_, err = Open(o(""))
 	require.ErrorContains(t, err, "is empty")
+}
+
+// TestOlderFormatIsReadAndNotWritten: an older version of the program, run again, meets nothing new in it.
+func TestOlderFormatIsReadAndNotWritten(t *testing.T) {
+	dir := t.TempDir()
+	s := opened(t, dir)
+	appended(t, s, 1, []byte("old"))
+	require.NoError(t, s.Close())
+	format := filepath.Join(generationDir(dir, batchKind, 1), formatFile)
+	b, err := os.ReadFile(format)
+	require.NoError(t, err)
+	old := strings.Replace(string(b), fmt.Sprint("version ", FormatVersion), fmt.Sprint("version ", oldestVersion), 1)
+	require.NotEqual(t, string(b), old)
+	require.NoError(t, os.WriteFile(format, []byte(old), 0o600))
+
+	s = opened(t, dir)
+	appended(t, s, 2, []byte("new"))
+	require.NoError(t, s.Close())
+	b, err = os.ReadFile(format)
+	require.NoError(t, err)
+	require.Equal(t, old, string(b))
+	b, err = os.ReadFile(filepath.Join(generationDir(dir, batchKind, 2), formatFile))
+	require.NoError(t, err)
+	require.Contains(t, string(b), fmt.Sprint("version ", FormatVersion))
+	s = opened(t, dir)
+	got := replayed(t, s)
+	require.Len(t, got, 2)
+	require.Equal(t, "old", string(got[0].Payload))
+	require.Equal(t, "new", string(got[1].Payload))
 }
 
 // TestOpenSurvivesDamage: whatever a file is overwritten with, Open, Recall and Replay return.

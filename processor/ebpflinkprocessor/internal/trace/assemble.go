@@ -46,6 +46,8 @@ type Member struct {
 	Left int64
 	// Absent: Parent is what the application said, and no span with that id was seen.
 	Absent bool
+	// Fixed: this Gather fixed its trace id.
+	Fixed bool
 	// Decision says whether the span is exported, Odds what its tracestate is to say.
 	Decision sampling.Decision
 	Odds     sampling.Odds
@@ -148,6 +150,17 @@ func (b *Book) Restore(id link.ID, trace link.TraceID, parented bool, d sampling
 		d = sampling.Kept
 	}
 	*b.entries.At(id) = entry{trace: trace, fixed: true, state: released, parented: parented, decision: d, left: now}
+}
+
+// Fix gives id, which waits, what was decided about it before a restart.
+func (b *Book) Fix(id link.ID, trace link.TraceID, d sampling.Decision, o sampling.Odds) {
+	e := b.entries.At(id)
+	if e.fixed {
+		return
+	}
+	e.trace, e.fixed, e.decision = trace, true, d
+	delete(b.odds, id)
+	b.Say(id, o)
 }
 
 // Trace is the id of the trace of id, false while it is not fixed.
@@ -326,6 +339,7 @@ func (b *Book) fix(members []Member, known link.ID, left int64) {
 		e, f := b.entries.At(m.ID), b.ix.Fact(m.ID)
 		if !e.fixed {
 			e.trace, e.fixed, e.decision = v.trace, true, v.decision
+			m.Fixed = true
 			if len(b.odds) > 0 {
 				delete(b.odds, m.ID)
 			}

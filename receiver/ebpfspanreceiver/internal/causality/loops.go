@@ -3,7 +3,8 @@ package causality
 // severalResponses: which of several responses led to the answer is not known. In an event loop
 // (bpf/loop.bpf.h) there may always be one more, of which nothing was seen: a timer's, or one that the loop
 // has put off. There it must be certain from the one side and not denied from the other: that only this
-// response can have led to the answer, or that only this request can have led to the call.
+// response can have led to the answer, or that only this request can have led to the call, and to as many
+// as requests do.
 func severalResponses(s *Solver, e *edge, c *Call) bool {
 	if e.segment == 0 {
 		return e.uses > 1 || e.baseUses > 1
@@ -15,13 +16,24 @@ func severalResponses(s *Solver, e *edge, c *Call) bool {
 			if f.uses != 1 || f.kind != loop && f.kind != connected {
 				continue
 			}
-			if f.to == e.to {
+			switch {
+			case f.to != e.to:
+				denied = true
+			case s.confirms(f, e, c):
 				return false
 			}
-			denied = true
 		}
 	}
 	return denied || e.uses != 1 || e.baseUses != 1 || s.processes.of(c.Writer.Tgid).answers.putOff()
+}
+
+// confirms: the request has led to the call, and no timer. If it may have led to one of its calls only, it is
+// the first one, which a loop writes before it sees to its timers; and that must be what its answer says, too,
+// for which nothing else was there.
+func (s *Solver) confirms(claim, back *edge, c *Call) bool {
+	n, _ := s.claims.get(claim.to)
+	f := &s.processes.of(c.Writer.Tgid).fans
+	return f.usual(n) || claim.baseUses == 1 && back.base == 1 && f.inOrder()
 }
 
 // oneRequest: which of several requests that the loop has read led to the call is not known.

@@ -8,6 +8,7 @@ type process struct {
 	delays     delays
 	wakes      wakes
 	answers    answers
+	fans       fans
 	counts     *ServiceCounts
 	seen       uint64
 }

@@ -96,6 +96,7 @@ type Solver struct {
 	requests  requests
 	ledger    ledger
 	tasks     tasks
+	claims    claims
 	writers   writers
 	threads   threads
 	lives     lives
@@ -135,7 +136,7 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		s.tasks.cameBack(e.Segment, e.Epoch)
 	}
 	s.ledger.add(e.Call, edge{
-		to: e.Epoch, segment: e.Segment, base: e.Base, kind: e.What, uses: e.Uses, baseUses: e.BaseUses,
+		to: e.Epoch, segment: e.Segment, base: e.Base, kind: e.What, uses: e.Uses, baseUses: e.BaseUses + s.claim(e, p),
 		toCall: e.What == next,
 	})
 	if e.What == answer {
@@ -159,6 +160,7 @@ func (s *Solver) Origin(e *event.Origin) {
 func (s *Solver) age(now uint64) {
 	s.counts.Forgotten.Add(s.ledger.turn(now))
 	s.tasks.turn()
+	s.claims.turn()
 	s.writers.turn()
 	s.requests.age(now, s.options.MaxAge)
 	s.threads.age(now)
@@ -180,6 +182,9 @@ func (s *Solver) Ended(turn, request, end uint64, answerer Writer) {
 		return
 	}
 	s.threads.served(r)
+	if n, known := s.claims.get(turn); known {
+		s.processes.of(r.reader.Tgid).fans.saw(n)
+	}
 	for _, d := range s.derivations {
 		d.answered(turn, r)
 	}

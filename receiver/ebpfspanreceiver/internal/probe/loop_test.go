@@ -113,7 +113,7 @@ func TestKernelLoop(t *testing.T) {
 	}{
 		"answers at once": {
 			setup + out1 + out2 + in1 + "loop write a w1; " + in2 + "loop write b w2; loop wait",
-			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R1 1/1", "answer C2 R2 1/1"},
+			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R1 1/1 1", "answer C2 R2 1/1 1"},
 		},
 		"two requests in one round, each at once": {
 			setup + "peer a R1; peer b R2; loop read a; loop write u C1; loop read b; loop write v C2; loop wait",
@@ -122,11 +122,11 @@ func TestKernelLoop(t *testing.T) {
 		"reads all, then writes": {
 			setup + "peer a R1; peer b R2; loop read a; loop read b; loop write u C1; loop write v C2; loop wait; " +
 				in1 + in2 + "loop write a w1; loop write b w2; loop wait",
-			[]string{"loop C1 R2 2/0", "loop C2 R2 2/0", "answer C2 R2 2/2", "answer C2 R1 2/2"},
+			[]string{"loop C1 R2 2/0", "loop C2 R2 2/0", "answer C2 R2 2/2 2", "answer C2 R1 2/2 2"},
 		},
 		"answers a round later": {
 			setup + out1 + out2 + in1 + "loop wait; " + in2 + "loop write a w1; loop wait",
-			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C2 R1 2/1"},
+			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C2 R1 2/1 1"},
 		},
 		"calls a round later": {
 			setup + "peer a R1; loop read a; loop wait; peer b R2; loop read b; loop write u C1; loop wait",
@@ -134,11 +134,11 @@ func TestKernelLoop(t *testing.T) {
 		},
 		"a timer answers another after it": {
 			setup + out1 + out2 + in1 + "loop write a w1; loop write b w2; loop wait",
-			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R2 1/2", "answer C1 R1 1/2"},
+			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R2 1/2 1", "answer C1 R1 1/2 1"},
 		},
 		"more of a response that was answered": {
 			setup + out1 + out2 + in1 + "loop write a w1; loop wait; peer u more; loop read u; loop write b w2; loop wait",
-			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R1 1/1"},
+			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R1 1/1 1"},
 		},
 		"answers by itself after a response": {
 			setup + out1 + in1 + "peer b R2; loop read b; loop write b w2; loop wait",
@@ -146,11 +146,15 @@ func TestKernelLoop(t *testing.T) {
 		},
 		"three in turn": {
 			setup + out1 + in1 + "loop write u C2; loop wait; " + "peer u r2; loop read u; loop write a w1; loop wait",
-			[]string{"loop C1 R1 1/0", "next C2 C1 1/0", "answer C2 R1 1/1"},
+			[]string{"loop C1 R1 1/0", "next C2 C1 1/0", "answer C2 R1 1/1 1"},
+		},
+		"reads all, then goes on with one and answers the other": {
+			setup + out1 + out2 + in1 + in2 + "loop write v C3; loop write a w1; loop wait",
+			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "next C3 C2 2/0", "answer C2 R1 2/1 2"},
 		},
 		"goes on with a call": {
 			setup + "peer a R1; loop read a; loop write u C1; loop wait; loop write u body; loop wait; " + in1 + "loop write a w1; loop wait",
-			[]string{"loop C1 R1 1/0", "answer C1 R1 1/1"},
+			[]string{"loop C1 R1 1/0", "answer C1 R1 1/1 1"},
 		},
 		"dials for it": {
 			setup + "peer a R1; loop read a; loop dial x; loop wait; peer b R2; loop read b; loop write v C2; loop write x C1; loop wait",
@@ -162,11 +166,11 @@ func TestKernelLoop(t *testing.T) {
 		},
 		"poll": {
 			strings.ReplaceAll(setup+out1+out2+in1+"loop write a w1; loop wait", "wait", "poll"),
-			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R1 1/1"},
+			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R1 1/1 1"},
 		},
 		"select": {
 			strings.ReplaceAll(setup+out1+out2+in1+"loop write a w1; loop wait", "wait", "select"),
-			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R1 1/1"},
+			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R1 1/1 1"},
 		},
 		"a thread polls its own connections": {
 			"loop accept a; loop dial u; peer a R1; loop read a; loop write u C1; loop poll-one u; peer u r1; loop read u; loop write u C2; loop wait",
@@ -254,7 +258,11 @@ func named(rec *recorder, tgid uint32) (out []string) {
 	}
 	for _, e := range rec.evidence {
 		if what := evidenceNames[e.What]; what != "" && names[e.Call] != "" && names[e.Epoch] != "" {
-			out = append(out, fmt.Sprintf("%s %s %s %d/%d", what, names[e.Call], names[e.Epoch], e.Uses, e.BaseUses))
+			seen := ""
+			if what == "answer" {
+				seen = fmt.Sprintf(" %d", e.Base)
+			}
+			out = append(out, fmt.Sprintf("%s %s %s %d/%d%s", what, names[e.Call], names[e.Epoch], e.Uses, e.BaseUses, seen))
 		}
 	}
 	return out

@@ -61,6 +61,8 @@ type Options struct {
 	Directory string
 	// Interrupt says what comes after a batch; nil for nothing.
 	Interrupt func(batch int) Interruption
+	// Steps: it is also asked after each stop of the clock, and counts them.
+	Steps bool
 }
 
 const (
@@ -96,6 +98,8 @@ type run struct {
 	sink  *sink
 	p     processor.Traces
 	cfg   *Config
+	// n counts the moments at which it may be interrupted.
+	n int
 	// door is between the processor that runs and the sink.
 	door      *door
 	directory string
@@ -129,30 +133,34 @@ func (r *run) start() error {
 func (r *run) feed() error {
 	rng := rand.New(rand.NewPCG(r.o.Seed, 0xba7c4))
 	rest := r.f.Delivery
-	for n := 0; len(rest) > 0; n++ {
+	for len(rest) > 0 {
+		n := r.n
 		size := 1
 		for limit := 1 + rng.IntN(maxBatch); size < len(rest) && size < limit && rest[size].At-rest[0].At <= int64(maxHold); {
 			size++
 		}
 		batch := append([]forest.Arriving(nil), rest[:size]...)
-		r.passUntil(time.Unix(0, batch[size-1].At))
+		if err := r.passUntil(time.Unix(0, batch[size-1].At)); err != nil {
+			return err
+		}
 		rng.Shuffle(size, func(i, j int) { batch[i], batch[j] = batch[j], batch[i] })
 		if err := r.p.ConsumeTraces(context.Background(), r.f.Traces(batch)); err != nil {
 			return fmt.Errorf("batch %d: %w", n, err)
 		}
 		rest = rest[size:]
-		if r.o.Interrupt == nil {
-			continue
-		}
-		if err := r.interrupt(n); err != nil {
+		if err := r.interrupt(); err != nil {
 			return fmt.Errorf("after batch %d: %w", n, err)
 		}
 	}
-	r.passUntil(r.clock.Now().Add(2*r.cfg.Window + time.Second))
-	return nil
+	return r.passUntil(r.clock.Now().Add(2*r.cfg.Window + time.Second))
 }
 
-func (r *run) interrupt(n int) error {
+func (r *run) interrupt() error {
+	if r.o.Interrupt == nil {
+		return nil
+	}
+	n := r.n
+	r.n++
 	what := r.o.Interrupt(n)
 	if what == None {
 		return nil
@@ -218,11 +226,17 @@ func (d *door) ConsumeTraces(ctx context.Context, td ptrace.Traces) error {
 }
 
 // passUntil lets time go by, in steps in which the processor works.
-func (r *run) passUntil(t time.Time) {
+func (r *run) passUntil(t time.Time) error {
 	for now := r.clock.Now(); now.Before(t); {
 		now = now.Add(min(step, t.Sub(now)))
 		r.clock.Advance(now)
+		if r.o.Steps {
+			if err := r.interrupt(); err != nil {
+				return fmt.Errorf("at %s: %w", now, err)
+			}
+		}
 	}
+	return nil
 }
 
 // sink keeps what comes out.

@@ -79,6 +79,11 @@ type Span struct {
 	// ReqID and RespID are the x-request-id of request and response.
 	ReqID, RespID string
 
+	// Bare: the call carried no header, as its protocol has no place for one.
+	Bare bool
+	// Path and System are what was called, a path or a database.
+	Path, System string
+
 	depth int
 	// hidden: the call goes through a proxy that is not traced.
 	hidden bool
@@ -145,6 +150,7 @@ func Grow(sc Scenario, seed uint64) *Forest {
 		f.tree = 0
 		f.entry(at)
 	}
+	f.timers(Epoch.UnixNano(), at+int64(sc.Lasts))
 	f.wire()
 	f.contexts()
 	f.mark()

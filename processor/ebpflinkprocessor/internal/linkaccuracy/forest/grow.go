@@ -1,5 +1,7 @@
 package forest
 
+import "fmt"
+
 // delays on the way between two ends, or between a request and its first call: a share of the room
 // that there is, so that chains of any depth fit.
 const (
@@ -25,12 +27,16 @@ func (f *Forest) server(p *Process, from, to int64, call *Span, depth int, ctx *
 	s := f.add(&Span{Kind: Server, Process: p, Start: from, End: to, Parent: call, Request: f.systrace})
 	f.serverID(s)
 	f.carry(s, ctx)
+	if s.Path = f.path(call); call != nil {
+		s.System = call.System
+	}
 	f.takeID(s)
 	// What runs in the process: with an SDK its own SERVER span is between the request and the calls.
 	inside := s
 	if p.SDK {
 		d := f.delay(to - from)
 		inside = f.sdk(p, Server, from+d, to-d, s, ctx)
+		inside.Path, inside.System = s.Path, s.System
 		from, to = from+d, to-d
 	}
 	sc := &f.Scenario
@@ -40,6 +46,10 @@ func (f *Forest) server(p *Process, from, to int64, call *Span, depth int, ctx *
 	if p.Proxy {
 		d := f.delay(to - from)
 		f.attempts(s, inside, from+d, to-d, depth)
+		return s
+	}
+	if f.chance(sc.CalledBack) {
+		f.calledBack(s, from, to)
 		return s
 	}
 	n := sc.FanMin + f.rng.IntN(sc.FanMax-sc.FanMin+1)
@@ -67,7 +77,7 @@ func (f *Forest) server(p *Process, from, to int64, call *Span, depth int, ctx *
 func (f *Forest) attempts(request, inside *Span, from, to int64, depth int) {
 	if f.chance(f.Scenario.Retry) && to-from > 1000 {
 		mid := from + (to-from)/3
-		first := f.client(request, inside, from, mid)
+		first := f.client(request, inside, from, mid, false)
 		first.NoAnswer = true
 		// Half of them are lost on the way there, half on the way back.
 		if f.rng.IntN(2) == 0 {
@@ -76,8 +86,9 @@ func (f *Forest) attempts(request, inside *Span, from, to int64, depth int) {
 		}
 		from = mid + f.delay(to-mid)
 	}
-	c := f.client(request, inside, from, to)
-	if f.chance(f.Scenario.Untraced) {
+	bare := f.Scenario.Words && f.chance(f.Scenario.Untraced)
+	c := f.client(request, inside, from, to, bare)
+	if bare || (!f.Scenario.Words && f.chance(f.Scenario.Untraced)) {
 		return
 	}
 	f.hide(c)
@@ -95,8 +106,20 @@ func (f *Forest) other(p *Process) *Process {
 	}
 }
 
-// client makes the CLIENT span of a call that belongs to request.
-func (f *Forest) client(request, inside *Span, from, to int64) *Span {
+// path is that of a call, which the caller may have chosen.
+func (f *Forest) path(call *Span) string {
+	switch {
+	case call != nil:
+		return call.Path
+	case f.Scenario.Words:
+		return fmt.Sprintf("/%d", f.rng.IntN(4))
+	default:
+		return ""
+	}
+}
+
+// client makes the CLIENT span of a call that belongs to request, bare if it carries no header.
+func (f *Forest) client(request, inside *Span, from, to int64, bare bool) *Span {
 	p := request.Process
 	parent := request
 	var ctx *Span
@@ -109,7 +132,15 @@ func (f *Forest) client(request, inside *Span, from, to int64) *Span {
 	}
 	c := f.add(&Span{Kind: Client, Process: p, Start: from, End: to, Parent: parent, Request: request.Request})
 	c.Known = f.Scenario.Keys&Systrace != 0 && !p.Proxy && !f.chance(f.Scenario.Unknown)
-	f.carry(c, ctx)
+	if c.Bare = bare; bare {
+		c.System = [...]string{"redis", "postgresql"}[f.rng.IntN(2)]
+	} else {
+		c.Path = f.path(nil)
+		f.carry(c, ctx)
+	}
+	if p.SDK {
+		parent.Path, parent.System = c.Path, c.System
+	}
 	f.passID(request, c)
 	return c
 }

@@ -15,7 +15,7 @@ func (f *Forest) mark() {
 			// Without the answer's number the ports have to agree, which a gateway changes.
 			s.Exact = keys&Seqs != 0 && !s.twinned && !s.Parent.hidden && (!s.NoAnswer || (keys&Addresses != 0 && !f.Scenario.NAT))
 		case s.Parent.SDK:
-			s.Exact = true
+			s.Exact = !s.Bare
 		default:
 			s.Exact = s.Known || keys&Lineage != 0
 		}

@@ -31,9 +31,11 @@ func (f *Forest) Traces(spans []Arriving) ptrace.Traces {
 			attrs := rs.Resource().Attributes()
 			attrs.PutStr("service.name", fmt.Sprintf("service-%d", src.p.PID))
 			ss := rs.ScopeSpans().AppendEmpty()
-			if !src.sdk {
+			if !src.sdk || f.Scenario.Words {
 				attrs.PutStr(rawspan.ResHostID, src.p.Host.Name)
 				attrs.PutInt(rawspan.ResPID, int64(src.p.PID))
+			}
+			if !src.sdk {
 				ss.Scope().SetName(rawspan.ScopeName)
 			}
 			list = ss.Spans()
@@ -52,6 +54,16 @@ func (f *Forest) write(a Arriving, sp ptrace.Span) {
 	sp.SetStartTimestamp(pcommon.Timestamp(s.Seen(s.Start)))
 	if !a.Pending {
 		sp.SetEndTimestamp(pcommon.Timestamp(s.Seen(s.End)))
+	}
+	if s.Path != "" {
+		sp.Attributes().PutStr("http.request.method", "GET")
+		sp.Attributes().PutStr("url.path", s.Path)
+		if !s.NoAnswer {
+			sp.Attributes().PutInt("http.response.status_code", 200)
+		}
+	}
+	if s.System != "" {
+		sp.Attributes().PutStr("db.system.name", s.System)
 	}
 	if s.SDK {
 		sp.SetTraceID(pcommon.TraceID(s.Trace))

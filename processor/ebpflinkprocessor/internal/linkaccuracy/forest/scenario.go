@@ -94,9 +94,18 @@ type Scenario struct {
 	Proxies float64
 	// Chained: a proxy may call another, or itself by way of another.
 	Chained bool
+	// CalledBack is the share of requests to services that pass an x-request-id on, are called back with it while
+	// they wait for the answer, and make another call with it meanwhile: a request and a call as a proxy's are.
+	CalledBack float64
+	// Timers is how many calls each process makes that belong to no request.
+	Timers int
 	// Hidden is the share of calls that go through a proxy which nobody traces: another connection, the
 	// same x-request-id.
 	Hidden float64
+
+	// Words: spans say what they called (method, path, status, database), SDKs name their process, and no header
+	// goes to what is not traced.
+	Words bool
 
 	KeepAlive, Pipelining, ReusedPorts, NAT bool
 	// Twins is the share of calls of which another, on another host, shows the same numbers and times.

@@ -1,0 +1,87 @@
+package ebpflinkprocessor
+
+import (
+	"fmt"
+	"math"
+	"net/url"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
+)
+
+// said reads what a span says of its exchange, by the names of today's semantic conventions and by those
+// that SDKs wrote before.
+type said struct {
+	link.Exchange
+	// port is that of the server, 0 when unknown.
+	port uint16
+}
+
+func (s *said) read(key string, v pcommon.Value) {
+	switch key {
+	case "http.request.method", "http.method":
+		s.Method = link.WordKey(v.Str())
+	case "db.system.name", "db.system", "rpc.system.name", "rpc.system":
+		s.System = link.WordKey(v.Str())
+	case "url.path":
+		s.Path = link.WordKey(v.Str())
+	case "url.full", "http.url", "http.target":
+		// A SERVER span has the path alone, a CLIENT span all of it.
+		if u, err := url.Parse(v.Str()); err == nil && s.Path == 0 {
+			s.Path = link.WordKey(u.Path)
+		}
+	case "http.response.status_code", "http.status_code":
+		if v.Type() == pcommon.ValueTypeInt {
+			s.Status = link.StatusKey(v.Int())
+		}
+	case "server.port", "net.peer.port":
+		if v.Type() == pcommon.ValueTypeInt && v.Int() > 0 && v.Int() <= math.MaxUint16 {
+			s.port = uint16(v.Int())
+		}
+	}
+}
+
+// ownerOf says which process a resource is; service and host are the keys of its names, 0 when unknown.
+func ownerOf(resource pcommon.Map, host uint64, service uint32) (e link.Exchange) {
+	if v, ok := resource.Get(rawspan.ResPID); ok && host != 0 && v.Type() == pcommon.ValueTypeInt && v.Int() > 0 && v.Int() <= math.MaxUint32 {
+		e.PID = uint32(v.Int())
+	}
+	if v, ok := resource.Get(rawspan.ResInstance); ok && service != 0 && v.Type() == pcommon.ValueTypeStr {
+		e.Instance = link.InstanceKey(v.Str())
+	}
+	return e
+}
+
+// pairUp reads from what waits what it says of its exchanges: until the first SDK span that names its
+// process came, nobody wanted to know. The caller holds mu.
+func (p *linkProcessor) pairUp(from payloads) error {
+	dec := newDecoder()
+	for _, b := range p.batches {
+		if b == nil || b.waiting == nil {
+			continue
+		}
+		err := from.load(b.seq, func(payload []byte) error {
+			td, err := dec.all(payload)
+			if err != nil {
+				return err
+			}
+			_, besides, _, _ := p.reader.facts(td, true)
+			for ordinal, more := range besides {
+				a := b.waiting[ordinal]
+				if a.id == link.None || a.tenure == absent {
+					continue
+				}
+				if s := p.slots.At(a.id); s.tenure == a.tenure&^isPending && s.batch == b.number && s.ordinal == ordinal {
+					p.index.Say(a.id, more.rare.Exchange)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("read what batch %d says of its exchanges: %w", b.seq, err)
+		}
+	}
+	return nil
+}

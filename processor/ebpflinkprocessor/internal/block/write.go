@@ -1,0 +1,246 @@
+package block
+
+import (
+	"encoding/binary"
+	"math"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+)
+
+// Writer makes blocks. It can be used again; what it made is valid until then.
+type Writer struct {
+	b       []byte
+	lengths []byte
+	words   []word
+	index   map[string]uint32
+	size    int
+	span    uint32
+	name    habit
+	enc     ptrace.ProtoMarshaler
+}
+
+// word is a text that has a number.
+type word struct {
+	text string
+	// As a key: next is the key that came after it, span that of the last span that has it, value what it
+	// had there.
+	next, span uint32
+	value      habit
+}
+
+// habit guesses the next text in a place by those before: most places have few different ones, or none twice.
+type habit struct {
+	// word is the last word that was there.
+	word uint32
+	// once is a text that is no word as it was there only once.
+	once string
+}
+
+// Write encodes td. It returns false for spans with anything that a block has no place for.
+func (w *Writer) Write(td ptrace.Traces) (b []byte, ok bool, err error) {
+	defer w.forget()
+	if w.index == nil {
+		w.index = map[string]uint32{}
+	}
+	// Word 0 is what comes before the first key of a span.
+	w.words, w.index[""] = append(w.words, word{}), 0
+	w.b, w.lengths = append(w.b[:0], first), w.lengths[:0]
+	for _, rs := range td.ResourceSpans().All() {
+		for _, ss := range rs.ScopeSpans().All() {
+			spans := ss.Spans()
+			for i := range spans.Len() {
+				w.span++
+				begin := len(w.b)
+				if !w.write(spans.At(i)) {
+					return nil, false, nil
+				}
+				w.lengths = appendNumber(w.lengths, uint64(len(w.b)-begin))
+			}
+		}
+	}
+	atLengths := len(w.b)
+	w.b = append(w.b, w.lengths...)
+	atResources := len(w.b)
+	for _, rs := range td.ResourceSpans().All() {
+		if err := w.resource(rs); err != nil {
+			return nil, false, err
+		}
+	}
+	atWords := len(w.b)
+	for i := range w.words {
+		w.b = append(appendNumber(w.b, uint64(len(w.words[i].text))), w.words[i].text...)
+	}
+	if len(w.b) > math.MaxInt32 {
+		return nil, false, nil
+	}
+	for _, n := range [...]int{int(w.span), td.ResourceSpans().Len(), len(w.words), atLengths, atResources, atWords} {
+		w.b = binary.LittleEndian.AppendUint32(w.b, uint32(n))
+	}
+	return w.b, true, nil
+}
+
+// mostKept is how much room one block leaves to the next.
+const mostKept = 1 << 20
+
+// forget lets go of the texts of the batch.
+func (w *Writer) forget() {
+	clear(w.words)
+	clear(w.index)
+	w.words, w.size, w.span, w.name = w.words[:0], 0, 0, habit{}
+	if cap(w.b) > mostKept {
+		w.b = nil
+	}
+}
+
+func (w *Writer) resource(rs ptrace.ResourceSpans) error {
+	w.b = appendNumber(w.b, uint64(rs.ScopeSpans().Len()))
+	frame := ptrace.NewTraces()
+	dst := frame.ResourceSpans().AppendEmpty()
+	rs.Resource().CopyTo(dst.Resource())
+	dst.SetSchemaUrl(rs.SchemaUrl())
+	for _, ss := range rs.ScopeSpans().All() {
+		w.b = appendNumber(w.b, uint64(ss.Spans().Len()))
+		d := dst.ScopeSpans().AppendEmpty()
+		ss.Scope().CopyTo(d.Scope())
+		d.SetSchemaUrl(ss.SchemaUrl())
+	}
+	b, err := w.enc.MarshalTraces(frame)
+	w.b = append(appendNumber(w.b, uint64(len(b))), b...)
+	return err
+}
+
+// write appends a span.
+func (w *Writer) write(s ptrace.Span) bool {
+	if s.Events().Len() > 0 || s.Links().Len() > 0 {
+		return false
+	}
+	at := len(w.b)
+	what := byte(0)
+	b := append(w.b, 0)
+	if id := s.TraceID(); id != (pcommon.TraceID{}) {
+		what |= hasTrace
+		b = append(b, id[:]...)
+	}
+	if id := s.SpanID(); id != (pcommon.SpanID{}) {
+		what |= hasSpan
+		b = append(b, id[:]...)
+	}
+	if id := s.ParentSpanID(); id != (pcommon.SpanID{}) {
+		what |= hasParent
+		b = append(b, id[:]...)
+	}
+	if state := s.TraceState().AsRaw(); state != "" {
+		what |= hasState
+		b = literal(b, state)
+	}
+	if n := s.Flags(); n != 0 {
+		what |= hasFlags
+		b = appendNumber(b, uint64(n))
+	}
+	if st := s.Status(); st.Code() != 0 || st.Message() != "" {
+		what |= hasStatus
+		b = literal(appendNumber(b, zigzag(int64(st.Code()))), st.Message())
+	}
+	if x, y, z := s.DroppedAttributesCount(), s.DroppedEventsCount(), s.DroppedLinksCount(); x|y|z != 0 {
+		what |= hasDropped
+		b = appendNumber(appendNumber(appendNumber(b, uint64(x)), uint64(y)), uint64(z))
+	}
+	b[at] = what
+	b = w.text(b, &w.name, s.Name())
+	b = appendNumber(b, zigzag(int64(s.Kind())))
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.StartTimestamp()))
+	b = appendNumber(b, zigzag(int64(s.EndTimestamp()-s.StartTimestamp())))
+	attrs := s.Attributes()
+	b = appendNumber(b, uint64(attrs.Len()))
+	before := uint32(0)
+	for k, v := range attrs.All() {
+		n, ok := w.key(before, k)
+		// pdata would keep an attribute that is there twice.
+		if !ok || w.words[n].span == w.span {
+			return false
+		}
+		before = n
+		w.words[n].span = w.span
+		tag := uint64(n) << 3
+		switch v.Type() {
+		case pcommon.ValueTypeStr:
+			// The habit is not in words while it is used: they may move.
+			h := w.words[n].value
+			b = w.text(appendNumber(b, tag|typeString), &h, v.Str())
+			w.words[n].value = h
+		case pcommon.ValueTypeInt:
+			b = appendNumber(appendNumber(b, tag|typeInt), zigzag(v.Int()))
+		case pcommon.ValueTypeBool:
+			if v.Bool() {
+				tag |= typeTrue
+			} else {
+				tag |= typeFalse
+			}
+			b = appendNumber(b, tag)
+		case pcommon.ValueTypeDouble:
+			b = binary.LittleEndian.AppendUint64(appendNumber(b, tag|typeDouble), math.Float64bits(v.Double()))
+		case pcommon.ValueTypeSlice:
+			list := v.Slice()
+			b = appendNumber(appendNumber(b, tag|typeStrings), uint64(list.Len()))
+			for _, e := range list.All() {
+				if e.Type() != pcommon.ValueTypeStr {
+					return false
+				}
+				b = literal(b, e.Str())
+			}
+		default:
+			return false
+		}
+	}
+	w.b = b
+	return true
+}
+
+// key returns the number of a key, which comes after that with the number before.
+func (w *Writer) key(before uint32, k string) (n uint32, ok bool) {
+	if n := w.words[before].next; w.words[n].text == k {
+		return n, true
+	}
+	if n, ok = w.word(k); ok {
+		w.words[before].next = n
+	}
+	return n, ok
+}
+
+// word returns the number of a text, false when there are too many.
+func (w *Writer) word(text string) (n uint32, ok bool) {
+	if n, ok = w.index[text]; ok {
+		return n, true
+	}
+	if len(w.words) >= maxWords || w.size+len(text) > maxWordBytes {
+		return 0, false
+	}
+	n = uint32(len(w.words))
+	w.words = append(w.words, word{text: text})
+	w.index[text] = n
+	w.size += len(text)
+	return n, true
+}
+
+// text appends a text: a word when it was there before.
+func (w *Writer) text(b []byte, h *habit, text string) []byte {
+	if len(text) < minWord {
+		return literal(b, text)
+	}
+	if w.words[h.word].text == text {
+		return appendNumber(b, uint64(h.word)<<1|1)
+	}
+	if h.once == text {
+		if n, ok := w.word(text); ok {
+			h.word = n
+			return appendNumber(b, uint64(n)<<1|1)
+		}
+	}
+	h.once = text
+	return literal(b, text)
+}
+
+func literal(b []byte, text string) []byte {
+	return append(appendNumber(b, uint64(len(text))<<1), text...)
+}

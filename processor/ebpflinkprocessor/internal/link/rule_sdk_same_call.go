@@ -1,0 +1,302 @@
+package link
+
+import (
+	"math"
+	"time"
+)
+
+// SameCallConfidence is given to a link of an SDK span and the eBPF span that is the only one it can be the
+// same call as: one of another call takes its place when both of the call's own other spans were lost.
+const SameCallConfidence = 0.9
+
+const (
+	// sameCallSlack is how far the inner span may reach out of the outer one: SDKs that read the clock in
+	// milliseconds are that far off.
+	sameCallSlack = 2 * time.Millisecond
+	// sameCallAfter is how much later than its response a handler may be done with its request.
+	sameCallAfter = SkewTolerance
+	// sameCallApart is how near a second candidate makes both doubtful.
+	sameCallApart = SkewTolerance
+	// sameCallRest, and one part in sameCallShare of it, is how much of the outer span the inner one may leave: what
+	// is much shorter is more likely of another call, whose own other span was lost.
+	sameCallRest  = SkewTolerance
+	sameCallShare = 8
+	// maxSameCall is how many spans of a process are compared with one. More at once are not told apart.
+	maxSameCall = 512
+	// maxStated is how far up an SDK span is followed to the request that it was made in.
+	maxStated = 32
+)
+
+// The spans of one call, the SDK's and the eBPF one, that no header names to each other: a request without a
+// header in which the SDK began a trace, and a call that the SDK sent no header with (a database). The inner
+// one goes under the outer one: the SDK's SERVER span under the eBPF SERVER span, the eBPF CLIENT span under
+// the SDK's CLIENT span. They are of one process, by host and process id or by service and instance.
+var (
+	requestOfProcess  = sameCall(Server, processKey, fieldProcessID)
+	requestOfInstance = sameCall(Server, instanceKey, fieldInstance)
+	clientOfProcess   = sameCall(Client, processKey, fieldProcessID)
+	clientOfInstance  = sameCall(Client, instanceKey, fieldInstance)
+)
+
+func sameCall(side Role, key func(view) (Key, bool), by field) row {
+	inner, outer := innerCall, outerCall
+	if side == Server {
+		inner, outer = innerRequest, outerRequest
+	}
+	r := row{
+		rule: SDKSameCall, class: probable, local: true, slack: sameCallApart, flat: true, few: maxSameCall, paired: true,
+		refers: func(f view) (k Key, ok bool) {
+			if inner(f) {
+				return key(f)
+			}
+			return 0, false
+		},
+		defines: func(f view) (k Key, ok bool) {
+			if outer(f) {
+				return key(f)
+			}
+			return 0, false
+		},
+		fits: func(x *Index, c, p view) score {
+			return when(sameProcessBy(by.name, c, p) && x.mayBeSame(side, c, p))
+		},
+		confidence: func(view) float32 { return SameCallConfidence },
+		judge:      func(x *Index, child ID, r *row, k Key, found Edge) Edge { return x.onlyPair(side, child, r, k, found) },
+		compares: comparison{
+			key: []field{by, fieldService}, must: []field{fieldMethod, fieldSystem, fieldPath, fieldStatus},
+		},
+	}
+	if side == Server {
+		r.veto = ledElsewhere
+	}
+	return r
+}
+
+func processKey(f view) (Key, bool) {
+	if f.Host == 0 || f.said.PID == 0 {
+		return 0, false
+	}
+	return domainProcess.key(f.Host, uint64(f.said.PID), uint64(f.Role)), true
+}
+
+func instanceKey(f view) (Key, bool) {
+	if f.Service == 0 || f.said.Instance == 0 {
+		return 0, false
+	}
+	return domainInstance.key(uint64(f.Service), uint64(f.said.Instance), uint64(f.Role)), true
+}
+
+func sameProcessBy(name string, a, b view) bool {
+	if name == fieldInstance.name {
+		return a.Service == b.Service && a.said.Instance == b.said.Instance
+	}
+	return a.Host == b.Host && a.said.PID == b.said.PID
+}
+
+// innerRequest: a SERVER span of an SDK. Those with a parent are no children of this rule (see ledElsewhere),
+// and may be what makes another one doubtful.
+func innerRequest(f view) bool { return !f.Raw && f.Role == Server && f.OwnTrace != TraceID{} }
+
+// outerRequest: a request that came without a header.
+func outerRequest(f view) bool {
+	return f.Raw && f.Role == Server && f.CtxTrace == TraceID{} && !f.Foreign
+}
+
+// innerCall: a call without a header.
+func innerCall(f view) bool {
+	return f.Raw && f.Role == Client && f.CtxTrace == TraceID{} && f.LateOf == 0 && !f.Foreign
+}
+
+// outerCall: a CLIENT span of an SDK. Whether its header was seen shows when it is compared.
+func outerCall(f view) bool { return !f.Raw && f.Role == Client && f.OwnTrace != TraceID{} }
+
+// ledElsewhere: the SDK span has a parent, or calls with its trace's header say in which request it began.
+func ledElsewhere(x *Index, c view) bool {
+	if c.CtxParent != (SpanID{}) {
+		return true
+	}
+	var one [1]ID
+	calls, crowd := x.defs.get(ledKey(c.OwnTrace), &one)
+	for _, id := range calls {
+		if f := x.view(id); witnesses(f) && f.CtxTrace == c.OwnTrace && f.Service == c.Service {
+			return true
+		}
+	}
+	return crowd != nil
+}
+
+// mayBeSame: nothing says that child and parent are not the same call.
+func (x *Index) mayBeSame(side Role, c, p view) bool {
+	if !nearlyWithin(c.Fact, p.Fact) {
+		return false
+	}
+	same := c.said.agree(p.said)
+	if same < 0 {
+		return false
+	}
+	if side == Server {
+		// One whose header was seen at another request is that one's.
+		return same > 0 && !(hasContext(c) && x.defs.size(idKey(domainCarried, c.CtxTrace, c.CtxParent)) > 0)
+	}
+	if known := c.Peer.Port != 0 && p.Peer.Port != 0; known && c.Peer.Port != p.Peer.Port {
+		return false
+	} else if same == 0 && !known {
+		return false
+	}
+	if x.headerSeen(c, p) {
+		return false
+	}
+	r := x.requestAround(p)
+	switch {
+	case r == None:
+		return true
+	case c.Systrace != 0:
+		return c.Systrace == x.Fact(r).Systrace && c.Host == x.Fact(r).Host
+	default:
+		return nearlyWithin(c.Fact, x.Fact(r))
+	}
+}
+
+// nearlyWithin is generous: what is so is at least doubtful.
+func nearlyWithin(c, p *Fact) bool {
+	const d = int64(sameCallApart)
+	switch {
+	case c.Start < p.Start-d:
+		return false
+	case p.Pending:
+		return true
+	case c.Pending:
+		return c.Start <= p.End+d
+	default:
+		return max(c.Start, c.End) <= max(p.Start, p.End)+d
+	}
+}
+
+// surelyWithin is what a link takes.
+func surelyWithin(side Role, c, p *Fact) bool {
+	after := sameCallSlack
+	if side == Server {
+		after = sameCallAfter
+	}
+	return !c.Pending && !p.Pending && c.Start >= p.Start-int64(sameCallSlack) && c.Start <= p.End &&
+		c.End <= p.End+int64(after) && (p.End-p.Start)-(c.End-c.Start) <= int64(sameCallRest)+(p.End-p.Start)/sameCallShare
+}
+
+// headerSeen: the SDK's CLIENT span p was read off a header, or has a CLIENT span of the SDK within it that c
+// may be the same call as: then p is not, or not the innermost.
+func (x *Index) headerSeen(c, p view) bool {
+	var one [1]ID
+	refs, crowd := x.refs.get(idKey(domainSpan, p.OwnTrace, p.Span), &one)
+	for _, id := range refs {
+		f := x.view(id)
+		if f.CtxTrace != p.OwnTrace || f.CtxParent != p.Span {
+			continue
+		}
+		if f.Raw || f.Role == Server || (f.Role == Client && nearlyWithin(c.Fact, f.Fact) && c.said.agree(f.said) >= 0) {
+			return true
+		}
+	}
+	return crowd != nil
+}
+
+// requestAround is the eBPF SERVER span of the request that the SDK made p in, None where that is not known.
+func (x *Index) requestAround(p view) ID {
+	for range maxStated {
+		if !hasContext(p) {
+			return None
+		}
+		var one [1]ID
+		up, crowd := x.defs.get(contextKey(p), &one)
+		if crowd != nil || len(up) != 1 {
+			return None
+		}
+		next := x.view(up[0])
+		if next.Raw || next.OwnTrace != p.CtxTrace || next.Span != p.CtxParent {
+			return None
+		}
+		if p = next; p.Role != Server {
+			continue
+		}
+		e := x.Resolve(up[0])
+		if e.Outcome != Linked {
+			return None
+		}
+		if r := x.Fact(e.Parent); r.Raw && r.Role == Server {
+			return e.Parent
+		}
+		return None
+	}
+	return None
+}
+
+// onlyPair keeps a link only where each of the two is the only one that the other may be the same call as,
+// also by a generous allowance, and where nothing that is exact says otherwise.
+func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) Edge {
+	if found.Outcome != Linked {
+		return found
+	}
+	c, p := x.view(child), x.view(found.Parent)
+	not := func(o Outcome) Edge {
+		return Edge{Parent: None, Outcome: o, Rule: r.rule, Candidates: found.Candidates}
+	}
+	if !surelyWithin(side, c.Fact, p.Fact) {
+		return not(Inadmissible)
+	}
+	// A call whose request is known stays in it: then the SDK's span has to be of that request, too.
+	if side == Client && c.Systrace != 0 && x.requestAround(p) == None {
+		return not(Inadmissible)
+	}
+	others, looked := 0, 0
+	count := func(id ID) bool {
+		looked++
+		if id != child {
+			if o := x.view(id); sameEnd(o, c) && r.fits(x, o, p) != unfit {
+				others++
+			}
+		}
+		return others == 0 && looked <= maxSameCall
+	}
+	var one [1]ID
+	some, crowd := x.refs.get(k, &one)
+	for _, id := range some {
+		if !count(id) {
+			break
+		}
+	}
+	if crowd != nil {
+		d := int64(sameCallApart)
+		_, end := x.times(found.Parent)
+		crowd.backwards(min(end, math.MaxInt64-d)+d, p.Start-d, count)
+	}
+	switch {
+	case others > 0:
+		return not(Ambiguous)
+	case looked > maxSameCall:
+		return not(Overrun)
+	}
+	return found
+}
+
+// sameEnd: both are what the rule's child is: keys are hashes.
+func sameEnd(a, b view) bool { return a.Raw == b.Raw && a.Role == b.Role }
+
+// spokenFor: what the other side of a row says is known, so the row may link.
+func (x *Index) spokenFor(r *row, k Key, other *postings) bool {
+	return !r.paired || other.size(k) > 0
+}
+
+func word8(w uint8) string { return number(uint64(w)) }
+
+var (
+	fieldProcessID = own("host.id,process.pid", func(v view) string {
+		if v.Host == 0 || v.said.PID == 0 {
+			return ""
+		}
+		return id64(v.Host) + "/" + number(uint64(v.said.PID))
+	})
+	fieldInstance = own("service.instance.id", func(v view) string { return id64(uint64(v.said.Instance)) })
+	fieldMethod   = own("http.request.method", func(v view) string { return word8(v.said.Method) })
+	fieldSystem   = own("db.system.name,rpc.system", func(v view) string { return word8(v.said.System) })
+	fieldPath     = own("url.path", func(v view) string { return word8(v.said.Path) })
+	fieldStatus   = own("http.response.status_code", func(v view) string { return word8(v.said.Status) })
+)

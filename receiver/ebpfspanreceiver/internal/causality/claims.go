@@ -1,0 +1,96 @@
+package causality
+
+import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+
+// claims counts, by request, the calls of which it looks as if it had led to them: a loop wrote them in the
+// round in which it had read the request. A timer that fires then looks the same. So what such a call says
+// of its request is worth as much as it is certain that nothing but the request makes calls then: if it has
+// as many as others have, and hardly any has one less, which a timer's would make up for.
+//
+// Requests that lead to none, and are answered without any response, tell nothing.
+type claims struct{ generations[uint64, uint8] }
+
+// maxClaims are told apart, and maxClaimed requests kept in a generation: more than are open at once.
+const (
+	maxClaims  = 15
+	maxClaimed = 1 << 15
+)
+
+// claimed: n more calls of a request (0: a response has led to its answer). Returns how many it has.
+func (m *claims) claimed(request uint64, n uint8) uint8 {
+	if len(m.now) >= maxClaimed {
+		m.turn()
+	}
+	before, _ := m.get(request)
+	before = min(before+n, maxClaims)
+	m.put(request, before)
+	return before
+}
+
+// fans counts the requests of a process by the number of their claims; and those with one too many, by the
+// call that led to the answer.
+type fans struct {
+	seen         [maxClaims + 1]uint32
+	first, later uint32
+}
+
+const (
+	// maxFewer is how many times as often something must be seen as what speaks against it.
+	maxFewer = 200
+	// fansCounted is when old counts begin to fade.
+	fansCounted = 8192
+)
+
+func (f *fans) saw(n uint8) {
+	if f.seen[n]++; f.seen[n] < fansCounted {
+		return
+	}
+	for i := range f.seen {
+		f.seen[i] /= 2
+	}
+}
+
+// usual: with that many claims, none is one too many.
+func (f *fans) usual(n uint8) bool {
+	return n > 0 && n < maxClaims && f.seen[n-1]*maxFewer <= f.seen[n]
+}
+
+// answered: the call was the which-th of n claims, and of nothing else the response was there.
+func (f *fans) answered(which, n uint8) {
+	switch {
+	case n < 2 || f.usual(n):
+		return
+	case which == 1:
+		f.first++
+	default:
+		f.later++
+	}
+	if f.first+f.later > fansCounted {
+		f.first, f.later = f.first/2, f.later/2
+	}
+}
+
+// inOrder: what a request leads to comes before what does not.
+func (f *fans) inOrder() bool { return f.later*maxFewer <= f.first }
+
+// claim notes what an edge that the kernel side reports says of claims. Returns which of its request's it is,
+// or 0.
+func (s *Solver) claim(e *event.Evidence, p *process) (which uint8) {
+	switch {
+	case e.What == loop, e.What == connected:
+		return s.claims.claimed(e.Epoch, 1)
+	case e.What != answer || e.Segment == 0:
+		return 0
+	}
+	n := s.claims.claimed(e.Epoch, 0)
+	r := s.ledger.find(e.Call)
+	if r == nil || e.Base != 1 {
+		return 0
+	}
+	for i := range r.edges {
+		if f := &r.edges[i]; f.to == e.Epoch && (f.kind == loop || f.kind == connected) {
+			p.fans.answered(f.baseUses, n)
+		}
+	}
+	return 0
+}
