@@ -387,8 +387,8 @@ static __always_inline void response_written(struct context *x, struct conn *c, 
 			emit_loop_evidence(x->last_by ? x->last_by : EVIDENCE_ANSWER, x->last_call, c->turn, 0,
 					   x->arrived, 1, 0, ts);
 		x->completes = 1;
-		x->arrived = 0;
 	}
+	x->arrived = 0;
 	x->last_call = 0; /* the task is done */
 	x->last_by = 0;
 	x->passed = 0;

@@ -42,6 +42,9 @@ func (c *cell) failure() string {
 	if n := c.traces.lateWrong; n > 0 {
 		why = append(why, fmt.Sprintf("%d late calls linked to a request that they do not come from", n))
 	}
+	if n := c.miscounted; n > 0 {
+		why = append(why, fmt.Sprintf("%d requests of which the number of calls is not so", n))
+	}
 	if r := min(c.recall(), c.traces.recall()); r < c.workload.goal-deviations*deviation(c.workload.goal, c.calls) {
 		why = append(why, fmt.Sprintf("recall %.4f is below %.4f", r, c.workload.goal))
 	}

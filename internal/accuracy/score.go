@@ -21,6 +21,9 @@ type score struct {
 	// Calls that are linked to a request which they come from, without being part of it.
 	late, lateWrong int
 
+	// Requests of which the receiver says how many calls they made, and of which that is not so.
+	tallied, miscounted int
+
 	requests int
 	whole    int // requests of which every call is linked right, and no other is linked to them
 
@@ -168,6 +171,7 @@ func judge(spans []span, made map[string]int, requests int) score {
 			s.unseen = append(s.unseen, path)
 		}
 	}
+	s.tally(spans, made)
 	for id, request := range ids {
 		if missing[id] == 0 && !intruded[request] {
 			s.whole++

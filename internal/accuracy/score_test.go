@@ -111,3 +111,23 @@ func TestWorkloads(t *testing.T) {
 		}
 	}
 }
+
+// The number of calls that a request is said to have made is that of the calls in it, and no less than were made.
+func TestTally(t *testing.T) {
+	counted := func(path string, id byte, calls int) span {
+		s := server(path, id)
+		s.calls, s.hasCalls = calls, true
+		return s
+	}
+	for _, tt := range []struct{ calls, linked, made, wrong int }{
+		{2, 2, 2, 0}, {0, 0, 0, 0}, {1, 2, 2, 1}, {3, 2, 2, 1}, {1, 1, 2, 1},
+	} {
+		spans := []span{counted("/r/1", 11, tt.calls), server("/r/2", 22)}
+		for range tt.linked {
+			spans = append(spans, call("/d/1/a", 11))
+		}
+		if s := judge(spans, map[string]int{"/d/1/a": tt.made}, 2); s.tallied != 1 || s.miscounted != tt.wrong {
+			t.Errorf("%+v: %d counted, %d wrong", tt, s.tallied, s.miscounted)
+		}
+	}
+}

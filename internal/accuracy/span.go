@@ -22,6 +22,9 @@ type span struct {
 	thread, activity activity
 	start, end       int64 // wall nanoseconds
 	attrs            pcommon.Map
+	// calls of a request, where the receiver says how many it made.
+	calls    int
+	hasCalls bool
 }
 
 // owner identifies a request: the systrace id of raw spans, trace and span id of finished ones.
@@ -50,6 +53,7 @@ func readSpans(to []span, td ptrace.Traces, ownerOf func(ptrace.Span, *rawspan.L
 				out := span{
 					path: pathOf(s.Attributes()), server: s.Kind() == ptrace.SpanKindServer, owner: ownerOf(s, &l),
 					start: int64(s.StartTimestamp()), end: int64(s.EndTimestamp()), attrs: pcommon.NewMap(),
+					calls: l.Calls, hasCalls: l.HasCalls,
 				}
 				out.late = lateOwner(s)
 				if tid, ok := s.Attributes().Get("thread.id"); ok {

@@ -30,6 +30,9 @@ func (t table) row(c *cell) {
 	if c.traces.right != c.right || c.traces.wrong() != c.wrong() || c.traces.falseParents != c.falseParents {
 		outcomes += fmt.Sprintf(" · in traces: %d right, %d wrong, %d false", c.traces.right, c.traces.wrong(), c.traces.falseParents)
 	}
+	if c.tallied > 0 {
+		outcomes += fmt.Sprintf(" · calls counted of %d requests, wrong %d", c.tallied, c.miscounted)
+	}
 	if c.traces.late > 0 {
 		outcomes += fmt.Sprintf(" · late links: %d, wrong %d", c.traces.late, c.traces.lateWrong)
 	}

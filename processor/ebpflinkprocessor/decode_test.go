@@ -178,15 +178,17 @@ func TestBatchWaitsInEitherForm(t *testing.T) {
 	for _, form := range []struct {
 		name  string
 		block bool
+		n     int
 		write func(ptrace.Span)
 	}{
-		{"block", true, func(ptrace.Span) {}},
-		{"OTLP", false, func(s ptrace.Span) { s.Events().AppendEmpty().SetName("e") }},
+		{"block", true, fewSpans, func(ptrace.Span) {}},
+		{"OTLP", false, fewSpans, func(s ptrace.Span) { s.Events().AppendEmpty().SetName("e") }},
+		{"OTLP as there are few", false, fewSpans - 1, func(ptrace.Span) {}},
 	} {
 		t.Run(form.name, func(t *testing.T) {
 			td := ptrace.NewTraces()
 			spans := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans()
-			for range 4 {
+			for range form.n {
 				s := spans.AppendEmpty()
 				l := rawspan.Link{ReqSeq: 1, RespSeq: 2, Systrace: 3}
 				s.Attributes().PutStr("before", "a")
@@ -203,12 +205,12 @@ func TestBatchWaitsInEitherForm(t *testing.T) {
 				sameBatch(t, td, whole)
 				got := ptrace.NewTraces()
 				require.NoError(t, d.take(got, b, []uint32{0, 2, 3}, []bool{false, true, false}))
-				require.ErrorIs(t, d.take(ptrace.NewTraces(), b, []uint32{4}, []bool{false}), store.ErrCorrupt)
+				require.ErrorIs(t, d.take(ptrace.NewTraces(), b, []uint32{uint32(form.n)}, []bool{false}), store.ErrCorrupt)
 				want := ptrace.NewTraces()
 				td.CopyTo(want)
 				left := want.ResourceSpans().At(0).ScopeSpans().At(0).Spans()
 				n := 0
-				left.RemoveIf(func(ptrace.Span) bool { n++; return n == 2 })
+				left.RemoveIf(func(ptrace.Span) bool { n++; return n == 2 || n > 4 })
 				left.At(1).Attributes().RemoveIf(func(k string, _ pcommon.Value) bool { return k != "before" && k != "after" })
 				sameBatch(t, want, got)
 				return 0, nil

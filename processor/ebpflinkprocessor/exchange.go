@@ -67,8 +67,7 @@ func (p *linkProcessor) pairUp(from payloads) error {
 			if err != nil {
 				return err
 			}
-			_, besides, _, _ := p.reader.facts(td, true)
-			for ordinal, more := range besides {
+			for ordinal, more := range p.reader.read(td, true).besides {
 				a := b.waiting[ordinal]
 				if a.id == link.None || a.tenure == absent {
 					continue

@@ -26,17 +26,37 @@ type reader struct {
 	sameCall bool
 }
 
-// facts reads each span of td, in the order of the spans; besides holds what few of them have, by their
-// place. That is the process of each where a rule asks for it, and with exchanges what each says of its
-// exchange. paired: some are of an SDK that names its process, so that exchanges are asked for.
-func (r *reader) facts(td ptrace.Traces, exchanges bool) (out []link.Fact, besides map[uint32]beside, malformed int, paired bool) {
-	out = make([]link.Fact, 0, td.SpanCount())
+// reading is what linking needs of a batch.
+type reading struct {
+	// facts are in the order of the spans.
+	facts []link.Fact
+	// besides holds what few of them have, by their place.
+	besides map[uint32]beside
+	// hosts are those that the spans are from.
+	hosts     []origin
+	malformed int
+	// paired: some are of an SDK that names its process, so that exchanges are asked for.
+	paired bool
+}
+
+// origin is a host.id and its hash.
+type origin struct {
+	key  uint64
+	name string
+}
+
+// read reads each span of td. Beside all facts is the process where a rule asks for it, and with exchanges
+// what the span says of its exchange.
+func (r *reader) read(td ptrace.Traces, exchanges bool) *reading {
+	in := &reading{facts: make([]link.Fact, 0, td.SpanCount())}
 	for _, rs := range td.ResourceSpans().All() {
-		host := ""
-		if v, ok := rs.Resource().Attributes().Get(rawspan.ResHostID); ok && v.Type() == pcommon.ValueTypeStr {
-			host = v.Str()
+		at := origin{}
+		if v, ok := rs.Resource().Attributes().Get(rawspan.ResHostID); ok && v.Type() == pcommon.ValueTypeStr && v.Str() != "" {
+			at = origin{link.HostKey(v.Str()), v.Str()}
+			if n := len(in.hosts); n == 0 || in.hosts[n-1] != at {
+				in.hosts = append(in.hosts, at)
+			}
 		}
-		key := link.HostKey(host)
 		process := uint64(0)
 		if v, ok := rs.Resource().Attributes().Get(rawspan.ResPID); ok && v.Type() == pcommon.ValueTypeInt {
 			process = link.ProcessKey(v.Int())
@@ -47,7 +67,7 @@ func (r *reader) facts(td ptrace.Traces, exchanges bool) (out []link.Fact, besid
 		}
 		var owner link.Exchange
 		if r.sameCall {
-			owner = ownerOf(rs.Resource().Attributes(), key, service)
+			owner = ownerOf(rs.Resource().Attributes(), at.key, service)
 		}
 		for _, ss := range rs.ScopeSpans().All() {
 			ours := ss.Scope().Name() == rawspan.ScopeName
@@ -56,8 +76,8 @@ func (r *reader) facts(td ptrace.Traces, exchanges bool) (out []link.Fact, besid
 				if exchanges && owner.Known() && s.Kind() != ptrace.SpanKindInternal {
 					words = &said{Exchange: owner}
 				}
-				f, rare, sdk, bad := r.fact(s, host, key, ours, words)
-				paired = paired || (sdk && owner.Known())
+				f, rare, sdk, bad := r.fact(s, at, ours, words)
+				in.paired = in.paired || (sdk && owner.Known())
 				if rare.Process == 0 {
 					rare.Process = process
 				}
@@ -71,21 +91,21 @@ func (r *reader) facts(td ptrace.Traces, exchanges bool) (out []link.Fact, besid
 					}
 				}
 				if !rare.Empty() || (r.everyProcess && rare.Process != 0) || rare.Exchange.Known() || more.odds != (sampling.Odds{}) {
-					if besides == nil {
-						besides = map[uint32]beside{}
+					if in.besides == nil {
+						in.besides = map[uint32]beside{}
 					}
-					besides[uint32(len(out))] = more
+					in.besides[uint32(len(in.facts))] = more
 				}
-				out = append(out, f)
-				malformed += bad
+				in.facts = append(in.facts, f)
+				in.malformed += bad
 			}
 		}
 	}
-	return out, besides, malformed, paired
+	return in
 }
 
 // fact reads s; words is where to write what it says of its exchange, nil when nobody asks.
-func (r *reader) fact(s ptrace.Span, host string, hostKey uint64, ours bool, words *said) (_ link.Fact, _ link.Rare, sdk bool, malformed int) {
+func (r *reader) fact(s ptrace.Span, at origin, ours bool, words *said) (_ link.Fact, _ link.Rare, sdk bool, malformed int) {
 	var rest func(string, pcommon.Value)
 	if words != nil {
 		rest = words.read
@@ -94,7 +114,7 @@ func (r *reader) fact(s ptrace.Span, host string, hostKey uint64, ours bool, wor
 	f := link.Fact{
 		Span:     link.SpanID(s.SpanID()),
 		OwnTrace: link.TraceID(s.TraceID()),
-		Host:     hostKey,
+		Host:     at.key,
 		Start:    nano(s.StartTimestamp()),
 		End:      nano(s.EndTimestamp()),
 		Role:     role(s.Kind()),
@@ -106,9 +126,6 @@ func (r *reader) fact(s ptrace.Span, host string, hostKey uint64, ours bool, wor
 	if f.Raw {
 		f.NotSampled = l.HasAppSampled && !l.AppSampled
 		f.CtxTrace, f.CtxParent = link.TraceID(l.AppTraceID), link.SpanID(l.AppParentID)
-		if f.Role == link.Client && l.Systrace != 0 && host != "" {
-			f.Anchor = rawspan.ServerSpanID(host, l.Systrace)
-		}
 	} else {
 		f.CtxTrace, f.CtxParent = f.OwnTrace, link.SpanID(s.ParentSpanID())
 	}
@@ -116,6 +133,8 @@ func (r *reader) fact(s ptrace.Span, host string, hostKey uint64, ours bool, wor
 	if f.Raw {
 		rare.RequestID, rare.ResponseID = requestID(l.ReqRequestID), requestID(l.RespRequestID)
 		if l.Compat.Producer != "" {
+			// Whatever it says of its host, the request is of that of the resource.
+			anchor(&f, at)
 			translate(&f, &rare, &l.Compat)
 		}
 	}
@@ -128,6 +147,23 @@ func (r *reader) fact(s ptrace.Span, host string, hostKey uint64, ours bool, wor
 		}
 	}
 	return f, rare, sdk, malformed
+}
+
+// anchor says on f which SERVER span its systrace id names: what linking can say itself of a host that it
+// knows by its name.
+func anchor(f *link.Fact, at origin) {
+	if f.Raw && f.Role == link.Client && f.Systrace != 0 && at.name != "" {
+		f.Anchor = rawspan.ServerSpanID(at.name, f.Systrace)
+	}
+}
+
+// anchor does so for all that came from a host.
+func (in *reading) anchor(at origin) {
+	for i := range in.facts {
+		if f := &in.facts[i]; f.Host == at.key && f.Anchor == (link.SpanID{}) {
+			anchor(f, at)
+		}
+	}
 }
 
 // translate puts what another producer says of a span into f and r.

@@ -68,6 +68,7 @@ var hostileKeys = []string{
 	rawspan.AttrPeerAddress, rawspan.AttrPeerPort, rawspan.AttrConnection, rawspan.AttrReqRequestID, rawspan.AttrRespRequestID,
 	rawspan.AttrAppTraceID, rawspan.AttrAppParentID, rawspan.AttrAppSampled, rawspan.AttrPending,
 	rawspan.AttrRule, rawspan.AttrConfidence, rawspan.AttrCandidates, rawspan.AttrExplain,
+	"http.request.method", "db.system.name", "url.path", "url.full", "http.response.status_code", "server.port",
 }
 
 var hostileTimes = []pcommon.Timestamp{
@@ -81,7 +82,7 @@ func hostileBatch(s *script) ptrace.Traces {
 	td := ptrace.NewTraces()
 	for range 1 + s.of(4) {
 		rs := td.ResourceSpans().AppendEmpty()
-		for _, key := range []string{rawspan.ResHostID, rawspan.ResPID, "service.name"} {
+		for _, key := range []string{rawspan.ResHostID, rawspan.ResPID, rawspan.ResService, rawspan.ResInstance} {
 			absurd[s.of(len(absurd))](rs.Resource().Attributes().PutEmpty(key))
 		}
 		ss := rs.ScopeSpans().AppendEmpty()
@@ -114,7 +115,10 @@ func TestMegabyteAttributes(t *testing.T) {
 	rs.Resource().Attributes().PutStr(rawspan.ResHostID, megabyte)
 	sp := rs.ScopeSpans().AppendEmpty().Spans().AppendEmpty()
 	sp.SetSpanID(spanID(1))
-	for _, key := range hostileKeys[:len(hostileKeys)-1] {
+	for _, key := range hostileKeys {
+		if key == rawspan.AttrExplain {
+			continue
+		}
 		sp.Attributes().PutStr(key, megabyte)
 	}
 	sp.Attributes().PutStr(rawspan.AttrReqRequestID, megabyte)

@@ -30,14 +30,22 @@ type encoder struct {
 	otlp   ptrace.ProtoMarshaler
 }
 
-// encode calls keep with a block, or OTLP where a block has no place for something; it is valid during the call.
+// fewSpans of a resource are written faster as OTLP: there is little in them that comes again.
+const fewSpans = 8
+
+// encode calls keep with a block, or with OTLP where that is better or a block has no place for something; it
+// is valid during the call.
 func (e *encoder) encode(td ptrace.Traces, keep func([]byte) (uint64, error)) (seq uint64, err error) {
-	w, ok := e.blocks.Get().(*block.Writer)
-	if !ok {
-		w = &block.Writer{}
+	var b []byte
+	ok := td.SpanCount() >= fewSpans*td.ResourceSpans().Len()
+	if ok {
+		w, _ := e.blocks.Get().(*block.Writer)
+		if w == nil {
+			w = &block.Writer{}
+		}
+		defer e.blocks.Put(w)
+		b, ok, err = w.Write(td)
 	}
-	defer e.blocks.Put(w)
-	b, ok, err := w.Write(td)
 	if err == nil && !ok {
 		b, err = e.otlp.MarshalTraces(td)
 	}

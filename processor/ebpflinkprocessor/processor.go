@@ -66,9 +66,7 @@ type linkProcessor struct {
 	arrivals *window.Queue[*batch]
 	retained *window.Queue[tenure]
 	early    *early
-	// known has the fact of each identity.
-	known link.Table[link.ID]
-	slots link.Pages[slot]
+	slots    link.Pages[slot]
 	// batches are those that spans wait in; the places in unused are free.
 	batches []*batch
 	unused  []uint32
@@ -168,7 +166,7 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	p.index.Use(&p.arena)
 	p.book.Use(&p.arena)
 	p.scratch.decoder = newDecoder()
-	p.known.Arena, p.slots.Arena = &p.arena, &p.arena
+	p.slots.Arena = &p.arena
 	return p, nil
 }
 
@@ -243,18 +241,18 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 			return fmt.Errorf("storage directory %s: batch %d is no batch of spans: %w; move the directory away to start empty", p.cfg.Storage.Directory, b.Seq, err)
 		}
 		// Whether exchanges are asked for is known when all has been read.
-		fs, besides, _, paired := p.reader.facts(td, p.reader.sameCall)
-		if paired {
+		in := p.reader.read(td, p.reader.sameCall)
+		if in.paired {
 			p.paired.Store(true)
 		}
 		marks := make(map[uint32]store.Mark, len(b.Marks))
 		for _, m := range b.Marks {
 			marks[m.Ordinal] = m
 		}
-		waiting := len(fs) - len(marks)
+		waiting := len(in.facts) - len(marks)
 		p.held.Add(int64(waiting))
 		bt := &batch{seq: b.Seq, left: waiting}
-		p.take(bt, fs, besides, p.arrivals.Recovered(b.Arrival), marks)
+		p.take(bt, in, p.arrivals.Recovered(b.Arrival), marks)
 		if waiting <= 0 {
 			done = append(done, store.Departure{Seq: b.Seq, Last: true})
 		}
@@ -293,8 +291,9 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 		return err
 	}
 	asked := p.paired.Load()
-	fs, besides, malformed, paired := p.reader.facts(td, asked)
-	b := &batch{left: len(fs)}
+	in := p.reader.read(td, asked)
+	malformed := in.malformed
+	b := &batch{left: len(in.facts)}
 	var err error
 	if b.seq, err = p.payloads.append(p.clock.Now().UnixNano(), td); err != nil {
 		p.held.Add(-int64(n))
@@ -307,8 +306,8 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 		return fmt.Errorf("ebpf_link: %w", err)
 	}
 	p.mu.Lock()
-	if !asked && (paired || p.paired.Load()) {
-		fs, besides, _, _ = p.reader.facts(td, true)
+	if !asked && (in.paired || p.paired.Load()) {
+		in = p.reader.read(td, true)
 		if p.paired.CompareAndSwap(false, true) {
 			if err := p.pairUp(p.payloads); err != nil {
 				p.tel.storeError(ctx, "load")
@@ -316,7 +315,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 			}
 		}
 	}
-	duplicates, pending := p.take(b, fs, besides, p.arrivals.Now(), nil)
+	duplicates, pending := p.take(b, in, p.arrivals.Now(), nil)
 	p.mu.Unlock()
 	p.tel.received(ctx, n, malformed, duplicates, pending)
 	return nil
@@ -354,35 +353,29 @@ func (p *linkProcessor) unnumber(b *batch) {
 	p.unused = append(p.unused, b.number)
 }
 
-// find returns the fact of the same span.
-func (p *linkProcessor) find(f *link.Fact) (id link.ID, found bool) {
-	if f.Span == (link.SpanID{}) {
-		return link.None, false
-	}
-	known := p.known.Get(f.Identity())
-	if known == nil || !p.index.Fact(*known).Same(f) {
-		return link.None, false
-	}
-	return *known, true
-}
-
 // take adds the facts of a batch; marks are the spans of it that left before a restart.
-func (p *linkProcessor) take(b *batch, fs []link.Fact, besides map[uint32]beside, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
+func (p *linkProcessor) take(b *batch, in *reading, at window.Instant, marks map[uint32]store.Mark) (duplicates, pending int) {
 	p.number(b)
-	b.at, b.waiting = at, make([]arrival, len(fs))
-	for i := range fs {
-		f := &fs[i]
+	for _, h := range in.hosts {
+		if !p.index.Host(h.key, h.name) {
+			in.anchor(h)
+		}
+	}
+	b.at, b.waiting = at, make([]arrival, len(in.facts))
+	for i := range in.facts {
+		f := &in.facts[i]
 		ordinal := uint32(i)
 		a := &b.waiting[i]
 		a.id = link.None
 		if f.Pending {
 			a.tenure = isPending
 		}
-		more := besides[ordinal]
+		more := in.besides[ordinal]
 		mark, left := marks[ordinal]
-		id, seen := p.find(f)
+		id := p.index.Find(f)
+		seen := id != link.None
 		switch {
-		case left && mark.Trace == [16]byte{}, left && seen && !p.index.Fact(id).Pending:
+		case left && mark.Trace == [16]byte{}, left && seen && !p.index.View(id).Pending:
 			a.tenure = absent
 			continue
 		case f.Pending && !seen:
@@ -390,7 +383,7 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, besides map[uint32]beside
 			a.id = p.add(f, more.rare)
 		case !seen:
 			a.id = p.add(f, more.rare)
-		case p.index.Fact(id).Pending && !f.Pending:
+		case p.index.View(id).Pending && !f.Pending:
 			// What was announced has ended.
 			p.index.Replace(id, *f, more.rare)
 			a.id = id
@@ -425,9 +418,6 @@ func (p *linkProcessor) take(b *batch, fs []link.Fact, besides map[uint32]beside
 func (p *linkProcessor) add(f *link.Fact, rare link.Rare) link.ID {
 	id := p.index.AddRare(*f, rare)
 	p.book.Add(id)
-	if f.Span != (link.SpanID{}) {
-		*p.known.Put(f.Identity()) = id
-	}
 	p.slots.Grow(int(id) + 1)
 	p.slots.At(id).renew()
 	return id
@@ -462,10 +452,6 @@ func (p *linkProcessor) forget(ctx context.Context) {
 	}
 	surplus = len(gone) - expired
 	for _, id := range gone {
-		who := p.index.Fact(id).Identity()
-		if known := p.known.Get(who); known != nil && *known == id {
-			p.known.Delete(who)
-		}
 		p.slots.At(id).renew()
 	}
 	p.book.Forget(gone)

@@ -155,7 +155,7 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 	members := p.book.Gather(due)
 	for i := range members {
 		m := &members[i]
-		f, s := p.index.Fact(m.ID), p.slots.At(m.ID)
+		f, s := p.index.View(m.ID), p.slots.At(m.ID)
 		b := p.batches[s.batch]
 		if f.Pending || (m.ID != due && !all && !p.arrivals.Settled(b.at, now)) {
 			if m.Fixed {
@@ -182,7 +182,7 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 		// The request ended before and came before, so its trace is known if it ever will be.
 		if r := p.index.Request(f.Host, f.LateOf); f.Raw && r != link.None {
 			if t, fixed := p.book.Trace(r); fixed {
-				d.lateTrace, d.lateSpan = t, p.index.Fact(r).Span
+				d.lateTrace, d.lateSpan = t, p.index.View(r).Span
 			}
 		}
 		if p.cfg.Explain {

@@ -22,6 +22,8 @@ import (
 type memory struct {
 	b     []byte
 	spans int
+	// fact is room for the one that is written.
+	fact link.Fact
 }
 
 const (
@@ -42,13 +44,15 @@ func (m *memory) left(x *link.Index, s *trace.Member) {
 		what |= wasParented
 	}
 	m.decided(what, s)
+	x.Read(s.ID, &m.fact)
 	m.add(x, s.ID)
 }
 
 // fixed adds a span that waits, of a trace of which others leave.
 func (m *memory) fixed(x *link.Index, s *trace.Member) {
 	m.decided(wasFixed, s)
-	m.b = link.AppendName(m.b, x.Fact(s.ID))
+	x.Read(s.ID, &m.fact)
+	m.b = link.AppendName(m.b, &m.fact)
 	m.spans++
 }
 
@@ -67,12 +71,15 @@ func (m *memory) decided(what byte, s *trace.Member) {
 // announced adds a pending span.
 func (m *memory) announced(x *link.Index, id link.ID) {
 	m.b = append(m.b, 0)
+	x.Read(id, &m.fact)
+	// The name of the host may not be known when it is read.
+	m.fact.Anchor = x.Anchor(x.View(id))
 	m.add(x, id)
 }
 
 func (m *memory) add(x *link.Index, id link.ID) {
 	rare := x.Rare(id)
-	m.b = link.AppendFact(m.b, x.Fact(id), &rare)
+	m.b = link.AppendFact(m.b, &m.fact, &rare)
 	m.spans++
 }
 
@@ -132,7 +139,7 @@ type decided map[link.Name]remembered
 func (p *linkProcessor) apply(ds decided) {
 	for name, r := range ds {
 		f := name.Fact()
-		if id, seen := p.find(&f); seen && p.book.Waits(id) {
+		if id := p.index.Find(&f); id != link.None && p.book.Waits(id) {
 			p.book.Fix(id, r.trace, r.decision, r.odds)
 		}
 	}
@@ -155,11 +162,11 @@ func (p *linkProcessor) recall(d *onDisk) (ds decided, spans int, err error) {
 			if p.reader.sameCall && r.rare.Exchange.Known() {
 				p.paired.Store(true)
 			}
-			id, seen := p.find(&r.fact)
+			id := p.index.Find(&r.fact)
 			switch {
-			case !seen:
+			case id == link.None:
 				id = p.add(&r.fact, r.rare)
-			case p.index.Fact(id).Pending && !r.fact.Pending:
+			case p.index.View(id).Pending && !r.fact.Pending:
 				p.index.Replace(id, r.fact, r.rare)
 				p.slots.At(id).renew()
 			default:

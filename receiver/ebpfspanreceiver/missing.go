@@ -47,7 +47,7 @@ func (m *missing) of(service string) []string {
 func unlinked(s *causality.ServiceCounts) (n uint64) {
 	for o := range s.Outcomes {
 		switch causality.Outcome(o) {
-		case causality.Linked, causality.Late:
+		case causality.Linked, causality.Late, causality.Uncounted:
 		default:
 			n += s.Outcomes[o].Load()
 		}

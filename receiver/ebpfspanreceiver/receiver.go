@@ -32,6 +32,9 @@ const (
 	maxHeld = 1 << 17
 	// flushAfter bounds how long a span waits for others to share its batch.
 	flushAfter = 200 * time.Millisecond
+	// lossesAfter is how often it is looked for lost records while requests wait to be counted: often enough
+	// for one that waits for the grace.
+	lossesAfter = 100 * time.Millisecond
 	// adjustAfter is how often the two clocks are compared.
 	adjustAfter = 10 * time.Second
 	// rememberFor is how long the description of a process outlives it: its last spans come after.
@@ -64,6 +67,7 @@ type ebpfReceiver struct {
 	writer spanWriter
 	batch  *batch
 	adjust time.Time
+	progress
 	// unknown waits for what is known of its process.
 	unknown unknown
 
@@ -148,7 +152,7 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 	}
 	r.solver = causality.NewSolver(causality.Options{
 		Hold: r.config.Hold, Grace: grace, MaxHeld: maxHeld, MaxAge: maxAge,
-		Posterior: r.config.Statistical.threshold(), Identify: r.identify,
+		Posterior: r.config.Statistical.threshold(), Identify: r.identify, UnderWay: r.underWay,
 	}, &r.counts.causality)
 	r.table = exchange.NewTable(exchange.Options{
 		MaxConns: r.config.MaxConnections, PendingAfter: r.config.PendingAfter, WatchedSince: r.watchedSince,
@@ -431,6 +435,7 @@ func (r *ebpfReceiver) event(raw []byte) {
 	}
 	switch r.events.Kind {
 	case event.KindData:
+		r.read = max(r.read, r.events.Data.Ts)
 		r.table.Data(&r.events.Data)
 	case event.KindConn:
 		r.table.Conn(&r.events.Conn)
@@ -446,7 +451,7 @@ func (r *ebpfReceiver) event(raw []byte) {
 }
 
 // tick lets time pass for every step.
-func (r *ebpfReceiver) tick() {
+func (r *ebpfReceiver) tick(drained bool) {
 	wall := time.Now()
 	if wall.Sub(r.adjust) > adjustAfter {
 		r.adjust = wall
@@ -455,6 +460,7 @@ func (r *ebpfReceiver) tick() {
 	}
 	now := r.writer.clock.Now()
 	r.table.Tick(now)
+	r.advance(now, drained)
 	r.solver.Tick(now)
 	r.describeUnknown(wall)
 	r.counts.conns.Store(int64(r.table.Len()))
@@ -485,6 +491,8 @@ func (r *ebpfReceiver) Done(x *exchange.Exchange) {
 			r.solver.Ended(x.Turn, x.Epoch, x.End, causality.Writer{
 				Tgid: x.Tgid, Tid: x.EndTid, Context: x.EndContext, Kind: x.EndContextKind,
 			})
+			r.count(x)
+			return
 		}
 		r.emit(x, nil)
 		return
@@ -515,7 +523,11 @@ func (r *ebpfReceiver) emit(x *exchange.Exchange, owner *causality.Answer) {
 	if owner != nil && owner.Outcome != causality.Linked {
 		lineage = 0 // who created the writer was weighed as well, and is no evidence of this call
 	}
-	r.writer.write(r.batch.of(p.Process), x, owner, lineage)
+	r.write(p, x, origin{owner: owner, lineage: lineage})
+}
+
+func (r *ebpfReceiver) write(p *described, x *exchange.Exchange, from origin) {
+	r.writer.write(r.batch.of(p.Process), x, from)
 	if r.batch.spans >= batchSpans {
 		r.flush()
 	}

@@ -22,9 +22,27 @@ type spanWriter struct {
 	clock *event.Clock
 }
 
-// write appends the raw span of x. owner is nil at the server end; lineage is the execution context
-// when it is not simply the thread, or 0.
-func (w *spanWriter) write(spans ptrace.SpanSlice, x *exchange.Exchange, owner *causality.Answer, lineage uint64) {
+// origin is what is known of an exchange beyond its bytes.
+type origin struct {
+	// owner is what became of a call; nil at the server end.
+	owner *causality.Answer
+	// lineage is the execution context when it is not simply the thread, or 0.
+	lineage uint64
+	// calls is what became of the count of a request's calls; nil: it is not over.
+	calls *causality.Count
+}
+
+// count is how many calls the request made, if that is known.
+func (o *origin) count() (calls int, known bool) {
+	if o.calls == nil || o.calls.Fate != causality.Counted {
+		return 0, false
+	}
+	return o.calls.Calls, true
+}
+
+// write appends the raw span of x.
+func (w *spanWriter) write(spans ptrace.SpanSlice, x *exchange.Exchange, from origin) {
+	owner := from.owner
 	s := spans.AppendEmpty()
 	start := w.clock.Wall(x.Start)
 	s.SetStartTimestamp(pcommon.Timestamp(start))
@@ -32,7 +50,7 @@ func (w *spanWriter) write(spans ptrace.SpanSlice, x *exchange.Exchange, owner *
 	s.SetName(x.Request.Name)
 
 	l := rawspan.Link{
-		ReqSeq: x.ReqSeq, RespSeq: x.RespSeq, PseudoThread: lineage,
+		ReqSeq: x.ReqSeq, RespSeq: x.RespSeq, PseudoThread: from.lineage,
 		Local: x.Local, Peer: x.Peer, Connection: rawspan.FormatID(x.Conn),
 		AppTraceID: x.Request.Context.TraceID, AppParentID: x.Request.Context.ParentID,
 		AppSampled: x.Request.Context.Sampled, HasAppSampled: x.Request.Context.HasSampled,
@@ -48,6 +66,7 @@ func (w *spanWriter) write(spans ptrace.SpanSlice, x *exchange.Exchange, owner *
 	if x.Server {
 		s.SetKind(ptrace.SpanKindServer)
 		l.Systrace = x.Epoch
+		l.Calls, l.HasCalls = from.count()
 		id = rawspan.ServerSpanID(w.host.ID, x.Epoch)
 	} else {
 		s.SetKind(ptrace.SpanKindClient)
@@ -56,7 +75,7 @@ func (w *spanWriter) write(spans ptrace.SpanSlice, x *exchange.Exchange, owner *
 		case owner.Outcome == causality.Linked:
 			l.Systrace, l.Hints, l.HintConfidence = owner.Request, owner.Hints, owner.Confidence
 			l.HintClass = causality.Classes[owner.Class]
-		case owner.Outcome == causality.Late:
+		case owner.Outcome == causality.Late, owner.Outcome == causality.Uncounted:
 			l.LateOf = owner.Request
 		}
 		// The kernel's time, not the wall's: it is the same each time it is converted.

@@ -33,7 +33,7 @@ func sampleExchange() *exchange.Exchange {
 func writeSpan(x *exchange.Exchange, owner *causality.Answer, lineage uint64) (ptrace.Span, rawspan.Link) {
 	w := spanWriter{host: rawspan.Host{ID: "h", Boot: "b"}, clock: event.NewClock()}
 	spans := ptrace.NewSpanSlice()
-	w.write(spans, x, owner, lineage)
+	w.write(spans, x, origin{owner: owner, lineage: lineage})
 	l, malformed := rawspan.ReadLink(spans.At(0))
 	if malformed != 0 {
 		panic("malformed link attributes")
@@ -187,6 +187,6 @@ func BenchmarkWriteSpan(b *testing.B) {
 	x := sampleExchange()
 	b.ReportAllocs()
 	for b.Loop() {
-		w.write(ptrace.NewSpanSlice(), x, nil, 0)
+		w.write(ptrace.NewSpanSlice(), x, origin{})
 	}
 }

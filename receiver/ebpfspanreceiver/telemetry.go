@@ -38,6 +38,9 @@ func (r *ebpfReceiver) observe() error {
 		{t.RegisterReceiverEbpfSpanCallsCallback, r.perService("outcome", func(s *causality.ServiceCounts, i int) (string, uint64) {
 			return causality.Outcomes[i], s.Outcomes[i].Load()
 		}, len(causality.Outcomes))},
+		{t.RegisterReceiverEbpfSpanRequestsCallback, r.perService("outcome", func(s *causality.ServiceCounts, i int) (string, uint64) {
+			return causality.Fates[i], s.Fates[i].Load()
+		}, len(causality.Fates))},
 		{t.RegisterReceiverEbpfSpanLinksCallback, r.perService("class", func(s *causality.ServiceCounts, i int) (string, uint64) {
 			return causality.Classes[i], s.Links[i].Load()
 		}, len(causality.Classes))},

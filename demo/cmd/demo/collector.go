@@ -23,6 +23,13 @@ receivers:
         - env: ["%s=%s"]
 `
 
+// earlyOverlay says where traced processes have their addresses. The requests of the load come from elsewhere
+// then, so it is known that no span of a caller is missing.
+const earlyOverlay = `processors:
+  ebpf_link:
+    traced_networks: [127.0.0.0/8]
+`
+
 // collector is the running collector.
 type collector struct {
 	child   *launch.Child
@@ -71,7 +78,11 @@ func (d *demo) startCollector(ctx context.Context) (*collector, error) {
 		return nil, err
 	}
 	selection := filepath.Join(d.dir, "selection.yaml")
-	if err := os.WriteFile(selection, fmt.Appendf(nil, overlay, runVariable, d.id), 0o600); err != nil {
+	text := fmt.Appendf(nil, overlay, runVariable, d.id)
+	if d.o.early {
+		text = append(text, earlyOverlay...)
+	}
+	if err := os.WriteFile(selection, text, 0o600); err != nil {
 		return nil, err
 	}
 	env := append(cleanEnviron(),

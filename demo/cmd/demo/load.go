@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -46,6 +47,26 @@ func (l *loader) one(ctx context.Context, r plan.Request) error {
 		return fmt.Errorf("GET %s: status %d: %s", r.Path(), resp.StatusCode, body)
 	}
 	return nil
+}
+
+// from makes the load come from another address of this machine.
+func (l *loader) from(address net.IP) {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: address}}
+	l.client.Transport.(*http.Transport).DialContext = dialer.DialContext
+}
+
+// outsideAddress is an address of this machine that is not loopback.
+func outsideAddress() (net.IP, error) {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil, fmt.Errorf("list the addresses of this machine: %w", err)
+	}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
+			return n.IP, nil
+		}
+	}
+	return nil, errors.New("-early: this machine has no IPv4 address but loopback: give it one, e.g. ip address add 192.0.2.9/32 dev lo")
 }
 
 // all sends every request, at most concurrency at a time, and reports all failures.

@@ -22,6 +22,7 @@ type options struct {
 	config      string
 	window      time.Duration
 	order       string
+	early       bool
 	keep        bool
 	color       bool
 }
@@ -85,6 +86,7 @@ func parse(args []string) (options, error) {
 	// Longer than the 5 s for which the receiver holds a call whose request it does not know.
 	f.DurationVar(&o.window, "window", 8*time.Second, "how long ebpf_link holds spans, 1s to 60s")
 	f.StringVar(&o.order, "order", orderHalf, "services that exist before the collector: half, before (all) or after (none)")
+	f.BoolVar(&o.early, "early", false, "send the requests from an address that is not loopback, and say that nothing is traced there: whole traces leave early")
 	f.BoolVar(&o.keep, "keep", false, "keep the directory with logs and binaries")
 	noColor := f.Bool("no-color", false, "no colours, not even on a terminal")
 	if err := f.Parse(args); err != nil {

@@ -93,6 +93,13 @@ func (d *demo) prepare(ctx context.Context) (err error) {
 	if err = mayTrace(); err != nil {
 		return err
 	}
+	if d.o.early {
+		outside, err := outsideAddress()
+		if err != nil {
+			return err
+		}
+		d.load.from(outside)
+	}
 	if d.redis, err = program(ctx, d.say, "redis-server", "redis-server"); err != nil {
 		return err
 	}
@@ -364,6 +371,7 @@ func (d *demo) conclude(v *verdict, err error) error {
 	}
 	sort.Strings(rules)
 	d.say("links: %s", strings.Join(rules, ", "))
+	d.sayWhen(v)
 	d.say("%d background calls, none of them part of a request; %d probes before; load took %s", r.Background, v.probes, v.duration.Round(time.Millisecond))
 	if p := r.Problems(); p != "" {
 		d.say("problems: %s", p)

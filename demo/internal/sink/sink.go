@@ -125,6 +125,10 @@ func (s *Sink) accept(body []byte) error {
 		return s.refuse("invalid", fmt.Errorf("%w: %w", errInvalid, err))
 	}
 	flat := span.FromTraces(td)
+	now := time.Now()
+	for i := range flat {
+		flat[i].Arrived = now
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.spans)+len(flat) > maxSpans {

@@ -33,6 +33,8 @@ type Span struct {
 	// Hints are the kinds of evidence behind the link.
 	Hints   []string
 	Pending bool
+	// Arrived is when the sink got it.
+	Arrived time.Time
 }
 
 // Duration of the exchange; negative when the clock or the data is broken.

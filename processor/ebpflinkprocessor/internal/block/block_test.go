@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -289,5 +290,86 @@ func FuzzTake(f *testing.F) {
 		once := ptrace.NewTraces()
 		require.NoError(t, r.Take(once, again, all, nil))
 		require.Equal(t, encode(t, got), encode(t, once))
+	})
+}
+
+// request is 500 spans of ten attributes, as receivers send them.
+func request() ptrace.Traces {
+	td := ptrace.NewTraces()
+	rs := td.ResourceSpans().AppendEmpty()
+	rs.Resource().Attributes().PutStr("host.id", "a")
+	ss := rs.ScopeSpans().AppendEmpty().Spans()
+	for i := range 500 {
+		s := ss.AppendEmpty()
+		s.SetTraceID(pcommon.TraceID{1, 15: byte(i)})
+		s.SetSpanID(pcommon.SpanID{1, 7: byte(i)})
+		s.SetName("GET /api/items")
+		s.SetKind(ptrace.SpanKindServer)
+		s.SetStartTimestamp(pcommon.Timestamp(1<<60 + i))
+		s.SetEndTimestamp(pcommon.Timestamp(1<<60 + 2*i))
+		a := s.Attributes()
+		a.PutInt("ebpf.link.req_tcp_seq", int64(i)<<20)
+		a.PutInt("ebpf.link.resp_tcp_seq", int64(i)<<21)
+		a.PutStr("ebpf.link.systrace", fmt.Sprintf("%016x", i))
+		a.PutStr("network.local.address", "10.0.1.2")
+		a.PutInt("network.local.port", 8080)
+		a.PutStr("network.peer.address", "10.0.1.3")
+		a.PutInt("network.peer.port", int64(20000+i))
+		a.PutStr("http.request.method", "GET")
+		a.PutStr("url.path", "/api/items/12345")
+		a.PutInt("http.response.status_code", 200)
+	}
+	return td
+}
+
+func perSpan(b *testing.B, spans int) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(spans), "ns/span")
+}
+
+func BenchmarkWrite(b *testing.B) {
+	td := request()
+	b.Run("block", func(b *testing.B) {
+		b.ReportAllocs()
+		var w Writer
+		size := 0
+		for range b.N {
+			out, ok, err := w.Write(td)
+			if !ok || err != nil {
+				b.Fatal(ok, err)
+			}
+			size = len(out)
+		}
+		b.ReportMetric(float64(size)/500, "bytes/span")
+		perSpan(b, 500)
+	})
+	b.Run("OTLP", func(b *testing.B) {
+		b.ReportAllocs()
+		size := 0
+		for range b.N {
+			size = len(encode(b, td))
+		}
+		b.ReportMetric(float64(size)/500, "bytes/span")
+		perSpan(b, 500)
+	})
+}
+
+func BenchmarkTake(b *testing.B) {
+	td := request()
+	var w Writer
+	block, _, _ := w.Write(td)
+	r := Reader{Strip: func(k string) bool { return strings.HasPrefix(k, "ebpf.") }, Room: 3}
+	var some []uint32
+	stripped := make([]bool, 125)
+	for i := range uint32(125) {
+		some, stripped[i] = append(some, 4*i), true
+	}
+	b.Run("block", func(b *testing.B) {
+		b.ReportAllocs()
+		for range b.N {
+			if err := r.Take(ptrace.NewTraces(), block, some, stripped); err != nil {
+				b.Fatal(err)
+			}
+		}
+		perSpan(b, len(some))
 	})
 }

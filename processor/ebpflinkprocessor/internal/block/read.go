@@ -26,7 +26,8 @@ type Reader struct {
 
 // Take appends the spans at the given ordinals, which ascend, to td. Ordinals count the spans in the order in
 // which they were written. stripped, when it is not nil, says for each of them whether it comes without
-// the attributes that Strip names. The strings of a span are parts of one copy of it, and words.
+// the attributes that Strip names. The strings of a span are words, and parts of one copy of what of it follows
+// the first that is none.
 func (r *Reader) Take(td ptrace.Traces, block []byte, ordinals []uint32, stripped []bool) error {
 	p, err := parse(block)
 	if err != nil {
@@ -49,7 +50,7 @@ func (r *Reader) Take(td ptrace.Traces, block []byte, ordinals []uint32, strippe
 		if uint64(ordinals[taken]) >= uint64(at)+uint64(total) {
 			for range total {
 				n := lengths.number()
-				if n > uint64(len(spans)) {
+				if lengths.bad || n > uint64(len(spans)) {
 					return ErrMalformed
 				}
 				spans = spans[n:]
@@ -75,11 +76,11 @@ func (r *Reader) Take(td ptrace.Traces, block []byte, ordinals []uint32, strippe
 			dst.EnsureCapacity(len(wanted))
 			for range count {
 				n := lengths.number()
-				if n > uint64(len(spans)) {
+				if lengths.bad || n > uint64(len(spans)) {
 					return ErrMalformed
 				}
 				if len(wanted) > 0 && wanted[0] == at {
-					if !r.span(dst.AppendEmpty(), string(spans[:n]), stripped != nil && stripped[taken]) {
+					if !r.span(dst.AppendEmpty(), spans[:n], stripped != nil && stripped[taken]) {
 						return ErrMalformed
 					}
 					wanted = wanted[1:]
@@ -131,10 +132,10 @@ func parse(block []byte) (p parts, err error) {
 }
 
 func (r *Reader) readWords(b []byte, n int) bool {
-	c := texts{s: string(b)}
+	c := cursor{b: b}
 	r.words, r.strip = r.words[:0], r.strip[:0]
 	for range n {
-		w := c.bytes(c.number())
+		w := c.text(c.number())
 		r.words = append(r.words, w)
 		r.strip = append(r.strip, r.Strip != nil && r.Strip(w))
 	}
@@ -153,17 +154,13 @@ func (r *Reader) scopes(c *cursor) (total int, frame []byte, ok bool) {
 		r.counts = append(r.counts, int(count))
 		total += int(count)
 	}
-	size := c.number()
-	if c.bad || size > uint64(len(c.b)) {
-		return 0, nil, false
-	}
-	frame, c.b = c.b[:size], c.b[size:]
-	return total, frame, true
+	frame = c.bytes(c.number())
+	return total, frame, !c.bad
 }
 
-// span decodes s to dst, which is empty.
-func (r *Reader) span(dst ptrace.Span, s string, strip bool) bool {
-	c := texts{s: s}
+// span decodes b to dst, which is empty.
+func (r *Reader) span(dst ptrace.Span, b []byte, strip bool) bool {
+	c := cursor{b: b}
 	what := byte(0)
 	if w := c.bytes(1); !c.bad {
 		what = w[0]
@@ -205,13 +202,13 @@ func (r *Reader) span(dst ptrace.Span, s string, strip bool) bool {
 	dst.SetEndTimestamp(pcommon.Timestamp(start + uint64(unzigzag(c.number()))))
 	n := c.number()
 	// An attribute has two bytes at least.
-	if c.bad || n > uint64(len(c.s)) {
+	if c.bad || n > uint64(len(b)) {
 		return false
 	}
-	return r.attributes(dst.Attributes(), &c, int(n), strip) && c.s == "" && !c.bad
+	return r.attributes(dst.Attributes(), &c, int(n), strip) && c.at == len(b) && !c.bad
 }
 
-func (r *Reader) attributes(dst pcommon.Map, c *texts, n int, strip bool) bool {
+func (r *Reader) attributes(dst pcommon.Map, c *cursor, n int, strip bool) bool {
 	room := n
 	if strip {
 		room = min(n, r.kept)
@@ -226,8 +223,10 @@ func (r *Reader) attributes(dst pcommon.Map, c *texts, n int, strip bool) bool {
 		key, skip := r.words[tag>>3], strip && r.strip[tag>>3]
 		switch tag & 7 {
 		case typeString:
-			if v := r.text(c); !skip {
-				dst.PutStr(key, v)
+			if skip {
+				r.skip(c)
+			} else {
+				dst.PutStr(key, r.text(c))
 			}
 		case typeInt:
 			if v := unzigzag(c.number()); !skip {
@@ -243,7 +242,7 @@ func (r *Reader) attributes(dst pcommon.Map, c *texts, n int, strip bool) bool {
 			}
 		case typeStrings:
 			count := c.number()
-			if count > uint64(len(c.s)) {
+			if count > uint64(len(c.b)) {
 				return false
 			}
 			var list pcommon.Slice
@@ -252,8 +251,10 @@ func (r *Reader) attributes(dst pcommon.Map, c *texts, n int, strip bool) bool {
 				list.EnsureCapacity(int(count))
 			}
 			for range count {
-				if v := r.text(c); !skip {
-					list.AppendEmpty().SetStr(v)
+				if skip {
+					r.skip(c)
+				} else {
+					list.AppendEmpty().SetStr(r.text(c))
 				}
 			}
 		default:
@@ -267,10 +268,10 @@ func (r *Reader) attributes(dst pcommon.Map, c *texts, n int, strip bool) bool {
 }
 
 // text reads a text.
-func (r *Reader) text(c *texts) string {
+func (r *Reader) text(c *cursor) string {
 	n := c.number()
 	if n&1 == 0 {
-		return c.bytes(n >> 1)
+		return c.text(n >> 1)
 	}
 	if n>>1 >= uint64(len(r.words)) {
 		c.bad = true
@@ -279,64 +280,64 @@ func (r *Reader) text(c *texts) string {
 	return r.words[n>>1]
 }
 
-// cursor reads numbers; bad once there is none.
+// skip passes over a text.
+func (r *Reader) skip(c *cursor) {
+	if n := c.number(); n&1 == 0 {
+		c.bytes(n >> 1)
+	}
+}
+
+// cursor reads numbers, bytes and texts; bad once there are none.
 type cursor struct {
-	b   []byte
-	bad bool
+	b  []byte
+	at int
+	// copied is a copy of b from the first text on.
+	copied string
+	bad    bool
+}
+
+func (c *cursor) fail() {
+	c.bad, c.at = true, len(c.b)
 }
 
 func (c *cursor) number() uint64 {
-	n, size := binary.Uvarint(c.b)
-	if size <= 0 {
-		c.bad, c.b = true, nil
-		return math.MaxUint64
+	if c.at < len(c.b) && c.b[c.at] < 0x80 {
+		c.at++
+		return uint64(c.b[c.at-1])
 	}
-	c.b = c.b[size:]
+	n, size := binary.Uvarint(c.b[c.at:])
+	if size <= 0 {
+		c.fail()
+		return 0
+	}
+	c.at += size
 	return n
 }
 
-// texts reads numbers and strings, which are parts of s; bad once there are none.
-type texts struct {
-	s   string
-	bad bool
-}
-
-func (c *texts) number() uint64 {
-	if len(c.s) > 0 && c.s[0] < 0x80 {
-		n := uint64(c.s[0])
-		c.s = c.s[1:]
-		return n
+func (c *cursor) bytes(n uint64) []byte {
+	if n > uint64(len(c.b)-c.at) {
+		c.fail()
+		return nil
 	}
-	return c.long()
+	c.at += int(n)
+	return c.b[c.at-int(n) : c.at]
 }
 
-func (c *texts) long() (n uint64) {
-	for i := 0; i < len(c.s) && i < binary.MaxVarintLen64; i++ {
-		n |= uint64(c.s[i]&0x7f) << (7 * i)
-		if c.s[i] < 0x80 {
-			c.s = c.s[i+1:]
-			return n
-		}
-	}
-	c.bad, c.s = true, ""
-	return 0
-}
-
-func (c *texts) bytes(n uint64) string {
-	if n > uint64(len(c.s)) {
-		c.bad, c.s = true, ""
+func (c *cursor) text(n uint64) string {
+	if n == 0 || c.bytes(n) == nil {
 		return ""
 	}
-	s := c.s[:n]
-	c.s = c.s[n:]
-	return s
+	if c.copied == "" {
+		c.copied = string(c.b[c.at-int(n):])
+	}
+	end := len(c.copied) - (len(c.b) - c.at)
+	return c.copied[end-int(n) : end]
 }
 
-func (c *texts) fixed() (n uint64) {
-	s := c.bytes(8)
-	if len(s) < 8 {
+func (c *cursor) fixed() uint64 {
+	b := c.bytes(8)
+	if len(b) < 8 {
 		return 0
 	}
-	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
+	return binary.LittleEndian.Uint64(b)
 }

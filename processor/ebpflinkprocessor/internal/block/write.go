@@ -80,14 +80,21 @@ func (w *Writer) Write(td ptrace.Traces) (b []byte, ok bool, err error) {
 	return w.b, true, nil
 }
 
-// mostKept is how much room one block leaves to the next.
-const mostKept = 1 << 20
+// mostKept and mostKeptWords are how much room one block leaves to the next. Clearing the words takes as long as
+// there ever were many.
+const (
+	mostKept      = 1 << 20
+	mostKeptWords = 512
+)
 
 // forget lets go of the texts of the batch.
 func (w *Writer) forget() {
 	clear(w.words)
 	clear(w.index)
 	w.words, w.size, w.span, w.name = w.words[:0], 0, 0, habit{}
+	if cap(w.words) > mostKeptWords {
+		w.words, w.index = nil, nil
+	}
 	if cap(w.b) > mostKept {
 		w.b = nil
 	}

@@ -32,10 +32,10 @@ func (v verdict) String() string {
 // difference of the clocks is known, a child may be placed by that too, however large it is. For
 // rows that are not exact only that counts then, and where several candidates are equally good: the
 // smaller the allowance, the fewer spans that are none look like a parent.
-func (x *Index) admit(r *row, c, p *Fact) verdict { return x.admitBy(r, r.class, c, p) }
+func (x *Index) admit(r *row, c, p *core) verdict { return x.admitBy(r, r.class, c, p) }
 
 // admitBy judges as if the row were of that class.
-func (x *Index) admitBy(r *row, as class, c, p *Fact) verdict {
+func (x *Index) admitBy(r *row, as class, c, p *core) verdict {
 	if r.stated {
 		return admitted
 	}
@@ -59,17 +59,17 @@ func (x *Index) admitBy(r *row, as class, c, p *Fact) verdict {
 }
 
 // admissible judges two spans outside of a search, as a probable row would.
-func (x *Index) admissible(c, p *Fact) bool {
+func (x *Index) admissible(c, p *core) bool {
 	return x.admitBy(&row{}, probable, c, p) == admitted
 }
 
 // contained asks more: the child also ends within its parent.
-func (x *Index) contained(c, p *Fact) bool {
+func (x *Index) contained(c, p *core) bool {
 	return x.admitBy(&row{contains: true}, probable, c, p) == admitted
 }
 
 // within compares c with p, whose clock is behind that of c by off, give or take tol.
-func (r *row) within(c, p *Fact, off bounds, tol int64) verdict {
+func (r *row) within(c, p *core, off bounds, tol int64) verdict {
 	tol += int64(r.slack)
 	if c.Start-off.lo < p.Start-tol {
 		return beforeRequest

@@ -10,9 +10,10 @@ import (
 // pile up beside them before it runs. What is in it has no pointers. The zero Arena is empty; a nil one is
 // the heap.
 type Arena struct {
-	mu     sync.Mutex
-	chunks [][]byte
-	rest   []byte
+	mu sync.Mutex
+	// giveBack is one for each chunk.
+	giveBack []func()
+	rest     []byte
 }
 
 const (
@@ -26,10 +27,10 @@ const (
 func (a *Arena) Free() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, c := range a.chunks {
-		giveBack(c)
+	for _, fn := range a.giveBack {
+		fn()
 	}
-	a.chunks, a.rest = nil, nil
+	a.giveBack, a.rest = nil, nil
 }
 
 // grab returns a zero T, which has no pointers, from a or from the heap.
@@ -42,11 +43,11 @@ func grab[T any](a *Arena) *T {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.rest) < size {
-		c := reserve(chunkBytes)
+		c, giveBack := reserve(chunkBytes)
 		if c == nil {
 			return new(T)
 		}
-		a.chunks, a.rest = append(a.chunks, c), c
+		a.giveBack, a.rest = append(a.giveBack, giveBack), c
 	}
 	p := (*T)(unsafe.Pointer(&a.rest[0]))
 	a.rest = a.rest[size:]

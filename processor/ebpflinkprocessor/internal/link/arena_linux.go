@@ -1,18 +1,25 @@
 package link
 
-import "syscall"
+import (
+	"syscall"
+	"unsafe"
+)
 
-// reserve returns n bytes that are zero and that the garbage collector knows nothing of, nil when the system
-// has none: then the heap will say so.
-func reserve(n int) []byte {
-	b, err := syscall.Mmap(-1, 0, n, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
+// hugePage is what the memory management of amd64 and, with pages of 4 KiB, of arm64 has beside small pages.
+const hugePage = 2 << 20
+
+// reserve returns n bytes that are zero and that the garbage collector knows nothing of, and how to give them
+// back, nil when the system has none: then the heap will say so. Keys are hashes: nearly each look-up is in
+// another page, and with small ones finding the page costs as much as what is in it.
+func reserve(n int) (b []byte, giveBack func()) {
+	all, err := syscall.Mmap(-1, 0, n+hugePage, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_ANON|syscall.MAP_PRIVATE)
 	if err != nil {
-		return nil
+		return nil, nil
 	}
-	// Looking keys up goes all over the tables: by small pages the translation of the address misses its
-	// cache as often as the key does. A kernel without huge pages ignores this.
+	// What lies before and after is never touched, so there is no memory behind it.
+	before := int(-uintptr(unsafe.Pointer(&all[0])) % hugePage)
+	b = all[before : before+n]
+	// Where there are no huge pages small ones do.
 	_ = syscall.Madvise(b, syscall.MADV_HUGEPAGE)
-	return b
+	return b, func() { _ = syscall.Munmap(all) }
 }
-
-func giveBack(b []byte) { _ = syscall.Munmap(b) }

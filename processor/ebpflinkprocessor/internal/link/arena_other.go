@@ -2,6 +2,4 @@
 
 package link
 
-func reserve(int) []byte { return nil }
-
-func giveBack([]byte) {}
+func reserve(int) ([]byte, func()) { return nil, nil }

@@ -46,13 +46,10 @@ type Loser struct {
 // Explain repeats the search for the parent of child and tells what each row found, until one linked.
 func (x *Index) Explain(child ID) []Explanation {
 	var out []Explanation
-	c := x.view(child)
+	c := x.View(child)
 	for i := range x.rows {
 		r := &x.rows[i]
-		if r.rare && !c.rare {
-			continue
-		}
-		k, ok := r.refers(c)
+		k, ok := r.refers.key(c)
 		if !ok {
 			continue
 		}
@@ -65,8 +62,8 @@ func (x *Index) Explain(child ID) []Explanation {
 	return out
 }
 
-func (x *Index) explain(child ID, c view, r *row, k Key) Explanation {
-	out := Explanation{Rule: r.rule, Class: r.class.String(), Shared: x.defs.size(k) + x.refs.size(k), Outcome: NoCandidate}
+func (x *Index) explain(child ID, c View, r *row, k Key) Explanation {
+	out := Explanation{Rule: r.rule, Class: r.class.String(), Shared: x.definitions(c, k) + x.refs.size(k), Outcome: NoCandidate}
 	for _, f := range r.compares.key {
 		out.Key = append(out.Key, f.name)
 	}
@@ -77,7 +74,7 @@ func (x *Index) explain(child ID, c view, r *row, k Key) Explanation {
 	found := x.search(child, c, r, k)
 	out.Outcome, out.Linked = found.Outcome, found.Outcome == Linked
 	if out.Linked {
-		p := x.view(found.Parent)
+		p := x.View(found.Parent)
 		out.Parent = p.Span
 		out.Facts = x.compare(r, c, p)
 	}
@@ -85,8 +82,8 @@ func (x *Index) explain(child ID, c view, r *row, k Key) Explanation {
 	top := unfit
 	var lost []ID
 	x.candidates(r, child, c, k, func(id ID) bool {
-		p := x.view(id)
-		if s := r.fits(x, c, p); s > top && x.admit(r, c.Fact, p.Fact) == admitted {
+		p := x.View(id)
+		if s := r.fits(x, c, p); s > top && x.admit(r, c.core, p.core) == admitted {
 			top = s
 		}
 		if id != found.Parent {
@@ -96,14 +93,14 @@ func (x *Index) explain(child ID, c view, r *row, k Key) Explanation {
 	})
 	ranks := make(map[ID]rank, len(lost))
 	for _, id := range lost {
-		ranks[id] = x.rank(r, c, x.view(id), top)
+		ranks[id] = x.rank(r, c, x.View(id), top)
 	}
 	slices.SortFunc(lost, func(a, b ID) int {
-		p, q := x.Fact(a), x.Fact(b)
+		p, q := x.core(a), x.core(b)
 		return cmp.Or(cmp.Compare(ranks[a], ranks[b]), cmp.Compare(q.Start, p.Start), bytes.Compare(p.Span[:], q.Span[:]))
 	})
 	for _, id := range lost[:min(len(lost), MaxLosers)] {
-		out.Losers = append(out.Losers, x.lose(r, c, x.view(id), ranks[id], out.Linked))
+		out.Losers = append(out.Losers, x.lose(r, c, x.View(id), ranks[id], out.Linked))
 	}
 	out.Omitted = len(lost) - len(out.Losers)
 	return out
@@ -119,11 +116,11 @@ const (
 	unlike
 )
 
-func (x *Index) rank(r *row, c, p view, top score) rank {
+func (x *Index) rank(r *row, c, p View, top score) rank {
 	switch s := r.fits(x, c, p); {
 	case s == unfit:
 		return unlike
-	case x.admit(r, c.Fact, p.Fact) != admitted:
+	case x.admit(r, c.core, p.core) != admitted:
 		return untimely
 	case s < top:
 		return weaker
@@ -133,7 +130,7 @@ func (x *Index) rank(r *row, c, p view, top score) rank {
 }
 
 // lose says why p lost and by which fact.
-func (x *Index) lose(r *row, c, p view, by rank, linked bool) Loser {
+func (x *Index) lose(r *row, c, p View, by rank, linked bool) Loser {
 	l := Loser{Span: p.Span}
 	switch by {
 	case unlike:
@@ -162,7 +159,7 @@ func (x *Index) lose(r *row, c, p view, by rank, linked bool) Loser {
 }
 
 // conflict is the first fact that contradicts, without name where no single one does.
-func (x *Index) conflict(r *row, c, p view) Compared {
+func (x *Index) conflict(r *row, c, p View) Compared {
 	for _, fields := range [][]field{r.compares.key, r.compares.must, r.compares.also} {
 		for _, f := range fields {
 			if got := f.compare(c, p, "conflict"); got.Verdict == "conflict" {
@@ -174,7 +171,7 @@ func (x *Index) conflict(r *row, c, p view) Compared {
 }
 
 // compare lists all that the row compares, and time.
-func (x *Index) compare(r *row, c, p view) []Compared {
+func (x *Index) compare(r *row, c, p View) []Compared {
 	var out []Compared
 	for _, f := range r.compares.key {
 		out = append(out, f.compare(c, p, "conflict"))
@@ -195,7 +192,7 @@ func (x *Index) compare(r *row, c, p view) []Compared {
 	return out
 }
 
-func (f *field) compare(c, p view, other string) Compared {
+func (f *field) compare(c, p View, other string) Compared {
 	out := Compared{Fact: f.name, Verdict: "equal"}
 	out.Child, out.Parent = f.of(c, p)
 	switch {
@@ -207,6 +204,6 @@ func (f *field) compare(c, p view, other string) Compared {
 	return out
 }
 
-func (x *Index) timed(r *row, c, p view) Compared {
-	return Compared{Fact: "time", Child: c.period(), Parent: p.period(), Verdict: x.admit(r, c.Fact, p.Fact).String()}
+func (x *Index) timed(r *row, c, p View) Compared {
+	return Compared{Fact: "time", Child: c.period(), Parent: p.period(), Verdict: x.admit(r, c.core, p.core).String()}
 }

@@ -4,7 +4,6 @@
 package link
 
 import (
-	"encoding/binary"
 	"math"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
@@ -42,7 +41,8 @@ type Fact struct {
 	// span, the span's own trace id and parent for an SDK span.
 	CtxTrace  TraceID
 	CtxParent SpanID
-	// Anchor is the id of the SERVER span that a CLIENT's systrace id names, seen or not.
+	// Anchor is the id of the SERVER span that a CLIENT's systrace id names, seen or not. It need not be said
+	// where the Index knows the host by its name.
 	Anchor SpanID
 	// Host is a hash of host.id.
 	Host             uint64
@@ -62,8 +62,6 @@ type Fact struct {
 	Pending bool
 	// NotSampled: what the application propagated says that its sampler decided against the trace.
 	NotSampled bool
-	// rare: the Index has something beside this fact.
-	rare bool
 	// Calls is one more than how many calls a request made, 0 where that is not known for certain.
 	Calls uint8
 	// Service is a hash of service.name, 0 when unknown.
@@ -82,25 +80,4 @@ func (f *Fact) SetLink(l *rawspan.Link) {
 	}
 	f.Local = endpoint(l.Local.Addr().Unmap().As16(), l.Local.Addr().IsValid(), l.Local.Port())
 	f.Peer = endpoint(l.Peer.Addr().Unmap().As16(), l.Peer.Addr().IsValid(), l.Peer.Port())
-}
-
-// Same says whether both are of one span, which was sent twice. The ids of raw spans are unique on a
-// host, those of SDK spans in their trace; client and server of a Zipkin-style call share one.
-func (f *Fact) Same(g *Fact) bool {
-	if f.Span != g.Span || f.Role != g.Role || f.Raw != g.Raw {
-		return false
-	}
-	if f.Raw {
-		return f.Host == g.Host
-	}
-	return f.OwnTrace == g.OwnTrace
-}
-
-// Identity is a hash of what Same compares.
-func (f *Fact) Identity() Key {
-	if f.Raw {
-		return domainIdentity.key(binary.LittleEndian.Uint64(f.Span[:]), f.Host, uint64(f.Role))
-	}
-	own := binary.LittleEndian.Uint64(f.OwnTrace[:8]) ^ mix(binary.LittleEndian.Uint64(f.OwnTrace[8:]))
-	return domainIdentity.key(binary.LittleEndian.Uint64(f.Span[:]), own, uint64(f.Role))
 }

@@ -10,7 +10,7 @@ import (
 // it says nothing. Addresses, hosts and request ids are hashes here: equal when the values are.
 type field struct {
 	name string
-	of   func(child, parent view) (string, string)
+	of   func(child, parent View) (string, string)
 }
 
 // comparison is what a row compares. Explanations read it; what decides is fits.
@@ -24,43 +24,43 @@ type comparison struct {
 }
 
 // own makes a field of which both sides say the same kind of thing.
-func own(name string, get func(view) string) field {
-	return field{name, func(c, p view) (string, string) { return get(c), get(p) }}
+func own(name string, get func(View) string) field {
+	return field{name, func(c, p View) (string, string) { return get(c), get(p) }}
 }
 
 var (
-	fieldContext = field{"trace_context", func(c, p view) (string, string) {
+	fieldContext = field{"trace_context", func(c, p View) (string, string) {
 		return idsOf(c.CtxTrace, c.CtxParent), idsOf(p.OwnTrace, p.Span)
 	}}
-	fieldCarried = own("trace_context", func(v view) string { return idsOf(v.CtxTrace, v.CtxParent) })
-	fieldTrace   = own("ebpf.app.trace_id", func(v view) string {
+	fieldCarried = own("trace_context", func(v View) string { return idsOf(v.CtxTrace, v.CtxParent) })
+	fieldTrace   = own("ebpf.app.trace_id", func(v View) string {
 		if v.CtxTrace == (TraceID{}) {
 			return ""
 		}
 		return fmt.Sprintf("%x", v.CtxTrace[:])
 	})
-	fieldReqSeq  = own("tcp.req_seq", func(v view) string { return number(uint64(v.ReqSeq)) })
-	fieldRespSeq = own("tcp.resp_seq", func(v view) string { return number(uint64(v.RespSeq)) })
-	fieldPorts   = field{"ports", func(s, c view) (string, string) {
+	fieldReqSeq  = own("tcp.req_seq", func(v View) string { return number(uint64(v.ReqSeq)) })
+	fieldRespSeq = own("tcp.resp_seq", func(v View) string { return number(uint64(v.RespSeq)) })
+	fieldPorts   = field{"ports", func(s, c View) (string, string) {
 		return portsOf(s.Peer, s.Local), portsOf(c.Local, c.Peer)
 	}}
-	fieldClientEnd = field{"client_address", func(s, c view) (string, string) { return s.Peer.label(), c.Local.label() }}
-	fieldServerEnd = field{"server_address", func(s, c view) (string, string) { return s.Local.label(), c.Peer.label() }}
-	fieldHost      = own("host.id", func(v view) string { return id64(v.Host) })
-	fieldService   = own("service.name", func(v view) string { return id64(uint64(v.Service)) })
-	fieldProcess   = own("process.pid", func(v view) string { return number(v.Process) })
-	fieldRequest   = own("syscall.trace_id", func(v view) string { return id64(v.Systrace) })
-	fieldThread    = own("ebpf.pseudo_thread.id", func(v view) string { return id64(v.Pseudo) })
-	fieldRequestID = field{"http.request.header.x-request-id", func(c, p view) (string, string) {
+	fieldClientEnd = field{"client_address", func(s, c View) (string, string) { return s.Peer.label(), c.Local.label() }}
+	fieldServerEnd = field{"server_address", func(s, c View) (string, string) { return s.Local.label(), c.Peer.label() }}
+	fieldHost      = own("host.id", func(v View) string { return id64(v.Host) })
+	fieldService   = own("service.name", func(v View) string { return id64(uint64(v.Service)) })
+	fieldProcess   = own("process.pid", func(v View) string { return number(v.Process) })
+	fieldRequest   = own("syscall.trace_id", func(v View) string { return id64(v.Systrace) })
+	fieldThread    = own("ebpf.pseudo_thread.id", func(v View) string { return id64(v.Pseudo) })
+	fieldRequestID = field{"http.request.header.x-request-id", func(c, p View) (string, string) {
 		if c.RequestID != p.RequestID && c.RequestID == p.ResponseID {
 			return id64(c.RequestID), id64(p.ResponseID)
 		}
 		return id64(c.RequestID), id64(p.RequestID)
 	}}
-	fieldResponseID = own("http.response.header.x-request-id", func(v view) string { return id64(v.ResponseID) })
-	fieldReqChain   = own("thread_id_at_request", func(v view) string { return id64(v.ReqChain) })
-	fieldRespChain  = own("thread_id_at_response", func(v view) string { return id64(v.RespChain) })
-	fieldTap        = own("capture_place", func(v view) string { return number(uint64(v.Tap)) })
+	fieldResponseID = own("http.response.header.x-request-id", func(v View) string { return id64(v.ResponseID) })
+	fieldReqChain   = own("thread_id_at_request", func(v View) string { return id64(v.ReqChain) })
+	fieldRespChain  = own("thread_id_at_response", func(v View) string { return id64(v.RespChain) })
+	fieldTap        = own("capture_place", func(v View) string { return number(uint64(v.Tap)) })
 )
 
 func number(n uint64) string {
@@ -99,7 +99,7 @@ func (e Endpoint) label() string {
 }
 
 // period is when f was, in UTC.
-func (f *Fact) period() string {
+func (f *core) period() string {
 	at := func(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02T15:04:05.000000000Z") }
 	if f.Pending {
 		return at(f.Start) + "/.."

@@ -34,10 +34,15 @@ type Index struct {
 	processes bool
 	clocks    clocks
 
-	facts Pages[Fact]
+	facts Pages[core]
 	free  []ID
-	// rare is what lies beside the facts that say so.
-	rare map[ID]*Rare
+	// far and rare are what lies beside the facts that say so.
+	far     Pages[farther]
+	farFree []uint32
+	rare    map[ID]*Rare
+	// crowded has the facts whose ids are of too many spans to look at each.
+	crowded Table[ID]
+	hosts   hosts
 	// exchanges are empty until the first span says something of its own.
 	exchanges Pages[Exchange]
 
@@ -51,6 +56,8 @@ type Index struct {
 		edge Edge
 	}
 	gen uint64
+
+	plans [plans]plan
 
 	overflow int
 	// looks counts the candidates that searches looked at.
@@ -66,6 +73,7 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 		maxCandidates:  DefaultMaxCandidates,
 		processes:      slices.Contains(rules, Timing),
 		rare:           map[ID]*Rare{},
+		hosts:          hosts{},
 		clocks:         newClocks(),
 		gen:            1,
 	}
@@ -106,13 +114,12 @@ func order(rules []string) []row {
 func (x *Index) Len() int { return x.facts.Len() - len(x.free) }
 
 // Use makes a the place of the facts and keys. It comes before the first Add.
-func (x *Index) Use(a *Arena) { x.facts.Arena, x.keys.Arena, x.exchanges.Arena = a, a, a }
+func (x *Index) Use(a *Arena) {
+	x.facts.Arena, x.far.Arena, x.exchanges.Arena, x.keys.Arena, x.crowded.Arena = a, a, a, a, a
+}
 
 // Cap is the number of IDs ever given: callers size their own tables by it.
 func (x *Index) Cap() int { return x.facts.Len() }
-
-// Fact returns the fact id; it must not be changed through the pointer.
-func (x *Index) Fact(id ID) *Fact { return x.facts.At(id) }
 
 // TakeOverflow returns how many definitions were forgotten because their key had too many, since
 // the last call.
@@ -127,38 +134,38 @@ func (x *Index) Add(f Fact) ID { return x.AddRare(f, Rare{}) }
 
 // AddRare takes in f and what is beside it.
 func (x *Index) AddRare(f Fact, r Rare) ID {
-	var id ID
-	if n := len(x.free); n > 0 {
-		id = x.free[n-1]
-		x.free = x.free[:n-1]
-	} else {
-		id = ID(x.facts.Len())
-		x.facts.Grow(int(id) + 1)
-	}
-	x.put(id, f, r)
-	x.post(id)
+	id := x.next()
+	x.set(id, &f, &r)
 	x.gen++
+	return id
+}
+
+// next is an ID for another fact.
+func (x *Index) next() ID {
+	if n := len(x.free); n > 0 {
+		id := x.free[n-1]
+		x.free = x.free[:n-1]
+		return id
+	}
+	id := ID(x.facts.Len())
+	x.facts.Grow(int(id) + 1)
 	return id
 }
 
 // Replace puts f and what is beside it in the place of id: a pending span that has ended.
 func (x *Index) Replace(id ID, f Fact, r Rare) {
 	x.unpost(id)
-	x.put(id, f, r)
-	x.post(id)
+	x.set(id, &f, &r)
 	x.gen++
 }
 
-func (x *Index) put(id ID, f Fact, r Rare) {
-	if f.rare = !r.Empty() || (x.processes && r.Process != 0); f.rare {
-		kept := r
-		kept.Exchange = none
-		x.rare[id] = &kept
-	} else {
-		delete(x.rare, id)
-	}
-	x.say(id, r.Exchange)
-	*x.Fact(id) = f
+func (x *Index) set(id ID, f *Fact, r *Rare) {
+	c := coreOf(f)
+	var far farther
+	x.fartherOf(&far, f, r)
+	x.put(id, &c, &far, r)
+	x.post(id)
+	x.learnSkew(id)
 }
 
 // Remove forgets ids.
@@ -168,61 +175,77 @@ func (x *Index) Remove(ids []ID) {
 	}
 	for _, id := range ids {
 		x.unpost(id)
-		x.put(id, Fact{}, Rare{})
+		x.put(id, &core{}, &nowhere, &nothing)
 		x.free = append(x.free, id)
 	}
 	x.gen++
 }
 
 func (x *Index) post(id ID) {
-	x.postKeys(id)
-	x.learnSkew(id)
-}
-
-func (x *Index) postKeys(id ID) {
-	f := x.view(id)
-	x.eachKey(f, true, func(k Key, _ *row) {
-		x.overflow += x.defs.add(k, id)
-	})
-	x.eachKey(f, false, func(k Key, _ *row) { x.refs.add(k, id) })
+	x.identify(id)
+	var room [mostKeys]Key
+	keys, middle := x.keysOf(x.View(id), room[:0])
+	for _, k := range keys[:middle] {
+		dropped, _ := x.defs.add(k, id)
+		x.overflow += dropped
+	}
+	for _, k := range keys[middle:] {
+		x.refs.add(k, id)
+	}
 }
 
 func (x *Index) unpost(id ID) {
-	f := x.view(id)
-	x.eachKey(f, true, func(k Key, _ *row) { x.defs.remove(k, id) })
-	x.eachKey(f, false, func(k Key, _ *row) { x.refs.remove(k, id) })
+	x.unidentify(id)
+	var room [mostKeys]Key
+	keys, middle := x.keysOf(x.View(id), room[:0])
+	for _, k := range keys[:middle] {
+		x.defs.remove(k, id)
+	}
+	for _, k := range keys[middle:] {
+		x.refs.remove(k, id)
+	}
+}
+
+// mostKeys is more than a fact has.
+const mostKeys = 16
+
+// keysOf appends the distinct keys that f defines, but for that of what it is, and from middle on those that
+// it refers to.
+func (x *Index) keysOf(f View, to []Key) (keys []Key, middle uint32) {
+	p := x.plan(f.traits())
+	from := len(to)
+	for _, i := range p.defines {
+		if k, ok := x.rows[i].defines.key(f); ok && k.domain() != domainSpan && !slices.Contains(to[from:], k) {
+			to = append(to, k)
+		}
+	}
+	from = len(to)
+	for _, i := range p.refers {
+		if k, ok := x.rows[i].refers.key(f); ok && !slices.Contains(to[from:], k) {
+			to = append(to, k)
+		}
+	}
+	return to, uint32(from)
 }
 
 // times is when a fact starts and, for all that is known, ends.
 func (x *Index) times(id ID) (start, end int64) {
-	f := x.Fact(id)
+	f := x.core(id)
 	if f.Pending {
 		return f.Start, math.MaxInt64
 	}
 	return f.Start, max(f.Start, f.End)
 }
 
-// eachKey calls fn for each distinct key that f defines, or refers to, and its first row.
-func (x *Index) eachKey(f view, defines bool, fn func(Key, *row)) {
-	var seen [16]Key
-	n := 0
-	for i := range x.rows {
-		if x.rows[i].rare && !f.rare {
-			continue
+// eachDefined calls fn for each distinct key that f defines, and its first row.
+func (x *Index) eachDefined(f View, fn func(Key, *row)) {
+	var room [mostKeys]Key
+	seen := room[:0]
+	for _, i := range x.plan(f.traits()).defines {
+		if k, ok := x.rows[i].defines.key(f); ok && !slices.Contains(seen, k) {
+			seen = append(seen, k)
+			fn(k, &x.rows[i])
 		}
-		get := x.rows[i].refers
-		if defines {
-			get = x.rows[i].defines
-		}
-		k, ok := get(f)
-		if !ok || slices.Contains(seen[:n], k) {
-			continue
-		}
-		if n < len(seen) {
-			seen[n] = k
-			n++
-		}
-		fn(k, &x.rows[i])
 	}
 }
 
@@ -235,7 +258,7 @@ func (x *Index) Request(host, systrace uint64) ID {
 	var one [1]ID
 	ids, _ := x.defs.get(domainSystrace.key(host, systrace, 0), &one)
 	for _, id := range ids {
-		f := x.Fact(id)
+		f := x.core(id)
 		if !f.Raw || f.Role != Server || f.Host != host || f.Systrace != systrace {
 			continue
 		}
@@ -258,10 +281,10 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 	var by *row
 	visit := func(r ID) bool {
 		// What is only near in time is many, and not worth a search each.
-		more = r == id || (by != nil && by.paired && by.fits(x, x.view(r), x.view(id)) == unfit) || fn(r)
+		more = r == id || (by != nil && by.paired && by.fits(x, x.View(r), x.View(id)) == unfit) || fn(r)
 		return more
 	}
-	x.eachKey(x.view(id), true, func(k Key, r *row) {
+	x.eachDefined(x.View(id), func(k Key, r *row) {
 		if !more {
 			return
 		}
@@ -273,7 +296,7 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 				return
 			}
 		}
-		if crowd == nil || (r.most > 0 && x.defs.size(k) > r.most) {
+		if crowd == nil || (r.most > 0 && x.crowdOf(k, x.core(id).Span) > r.most) {
 			return
 		}
 		// The latest first: of a parent that lives long, the others have left.
@@ -286,10 +309,10 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		crowd.backwards(last, first, visit)
 	})
 	by = nil
-	if f := x.view(id); more && mayLead(f) {
+	if f := x.View(id); more && mayLead(f) {
 		x.led(f, visit)
 	}
-	if f := x.view(id); more && f.rare && chains(f, Server) {
+	if f := x.View(id); more && f.farther.rare && chains(f, Server) {
 		x.chained(f, visit)
 	}
 }

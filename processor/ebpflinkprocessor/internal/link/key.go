@@ -38,6 +38,7 @@ const (
 	domainIdentity
 	domainProcess
 	domainInstance
+	domainRawSpan
 )
 
 // bases are where the hash of each domain begins.

@@ -1,6 +1,6 @@
 package link
 
-// Name is what tells a span from all others, and is the same after a restart: what Same compares.
+// Name is what tells a span from all others, and is the same after a restart: what same compares.
 type Name struct {
 	Span SpanID
 	// Trace is that of an SDK span, Host that of a raw one.

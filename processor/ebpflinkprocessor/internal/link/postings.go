@@ -103,8 +103,8 @@ func (p *postings) size(k Key) int {
 	return len(ids)
 }
 
-// add gives k another id and returns how many others fell out at the limit.
-func (p *postings) add(k Key, id ID) int {
+// add gives k another id and returns how many others fell out at the limit, and the crowd where that is one.
+func (p *postings) add(k Key, id ID) (dropped int, crowded *crowd) {
 	v := &p.table.Put(k)[p.side]
 	at := *v &^ kind
 	switch {
@@ -117,15 +117,15 @@ func (p *postings) add(k Key, id ID) int {
 		c := p.crowds.all[at]
 		c.insert(id)
 		if p.limit == 0 || c.n <= p.limit {
-			return 0
+			return 0, c
 		}
 		// An eighth at once: one at a time would move the chunks each time.
-		return c.dropOldest(p.limit / 8)
+		return c.dropOldest(p.limit / 8), c
 	default:
 		ids := append(p.some.all[at], id)
 		if len(ids) < crowdFrom {
 			p.some.all[at] = ids
-			return 0
+			return 0, nil
 		}
 		c := &crowd{at: p.at}
 		for _, id := range ids {
@@ -133,8 +133,9 @@ func (p *postings) add(k Key, id ID) int {
 		}
 		p.some.drop(at)
 		*v = isCrowd | p.crowds.put(c)
+		return 0, c
 	}
-	return 0
+	return 0, nil
 }
 
 // remove takes id from k.

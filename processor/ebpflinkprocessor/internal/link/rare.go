@@ -26,27 +26,9 @@ type Rare struct {
 // Empty: there is nothing to keep.
 func (r *Rare) Empty() bool { return *r == Rare{Process: r.Process, Exchange: r.Exchange} }
 
-// view is a fact with what is beside it.
-type view struct {
-	*Fact
-	*Rare
-	said *Exchange
-}
-
-// nothing is beside most facts.
-var nothing Rare
-
-func (x *Index) view(id ID) view {
-	f := x.Fact(id)
-	if !f.rare {
-		return view{f, &nothing, x.exchange(id)}
-	}
-	return view{f, x.rare[id], x.exchange(id)}
-}
-
 // Rare returns what is beside id.
 func (x *Index) Rare(id ID) Rare {
-	v := x.view(id)
+	v := x.View(id)
 	r := *v.Rare
 	r.Exchange = *v.said
 	return r

@@ -55,21 +55,42 @@ func (x *Index) Resolve(child ID) Edge {
 	return c.edge
 }
 
+// Named is the one span that the header of id names, or an SDK span as its parent; None where there is none, or
+// several.
+func (x *Index) Named(id ID) ID {
+	c := x.View(id)
+	if !hasContext(c) {
+		return None
+	}
+	var one [1]ID
+	found := None
+	for _, k := range [...]Key{contextKey(c), rawSpanKey(c.CtxParent)} {
+		ids, _ := x.defs.get(k, &one)
+		for _, p := range ids {
+			if f := x.View(p); p == id || f.Span != c.CtxParent || !f.owns(c.CtxTrace) {
+				continue
+			}
+			if found != None {
+				return None
+			}
+			found = p
+		}
+	}
+	return found
+}
+
 func (x *Index) resolve(child ID) Edge {
-	c := x.view(child)
+	c := x.View(child)
 	best := Edge{Parent: None, Outcome: NoReference}
 	var ambiguous uint32
-	for i := range x.rows {
+	for _, i := range x.plan(c.traits()).rows {
 		r := &x.rows[i]
-		if r.rare && !c.rare {
-			continue
-		}
-		k, ok := r.refers(c)
+		k, ok := r.refers.key(c)
 		if !ok || (r.veto != nil && r.veto(x, c)) {
 			continue
 		}
 		e := x.search(child, c, r, k)
-		e.Row = uint8(i)
+		e.Row = i
 		if e.Outcome == Ambiguous {
 			ambiguous |= 1 << i
 		}
@@ -102,17 +123,17 @@ func (x *Index) AmbiguousRules(e Edge, fn func(rule string)) {
 }
 
 // search looks for the parent of child among what defines k.
-func (x *Index) search(child ID, c view, r *row, k Key) Edge {
+func (x *Index) search(child ID, c View, r *row, k Key) Edge {
 	e := Edge{Parent: None, Outcome: NoCandidate, Rule: r.rule, Stated: r.stated}
 	top, ties := unfit, 0
 	whole := x.candidates(r, child, c, k, func(id ID) bool {
-		p := x.view(id)
+		p := x.View(id)
 		s := r.fits(x, c, p)
 		if s != unfit {
 			e.Candidates++
 		}
 		switch {
-		case s == unfit || x.admit(r, c.Fact, p.Fact) != admitted:
+		case s == unfit || x.admit(r, c.core, p.core) != admitted:
 			if e.Outcome == NoCandidate {
 				e.Outcome = Inadmissible
 			}
@@ -148,10 +169,10 @@ func (x *Index) search(child ID, c view, r *row, k Key) Edge {
 
 // timeliest counts the candidates of that score that the clocks allow, as far as they are known, and
 // returns the last of them.
-func (x *Index) timeliest(r *row, child ID, c view, k Key, best score) (n int, parent ID) {
+func (x *Index) timeliest(r *row, child ID, c View, k Key, best score) (n int, parent ID) {
 	x.candidates(r, child, c, k, func(id ID) bool {
-		p := x.view(id)
-		if r.fits(x, c, p) == best && x.admitBy(r, probable, c.Fact, p.Fact) == admitted {
+		p := x.View(id)
+		if r.fits(x, c, p) == best && x.admitBy(r, probable, c.core, p.core) == admitted {
 			n++
 			parent = id
 		}
@@ -166,7 +187,7 @@ func (x *Index) timeliest(r *row, child ID, c view, k Key, best score) (n int, p
 
 // candidates calls fn for what defines k and could be the parent of child, of a crowd only for what
 // time allows and until fn returns false. It returns false where that is more than one reference may look at.
-func (x *Index) candidates(r *row, child ID, c view, k Key, fn func(ID) bool) bool {
+func (x *Index) candidates(r *row, child ID, c View, k Key, fn func(ID) bool) bool {
 	var one [1]ID
 	some, crowd := x.defs.get(k, &one)
 	if r.among != nil {
@@ -175,6 +196,9 @@ func (x *Index) candidates(r *row, child ID, c view, k Key, fn func(ID) bool) bo
 			return false
 		}
 		crowd = nil
+	}
+	if k.domain() == domainSpan && !x.named(r, child, c, fn) {
+		return false
 	}
 	most := x.maxCandidates
 	if r.few > 0 {

@@ -87,14 +87,12 @@ type row struct {
 	class class
 	// after names a rule that goes first even where this row's rule is the stronger.
 	after string
-	// rare: only a fact with something beside it has a part in this row.
-	rare bool
-	// refers and defines return the key, or false for a span that has no part in this row.
-	refers, defines func(view) (Key, bool)
+	// refers is how a child gets the key, defines how a parent does.
+	refers, defines *keyed
 	// fits compares the fields behind equal keys and whatever else contradicts.
-	fits func(x *Index, child, parent view) score
+	fits func(x *Index, child, parent View) score
 	// veto withdraws the row for a child, whatever the candidates.
-	veto func(x *Index, child view) bool
+	veto func(x *Index, child View) bool
 	// local: the key names a host, so both sides are raw spans by one clock.
 	local bool
 	// stated: the parent is the child's own statement, which time cannot contradict.
@@ -109,7 +107,7 @@ type row struct {
 	// compares names what fits looks at, for explanations.
 	compares comparison
 	// confidence of a link, 1 when nil.
-	confidence func(child view) float32
+	confidence func(child View) float32
 	// flat: fits never says more than fit, so two that fit are not beaten.
 	flat bool
 	// few is how many candidates are looked at where that is fewer than max_candidates, 0 for no such limit.

@@ -7,19 +7,19 @@ package link
 // over sooner. Durations need no common clock.
 var sdkServerUnderWire = row{
 	rule: AppContext,
-	refers: func(f view) (k Key, ok bool) {
+	refers: &keyed{isSDK | isServer | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = !f.Raw && f.Role == Server && hasContext(f); ok {
 			k = idKey(domainCarried, f.CtxTrace, f.CtxParent)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasContext(f); ok {
 			k = idKey(domainCarried, f.CtxTrace, f.CtxParent)
 		}
 		return k, ok
-	},
-	fits: func(_ *Index, c, p view) score {
+	}},
+	fits: func(_ *Index, c, p View) score {
 		switch {
 		case c.CtxTrace != p.CtxTrace || c.CtxParent != p.CtxParent:
 			return unfit
@@ -37,13 +37,13 @@ var sdkServerUnderWire = row{
 // statedParent: an SDK span names its parent itself.
 var statedParent = row{
 	rule: AppContext,
-	refers: func(f view) (k Key, ok bool) {
+	refers: &keyed{isSDK | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = !f.Raw && hasContext(f); ok {
 			k = contextKey(f)
 		}
 		return k, ok
-	},
-	defines:  definesSpan,
+	}},
+	defines:  byName,
 	fits:     fitsContext,
 	flat:     true,
 	most:     unique,
@@ -54,13 +54,13 @@ var statedParent = row{
 // callInContext: the header that a call carries names the span that made it.
 var callInContext = row{
 	rule: AppContext,
-	refers: func(f view) (k Key, ok bool) {
+	refers: &keyed{isRaw | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role != Server && hasContext(f); ok {
 			k = contextKey(f)
 		}
 		return k, ok
-	},
-	defines:  definesSpan,
+	}},
+	defines:  byName,
 	fits:     fitsContext,
 	flat:     true,
 	most:     unique,
@@ -73,37 +73,41 @@ var callInContext = row{
 var serverInContext = row{
 	rule:  AppContext,
 	after: TCPSeq,
-	refers: func(f view) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasContext(f); ok {
 			k = contextKey(f)
 		}
 		return k, ok
-	},
-	defines:  definesSpan,
+	}},
+	defines:  byName,
 	fits:     fitsContext,
 	flat:     true,
 	most:     unique,
 	compares: comparison{key: []field{fieldContext}},
 }
 
-func hasContext(f view) bool { return f.CtxTrace != TraceID{} && f.CtxParent != SpanID{} }
+func hasContext(f View) bool { return f.CtxTrace != TraceID{} && f.CtxParent != SpanID{} }
 
-func contextKey(f view) Key { return idKey(domainSpan, f.CtxTrace, f.CtxParent) }
+func contextKey(f View) Key { return spanKey(ownKey(f.CtxTrace), f.CtxParent) }
 
-func definesSpan(f view) (k Key, ok bool) {
-	if ok = f.OwnTrace != (TraceID{}) && f.Span != (SpanID{}); ok {
-		k = idKey(domainSpan, f.OwnTrace, f.Span)
+// byName is how whoever has a header knows a span.
+var byName = &keyed{hasName, definesSpan}
+
+// definesSpan is what a span is known by; the Index has raw spans in another place (see identify).
+func definesSpan(f View) (k Key, ok bool) {
+	if ok = f.own != 0 && f.Span != (SpanID{}); ok {
+		k = spanKey(f.own, f.Span)
 	}
 	return k, ok
 }
 
-func fitsContext(_ *Index, c, p view) score {
-	return when(p.OwnTrace == c.CtxTrace && p.Span == c.CtxParent)
+func fitsContext(_ *Index, c, p View) score {
+	return when(p.Span == c.CtxParent && p.owns(c.CtxTrace))
 }
 
 // forwardsContext: a proxy sends on the header it received, so the header names the caller of its
 // caller; its own SERVER span is the parent.
-func forwardsContext(x *Index, c view) bool {
+func forwardsContext(x *Index, c View) bool {
 	if c.Host == 0 || c.Systrace == 0 {
 		return false
 	}
@@ -114,7 +118,7 @@ func forwardsContext(x *Index, c view) bool {
 		return true
 	}
 	for _, id := range servers {
-		p := x.Fact(id)
+		p := x.View(id)
 		if p.Raw && p.Role == Server && p.Host == c.Host && p.Systrace == c.Systrace &&
 			p.CtxTrace == c.CtxTrace && p.CtxParent == c.CtxParent {
 			return true

@@ -27,86 +27,86 @@ const (
 
 // looseSeq: sequence numbers, though the times of the two ends contradict.
 var looseSeq = row{
-	rule: Compat, class: probable, rare: true, most: unique,
-	refers: func(f view) (k Key, ok bool) {
+	rule: Compat, class: probable, most: unique,
+	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if !f.Foreign {
 			return k, false
 		}
-		return seqByPair.refers(f)
-	},
-	defines: func(f view) (k Key, ok bool) {
+		return seqByPair.refers.key(f)
+	}},
+	defines: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if !f.Foreign {
 			return k, false
 		}
-		return seqByPair.defines(f)
-	},
-	fits: func(x *Index, c, p view) score {
+		return seqByPair.defines.key(f)
+	}},
+	fits: func(x *Index, c, p View) score {
 		if !p.Foreign {
 			return unfit
 		}
 		return seqByPair.fits(x, c, p)
 	},
 	slack:      decodedLate,
-	confidence: func(view) float32 { return WireConfidence },
+	confidence: func(View) float32 { return WireConfidence },
 	compares:   comparison{key: []field{fieldReqSeq, fieldRespSeq}, also: []field{fieldPorts, fieldClientEnd, fieldServerEnd}},
 }
 
 // nextTap: one call captured at several places, each under the nearest before it.
 var nextTap = row{
-	rule: Compat, class: probable, rare: true,
-	refers: func(f view) (k Key, ok bool) {
+	rule: Compat, class: probable,
+	refers: &keyed{isRaw | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = tapped(f) && f.Tap > TapClientProcess; ok {
 			k = tapKey(f)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = tapped(f) && f.Tap < TapServerProcess; ok {
 			k = tapKey(f)
 		}
 		return k, ok
-	},
-	fits: func(_ *Index, c, p view) score {
+	}},
+	fits: func(_ *Index, c, p View) score {
 		if p.Tap >= c.Tap || c.ReqSeq != p.ReqSeq || c.RespSeq != p.RespSeq {
 			return unfit
 		}
 		return fit + score(p.Tap)
 	},
 	slack:      wireLate,
-	confidence: func(view) float32 { return WireConfidence },
+	confidence: func(View) float32 { return WireConfidence },
 	compares:   comparison{key: []field{fieldReqSeq, fieldRespSeq}, also: []field{fieldTap}},
 }
 
 // consumed: each call of a thread carries the id of the request that the thread read last.
 var consumed = row{
-	rule: Compat, class: probable, rare: true,
-	refers: func(f view) (k Key, ok bool) {
+	rule: Compat, class: probable,
+	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = chains(f, Client) && f.ReqChain != 0; ok {
 			k = chainKey(f, f.ReqChain)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = chains(f, Server) && f.ReqChain != 0; ok {
 			k = chainKey(f, f.ReqChain)
 		}
 		return k, ok
-	},
-	fits: func(_ *Index, c, p view) score {
+	}},
+	fits: func(_ *Index, c, p View) score {
 		return when(c.ReqChain == p.ReqChain && c.RespChain == 0 && p.RespChain == 0 && mayShare(c, p))
 	},
 	slack:      decodedLate,
-	confidence: func(view) float32 { return ConsumedConfidence },
+	confidence: func(View) float32 { return ConsumedConfidence },
 	compares:   comparison{key: []field{fieldHost, fieldReqChain}, must: []field{fieldRespChain, fieldProcess}},
 }
 
 // chainedByRequest: the id of a request goes to the first call, that call's answer makes the id of the
 // next, and the response takes that of the last answer.
 var chainedByRequest = row{
-	rule: Compat, class: probable, rare: true,
+	rule: Compat, class: probable,
 	refers:     consumed.refers,
 	defines:    consumed.defines,
-	fits:       func(_ *Index, c, p view) score { return when(mayShare(c, p)) },
+	fits:       func(_ *Index, c, p View) score { return when(mayShare(c, p)) },
 	among:      (*Index).chain,
 	confidence: consumed.confidence,
 	compares:   comparison{key: []field{fieldHost}, must: []field{fieldProcess}, also: []field{fieldReqChain, fieldRespChain}},
@@ -114,45 +114,45 @@ var chainedByRequest = row{
 
 // chainedByResponse is for calls of which only the end of the chain is known.
 var chainedByResponse = row{
-	rule: Compat, class: probable, rare: true,
-	refers: func(f view) (k Key, ok bool) {
+	rule: Compat, class: probable,
+	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = chains(f, Client) && f.RespChain != 0; ok {
 			k = chainKey(f, f.RespChain)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = chains(f, Server) && f.RespChain != 0; ok {
 			k = chainKey(f, f.RespChain)
 		}
 		return k, ok
-	},
+	}},
 	fits:       chainedByRequest.fits,
-	veto:       func(_ *Index, c view) bool { return c.ReqChain != 0 },
+	veto:       func(_ *Index, c View) bool { return c.ReqChain != 0 },
 	among:      (*Index).chain,
 	confidence: consumed.confidence,
 	compares:   comparison{key: []field{fieldHost}, must: []field{fieldProcess}, also: []field{fieldReqChain, fieldRespChain}},
 }
 
-func tapKey(f view) Key { return domainTap.key(uint64(f.ReqSeq), uint64(f.RespSeq), 0) }
+func tapKey(f View) Key { return domainTap.key(uint64(f.ReqSeq), uint64(f.RespSeq), 0) }
 
-func tapped(f view) bool {
+func tapped(f View) bool {
 	return f.Foreign && f.Raw && f.Tap != 0 && f.ReqSeq != 0 && f.RespSeq != 0
 }
 
-func chainKey(f view, id uint64) Key { return domainChain.key(f.Host, id, 0) }
+func chainKey(f View, id uint64) Key { return domainChain.key(f.Host, id, 0) }
 
-func chains(f view, r Role) bool { return f.Foreign && f.Raw && f.Role == r && f.Host != 0 }
+func chains(f View, r Role) bool { return f.Foreign && f.Raw && f.Role == r && f.Host != 0 }
 
 // mayShare: ids are of threads, and a thread is of one process.
-func mayShare(call, request view) bool {
+func mayShare(call, request View) bool {
 	return call.Host == request.Host && (call.Process == 0 || request.Process == 0 || call.Process == request.Process)
 }
 
 // chain lists the requests that the ids of call lead to, in the order of their start: directly, else by
 // way of other calls. It returns false where that is too long a way.
 func (x *Index) chain(call ID) ([]ID, bool) {
-	c := x.view(call)
+	c := x.View(call)
 	var direct []ID
 	var one [1]ID
 	for _, id := range [...]uint64{c.ReqChain, c.RespChain} {
@@ -164,7 +164,7 @@ func (x *Index) chain(call ID) ([]ID, bool) {
 			return nil, false
 		}
 		for _, s := range list {
-			f := x.view(s)
+			f := x.View(s)
 			same := (c.ReqChain != 0 && c.ReqChain == f.ReqChain) || (c.RespChain != 0 && c.RespChain == f.RespChain)
 			if same && f.Host == c.Host && !slices.Contains(direct, s) {
 				if direct = append(direct, s); len(direct) > maxChain {
@@ -180,14 +180,14 @@ func (x *Index) chain(call ID) ([]ID, bool) {
 		}
 	}
 	slices.SortFunc(direct, func(a, b ID) int {
-		return cmp.Or(cmp.Compare(x.Fact(a).Start, x.Fact(b).Start), cmp.Compare(a, b))
+		return cmp.Or(cmp.Compare(x.core(a).Start, x.core(b).Start), cmp.Compare(a, b))
 	})
 	return direct, true
 }
 
 // chained calls fn for the calls that the ids of request lead to, by way of others, until fn returns
 // false: those whose keys it does not define.
-func (x *Index) chained(request view, fn func(ID) bool) {
+func (x *Index) chained(request View, fn func(ID) bool) {
 	_, calls, _ := x.connectedBy(request)
 	for _, id := range calls {
 		if !fn(id) {
@@ -197,10 +197,10 @@ func (x *Index) chained(request view, fn func(ID) bool) {
 }
 
 // connectedBy collects the requests and calls that the ids of f connect, false when there are too many.
-func (x *Index) connectedBy(f view) (requests, calls []ID, whole bool) {
+func (x *Index) connectedBy(f View) (requests, calls []ID, whole bool) {
 	met := map[uint64]bool{0: true}
 	var open []uint64
-	reach := func(v view) {
+	reach := func(v View) {
 		for _, id := range [...]uint64{v.ReqChain, v.RespChain} {
 			if !met[id] {
 				met[id] = true
@@ -220,7 +220,7 @@ func (x *Index) connectedBy(f view) (requests, calls []ID, whole bool) {
 				return false
 			}
 			for _, n := range list {
-				v := x.view(n)
+				v := x.View(n)
 				if seen[n] || v.Host != f.Host || (v.ReqChain != id && v.RespChain != id) {
 					continue
 				}

@@ -6,31 +6,31 @@ var callOfContext = row{
 	class: probable,
 	local: true,
 	flat:  true,
-	refers: func(f view) (k Key, ok bool) {
+	refers: &keyed{isRaw | isClient | ofThread, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.Host != 0 && f.Pseudo != 0; ok {
 			k = domainPseudo.key(f.Host, f.Pseudo, 0)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | ofThread, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.Host != 0 && f.Pseudo != 0; ok {
 			k = domainPseudo.key(f.Host, f.Pseudo, 0)
 		}
 		return k, ok
-	},
+	}},
 	contains: true,
-	fits: func(_ *Index, c, p view) score {
+	fits: func(_ *Index, c, p View) score {
 		if differentRequests(c, p) {
 			return unfit
 		}
 		return when(c.Host == p.Host && c.Pseudo == p.Pseudo)
 	},
-	confidence: func(c view) float32 { return hinted(c, UnstatedConfidence) },
+	confidence: func(c View) float32 { return hinted(c, UnstatedConfidence) },
 	compares:   comparison{key: []field{fieldHost, fieldThread}, must: []field{fieldRequest}},
 }
 
 // hinted is the confidence that the evidence on a call states, else otherwise.
-func hinted(call view, otherwise float32) float32 {
+func hinted(call View, otherwise float32) float32 {
 	if call.HintConfidence > 0 {
 		return call.HintConfidence
 	}
@@ -38,6 +38,6 @@ func hinted(call view, otherwise float32) float32 {
 }
 
 // differentRequests: two different known requests cannot be one, whatever else they share.
-func differentRequests(call, request view) bool {
+func differentRequests(call, request View) bool {
 	return call.Systrace != 0 && request.Systrace != 0 && call.Systrace != request.Systrace
 }

@@ -11,26 +11,26 @@ const SDKRootConfidence = 0.95
 // same, the request that they name is the one in which the trace began.
 var sdkRootUnderWire = row{
 	rule: AppContext, class: probable,
-	refers: func(f view) (k Key, ok bool) {
+	refers: &keyed{isSDK | isServer, func(f View) (k Key, ok bool) {
 		if ok = beginsTrace(f); ok {
 			k = ledKey(f.OwnTrace)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isClient | ofRequest | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = witnesses(f); ok {
 			k = ledKey(f.CtxTrace)
 		}
 		return k, ok
-	},
+	}},
 	among: ledBy,
-	fits: func(_ *Index, c, p view) score {
+	fits: func(_ *Index, c, p View) score {
 		return when(mayLead(p) && c.Service != 0 && c.Service == p.Service &&
 			// The SDK runs where the calls were made: one clock.
 			c.Start >= p.Start-int64(SkewTolerance) && (p.Pending || c.Start <= p.End+int64(SkewTolerance)))
 	},
 	compares:   comparison{key: []field{fieldService}},
-	confidence: func(view) float32 { return SDKRootConfidence },
+	confidence: func(View) float32 { return SDKRootConfidence },
 }
 
 func ledKey(t TraceID) Key {
@@ -38,17 +38,17 @@ func ledKey(t TraceID) Key {
 }
 
 // beginsTrace: the root SERVER span of an SDK.
-func beginsTrace(f view) bool {
+func beginsTrace(f View) bool {
 	return !f.Raw && f.Role == Server && f.OwnTrace != TraceID{} && f.CtxParent == SpanID{}
 }
 
 // witnesses: a call with a header, made while a known request was served.
-func witnesses(f view) bool {
+func witnesses(f View) bool {
 	return f.Raw && f.Role == Client && f.Host != 0 && f.Systrace != 0 && hasContext(f)
 }
 
 // mayLead: a request that came without a header.
-func mayLead(f view) bool {
+func mayLead(f View) bool {
 	return f.Raw && f.Role == Server && f.Host != 0 && f.Systrace != 0 && f.CtxTrace == TraceID{}
 }
 
@@ -56,7 +56,7 @@ func mayLead(f view) bool {
 // roots, where calls with its header were made in several requests without one, or where the calls of the
 // request carry the headers of several traces: a queue that is emptied by whoever comes by looks like that.
 func ledBy(x *Index, root ID) ([]ID, bool) {
-	c := x.view(root)
+	c := x.View(root)
 	if c.Service == 0 {
 		return nil, true
 	}
@@ -66,7 +66,7 @@ func ledBy(x *Index, root ID) ([]ID, bool) {
 		return nil, false
 	}
 	for _, id := range roots {
-		if f := x.view(id); id != root && beginsTrace(f) && f.OwnTrace == c.OwnTrace {
+		if f := x.View(id); id != root && beginsTrace(f) && f.OwnTrace == c.OwnTrace {
 			return nil, true
 		}
 	}
@@ -76,7 +76,7 @@ func ledBy(x *Index, root ID) ([]ID, bool) {
 	}
 	found := None
 	for _, id := range calls {
-		f := x.view(id)
+		f := x.View(id)
 		if !witnesses(f) || f.CtxTrace != c.OwnTrace || f.Service != c.Service {
 			continue // of those that other services make the trace was known before
 		}
@@ -85,7 +85,7 @@ func ledBy(x *Index, root ID) ([]ID, bool) {
 		case r == None:
 			// Its request is not here, and may have been the one.
 			return nil, true
-		case !mayLead(x.view(r)):
+		case !mayLead(x.View(r)):
 			// It calls itself, with the header.
 			continue
 		case found != None && found != r:
@@ -96,13 +96,13 @@ func ledBy(x *Index, root ID) ([]ID, bool) {
 	if found == None {
 		return nil, true
 	}
-	p := x.view(found)
+	p := x.View(found)
 	calls, crowd = x.refs.get(domainSystrace.key(p.Host, p.Systrace, 0), &other)
 	if crowd != nil {
 		return nil, false
 	}
 	for _, id := range calls {
-		f := x.view(id)
+		f := x.View(id)
 		if witnesses(f) && f.Host == p.Host && f.Systrace == p.Systrace && f.CtxTrace != c.OwnTrace {
 			return nil, true
 		}
@@ -111,12 +111,12 @@ func ledBy(x *Index, root ID) ([]ID, bool) {
 }
 
 // led calls visit for what may begin in the request p, by the headers of its calls.
-func (x *Index) led(p view, visit func(ID) bool) {
+func (x *Index) led(p View, visit func(ID) bool) {
 	var one, other [1]ID
 	calls, _ := x.refs.get(domainSystrace.key(p.Host, p.Systrace, 0), &one)
 	last := TraceID{}
 	for _, id := range calls {
-		f := x.view(id)
+		f := x.View(id)
 		if !witnesses(f) || f.CtxTrace == last {
 			continue
 		}

@@ -38,29 +38,29 @@ var (
 	clientOfInstance  = sameCall(Client, instanceKey, fieldInstance)
 )
 
-func sameCall(side Role, key func(view) (Key, bool), by field) row {
+func sameCall(side Role, key func(View) (Key, bool), by field) row {
 	inner, outer := innerCall, outerCall
 	if side == Server {
 		inner, outer = innerRequest, outerRequest
 	}
 	r := row{
 		rule: SDKSameCall, class: probable, local: true, slack: sameCallApart, flat: true, few: maxSameCall, paired: true,
-		refers: func(f view) (k Key, ok bool) {
+		refers: &keyed{hasWords, func(f View) (k Key, ok bool) {
 			if inner(f) {
 				return key(f)
 			}
 			return 0, false
-		},
-		defines: func(f view) (k Key, ok bool) {
+		}},
+		defines: &keyed{hasWords, func(f View) (k Key, ok bool) {
 			if outer(f) {
 				return key(f)
 			}
 			return 0, false
-		},
-		fits: func(x *Index, c, p view) score {
+		}},
+		fits: func(x *Index, c, p View) score {
 			return when(sameProcessBy(by.name, c, p) && x.mayBeSame(side, c, p))
 		},
-		confidence: func(view) float32 { return SameCallConfidence },
+		confidence: func(View) float32 { return SameCallConfidence },
 		judge:      func(x *Index, child ID, r *row, k Key, found Edge) Edge { return x.onlyPair(side, child, r, k, found) },
 		compares: comparison{
 			key: []field{by, fieldService}, must: []field{fieldMethod, fieldSystem, fieldPath, fieldStatus},
@@ -72,21 +72,21 @@ func sameCall(side Role, key func(view) (Key, bool), by field) row {
 	return r
 }
 
-func processKey(f view) (Key, bool) {
+func processKey(f View) (Key, bool) {
 	if f.Host == 0 || f.said.PID == 0 {
 		return 0, false
 	}
 	return domainProcess.key(f.Host, uint64(f.said.PID), uint64(f.Role)), true
 }
 
-func instanceKey(f view) (Key, bool) {
+func instanceKey(f View) (Key, bool) {
 	if f.Service == 0 || f.said.Instance == 0 {
 		return 0, false
 	}
 	return domainInstance.key(uint64(f.Service), uint64(f.said.Instance), uint64(f.Role)), true
 }
 
-func sameProcessBy(name string, a, b view) bool {
+func sameProcessBy(name string, a, b View) bool {
 	if name == fieldInstance.name {
 		return a.Service == b.Service && a.said.Instance == b.said.Instance
 	}
@@ -95,30 +95,30 @@ func sameProcessBy(name string, a, b view) bool {
 
 // innerRequest: a SERVER span of an SDK. Those with a parent are no children of this rule (see ledElsewhere),
 // and may be what makes another one doubtful.
-func innerRequest(f view) bool { return !f.Raw && f.Role == Server && f.OwnTrace != TraceID{} }
+func innerRequest(f View) bool { return !f.Raw && f.Role == Server && f.OwnTrace != TraceID{} }
 
 // outerRequest: a request that came without a header.
-func outerRequest(f view) bool {
+func outerRequest(f View) bool {
 	return f.Raw && f.Role == Server && f.CtxTrace == TraceID{} && !f.Foreign
 }
 
 // innerCall: a call without a header.
-func innerCall(f view) bool {
+func innerCall(f View) bool {
 	return f.Raw && f.Role == Client && f.CtxTrace == TraceID{} && f.LateOf == 0 && !f.Foreign
 }
 
 // outerCall: a CLIENT span of an SDK. Whether its header was seen shows when it is compared.
-func outerCall(f view) bool { return !f.Raw && f.Role == Client && f.OwnTrace != TraceID{} }
+func outerCall(f View) bool { return !f.Raw && f.Role == Client && f.OwnTrace != TraceID{} }
 
 // ledElsewhere: the SDK span has a parent, or calls with its trace's header say in which request it began.
-func ledElsewhere(x *Index, c view) bool {
+func ledElsewhere(x *Index, c View) bool {
 	if c.CtxParent != (SpanID{}) {
 		return true
 	}
 	var one [1]ID
 	calls, crowd := x.defs.get(ledKey(c.OwnTrace), &one)
 	for _, id := range calls {
-		if f := x.view(id); witnesses(f) && f.CtxTrace == c.OwnTrace && f.Service == c.Service {
+		if f := x.View(id); witnesses(f) && f.CtxTrace == c.OwnTrace && f.Service == c.Service {
 			return true
 		}
 	}
@@ -126,8 +126,8 @@ func ledElsewhere(x *Index, c view) bool {
 }
 
 // mayBeSame: nothing says that child and parent are not the same call.
-func (x *Index) mayBeSame(side Role, c, p view) bool {
-	if !nearlyWithin(c.Fact, p.Fact) {
+func (x *Index) mayBeSame(side Role, c, p View) bool {
+	if !nearlyWithin(c.core, p.core) {
 		return false
 	}
 	same := c.said.agree(p.said)
@@ -151,14 +151,14 @@ func (x *Index) mayBeSame(side Role, c, p view) bool {
 	case r == None:
 		return true
 	case c.Systrace != 0:
-		return c.Systrace == x.Fact(r).Systrace && c.Host == x.Fact(r).Host
+		return c.Systrace == x.core(r).Systrace && c.Host == x.core(r).Host
 	default:
-		return nearlyWithin(c.Fact, x.Fact(r))
+		return nearlyWithin(c.core, x.core(r))
 	}
 }
 
 // nearlyWithin is generous: what is so is at least doubtful.
-func nearlyWithin(c, p *Fact) bool {
+func nearlyWithin(c, p *core) bool {
 	const d = int64(sameCallApart)
 	switch {
 	case c.Start < p.Start-d:
@@ -173,7 +173,7 @@ func nearlyWithin(c, p *Fact) bool {
 }
 
 // surelyWithin is what a link takes.
-func surelyWithin(side Role, c, p *Fact) bool {
+func surelyWithin(side Role, c, p *core) bool {
 	after := sameCallSlack
 	if side == Server {
 		after = sameCallAfter
@@ -184,15 +184,15 @@ func surelyWithin(side Role, c, p *Fact) bool {
 
 // headerSeen: the SDK's CLIENT span p was read off a header, or has a CLIENT span of the SDK within it that c
 // may be the same call as: then p is not, or not the innermost.
-func (x *Index) headerSeen(c, p view) bool {
+func (x *Index) headerSeen(c, p View) bool {
 	var one [1]ID
-	refs, crowd := x.refs.get(idKey(domainSpan, p.OwnTrace, p.Span), &one)
+	refs, crowd := x.refs.get(spanKey(p.own, p.Span), &one)
 	for _, id := range refs {
-		f := x.view(id)
+		f := x.View(id)
 		if f.CtxTrace != p.OwnTrace || f.CtxParent != p.Span {
 			continue
 		}
-		if f.Raw || f.Role == Server || (f.Role == Client && nearlyWithin(c.Fact, f.Fact) && c.said.agree(f.said) >= 0) {
+		if f.Raw || f.Role == Server || (f.Role == Client && nearlyWithin(c.core, f.core) && c.said.agree(f.said) >= 0) {
 			return true
 		}
 	}
@@ -200,17 +200,17 @@ func (x *Index) headerSeen(c, p view) bool {
 }
 
 // requestAround is the eBPF SERVER span of the request that the SDK made p in, None where that is not known.
-func (x *Index) requestAround(p view) ID {
+func (x *Index) requestAround(p View) ID {
 	for range maxStated {
 		if !hasContext(p) {
 			return None
 		}
 		var one [1]ID
 		up, crowd := x.defs.get(contextKey(p), &one)
-		if crowd != nil || len(up) != 1 {
+		if crowd != nil || len(up) != 1 || x.definitions(p, contextKey(p)) != 1 {
 			return None
 		}
-		next := x.view(up[0])
+		next := x.View(up[0])
 		if next.Raw || next.OwnTrace != p.CtxTrace || next.Span != p.CtxParent {
 			return None
 		}
@@ -221,7 +221,7 @@ func (x *Index) requestAround(p view) ID {
 		if e.Outcome != Linked {
 			return None
 		}
-		if r := x.Fact(e.Parent); r.Raw && r.Role == Server {
+		if r := x.core(e.Parent); r.Raw && r.Role == Server {
 			return e.Parent
 		}
 		return None
@@ -235,11 +235,11 @@ func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) Edge {
 	if found.Outcome != Linked {
 		return found
 	}
-	c, p := x.view(child), x.view(found.Parent)
+	c, p := x.View(child), x.View(found.Parent)
 	not := func(o Outcome) Edge {
 		return Edge{Parent: None, Outcome: o, Rule: r.rule, Candidates: found.Candidates}
 	}
-	if !surelyWithin(side, c.Fact, p.Fact) {
+	if !surelyWithin(side, c.core, p.core) {
 		return not(Inadmissible)
 	}
 	// A call whose request is known stays in it: then the SDK's span has to be of that request, too.
@@ -250,7 +250,7 @@ func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) Edge {
 	count := func(id ID) bool {
 		looked++
 		if id != child {
-			if o := x.view(id); sameEnd(o, c) && r.fits(x, o, p) != unfit {
+			if o := x.View(id); sameEnd(o, c) && r.fits(x, o, p) != unfit {
 				others++
 			}
 		}
@@ -278,7 +278,7 @@ func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) Edge {
 }
 
 // sameEnd: both are what the rule's child is: keys are hashes.
-func sameEnd(a, b view) bool { return a.Raw == b.Raw && a.Role == b.Role }
+func sameEnd(a, b View) bool { return a.Raw == b.Raw && a.Role == b.Role }
 
 // spokenFor: what the other side of a row says is known, so the row may link.
 func (x *Index) spokenFor(r *row, k Key, other *postings) bool {
@@ -288,15 +288,15 @@ func (x *Index) spokenFor(r *row, k Key, other *postings) bool {
 func word8(w uint8) string { return number(uint64(w)) }
 
 var (
-	fieldProcessID = own("host.id,process.pid", func(v view) string {
+	fieldProcessID = own("host.id,process.pid", func(v View) string {
 		if v.Host == 0 || v.said.PID == 0 {
 			return ""
 		}
 		return id64(v.Host) + "/" + number(uint64(v.said.PID))
 	})
-	fieldInstance = own("service.instance.id", func(v view) string { return id64(uint64(v.said.Instance)) })
-	fieldMethod   = own("http.request.method", func(v view) string { return word8(v.said.Method) })
-	fieldSystem   = own("db.system.name,rpc.system", func(v view) string { return word8(v.said.System) })
-	fieldPath     = own("url.path", func(v view) string { return word8(v.said.Path) })
-	fieldStatus   = own("http.response.status_code", func(v view) string { return word8(v.said.Status) })
+	fieldInstance = own("service.instance.id", func(v View) string { return id64(uint64(v.said.Instance)) })
+	fieldMethod   = own("http.request.method", func(v View) string { return word8(v.said.Method) })
+	fieldSystem   = own("db.system.name,rpc.system", func(v View) string { return word8(v.said.System) })
+	fieldPath     = own("url.path", func(v View) string { return word8(v.said.Path) })
+	fieldStatus   = own("http.response.status_code", func(v View) string { return word8(v.said.Status) })
 )

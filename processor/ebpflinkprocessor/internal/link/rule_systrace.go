@@ -6,20 +6,20 @@ var callOfRequest = row{
 	local: true,
 	most:  unique,
 	flat:  true,
-	refers: func(f view) (k Key, ok bool) {
+	refers: &keyed{isRaw | isClient | ofRequest, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.Host != 0 && f.Systrace != 0; ok {
 			k = domainSystrace.key(f.Host, f.Systrace, 0)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | ofRequest, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.Host != 0 && f.Systrace != 0; ok {
 			k = domainSystrace.key(f.Host, f.Systrace, 0)
 		}
 		return k, ok
-	},
-	fits: func(_ *Index, c, p view) score { return when(c.Host == p.Host && c.Systrace == p.Systrace) },
+	}},
+	fits: func(_ *Index, c, p View) score { return when(c.Host == p.Host && c.Systrace == p.Systrace) },
 	// The join is exact; how the call came to carry that id is as sure as its evidence.
-	confidence: func(c view) float32 { return hinted(c, 1) },
+	confidence: func(c View) float32 { return hinted(c, 1) },
 	compares:   comparison{key: []field{fieldHost, fieldRequest}},
 }

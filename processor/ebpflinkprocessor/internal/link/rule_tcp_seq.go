@@ -7,19 +7,19 @@ import "encoding/binary"
 var seqByPair = row{
 	rule: TCPSeq,
 	most: unique,
-	refers: func(f view) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasReqSeq | hasRespSeq, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0; ok {
-			k = seqPair(f.Fact)
+			k = seqPair(f.core)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isClient | hasReqSeq | hasRespSeq, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0; ok {
-			k = seqPair(f.Fact)
+			k = seqPair(f.core)
 		}
 		return k, ok
-	},
-	fits:     func(_ *Index, c, p view) score { return connected(c.Fact, p.Fact) },
+	}},
+	fits:     func(_ *Index, c, p View) score { return connected(c.core, p.core) },
 	compares: comparison{key: []field{fieldReqSeq, fieldRespSeq}, also: []field{fieldPorts, fieldClientEnd, fieldServerEnd}},
 }
 
@@ -27,23 +27,23 @@ var seqByPair = row{
 var seqByPorts = row{
 	rule: TCPSeq,
 	most: unique,
-	refers: func(f view) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasReqSeq | hasPortsToo, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasPorts(f); ok {
-			k = seqPorts(f.Fact, f.Peer.Port, f.Local.Port)
+			k = seqPorts(f.core, f.Peer.Port, f.Local.Port)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isClient | hasReqSeq | hasPortsToo, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && hasPorts(f); ok {
-			k = seqPorts(f.Fact, f.Local.Port, f.Peer.Port)
+			k = seqPorts(f.core, f.Local.Port, f.Peer.Port)
 		}
 		return k, ok
-	},
-	fits: func(_ *Index, c, p view) score {
+	}},
+	fits: func(_ *Index, c, p View) score {
 		if c.Local.Port != p.Peer.Port || c.Peer.Port != p.Local.Port {
 			return unfit
 		}
-		return connected(c.Fact, p.Fact)
+		return connected(c.core, p.core)
 	},
 	compares: comparison{key: []field{fieldReqSeq, fieldPorts}, must: []field{fieldRespSeq}, also: []field{fieldClientEnd, fieldServerEnd}},
 }
@@ -53,43 +53,43 @@ var seqByPorts = row{
 var seqInContext = row{
 	rule: TCPSeq,
 	most: unique,
-	refers: func(f view) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasReqSeq | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ReqSeq != 0 && hasContext(f); ok {
-			k = seqContext(f.Fact)
+			k = seqContext(f)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isClient | hasReqSeq | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.ReqSeq != 0 && hasContext(f); ok {
-			k = seqContext(f.Fact)
+			k = seqContext(f)
 		}
 		return k, ok
-	},
-	fits: func(_ *Index, c, p view) score {
+	}},
+	fits: func(_ *Index, c, p View) score {
 		if c.CtxTrace != p.CtxTrace || c.CtxParent != p.CtxParent {
 			return unfit
 		}
-		return connected(c.Fact, p.Fact)
+		return connected(c.core, p.core)
 	},
 	compares: comparison{key: []field{fieldReqSeq, fieldCarried}, must: []field{fieldRespSeq}, also: []field{fieldPorts, fieldClientEnd, fieldServerEnd}},
 }
 
-func seqContext(f *Fact) Key {
+func seqContext(f View) Key {
 	return domainSeqContext.key(uint64(f.ReqSeq), binary.LittleEndian.Uint64(f.CtxTrace[8:]), binary.LittleEndian.Uint64(f.CtxParent[:]))
 }
 
-func hasPorts(f view) bool { return f.ReqSeq != 0 && f.Local.Port != 0 && f.Peer.Port != 0 }
+func hasPorts(f View) bool { return f.ReqSeq != 0 && f.Local.Port != 0 && f.Peer.Port != 0 }
 
-func seqPair(f *Fact) Key { return domainSeqPair.key(uint64(f.ReqSeq), uint64(f.RespSeq), 0) }
+func seqPair(f *core) Key { return domainSeqPair.key(uint64(f.ReqSeq), uint64(f.RespSeq), 0) }
 
-func seqPorts(f *Fact, client, server uint16) Key {
+func seqPorts(f *core, client, server uint16) Key {
 	return domainSeqPorts.key(uint64(f.ReqSeq), uint64(client), uint64(server))
 }
 
 // connected judges whether two ends show one connection. Sequence numbers are 32 bits, so what
 // else is known must not contradict: between the same two addresses the ports are equal too, while
 // different addresses may be a NAT between the ends.
-func connected(server, client *Fact) score {
+func connected(server, client *core) score {
 	if server.ReqSeq != client.ReqSeq {
 		return unfit
 	}

@@ -9,33 +9,33 @@ const TimingConfidence = 0.5
 // onlyRequestThen: the call lies within a request of its process and no other request of that process
 // was open at any moment of the call.
 var onlyRequestThen = row{
-	rule: Timing, class: statistical, rare: true, flat: true, local: true,
+	rule: Timing, class: statistical, flat: true, local: true,
 	// A call that is known to be of another request, or of one that has been answered, is not this one's.
-	refers: func(f view) (k Key, ok bool) {
+	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = callsWithin(f) && !f.Pending && f.Systrace == 0 && f.LateOf == 0; ok {
 			k = busy(f)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = servesWithin(f); ok {
 			k = busy(f)
 		}
 		return k, ok
-	},
+	}},
 	contains: true,
-	fits: func(_ *Index, c, p view) score {
+	fits: func(_ *Index, c, p View) score {
 		if !sameProcess(c, p) || (c.CtxTrace != TraceID{} && p.CtxTrace != TraceID{} && c.CtxTrace != p.CtxTrace) {
 			return unfit
 		}
 		return fit
 	},
-	confidence: func(view) float32 { return TimingConfidence },
+	confidence: func(View) float32 { return TimingConfidence },
 	judge:      alone,
 	compares:   comparison{key: []field{fieldHost, fieldProcess}, must: []field{fieldTrace}},
 }
 
-func busy(f view) Key { return domainTiming.key(f.Host, f.Process, 0) }
+func busy(f View) Key { return domainTiming.key(f.Host, f.Process, 0) }
 
 // alone withdraws a link where another request of the process overlaps the call, also one that begins
 // during it or does not contain it.
@@ -43,10 +43,10 @@ func alone(x *Index, child ID, r *row, k Key, found Edge) Edge {
 	if found.Outcome != Linked {
 		return found
 	}
-	c := x.view(child)
+	c := x.View(child)
 	end := max(c.Start, c.End) + int64(SameHostTolerance)
 	other := func(id ID) bool {
-		p := x.view(id)
+		p := x.View(id)
 		return id != found.Parent && sameProcess(c, p) && p.Start <= end &&
 			(p.Pending || max(p.Start, p.End)+int64(SameHostTolerance) >= c.Start)
 	}

@@ -18,20 +18,20 @@ const maxSharers = 1024
 
 // callWithRequestID: a proxy or a service sends the id that it got, or made, on in its calls.
 var callWithRequestID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers, local: true,
-	refers: func(f view) (k Key, ok bool) {
+	rule: XRequestID, class: probable, most: maxSharers, local: true,
+	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = callsWithin(f) && f.RequestID != 0; ok {
 			k = requestIDIn(f, f.RequestID)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = servesWithin(f) && f.RequestID != 0; ok {
 			k = requestIDIn(f, f.RequestID)
 		}
 		return k, ok
-	},
-	fits: func(_ *Index, c, p view) score {
+	}},
+	fits: func(_ *Index, c, p View) score {
 		if !mayCall(c, p) || (c.RequestID != p.RequestID && c.RequestID != p.ResponseID) {
 			return unfit
 		}
@@ -49,20 +49,20 @@ var callWithRequestID = row{
 // callWithResponseID: the id came with the answer of the call and was handed back with the own one.
 // Its definitions are those that callWithRequestID finds by the id of a response, too.
 var callWithResponseID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers, local: true,
-	refers: func(f view) (k Key, ok bool) {
+	rule: XRequestID, class: probable, most: maxSharers, local: true,
+	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = callsWithin(f) && f.ResponseID != 0 && f.ResponseID != f.RequestID; ok {
 			k = requestIDIn(f, f.ResponseID)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = servesWithin(f) && f.ResponseID != 0; ok {
 			k = requestIDIn(f, f.ResponseID)
 		}
 		return k, ok
-	},
-	fits: func(_ *Index, c, p view) score {
+	}},
+	fits: func(_ *Index, c, p View) score {
 		return when(mayCall(c, p) && c.ResponseID == p.ResponseID)
 	},
 	confidence: requestIDConfidence,
@@ -73,20 +73,20 @@ var callWithResponseID = row{
 // serverWithRequestID: between two processes, where sequence numbers do not join because something
 // that is not captured stands between: it sent on the id it got, or made one and returned it.
 var serverWithRequestID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers,
-	refers: func(f view) (k Key, ok bool) {
+	rule: XRequestID, class: probable, most: maxSharers,
+	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.RequestID != 0; ok {
 			k = requestID(f.RequestID)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.RequestID != 0; ok {
 			k = requestID(f.RequestID)
 		}
 		return k, ok
-	},
-	fits: func(x *Index, c, p view) score {
+	}},
+	fits: func(x *Index, c, p View) score {
 		return when((c.RequestID == p.RequestID || c.RequestID == p.ResponseID) && x.mayAnswer(c, p))
 	},
 	confidence: requestIDConfidence,
@@ -96,20 +96,20 @@ var serverWithRequestID = row{
 
 // serverWithResponseID: who served the request made the id, and it was handed back to the caller.
 var serverWithResponseID = row{
-	rule: XRequestID, class: probable, rare: true, most: maxSharers,
-	refers: func(f view) (k Key, ok bool) {
+	rule: XRequestID, class: probable, most: maxSharers,
+	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ResponseID != 0 && f.ResponseID != f.RequestID; ok {
 			k = requestID(f.ResponseID)
 		}
 		return k, ok
-	},
-	defines: func(f view) (k Key, ok bool) {
+	}},
+	defines: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.ResponseID != 0; ok {
 			k = requestID(f.ResponseID)
 		}
 		return k, ok
-	},
-	fits: func(x *Index, c, p view) score {
+	}},
+	fits: func(x *Index, c, p View) score {
 		return when(c.ResponseID == p.ResponseID && x.mayAnswer(c, p))
 	},
 	confidence: requestIDConfidence,
@@ -117,26 +117,26 @@ var serverWithResponseID = row{
 	compares:   comparison{key: []field{fieldResponseID}},
 }
 
-func requestIDConfidence(view) float32 { return XRequestIDConfidence }
+func requestIDConfidence(View) float32 { return XRequestIDConfidence }
 
-func requestIDIn(f view, id uint64) Key { return domainRequestIDIn.key(f.Host, f.Process, id) }
+func requestIDIn(f View, id uint64) Key { return domainRequestIDIn.key(f.Host, f.Process, id) }
 func requestID(id uint64) Key           { return domainRequestID.key(id, 0, 0) }
 
-func callsWithin(f view) bool  { return f.Raw && f.Role == Client && f.Host != 0 && f.Process != 0 }
-func servesWithin(f view) bool { return f.Raw && f.Role == Server && f.Host != 0 && f.Process != 0 }
+func callsWithin(f View) bool  { return f.Raw && f.Role == Client && f.Host != 0 && f.Process != 0 }
+func servesWithin(f View) bool { return f.Raw && f.Role == Server && f.Host != 0 && f.Process != 0 }
 
-func sameProcess(a, b view) bool {
+func sameProcess(a, b View) bool {
 	return a.Host != 0 && a.Process != 0 && a.Host == b.Host && a.Process == b.Process
 }
 
 // mayCall: nothing says that the call was not made for request. One clock has both, and a request that
 // comes back by way of others may follow the call by less than any allowance.
-func mayCall(call, request view) bool {
+func mayCall(call, request View) bool {
 	return sameProcess(call, request) && !differentRequests(call, request) && request.Start <= call.Start
 }
 
 // mayAnswer: nothing says that server did not serve call through something that is not captured.
-func (x *Index) mayAnswer(server, call view) bool {
+func (x *Index) mayAnswer(server, call View) bool {
 	if sameProcess(server, call) {
 		return false
 	}
@@ -154,10 +154,10 @@ func (x *Index) mayAnswer(server, call view) bool {
 }
 
 // answered: the wire shows another SERVER span at the other end of the connection of call.
-func (x *Index) answered(call, but view) bool {
+func (x *Index) answered(call, but View) bool {
 	var one [1]ID
 	for _, r := range [...]*row{&seqByPair, &seqByPorts} {
-		k, ok := r.defines(call)
+		k, ok := r.defines.key(call)
 		if !ok {
 			continue
 		}
@@ -166,7 +166,7 @@ func (x *Index) answered(call, but view) bool {
 			return true
 		}
 		for _, id := range list {
-			if s := x.view(id); s.Fact != but.Fact && r.fits(x, s, call) != unfit && x.admissible(s.Fact, call.Fact) {
+			if s := x.View(id); s.core != but.core && r.fits(x, s, call) != unfit && x.admissible(s.core, call.core) {
 				return true
 			}
 		}
@@ -180,9 +180,9 @@ const maxNested = 16
 // nesting is how one way of this rule decides between candidates that lie within one another.
 type nesting struct {
 	// below: inner was caused by outer, as the span between them shows.
-	below func(x *Index, outer, inner, between view) bool
+	below func(x *Index, outer, inner, between View) bool
 	// surely: child is what comes of inner, and did not only happen to be at the same time.
-	surely func(inner, child view) bool
+	surely func(inner, child View) bool
 }
 
 // judge decides between candidates of one id. An id stays the same from service to service, so a
@@ -205,7 +205,7 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 	for p := range defs {
 		for q := range defs {
 			for _, between := range refs {
-				if p != q && n.below(x, x.view(defs[q]), x.view(defs[p]), x.view(between)) {
+				if p != q && n.below(x, x.View(defs[q]), x.View(defs[p]), x.View(between)) {
 					under[p] |= 1 << q
 					break
 				}
@@ -213,11 +213,11 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 		}
 	}
 	innermost := func(child ID) int {
-		c, top := x.view(child), unfit
+		c, top := x.View(child), unfit
 		var open uint32
 		for p, id := range defs {
-			v := x.view(id)
-			if id == child || x.admit(r, c.Fact, v.Fact) != admitted {
+			v := x.View(id)
+			if id == child || x.admit(r, c.core, v.core) != admitted {
 				continue
 			}
 			switch s := r.fits(x, c, v); {
@@ -236,7 +236,7 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 		return -1
 	}
 	p := innermost(child)
-	if p < 0 || !n.surely(x.view(defs[p]), x.view(child)) {
+	if p < 0 || !n.surely(x.View(defs[p]), x.View(child)) {
 		return found
 	}
 	for _, other := range refs {
@@ -250,16 +250,16 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 
 // proxied: a proxy sees a request come in, its call to the service, the request that comes of it, and its
 // call for that, all with one id. The second request came from somewhere else; a retry would not.
-var proxied = nesting{below: func(x *Index, outer, inner, call view) bool {
+var proxied = nesting{below: func(x *Index, outer, inner, call View) bool {
 	return sameProcess(outer, call) && encloses(outer, call) && encloses(call, inner) && x.fromElsewhere(outer, inner)
-}, surely: func(inner, call view) bool { return fills(inner.Fact, call.Fact) }}
+}, surely: func(inner, call View) bool { return fills(inner.core, call.core) }}
 
 // chained: the inner call was made by a process while it served the outer one. Where what is not
 // captured sends an id to several services, more than one of them seems to answer the innermost call.
-var chained = nesting{below: func(x *Index, outer, inner, server view) bool {
+var chained = nesting{below: func(x *Index, outer, inner, server View) bool {
 	return !sameProcess(outer, inner) && sameProcess(server, inner) && encloses(server, inner) &&
-		x.admissible(server.Fact, outer.Fact) && x.contained(server.Fact, outer.Fact)
-}, surely: func(view, view) bool { return true }}
+		x.admissible(server.core, outer.core) && x.contained(server.core, outer.core)
+}, surely: func(View, View) bool { return true }}
 
 // maxHandedOn is how long a proxy may take to hand a request on, or its response back; of short requests a
 // sixteenth.
@@ -267,7 +267,7 @@ const maxHandedOn = int64(time.Millisecond)
 
 // fills: the call takes about all of the request, as a proxy's does. A service that is called back while it makes
 // a call of its own, with the same id, looks like a proxy but for that.
-func fills(request, call *Fact) bool {
+func fills(request, call *core) bool {
 	if request.Pending || call.Pending {
 		return false
 	}
@@ -276,7 +276,7 @@ func fills(request, call *Fact) bool {
 }
 
 // fromElsewhere: two requests came from different addresses, or from processes that are known to differ.
-func (x *Index) fromElsewhere(a, b view) bool {
+func (x *Index) fromElsewhere(a, b View) bool {
 	if ends(a.Peer, b.Peer) == endsDiffer {
 		return true
 	}
@@ -285,9 +285,9 @@ func (x *Index) fromElsewhere(a, b view) bool {
 }
 
 // caller is the one CLIENT span that the sequence numbers of server name, empty where there is no such.
-func (x *Index) caller(server view) view {
-	found := view{&Fact{}, &nothing, &none}
-	k, ok := seqByPair.refers(server)
+func (x *Index) caller(server View) View {
+	found := View{&core{}, &nowhere, &nothing, &none}
+	k, ok := seqByPair.refers.key(server)
 	if !ok {
 		return found
 	}
@@ -296,7 +296,7 @@ func (x *Index) caller(server view) view {
 	if crowd != nil || len(clients) != 1 {
 		return found
 	}
-	if c := x.view(clients[0]); connected(server.Fact, c.Fact) != unfit {
+	if c := x.View(clients[0]); connected(server.core, c.core) != unfit {
 		return c
 	}
 	return found
@@ -305,7 +305,7 @@ func (x *Index) caller(server view) view {
 // atOnce: the two may have run at the same time, given or taken the clocks of two hosts.
 func (x *Index) atOnce(a, b ID) bool {
 	allowed := int64(0)
-	if x.Fact(a).Host != x.Fact(b).Host {
+	if x.core(a).Host != x.core(b).Host {
 		allowed = x.apart()
 	}
 	startA, endA := x.times(a)
@@ -314,7 +314,7 @@ func (x *Index) atOnce(a, b ID) bool {
 }
 
 // encloses compares two spans of one process, whose clock is one.
-func encloses(outer, inner view) bool {
+func encloses(outer, inner View) bool {
 	if outer.Start > inner.Start {
 		return false
 	}

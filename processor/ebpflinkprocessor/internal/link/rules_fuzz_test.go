@@ -94,11 +94,11 @@ func holds(t *testing.T, data []byte, turn int, linked map[string]int) {
 				require.NotEqual(t, id, e.Parent)
 				r.parent = x.Fact(e.Parent).Span
 				require.True(t, e.Confidence > 0 && e.Confidence <= 1)
-				c, p := x.view(id), x.view(e.Parent)
+				c, p := x.View(id), x.View(e.Parent)
 				if e.Rule == Compat {
 					require.True(t, c.Foreign && p.Foreign && c.Raw && p.Raw)
 				}
-				require.Equal(t, admitted, x.admit(&x.rows[e.Row], c.Fact, p.Fact))
+				require.Equal(t, admitted, x.admit(&x.rows[e.Row], c.core, p.core))
 				found := false
 				x.Referrers(e.Parent, func(r ID) bool { found = found || r == id; return true })
 				require.True(t, found, "a parent finds its child")
@@ -120,4 +120,40 @@ func holds(t *testing.T, data []byte, turn int, linked map[string]int) {
 			require.Equal(t, x.Fact(e.Parent).Span, want[x.Fact(id).Span].parent)
 		}
 	}
+}
+
+// FuzzExplain: an explanation tells what Resolve found, in bounds, whatever the facts.
+func FuzzExplain(f *testing.F) {
+	f.Add([]byte("a request and its call, a database and a browser"))
+	f.Add([]byte{0xe6, 10, 20, 5, 0, 0x45, 0, 1, 0xe5, 8, 40, 5, 0, 0x45, 0, 1})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		x := New(AllRuleNames(), 5*time.Millisecond)
+		n := 0
+		for ; len(data) > 0 && n < 60; n++ {
+			next := min(factBytes, len(data))
+			s := factOf(n, data[:next])
+			x.AddRare(s.Fact, s.Rare)
+			data = data[next:]
+		}
+		for id := range ID(n) {
+			e, why := x.Resolve(id), x.Explain(id)
+			require.LessOrEqual(t, len(why), len(rows))
+			linked := SpanID{}
+			for i, w := range why {
+				require.NotEmpty(t, w.Key)
+				require.LessOrEqual(t, len(w.Losers), MaxLosers)
+				require.Equal(t, w.Linked, w.Outcome == Linked)
+				if w.Linked {
+					require.Equal(t, len(why)-1, i, "nothing is looked for behind a link")
+					require.Equal(t, e.Rule, w.Rule)
+					linked = w.Parent
+				}
+			}
+			if e.Parent == None {
+				require.Equal(t, SpanID{}, linked)
+			} else {
+				require.Equal(t, x.Fact(e.Parent).Span, linked)
+			}
+		}
+	})
 }

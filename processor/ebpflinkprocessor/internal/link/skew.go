@@ -118,7 +118,7 @@ func epochOf(t int64) int64 {
 
 // bound is what the pair says, false when it contradicts itself: the server took longer than the
 // call or one has not ended.
-func bound(client, server *Fact) (hostPair, bounds, bool) {
+func bound(client, server *core) (hostPair, bounds, bool) {
 	if client.Pending || server.Pending || client.Host == 0 || server.Host == 0 || client.Host == server.Host {
 		return hostPair{}, bounds{}, false
 	}
@@ -134,7 +134,7 @@ func bound(client, server *Fact) (hostPair, bounds, bool) {
 }
 
 // learn takes in what a pair says, or that it says nothing any more.
-func (c *clocks) learn(k Key, client, server *Fact, void bool) {
+func (c *clocks) learn(k Key, client, server *core, void bool) {
 	hosts, off, ok := bound(client, server)
 	if !ok {
 		return
@@ -340,12 +340,12 @@ func (x *Index) TakeClocks() int {
 // learnSkew takes in what the exchange that id is an end of says about the clocks of its two hosts,
 // if just one span is at each end. Otherwise a pair of them is false, so all say nothing.
 func (x *Index) learnSkew(id ID) {
-	f := x.view(id)
+	f := x.View(id)
 	// The times of other producers are read at other moments.
 	if f.Foreign || !f.Raw || f.Role == Other || f.Pending || f.Host == 0 || f.ReqSeq == 0 || f.RespSeq == 0 {
 		return
 	}
-	k := seqPair(f.Fact)
+	k := seqPair(f.core)
 	var oneClient, oneServer [1]ID
 	clients, _ := x.defs.get(k, &oneClient)
 	servers, _ := x.refs.get(k, &oneServer)
@@ -358,9 +358,9 @@ func (x *Index) learnSkew(id ID) {
 			if n > 3 && c != id && s != id {
 				continue
 			}
-			client, server := x.view(c), x.view(s)
-			if !client.Foreign && !server.Foreign && connected(server.Fact, client.Fact) != unfit {
-				x.clocks.learn(k, client.Fact, server.Fact, n > 2)
+			client, server := x.View(c), x.View(s)
+			if !client.Foreign && !server.Foreign && connected(server.core, client.core) != unfit {
+				x.clocks.learn(k, client.core, server.core, n > 2)
 			}
 		}
 	}

@@ -31,10 +31,13 @@ type segment[V any] struct {
 	depth uint
 }
 
-type places[V any] struct {
-	// keys are 0 where nothing is: no domain is 0.
-	keys   [segmentSize]Key
-	values [segmentSize]V
+type places[V any] [segmentSize]held[V]
+
+// held is a key with its value beside it: who looks for one wants the other. Key is 0 where nothing is: no
+// domain is 0.
+type held[V any] struct {
+	key   Key
+	value V
 }
 
 // Len counts the keys.
@@ -45,13 +48,14 @@ func (t *Table[V]) entry(k Key) entry[V] {
 	return t.directory[k>>(64-t.depth)]
 }
 
-func home(k Key) uint { return uint(k>>domainBits) % segmentSize }
+// home is where a cache line of the places begins: most keys are found in the first four, in one look at
+// memory.
+func home(k Key) uint { return uint(k>>domainBits) % segmentSize &^ 3 }
 
 // find returns the place of k, or the empty one where it would be.
 func (s *places[V]) find(k Key) (at uint, found bool) {
-	keys := &s.keys
 	for at = home(k); ; at = (at + 1) % segmentSize {
-		switch keys[at] {
+		switch s[at].key {
 		case k:
 			return at, true
 		case 0:
@@ -70,7 +74,7 @@ func (t *Table[V]) Get(k Key) *V {
 	if !found {
 		return nil
 	}
-	return &e.values[at]
+	return &e.places[at].value
 }
 
 // Put returns the value of k, which is zero when there was none. It is valid until the next Put or Delete.
@@ -81,7 +85,7 @@ func (t *Table[V]) Put(k Key) *V {
 	e := t.entry(k)
 	at, found := e.find(k)
 	if found {
-		return &e.values[at]
+		return &e.places[at].value
 	}
 	for e.segment.n >= segmentFull {
 		t.split(e, k)
@@ -90,8 +94,8 @@ func (t *Table[V]) Put(k Key) *V {
 	}
 	e.segment.n++
 	t.n++
-	e.keys[at] = k
-	return &e.values[at]
+	e.places[at].key = k
+	return &e.places[at].value
 }
 
 // split moves the keys of e, which is that of k, with the next bit set to a segment of their own.
@@ -108,7 +112,8 @@ func (t *Table[V]) split(e entry[V], k Key) {
 	*e.places, e.segment.n = places[V]{}, 0
 	e.segment.depth++
 	upper := entry[V]{grab[places[V]](t.Arena), &segment[V]{depth: e.segment.depth}}
-	for i, key := range old.keys {
+	for i := range old {
+		key := old[i].key
 		if key == 0 {
 			continue
 		}
@@ -117,7 +122,7 @@ func (t *Table[V]) split(e entry[V], k Key) {
 			half = upper
 		}
 		at, _ := half.find(key)
-		half.keys[at], half.values[at] = key, old.values[i]
+		half.places[at] = old[i]
 		half.segment.n++
 	}
 	// The entries of a segment lie side by side; the upper half of them is the new one's.
@@ -141,12 +146,11 @@ func (t *Table[V]) Delete(k Key) {
 	s.segment.n--
 	t.n--
 	// Close the gap with what was pushed past it, so that no probe ends too early.
-	for at := (hole + 1) % segmentSize; s.keys[at] != 0; at = (at + 1) % segmentSize {
-		if (at-home(s.keys[at]))%segmentSize >= (at-hole)%segmentSize {
-			s.keys[hole], s.values[hole] = s.keys[at], s.values[at]
+	for at := (hole + 1) % segmentSize; s.places[at].key != 0; at = (at + 1) % segmentSize {
+		if (at-home(s.places[at].key))%segmentSize >= (at-hole)%segmentSize {
+			s.places[hole] = s.places[at]
 			hole = at
 		}
 	}
-	var none V
-	s.keys[hole], s.values[hole] = 0, none
+	s.places[hole] = held[V]{}
 }

@@ -12,7 +12,7 @@ func (x *Index) Final(child ID) (Edge, bool) {
 		return e, false
 	}
 	// What is known of the clocks changes with what comes; without it time must allow the link too.
-	c, p := x.Fact(child), x.Fact(e.Parent)
+	c, p := x.core(child), x.core(e.Parent)
 	if c.Host != p.Host && x.rows[e.Row].within(c, p, bounds{}, x.clockTolerance) != admitted {
 		return e, false
 	}
@@ -27,7 +27,7 @@ func (x *Index) Final(child ID) (Edge, bool) {
 // Rootless says whether no parent of child can come: it refers to none, or only by the bytes of a
 // connection to a peer that is not traced.
 func (x *Index) Rootless(child ID) bool {
-	f := x.Fact(child)
+	f := x.core(child)
 	for i := range x.rows {
 		if x.refersBy(child, i) && (!f.Peer.Untraced || x.rows[i].rule != TCPSeq) {
 			return false
@@ -40,12 +40,12 @@ func (x *Index) Rootless(child ID) bool {
 // execution context nothing comes that the count of a request's calls does not include: whoever counts
 // gives a call the context of a request only together with its systrace id.
 func (x *Index) Closed(id ID) bool {
-	f := x.view(id)
+	f := x.View(id)
 	for i := range x.rows {
 		switch x.rows[i].rule {
 		case AppContext, TCPSeq, Systrace, PseudoThread:
 		default:
-			if k, ok := x.rows[i].defines(f); ok && x.spokenFor(&x.rows[i], k, &x.refs) {
+			if k, ok := x.rows[i].defines.key(f); ok && x.spokenFor(&x.rows[i], k, &x.refs) {
 				return false
 			}
 		}
@@ -54,6 +54,6 @@ func (x *Index) Closed(id ID) bool {
 }
 
 func (x *Index) refersBy(child ID, row int) bool {
-	k, ok := x.rows[row].refers(x.view(child))
+	k, ok := x.rows[row].refers.key(x.View(child))
 	return ok && x.spokenFor(&x.rows[row], k, &x.defs)
 }

@@ -37,6 +37,7 @@ const (
 func main() {
 	spans := flag.Int("spans", 200_000, "number of spans, a multiple of 500")
 	dir := flag.String("dir", "", "storage directory; default: a temporary one")
+	only := flag.Bool("join", false, "the join alone")
 	profile := flag.String("cpuprofile", "", "file for a CPU profile")
 	flag.Parse()
 	if *profile != "" {
@@ -50,13 +51,13 @@ func main() {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	if err := run(*spans, *dir); err != nil {
+	if err := run(*spans, *dir, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "linkbench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(spans int, dir string) error {
+func run(spans int, dir string, only bool) error {
 	if spans <= 0 || spans%batchSpans != 0 {
 		return fmt.Errorf("-spans %d: give a positive multiple of %d", spans, batchSpans)
 	}
@@ -72,6 +73,11 @@ func run(spans int, dir string) error {
 	joined, err := join(spans)
 	if err != nil {
 		return err
+	}
+	if only {
+		fmt.Printf("join: us_per_span=%.3f spans_per_cpu_second=%.0f allocs_per_span=%.2f wrong_links=%d\n",
+			joined.cpu, 1e6/joined.cpu, joined.allocs, joined.wrong)
+		return nil
 	}
 	memory, err := through(spans, "")
 	if err != nil {
@@ -149,6 +155,10 @@ func join(spans int) (result, error) {
 	return measure("join alone", spans, func() (wrong int64, err error) {
 		x := link.New(link.RuleNames(), 500*time.Millisecond)
 		b := trace.NewBook(x, trace.Options{UseAppTraceID: true})
+		var arena link.Arena
+		defer arena.Free()
+		x.Use(&arena)
+		b.Use(&arena)
 		ids := make([]link.ID, spans)
 		for i := range facts {
 			ids[i] = x.Add(facts[i])
@@ -164,7 +174,7 @@ func join(spans int) (result, error) {
 				m := &members[i]
 				b.Leave(m, 1)
 				left++
-				if wrongParent(x.Fact(m.ID).Span, m.Parent) || m.Trace != members[0].Trace {
+				if wrongParent(x.View(m.ID).Span, m.Parent) || m.Trace != members[0].Trace {
 					wrong++
 				}
 			}

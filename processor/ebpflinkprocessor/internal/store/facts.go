@@ -41,7 +41,13 @@ func (s *Store) remember(at int64, count int, facts []byte) error {
 		return badger.ErrDBClosed
 	}
 	g := s.facts[len(s.facts)-1]
-	if err := g.put(badger.NewEntry(factsKey(s.number.Add(1), count, at), encodeFacts(facts))); err != nil {
+	record, _ := s.records.Get().(*[]byte)
+	if record == nil {
+		record = new([]byte)
+	}
+	defer s.records.Put(record)
+	*record = encodeFacts((*record)[:0], facts)
+	if err := g.put(badger.NewEntry(factsKey(s.number.Add(1), count, at), *record)); err != nil {
 		return err
 	}
 	g.live.Add(int64(count))

@@ -118,10 +118,9 @@ func decodeMarks(b []byte) ([]Mark, error) {
 	return marks, nil
 }
 
-func encodeFacts(facts []byte) []byte {
-	b := make([]byte, recordHead+len(facts))
-	copy(b[recordHead:], facts)
-	return seal(b, 'F')
+// encodeFacts makes the record in b, which is empty.
+func encodeFacts(b, facts []byte) []byte {
+	return seal(append(append(b, make([]byte, recordHead)...), facts...), 'F')
 }
 
 // decodeFacts returns facts that alias b.

@@ -44,7 +44,7 @@ func TestKeysHaveTheirLength(t *testing.T) {
 func FuzzRecord(f *testing.F) {
 	f.Add(encodeHead(1, 2), uint16(0))
 	f.Add(encodeMarks([]Mark{{Ordinal: 1, Trace: [16]byte{1}, Parented: true}, {Ordinal: 2}}), uint16(3))
-	f.Add(encodeFacts([]byte("facts")), uint16(9))
+	f.Add(encodeFacts(nil, []byte("facts")), uint16(9))
 	f.Add([]byte("R\x02"), uint16(0))
 	f.Fuzz(func(t *testing.T, b []byte, flip uint16) {
 		if arrival, size, err := decodeHead(b); err == nil && len(b) == headSize {
@@ -58,11 +58,11 @@ func FuzzRecord(f *testing.F) {
 			require.Equal(t, marks, again)
 		}
 		if facts, err := decodeFacts(b); err == nil {
-			require.Equal(t, b[2:], encodeFacts(facts)[2:])
+			require.Equal(t, b[2:], encodeFacts(nil, facts)[2:])
 		}
 		_, _, _, _ = parseKey(b)
 		// One flipped bit after the checksum never passes.
-		record := encodeFacts(append([]byte{1}, b...))
+		record := encodeFacts(nil, append([]byte{1}, b...))
 		at := recordHead + int(flip)%(len(record)-recordHead)
 		record[at] ^= 1 << (flip % 8)
 		_, err := decodeFacts(record)

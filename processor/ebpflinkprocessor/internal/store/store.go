@@ -93,6 +93,9 @@ type Store struct {
 	// used is what all generations hold, in bytes.
 	used atomic.Int64
 
+	// records has room for Remember.
+	records sync.Pool
+
 	// rotating is held while a generation is made, which takes a while. It comes before mu.
 	rotating sync.Mutex
 	// mu guards the lists and closed; it is held for reading while a generation is used.

@@ -63,19 +63,35 @@ const (
 )
 
 type entry struct {
-	trace link.TraceID
-	fixed bool
+	// seen is the round that met it last.
+	seen uint32
+	// fate is one more than the place of what was decided, 0 before.
+	fate  uint32
 	state state
 	// parented: it left with a parent.
 	parented bool
-	// large: a Gather has not met all of its trace. It bounds later ones as if it had left.
-	large bool
-	// deep: it has too many ancestors, or they go round, so it has no parent.
-	deep bool
-	// decision holds for the whole trace, since fixed.
-	decision sampling.Decision
-	left     int64
+	// limits are large, deep and grounded.
+	limits uint8
 }
+
+// fate is what is decided about a span, once it is. What waits has none and takes no room for it.
+type fate struct {
+	trace link.TraceID
+	left  int64
+	// up is with which parent it left.
+	up up
+	// decision holds for the whole trace.
+	decision sampling.Decision
+}
+
+const (
+	// large: a Gather has not met all of its trace. It bounds later ones as if it had left.
+	large = 1 << iota
+	// deep: it has too many ancestors, or they go round, so it has no parent.
+	deep
+	// grounded: it has left, as have all above it, and what they left with leads to a root: no cycle goes through it.
+	grounded
+)
 
 // Book remembers what was decided: which trace id each span has and whether it has left. It is not
 // safe for concurrent use.
@@ -83,15 +99,18 @@ type Book struct {
 	ix      *link.Index
 	opts    Options
 	entries link.Pages[entry]
+	fates   link.Pages[fate]
+	// unused are places in fates, plus one.
+	unused []uint32
 	// odds are those of the span until its trace is fixed, then those of the trace. Few spans have any.
 	odds map[link.ID]sampling.Odds
 	// decided counts decisions by kind until TakeDecided.
 	decided [4]int
-	seen    link.Pages[uint32]
 	// proof is room for Whole.
 	proof []link.ID
-	// members is room for Gather.
+	// members is room for Gather, climbed for closesLate.
 	members []Member
+	climbed []link.ID
 	round   uint32
 }
 
@@ -111,13 +130,12 @@ func NewBook(ix *link.Index, o Options) *Book {
 }
 
 // Use makes a the place of the entries. It comes before the first Add.
-func (b *Book) Use(a *link.Arena) { b.entries.Arena, b.seen.Arena = a, a }
+func (b *Book) Use(a *link.Arena) { b.entries.Arena, b.fates.Arena = a, a }
 
 // Add starts the entry of a new fact.
 func (b *Book) Add(id link.ID) {
 	b.entries.Grow(int(id) + 1)
-	b.seen.Grow(int(id) + 1)
-	*b.entries.At(id) = entry{}
+	b.forget(b.entries.At(id))
 	delete(b.odds, id)
 }
 
@@ -128,15 +146,38 @@ func (b *Book) Say(id link.ID, o sampling.Odds) {
 	}
 }
 
-// Forget drops what only few spans have; Add starts the rest anew.
+// Forget drops what is known of ids.
 func (b *Book) Forget(ids []link.ID) {
-	if len(b.odds) == 0 {
-		return
-	}
 	for _, id := range ids {
-		delete(b.odds, id)
+		b.forget(b.entries.At(id))
+		if len(b.odds) > 0 {
+			delete(b.odds, id)
+		}
 	}
 }
+
+func (b *Book) forget(e *entry) {
+	if e.fate != 0 {
+		b.unused = append(b.unused, e.fate)
+	}
+	*e = entry{}
+}
+
+// seal decides about e, for good.
+func (b *Book) seal(e *entry, f fate) {
+	if e.fate == 0 {
+		if n := len(b.unused); n > 0 {
+			e.fate, b.unused = b.unused[n-1], b.unused[:n-1]
+		} else {
+			b.fates.Grow(b.fates.Len() + 1)
+			e.fate = uint32(b.fates.Len())
+		}
+	}
+	*b.fateOf(e) = f
+}
+
+// fateOf is what was decided about e.
+func (b *Book) fateOf(e *entry) *fate { return b.fates.At(link.ID(e.fate - 1)) }
 
 // TakeDecided returns how many traces were decided each way since the last call.
 func (b *Book) TakeDecided() (by [4]int) {
@@ -149,23 +190,29 @@ func (b *Book) Restore(id link.ID, trace link.TraceID, parented bool, d sampling
 	if d == sampling.Undecided { // written by a version that sampled nothing
 		d = sampling.Kept
 	}
-	*b.entries.At(id) = entry{trace: trace, fixed: true, state: released, parented: parented, decision: d, left: now}
+	e := b.entries.At(id)
+	e.state, e.parented = released, parented
+	b.seal(e, fate{trace: trace, left: now, up: upOf(parented), decision: d})
 }
 
 // Fix gives id, which waits, what was decided about it before a restart.
 func (b *Book) Fix(id link.ID, trace link.TraceID, d sampling.Decision, o sampling.Odds) {
 	e := b.entries.At(id)
-	if e.fixed {
+	if e.fate != 0 {
 		return
 	}
-	e.trace, e.fixed, e.decision = trace, true, d
+	b.seal(e, fate{trace: trace, decision: d})
 	delete(b.odds, id)
 	b.Say(id, o)
 }
 
 // Trace is the id of the trace of id, false while it is not fixed.
 func (b *Book) Trace(id link.ID) (link.TraceID, bool) {
-	return b.entries.At(id).trace, b.entries.At(id).fixed
+	e := b.entries.At(id)
+	if e.fate == 0 {
+		return link.TraceID{}, false
+	}
+	return b.fateOf(e).trace, true
 }
 
 // Waits says whether id has not left.
@@ -174,14 +221,17 @@ func (b *Book) Waits(id link.ID) bool { return b.entries.At(id).state == waiting
 // Leave records that m left at now, a time of the caller's that is not 0.
 func (b *Book) Leave(m *Member, now int64) {
 	e := b.entries.At(m.ID)
-	e.state, e.parented, e.left = released, m.Parent != link.SpanID{}, now
+	f := b.fateOf(e)
+	f.left, f.up = now, m.up()
+	e.state, e.parented = released, f.up != noParent
 }
 
 func (b *Book) visit(id link.ID) bool {
-	if *b.seen.At(id) == b.round {
+	e := b.entries.At(id)
+	if e.seen == b.round {
 		return false
 	}
-	*b.seen.At(id) = b.round
+	e.seen = b.round
 	return true
 }
 
@@ -189,7 +239,7 @@ func (b *Book) visit(id link.ID) bool {
 // the trace id of all of them. It does not let any of them leave. The slice is the caller's until the next Gather.
 func (b *Book) Gather(start link.ID) []Member {
 	b.round++
-	root, cut, deep := b.top(start)
+	root, cut, tooDeep := b.top(start)
 	members := append(b.members[:0], Member{ID: root, Edge: b.edge(root, cut), Cut: b.gaveUp(root, cut)})
 	b.round++
 	b.visit(root)
@@ -199,8 +249,8 @@ func (b *Book) Gather(start link.ID) []Member {
 	known := link.None
 	left := int64(0)
 	met := func(e *entry) {
-		if left == 0 || e.left < left {
-			left = e.left
+		if at := b.fateOf(e).left; left == 0 || at < left {
+			left = at
 		}
 	}
 	if p := members[0].Edge.Parent; p != link.None {
@@ -208,11 +258,16 @@ func (b *Book) Gather(start link.ID) []Member {
 		if b.entries.At(p).state == released {
 			met(b.entries.At(p))
 		}
+		if b.entries.At(p).state == released && b.closes(root, p) {
+			// It keeps the trace, and gives up the parent.
+			cut = root
+			members[0].Edge.Parent, members[0].Cut = link.None, true
+		}
 	}
 	knownDepth := -1
 	consider := func(id link.ID, depth int) {
 		if known == link.None || (knownDepth == depth &&
-			bytes.Compare(b.entries.At(id).trace[:], b.entries.At(known).trace[:]) < 0) {
+			b.before(id, known)) {
 			known, knownDepth = id, depth
 		}
 	}
@@ -223,11 +278,11 @@ func (b *Book) Gather(start link.ID) []Member {
 	}
 	for i := 0; i < len(members) && more(); i++ {
 		m := members[i]
-		if b.entries.At(m.ID).fixed {
+		if b.entries.At(m.ID).fate != 0 {
 			consider(m.ID, m.depth)
 		}
 		b.ix.Referrers(m.ID, func(r link.ID) bool {
-			if *b.seen.At(r) == b.round {
+			if b.entries.At(r).seen == b.round {
 				barren++
 				return more()
 			}
@@ -250,9 +305,9 @@ func (b *Book) Gather(start link.ID) []Member {
 	if b.visit(start) {
 		members = append(members, Member{ID: start, Edge: b.edge(start, cut), Cut: b.gaveUp(start, cut), depth: maxMembers})
 	}
-	if deep || !more() {
+	if tooDeep || !more() {
 		for i := range members {
-			b.entries.At(members[i].ID).large = true
+			b.entries.At(members[i].ID).limits |= large
 		}
 	}
 	// The order in which referrers were met is that of arrival; this one is not.
@@ -266,9 +321,16 @@ func (b *Book) Gather(start link.ID) []Member {
 	return members
 }
 
+// before orders two spans that have a trace by its id.
+func (b *Book) before(x, y link.ID) bool {
+	tx, _ := b.Trace(x)
+	ty, _ := b.Trace(y)
+	return bytes.Compare(tx[:], ty[:]) < 0
+}
+
 // compare orders members by depth, start and id.
 func (b *Book) compare(x, y Member) int {
-	fx, fy := b.ix.Fact(x.ID), b.ix.Fact(y.ID)
+	fx, fy := b.ix.View(x.ID), b.ix.View(y.ID)
 	return cmp.Or(cmp.Compare(x.depth, y.depth), cmp.Compare(fx.Start, fy.Start),
 		bytes.Compare(fx.Span[:], fy.Span[:]), cmp.Compare(x.ID, y.ID))
 }
@@ -288,17 +350,17 @@ func (b *Book) edge(id, cut link.ID) link.Edge {
 }
 
 // gaveUp: the edge of id is not used.
-func (b *Book) gaveUp(id, cut link.ID) bool { return id == cut || b.entries.At(id).deep }
+func (b *Book) gaveUp(id, cut link.ID) bool { return id == cut || b.entries.At(id).limits&deep != 0 }
 
 // top follows parents from start to the last span that has not left. Each span has at most one
 // parent, so a trace has at most one cycle and the way up from any member meets it; its weakest
 // edge is cut. Where it is too far up, the last edge is.
-func (b *Book) top(start link.ID) (root, cut link.ID, deep bool) {
+func (b *Book) top(start link.ID) (root, cut link.ID, tooDeep bool) {
 	root = start
 	b.visit(root)
 	for range maxClimb {
 		p := b.edge(root, link.None).Parent
-		if p == link.None || b.entries.At(p).state == released || b.entries.At(p).large {
+		if p == link.None || b.entries.At(p).state == released || b.entries.At(p).limits&large != 0 {
 			return root, link.None, false
 		}
 		if !b.visit(p) {
@@ -307,7 +369,7 @@ func (b *Book) top(start link.ID) (root, cut link.ID, deep bool) {
 		}
 		root = p
 	}
-	b.entries.At(root).deep = true
+	b.entries.At(root).limits |= deep
 	return root, root, true
 }
 
@@ -316,7 +378,7 @@ func (b *Book) weakest(id link.ID) link.ID {
 	worst := id
 	for n := b.ix.Resolve(id).Parent; n != id; n = b.ix.Resolve(n).Parent {
 		x, y := b.ix.Resolve(n), b.ix.Resolve(worst)
-		fx, fy := b.ix.Fact(n), b.ix.Fact(worst)
+		fx, fy := b.ix.View(n), b.ix.View(worst)
 		if cmp.Or(cmp.Compare(x.Row, y.Row), cmp.Compare(y.Confidence, x.Confidence),
 			bytes.Compare(fy.Span[:], fx.Span[:])) > 0 {
 			worst = n
@@ -329,23 +391,27 @@ func (b *Book) weakest(id link.ID) link.ID {
 func (b *Book) fix(members []Member, known link.ID, left int64) {
 	var v verdict
 	if known != link.None {
-		v = verdict{b.entries.At(known).trace, b.entries.At(known).decision, b.odds[known]}
+		if e := b.entries.At(known); e.fate != 0 {
+			f := b.fateOf(e)
+			v = verdict{f.trace, f.decision, b.odds[known]}
+		}
 	} else {
 		v = b.judge(members)
 		b.decided[v.decision]++
 	}
 	for i := range members {
 		m := &members[i]
-		e, f := b.entries.At(m.ID), b.ix.Fact(m.ID)
-		if !e.fixed {
-			e.trace, e.fixed, e.decision = v.trace, true, v.decision
+		e, f := b.entries.At(m.ID), b.ix.View(m.ID)
+		if e.fate == 0 {
+			b.seal(e, fate{trace: v.trace, decision: v.decision})
 			m.Fixed = true
 			if len(b.odds) > 0 {
 				delete(b.odds, m.ID)
 			}
 			b.Say(m.ID, v.odds)
 		}
-		m.Trace, m.Left, m.Decision = e.trace, left, e.decision
+		decided := b.fateOf(e)
+		m.Trace, m.Left, m.Decision = decided.trace, left, decided.decision
 		if len(b.odds) > 0 {
 			m.Odds = b.odds[m.ID]
 		}
@@ -354,20 +420,24 @@ func (b *Book) fix(members []Member, known link.ID, left int64) {
 		case p != link.None && b.parentTrace(p, v.trace) != m.Trace:
 			m.Conflict = true
 		case p != link.None:
-			m.Parent = b.ix.Fact(p).Span
+			m.Parent = b.ix.View(p).Span
 		case !f.Raw:
 			m.Parent, m.Absent = f.CtxParent, f.CtxParent != link.SpanID{}
-		case f.CtxParent != link.SpanID{} && f.CtxTrace == m.Trace && !m.Cut && m.Edge.Outcome != link.Ambiguous:
+		case f.CtxParent != link.SpanID{} && f.CtxParent != f.Span && f.CtxTrace == m.Trace && !m.Cut && m.Edge.Outcome != link.Ambiguous:
 			// The span may have gone to the backend another way; the header is proof that
 			// it exists.
+			if p := b.ix.Named(m.ID); p != link.None && b.closes(m.ID, p) {
+				m.Cut = true
+				continue
+			}
 			m.Parent, m.Absent = f.CtxParent, true
 		}
 	}
 }
 
 func (b *Book) parentTrace(p link.ID, chosen link.TraceID) link.TraceID {
-	if e := b.entries.At(p); e.fixed {
-		return e.trace
+	if t, fixed := b.Trace(p); fixed {
+		return t
 	}
 	return chosen
 }
@@ -384,29 +454,30 @@ type verdict struct {
 func (b *Book) judge(members []Member) verdict {
 	raw := false
 	// said is the member whose word on id and sampling counts.
-	var said *link.Fact
+	var said link.View
+	found := false
 	for i := range members {
-		f := b.ix.Fact(members[i].ID)
+		f := b.ix.View(members[i].ID)
 		raw = raw || f.Raw
-		if said == nil && f.CtxTrace != (link.TraceID{}) {
-			said = f
+		if !found && f.CtxTrace != (link.TraceID{}) {
+			said, found = f, true
 		}
 	}
 	v := verdict{}
-	if said != nil && (b.opts.UseAppTraceID || !raw) {
+	if found && (b.opts.UseAppTraceID || !raw) {
 		v.trace = said.CtxTrace
 	} else {
-		v.trace = rootTraceID(b.ix.Fact(members[0].ID))
+		v.trace = b.rootTraceID(members[0].ID)
 	}
 	if len(b.odds) > 0 {
 		for i := range members {
 			// The randomness of another trace id says nothing of this one.
-			if id := members[i].ID; b.ix.Fact(id).OwnTrace == v.trace {
+			if id := members[i].ID; b.ix.View(id).Owns(v.trace) {
 				v.odds = v.odds.Or(b.odds[id])
 			}
 		}
 	}
-	if said != nil && said.NotSampled && b.opts.UseAppSampled {
+	if found && said.NotSampled && b.opts.UseAppSampled {
 		v.decision = sampling.DroppedByApp
 	} else {
 		v.decision = b.opts.Sampler.Decide(v.trace, v.odds)

@@ -13,21 +13,24 @@ import (
 //
 // A CLIENT span whose SERVER parent was not seen counts as a child of that SERVER span here: all
 // its siblings get one trace id, and so does the SERVER span if it comes after all.
-func rootTraceID(f *link.Fact) link.TraceID {
+func (b *Book) rootTraceID(id link.ID) link.TraceID {
+	f := b.ix.View(id)
 	root := f.Span
-	if f.Raw && f.Role == link.Client && f.Systrace != 0 && f.Anchor != (link.SpanID{}) {
-		root = f.Anchor
+	if f.Raw && f.Role == link.Client && f.Systrace != 0 {
+		if anchor := b.ix.Anchor(f); anchor != (link.SpanID{}) {
+			root = anchor
+		}
 	}
-	var b [17]byte
-	copy(b[1:9], root[:])
-	binary.LittleEndian.PutUint64(b[9:], f.Host)
-	var id link.TraceID
+	var in [17]byte
+	copy(in[1:9], root[:])
+	binary.LittleEndian.PutUint64(in[9:], f.Host)
+	var trace link.TraceID
 	for i := range 2 {
-		b[0] = byte(i + 1)
-		binary.BigEndian.PutUint64(id[8*i:], xxhash.Sum64(b[:]))
+		in[0] = byte(i + 1)
+		binary.BigEndian.PutUint64(trace[8*i:], xxhash.Sum64(in[:]))
 	}
-	if id == (link.TraceID{}) {
-		id[15] = 1
+	if trace == (link.TraceID{}) {
+		trace[15] = 1
 	}
-	return id
+	return trace
 }

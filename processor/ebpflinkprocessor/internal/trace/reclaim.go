@@ -15,10 +15,10 @@ func (b *Book) Reclaim() {
 		b.round++
 		for p := b.ix.Resolve(id).Parent; p != link.None && b.visit(p); p = b.ix.Resolve(p).Parent {
 			above := b.entries.At(p)
-			if above.state != waiting || above.fixed {
+			if above.state != waiting || above.fate != 0 {
 				break
 			}
-			above.trace, above.fixed, above.decision = e.trace, true, e.decision
+			b.seal(above, fate{trace: b.fateOf(e).trace, decision: b.fateOf(e).decision})
 			b.Say(p, b.odds[id])
 		}
 	}

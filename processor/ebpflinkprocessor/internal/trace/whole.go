@@ -22,14 +22,14 @@ func (b *Book) Whole(root link.ID) bool {
 	todo := append(b.proof[:0], root)
 	for i := 0; i < len(todo); i++ {
 		id := todo[i]
-		f := b.ix.Fact(id)
-		if b.entries.At(id).state == released || b.entries.At(id).fixed || !known(f) || !b.ix.Closed(id) {
+		f := b.ix.View(id)
+		if b.entries.At(id).state == released || b.entries.At(id).fate != 0 || !known(f) || !b.ix.Closed(id) {
 			return false
 		}
 		certain := true
 		calls, served, met := 0, 0, 0
 		b.ix.Referrers(id, func(r link.ID) bool {
-			if *b.seen.At(r) == b.round {
+			if b.entries.At(r).seen == b.round {
 				return true
 			}
 			e, final := b.ix.Final(r)
@@ -42,7 +42,7 @@ func (b *Book) Whole(root link.ID) bool {
 			}
 			b.visit(r)
 			todo = append(todo, r)
-			switch b.ix.Fact(r).Role {
+			switch b.ix.View(r).Role {
 			case link.Client:
 				calls++
 			case link.Server:
@@ -66,7 +66,7 @@ func (b *Book) Whole(root link.ID) bool {
 }
 
 // known: whatever may have to do with f, its host would have said.
-func known(f *link.Fact) bool {
+func known(f link.View) bool {
 	return f.Raw && !f.Pending && f.Role != link.Other && f.LateOf == 0 &&
 		f.CtxTrace == link.TraceID{} && f.CtxParent == link.SpanID{}
 }

@@ -19,6 +19,7 @@ type contexts struct {
 	origins, oldOrigins map[Writer]origin
 	known, old          map[Writer]*server
 	turned              uint64
+	decided             uint64            // what was called before that is decided
 	trails              map[uint32]*trail // by tgid
 }
 
@@ -52,11 +53,12 @@ type origin struct {
 
 // server is a context that answered requests, or made contexts.
 type server struct {
-	stints   []stint  // the latest of them
+	stints   []stint  // those of which calls may still be asked for
+	room     int      // how many there may be before the others are looked for
 	more     bool     // there were others before
 	reader   Writer   // of the first
 	shared   bool     // it serves nobody
-	calls    []uint64 // when its latest calls began
+	calls    []uint64 // when it began the first calls since the last of them
 	lastMade uint64   // when it last made a context
 }
 
@@ -66,8 +68,12 @@ type stint struct{ turn, start, end uint64 }
 const (
 	// maxLevels is how many makers are asked: a task, its parts, their timers and callbacks.
 	maxLevels = 8
-	// maxStints are remembered of a context: a call is decided soon after its request has ended.
-	maxStints = 32
+	// fewStints of a context are remembered in any case, and those before which no call is asked for any more
+	// are not looked for earlier. maxStints bounds them: more than a connection has in twice the longest hold.
+	fewStints = 32
+	maxStints = 1 << 13
+	// maxCalledSince bounds the calls that are noted since the last request: one is enough.
+	maxCalledSince = 32
 	// maxContexts bounds each generation.
 	maxContexts = 1 << 17
 )
@@ -107,7 +113,7 @@ func (x *contexts) answered(turn uint64, r *served) {
 				t.busy++
 			}
 		}
-		v.serve(stint{turn, r.start, r.end}, r.reader.key())
+		v.serve(stint{turn, r.start, r.end}, r.reader.key(), x.decided)
 		o, ok := x.origin(w)
 		if !ok || o.at < r.start || o.at > r.end {
 			return
@@ -116,14 +122,15 @@ func (x *contexts) answered(turn uint64, r *served) {
 	}
 }
 
-func (v *server) serve(s stint, reader Writer) {
+// serve notes a request. Nobody asks any more for what was called before decided.
+func (v *server) serve(s stint, reader Writer, decided uint64) {
 	switch {
 	case v.reader == Writer{}:
 		v.reader = reader
 	case reader.Kind == event.Python && v.reader.Kind == event.Python && reader != v.reader:
 		v.shared = true
 	}
-	for _, other := range v.stints {
+	for _, other := range v.stints[max(0, len(v.stints)-fewStints):] {
 		if other.turn == s.turn { // pipelined: one turn, several requests
 			continue
 		}
@@ -131,12 +138,23 @@ func (v *server) serve(s stint, reader Writer) {
 			v.shared = true
 		}
 	}
-	if len(v.stints) == maxStints {
-		v.stints = slices.Delete(v.stints, 0, 1)
-		v.more = true
+	if len(v.stints) >= max(v.room, fewStints) {
+		v.trim(decided)
 	}
 	v.stints = append(v.stints, s)
 	v.shared = v.shared || slices.ContainsFunc(v.calls, v.before)
+	v.calls = slices.DeleteFunc(v.calls, func(at uint64) bool { return at <= s.end })
+}
+
+// trim forgets requests of which no call is asked for any more.
+func (v *server) trim(decided uint64) {
+	old := 0
+	for old < len(v.stints) && (v.stints[old].end < decided || len(v.stints)-old > maxStints/2) {
+		old++
+	}
+	v.stints = slices.Delete(v.stints, 0, old)
+	v.more = v.more || old > 0
+	v.room = 2 * len(v.stints)
 }
 
 // before its first request.
@@ -148,16 +166,15 @@ func (v *server) calledBetween(from, to uint64) bool {
 	return slices.ContainsFunc(v.calls, func(at uint64) bool { return from < at && at < to })
 }
 
-// called notes a call, once.
+// called notes a call, once, if it is later than its last request.
 func (v *server) called(at uint64) {
-	if slices.Contains(v.calls, at) {
+	v.shared = v.shared || v.before(at)
+	if n := len(v.stints); n > 0 && at <= v.stints[n-1].end {
 		return
 	}
-	if len(v.calls) == maxStints {
-		v.calls = slices.Delete(v.calls, 0, 1)
+	if len(v.calls) < maxCalledSince && !slices.Contains(v.calls, at) {
+		v.calls = append(v.calls, at)
 	}
-	v.calls = append(v.calls, at)
-	v.shared = v.shared || v.before(at)
 }
 
 // at is the turn that the context was serving at a time; first: it had served none before.
@@ -165,8 +182,8 @@ func (v *server) at(ts uint64) (s stint, first, ok bool) {
 	if v == nil || v.shared {
 		return stint{}, false, false
 	}
-	for i, s := range v.stints {
-		if s.start <= ts && ts <= s.end {
+	for i := len(v.stints) - 1; i >= 0; i-- { // one of the last
+		if s := v.stints[i]; s.start <= ts && ts <= s.end {
 			return s, i == 0 && !v.more, true
 		}
 	}
@@ -245,6 +262,7 @@ func (x *contexts) server(w Writer) *server {
 
 // forget begins another generation when the last one is old enough.
 func (x *contexts) forget(before uint64) {
+	x.decided = before
 	if before > x.turned+uint64(keepFor)/10 {
 		x.turn(before)
 	}

@@ -163,3 +163,76 @@ func TestContextsForget(t *testing.T) {
 	require.Empty(t, x.oldOrigins)
 	require.Empty(t, x.known)
 }
+
+// A quick client makes many requests on one connection while the calls of the first ones still wait for
+// evidence.
+func TestContextsOfAQuickConnection(t *testing.T) {
+	s, _ := newSolver()
+	const requests = 10 * fewStints
+	linked := 0
+	for i := range uint64(requests) {
+		at := (100 + i) * ms
+		s.Began(i+1, i+1, at, pyContext(10))
+		s.Hold(Call{ID: i + 1, Start: at + 1, End: at + 2, Writer: pyContext(50), EndContext: 50}, func(a Answer) {
+			if a.Outcome == Linked && a.Request == i+1 {
+				linked++
+			}
+		})
+		s.Ended(i+1, i+1, at+3, pyContext(50))
+	}
+	s.Flush()
+	require.Equal(t, requests, linked)
+}
+
+// What a context did is bounded by time, and by number where that does not help.
+func TestStintsAreBounded(t *testing.T) {
+	reader := Writer{Tgid: 1}
+	for name, tc := range map[string]struct {
+		decided func(now uint64) uint64
+		most    int
+	}{
+		"all are decided":  {func(now uint64) uint64 { return now }, fewStints},
+		"the last are not": {func(now uint64) uint64 { return now - min(now, 100) }, 200},
+		"none is":          {func(uint64) uint64 { return 0 }, maxStints},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var v server
+			most := 0
+			for i := range uint64(3 * maxStints) {
+				v.serve(stint{i + 1, 2*i + 10, 2*i + 11}, reader, tc.decided(2*i+10))
+				most = max(most, len(v.stints))
+				require.False(t, v.shared)
+			}
+			require.LessOrEqual(t, most, tc.most)
+			require.True(t, v.more)
+			_, first, ok := v.at(v.stints[0].start)
+			require.True(t, ok)
+			require.False(t, first)
+			for i := range uint64(3 * maxCalledSince) {
+				v.called(2*3*maxStints + 100 + i)
+				v.called(5)
+			}
+			require.Len(t, v.calls, maxCalledSince)
+		})
+	}
+}
+
+// A context that has made a call since it answered went on with something else, however many calls its next
+// request makes, and whoever asks for what meanwhile.
+func TestCalledBetweenRequests(t *testing.T) {
+	var v server
+	v.serve(stint{1, 10, 20}, Writer{}, 0)
+	for range maxCalledSince {
+		v.called(49)
+	}
+	v.called(30)
+	for range 2 {
+		for i := range uint64(2 * maxCalledSince) {
+			v.called(50 + i)
+		}
+	}
+	require.True(t, v.calledBetween(20, 40))
+	v.serve(stint{2, 40, 49}, Writer{}, 0)
+	require.False(t, v.calledBetween(20, 40))
+	require.True(t, v.calledBetween(49, 60))
+}

@@ -37,6 +37,8 @@ type ServiceCounts struct {
 	Contradicted [kindCount]atomic.Uint64
 	// Outcomes of calls.
 	Outcomes [len(Outcomes)]atomic.Uint64
+	// Fates of the counts of requests' calls.
+	Fates [len(Fates)]atomic.Uint64
 	// Links by class.
 	Links [len(Classes)]atomic.Uint64
 	// bounds of calibration of the process that was looked at last, as bits of a float64; 0: none.

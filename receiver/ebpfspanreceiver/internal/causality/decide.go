@@ -23,7 +23,8 @@ type verdict struct {
 	hints          uint32 // bit n: the kind with the number n
 	outcome        Outcome
 	class          Class
-	ways           way // in which the request is known
+	rank           rank // of the evidence, where class is Exact
+	ways           way  // in which the request is known
 	overruled      uint8
 }
 
@@ -101,7 +102,7 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 		out.outcome = Conflict
 		return out
 	}
-	out.outcome, out.request, out.class = Linked, named.only(), classOf(best)
+	out.outcome, out.request, out.class, out.rank = Linked, named.only(), classOf(best), best
 	for _, v := range votes {
 		switch {
 		case !v.trusted:

@@ -41,18 +41,23 @@ func (s *Solver) Tick(now uint64) {
 	}
 	clear(s.waiting[len(kept):])
 	s.waiting = kept
+	s.count(now)
 	s.forget(now)
 }
 
 // Waiting is how many calls are held.
 func (s *Solver) Waiting() int { return len(s.waiting) }
 
-// Flush answers every held call with what is known.
+// Flush answers every held call with what is known, and counts no request any more.
 func (s *Solver) Flush() {
 	for _, h := range s.waiting {
 		s.answer(h)
 	}
 	s.waiting = nil
+	for _, t := range s.tallies {
+		s.tell(t, Count{Fate: Stopped})
+	}
+	s.tallies = nil
 }
 
 // settled: the request has ended and the grace is over, or the call has waited for as long as one may. A
@@ -109,6 +114,12 @@ func (s *Solver) answer(h *held) {
 	r.verdict, r.decided, r.ended = v, true, h.call.End
 	if r.done == h {
 		r.done = nil
+	}
+	if a.outcome == Linked && !s.requests.linked(a.turn, a.request) {
+		a = verdict{outcome: Uncounted, request: a.request}
+	}
+	if a.outcome != Linked && a.outcome != Uncounted || a.class == Statistical {
+		s.processes.of(h.call.Writer.Tgid).unlinked.add(h.call.Start, h.call.Start)
 	}
 	n := h.process.counts
 	n.Outcomes[a.outcome].Add(1)

@@ -47,15 +47,15 @@ func TestI1I2CallsAreWithinTheirRequest(t *testing.T) {
 		for id := range w.calls {
 			for range 2 {
 				if what := uint8(1 + w.rng.IntN(kindCount-1)); what != next {
-					w.say(w.calls[id].start, Writer{Tgid: 1}, true, event.Evidence{What: what, Call: id, Epoch: all[w.rng.IntN(len(all))]})
+					w.say(w.calls[id].Start, Writer{Tgid: 1}, true, event.Evidence{What: what, Call: id, Epoch: all[w.rng.IntN(len(all))]})
 				}
 			}
 		}
 		r, _ := w.run(modelOptions(), everyTick(w.rng), nil)
 		for id, answers := range r.answers {
 			if a := answers[0]; a.Outcome == Linked {
-				require.GreaterOrEqual(t, w.calls[id].start, w.requests[a.Request][0], "I1")
-				require.LessOrEqual(t, w.calls[id].start, w.requests[a.Request][1], "I2")
+				require.GreaterOrEqual(t, w.calls[id].Start, w.requests[a.Request][0], "I1")
+				require.LessOrEqual(t, w.calls[id].Start, w.requests[a.Request][1], "I2")
 			}
 		}
 	})
@@ -72,7 +72,7 @@ func TestI3OneRequestForEachChain(t *testing.T) {
 		}
 		for range 200 {
 			a, b := ids[w.rng.IntN(len(ids))], ids[w.rng.IntN(len(ids))]
-			w.say(w.calls[a].start, Writer{Tgid: 1}, true, event.Evidence{What: next, Call: a, Epoch: b, Uses: 1})
+			w.say(w.calls[a].Start, Writer{Tgid: 1}, true, event.Evidence{What: next, Call: a, Epoch: b, Uses: 1})
 		}
 		_, s := w.run(modelOptions(), nil, nil)
 		for _, m := range []map[uint64]*record{s.ledger.now, s.ledger.old} {
@@ -88,7 +88,7 @@ func TestI3OneRequestForEachChain(t *testing.T) {
 				last, ok := s.completion(rec, &rec.verdict)
 				first, _ := s.beginning(rec, &rec.verdict)
 				if ok && first != 0 && first != last.request {
-					h := &held{call: Call{ID: id, Start: w.calls[id].start, Writer: Writer{Tgid: 1}}, record: rec, process: s.processes.of(1)}
+					h := &held{call: Call{ID: id, Start: w.calls[id].Start, Writer: Writer{Tgid: 1}}, record: rec, process: s.processes.of(1)}
 					_, linked := s.chained(h, &rec.verdict)
 					require.False(t, linked, "a joint would put two requests into one set")
 				}

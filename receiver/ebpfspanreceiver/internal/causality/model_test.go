@@ -25,6 +25,7 @@ type step struct {
 	edge  *event.Evidence // of an evidence step
 	guess bool            // the edge may name anything: only what calibration makes of it counts
 	began bool            // of a request
+	ends  uint64          // the call that is over
 }
 
 // truth of one call: the request that it was made for, 0 for none; late: that was over by then.
@@ -32,11 +33,13 @@ type truth struct {
 	request uint64
 	late    bool
 	chain   bool // only a chain can tell
-	start   uint64
+	Call
 }
 
 type results struct {
 	answers map[uint64][]Answer
+	held    map[uint64]bool // calls that are over
+	counts  map[uint64][]Count
 }
 
 func (r *results) take(id uint64) func(Answer) {
@@ -76,7 +79,10 @@ func (w *world) request(start, end uint64, reader, answerer Writer) uint64 {
 	w.requests[id] = [2]uint64{start, end}
 	w.at(start, reader, func(s *Solver, _ *results) { s.Began(id, id, start, reader) })
 	w.steps[len(w.steps)-1].began = true
-	w.at(end, answerer, func(s *Solver, _ *results) { s.Ended(id, id, end, answerer) })
+	w.at(end, answerer, func(s *Solver, r *results) {
+		s.Ended(id, id, end, answerer)
+		s.Count(reader.Tgid, id, id, func(c Count) { r.counts[id] = append(r.counts[id], c) })
+	})
 	return id
 }
 
@@ -84,11 +90,12 @@ func (w *world) request(start, end uint64, reader, answerer Writer) uint64 {
 func (w *world) call(start, end uint64, who Writer, request, operation uint64, chain bool) uint64 {
 	id := w.id()
 	span := w.requests[request]
-	w.calls[id] = truth{request: request, late: request != 0 && start > span[1], chain: chain, start: start}
 	c := Call{
 		ID: id, Writer: who, EndTid: who.Tid, EndContext: who.Context, Start: start, End: end, Operation: operation,
 	}
-	w.at(end, who, func(s *Solver, r *results) { s.Hold(c, r.take(id)) })
+	w.calls[id] = truth{request: request, late: request != 0 && start > span[1], chain: chain, Call: c}
+	w.at(end, who, func(s *Solver, r *results) { r.held[id] = true; s.Hold(c, r.take(id)) })
+	w.steps[len(w.steps)-1].ends = id
 	return id
 }
 
@@ -97,7 +104,7 @@ func (w *world) between(low, high uint64) uint64 { return low + w.rng.Uint64N(hi
 // shape is one way to serve a request, from t on in process tgid. thread names are used again.
 type shape func(w *world, t uint64, tgid uint32)
 
-var shapes = []shape{sameThreadShape, poolShape, goroutineShape, spawnShape, loopShape, fanOutShape, itemShape, backgroundShape}
+var shapes = []shape{sameThreadShape, poolShape, goroutineShape, spawnShape, loopShape, fanOutShape, itemShape, backgroundShape, unawaitedShape}
 
 func (w *world) thread(tgid uint32) Writer {
 	// Numbers of threads are used again all the time.
@@ -222,8 +229,22 @@ func backgroundShape(w *world, t uint64, tgid uint32) {
 	}
 }
 
+// unawaitedShape: a call that the response does not wait for.
+func unawaitedShape(w *world, t uint64, tgid uint32) {
+	owner, child := w.goroutine(tgid), w.goroutine(tgid)
+	end := t + w.between(4, 12)*ms
+	r := w.request(t, end, owner, owner)
+	id := w.call(t+ms, end+w.between(1, 20)*ms, child, r, 10, false)
+	w.say(t+ms, child, false, event.Evidence{What: channel, Call: id, Epoch: r, Segment: w.id(), Uses: 1})
+}
+
 // newWorld makes n requests, many of them open at once.
 func newWorld(seed uint64, n int, name func(uint64) uint64) *world {
+	return newWorldOf(seed, n, name, 1)
+}
+
+// newWorldOf: of which more are open at once the smaller gap is.
+func newWorldOf(seed uint64, n int, name func(uint64) uint64, gap uint64) *world {
 	if name == nil {
 		name = func(id uint64) uint64 { return id }
 	}
@@ -232,7 +253,7 @@ func newWorld(seed uint64, n int, name func(uint64) uint64) *world {
 	}
 	t := 10 * ms
 	for range n {
-		t += w.between(0, 4) * ms / 2
+		t += w.between(0, 4) * gap * ms / 2
 		w.open = w.open[:0]
 		for id, span := range w.requests {
 			if span[1] > t {
@@ -252,11 +273,20 @@ func modelOptions() Options {
 
 // run tells a solver all steps in order, and lets time pass in between as cut says.
 func (w *world) run(o Options, cut func(ts uint64) bool, keep func(*step) bool) (*results, *Solver) {
+	r := &results{answers: map[uint64][]Answer{}, held: map[uint64]bool{}, counts: map[uint64][]Count{}}
+	last := uint64(0)
+	if o.UnderWay == nil {
+		o.UnderWay = func(tgid uint32, each func(Call)) {
+			for id, c := range w.calls {
+				if c.Writer.Tgid == tgid && c.Start <= last && !r.held[id] {
+					each(Call{ID: id, Writer: c.Writer, EndTid: c.Writer.Tid, EndContext: c.Writer.Context, Start: c.Start})
+				}
+			}
+		}
+	}
 	s := NewSolver(o, &Counts{})
-	r := &results{answers: map[uint64][]Answer{}}
 	steps := slices.Clone(w.steps)
 	slices.SortStableFunc(steps, func(a, b step) int { return cmp.Or(cmp.Compare(a.ts, b.ts), cmp.Compare(a.seen, b.seen)) })
-	last := uint64(0)
 	for i := range steps {
 		if keep != nil && !keep(&steps[i]) {
 			continue
@@ -264,10 +294,12 @@ func (w *world) run(o Options, cut func(ts uint64) bool, keep func(*step) bool) 
 		steps[i].tell(s, r)
 		last = steps[i].ts
 		if cut != nil && cut(last) {
+			s.Saw(last, last)
 			s.Tick(last)
 		}
 	}
 	if cut != nil {
+		s.Saw(last+uint64(time.Minute), last+uint64(time.Minute))
 		s.Tick(last + uint64(time.Minute))
 	}
 	s.Flush()
@@ -277,8 +309,13 @@ func (w *world) run(o Options, cut func(ts uint64) bool, keep func(*step) bool) 
 // each runs a property on many worlds.
 func each(t *testing.T, property func(t *testing.T, w *world, seed uint64)) {
 	t.Helper()
+	eachOf(t, 1, property)
+}
+
+func eachOf(t *testing.T, gap uint64, property func(t *testing.T, w *world, seed uint64)) {
+	t.Helper()
 	for seed := range uint64(8) {
-		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { property(t, newWorld(seed, 250, nil), seed) })
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) { property(t, newWorldOf(seed, 250, nil, gap), seed) })
 	}
 }
 

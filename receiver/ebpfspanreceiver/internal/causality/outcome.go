@@ -18,12 +18,15 @@ const (
 	Aged
 	// Conflict: evidence of equal rank names several requests.
 	Conflict
+	// Uncounted: its request is known, and was counted without it: its first bytes became known too late.
+	Uncounted
 )
 
 // Outcomes names every Outcome, in order, as telemetry spells it.
 var Outcomes = [...]string{
 	Linked: "linked", NoEvidence: "no_evidence", Untrusted: "untrusted",
 	UnknownRequest: "unknown_request", Late: "late", Aged: "aged", Conflict: "conflict",
+	Uncounted: "uncounted",
 }
 
 // Class says what a link rests on.

@@ -9,8 +9,11 @@ type process struct {
 	wakes      wakes
 	answers    answers
 	fans       fans
-	counts     *ServiceCounts
-	seen       uint64
+	// When bytes moved that were not understood, and when calls began of which it is not known for certain
+	// whose they are.
+	unread, unlinked marks
+	counts           *ServiceCounts
+	seen             uint64
 }
 
 // maxProcesses bounds those that are remembered; what was learned of the others is learned again.
@@ -21,6 +24,8 @@ type processes struct {
 	known    map[uint32]*process
 	identify func(tgid uint32) (instance uint64, service string)
 	counts   *Counts
+	// forgotten is the last time of which a process that was forgotten had a mark.
+	forgotten uint64
 }
 
 func newProcesses(o *Options, c *Counts) processes {
@@ -35,7 +40,7 @@ func (m *processes) of(tgid uint32) *process {
 	}
 	if len(m.known) >= maxProcesses {
 		for other := range m.known {
-			delete(m.known, other)
+			m.forget(other)
 			break
 		}
 	}
@@ -55,18 +60,27 @@ func (m *processes) check(tgid uint32, now uint64) *process {
 	if m.identify != nil {
 		if instance, _ := m.identify(tgid); instance != p.instance {
 			delete(m.known, tgid)
+			last := p
 			p = m.of(tgid)
+			// It may only have got its name, and a request of then be open.
+			p.unread, p.unlinked = last.unread, last.unlinked
 		}
 	}
 	p.seen = max(p.seen, now)
 	return p
 }
 
+func (m *processes) forget(tgid uint32) {
+	p := m.known[tgid]
+	m.forgotten = max(m.forgotten, p.unread.last(), p.unlinked.last())
+	delete(m.known, tgid)
+}
+
 // age forgets processes that make no calls any more.
 func (m *processes) age(now uint64) {
 	for tgid, p := range m.known {
 		if now > p.seen+uint64(keepFor) {
-			delete(m.known, tgid)
+			m.forget(tgid)
 		}
 	}
 }

@@ -10,6 +10,9 @@ type served struct {
 	start, end uint64 // end 0: not answered yet
 	reader     Writer
 	answerer   Writer // zero: not answered
+	// calls are those that were linked to it; counted: that number was told, and stays.
+	calls   int
+	counted bool
 }
 
 // requests are those that calls may belong to, by the kernel's number of their turn.

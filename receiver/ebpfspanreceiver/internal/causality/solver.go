@@ -22,6 +22,9 @@ type Options struct {
 	// Identify says which process has a number now: instance differs when the number was given to
 	// another one, or when it executes another program.
 	Identify func(tgid uint32) (instance uint64, service string)
+	// UnderWay gives every call of a process that has begun and was not given to Hold, with what is known
+	// of it; ID 0: of bytes that may hold calls nothing is known but when the first of them moved.
+	UnderWay func(tgid uint32, each func(Call))
 }
 
 // Limits of what is remembered of calls that no exchange has asked for yet.
@@ -76,8 +79,8 @@ func (w Writer) key() Writer {
 // Answer is what became of a call.
 type Answer struct {
 	Outcome Outcome
-	// Request is the systrace id, when Linked; when Late that of the request from which it comes, if
-	// that is known.
+	// Request is the systrace id, when Linked; when Late or Uncounted that of the request from which it
+	// comes, if that is known.
 	Request uint64
 	// Class is what the link rests on, when Linked.
 	Class Class
@@ -102,7 +105,10 @@ type Solver struct {
 	lives     lives
 	processes processes
 	waiting   []*held
-	contexts  *contexts
+	// tallies are requests that wait to be counted; what Saw and Lost have said decides whether they can be.
+	tallies             []*tally
+	read, checked, lost uint64
+	contexts            *contexts
 	// derivations find more evidence in what is told here.
 	derivations []derivation
 	async       *asyncIDs

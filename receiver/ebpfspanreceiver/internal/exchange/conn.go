@@ -90,6 +90,7 @@ type conn struct {
 	inTurn   uint64 // requests whose heads ended in lastTurn
 	last     uint64 // ts of the last record
 	idled    bool
+	busy     bool // in table.busy
 }
 
 // add takes the next record of the connection, in whatever order.
@@ -107,6 +108,7 @@ func (c *conn) add(d *event.Data) {
 	}
 	c.last, c.idled = max(c.last, d.Ts), false
 	if c.ignored {
+		c.unread(d.Ts, d.Ts)
 		return
 	}
 	if !c.ready(&p) {
@@ -259,6 +261,11 @@ func (c *conn) gap(s *stream, dir protocol.Direction, at meta, seq uint32) {
 		return
 	}
 	c.table.counts.GapBytes.Add(uint64(ahead))
+	from := at.ts
+	if s.last.ts != 0 {
+		from = min(from, s.last.ts)
+	}
+	c.unread(from, at.ts)
 	at.dir, at.seq = dir, s.next
 	c.feed(piece{bpf: at, n: int(ahead)})
 	s.next = seq
@@ -280,6 +287,7 @@ func (c *conn) feed(p piece) {
 func (c *conn) detect(p piece) {
 	if p.bpf.dir != protocol.Request || len(p.payload) == 0 {
 		c.table.counts.MidStreamBytes.Add(uint64(p.n))
+		c.unread(p.bpf.ts, p.bpf.ts)
 		c.dropHeld()
 		return
 	}
@@ -297,6 +305,7 @@ func (c *conn) detect(p piece) {
 		first := c.held[0]
 		c.held = c.held[1:]
 		c.table.counts.MidStreamBytes.Add(uint64(first.n))
+		c.unread(first.bpf.ts, first.bpf.ts)
 		c.attempts++
 		if tls(first.payload) {
 			c.ignore(&c.table.counts.TLSConns)
@@ -353,12 +362,18 @@ func (c *conn) begin(p *protocol.Protocol) {
 func (c *conn) dropHeld() {
 	for _, h := range c.held {
 		c.table.counts.MidStreamBytes.Add(uint64(h.n))
+		c.unread(h.bpf.ts, h.bpf.ts)
 	}
 	c.held = nil
 }
 
 func (c *conn) ignore(count interface{ Add(uint64) uint64 }) {
 	count.Add(1)
+	for _, pieces := range [][]piece{c.held, c.parked} {
+		for _, p := range pieces {
+			c.unread(p.bpf.ts, p.bpf.ts)
+		}
+	}
 	c.ignored, c.held, c.parked, c.bytes = true, nil, nil, 0
 	delete(c.table.waiting, c.id)
 }
@@ -369,6 +384,7 @@ func tls(b []byte) bool { return len(b) >= 3 && b[0] == 0x16 && b[1] == 3 && b[2
 // finish is the end of the connection.
 func (c *conn) finish(ts uint64) {
 	c.unpark()
+	c.dropHeld()
 	if c.session != nil {
 		c.now = meta{ts: ts, dir: protocol.Response}
 		c.session.Close(protocol.Response)
@@ -378,5 +394,6 @@ func (c *conn) finish(ts uint64) {
 	for _, r := range c.open {
 		c.emit(r, nil, Broken, ts)
 	}
-	c.open = nil
+	c.open, c.req = nil, nil
+	c.note()
 }

@@ -52,6 +52,18 @@ type Exchange struct {
 	Pending bool
 }
 
+// UnderWay is a request at a client end that was begun and is not Done.
+type UnderWay struct {
+	// Turn, Tid and the context as in Exchange; 0: bytes of which it is not known yet what they are.
+	Turn                        uint64
+	Tid                         uint32
+	Context                     uint64
+	ContextKind                 uint8
+	Later, Together, Overlapped bool
+	// Start is when its first byte moved.
+	Start uint64
+}
+
 // Outcome says how an exchange ended.
 type Outcome uint8
 
@@ -72,4 +84,6 @@ type Sink interface {
 	Began(x *Exchange)
 	// Done: the exchange is over, or Pending. x is the sink's to keep.
 	Done(x *Exchange)
+	// Unread: bytes moved at a client end, between from and to, that are of no request and no response.
+	Unread(tgid uint32, from, to uint64)
 }

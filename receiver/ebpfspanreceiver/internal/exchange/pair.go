@@ -33,6 +33,7 @@ func (c *conn) Head(dir protocol.Direction, _ uint64, m *protocol.Message) {
 	c.answered = c.match(m)
 	if c.answered == nil {
 		c.table.counts.Unpaired.Add(1)
+		c.unread(c.resp.first.ts, c.now.ts)
 	}
 }
 
@@ -55,6 +56,7 @@ func (c *conn) requestHead(m *protocol.Message) {
 	}
 	if len(c.open) >= maxOpen {
 		c.table.counts.Unpaired.Add(uint64(len(c.open)))
+		c.unread(c.open[0].first.ts, c.now.ts)
 		c.open = c.open[:0]
 	}
 	c.open = append(c.open, r)
@@ -140,6 +142,11 @@ func (c *conn) End(dir protocol.Direction, _ uint64, how protocol.Completion) {
 // in the other direction with it: a request keeps its facts and loses its answer.
 func (c *conn) Skip(dir protocol.Direction, n int, why protocol.Reason) {
 	c.table.counts.Skipped[why].Add(uint64(n))
+	from := c.now.ts
+	if dir == protocol.Request && c.req != nil {
+		from = min(from, c.req.first.ts)
+	}
+	c.unread(from, c.now.ts)
 	var gone *request
 	switch {
 	case dir == protocol.Request && c.req != nil:

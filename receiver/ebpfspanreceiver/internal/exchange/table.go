@@ -41,6 +41,7 @@ type Table struct {
 	protocols []protocol.Protocol
 	conns     map[uint64]*conn
 	waiting   map[uint64]*conn // those with parked records
+	busy      map[uint32]map[*conn]struct{}
 	swept     uint64
 }
 
@@ -48,7 +49,7 @@ type Table struct {
 func NewTable(o Options, protocols []protocol.Protocol, sink Sink, counts *Counts) *Table {
 	return &Table{
 		options: o, sink: sink, counts: counts, protocols: protocols,
-		conns: map[uint64]*conn{}, waiting: map[uint64]*conn{},
+		conns: map[uint64]*conn{}, waiting: map[uint64]*conn{}, busy: map[uint32]map[*conn]struct{}{},
 	}
 }
 
@@ -72,6 +73,7 @@ func (t *Table) Data(d *event.Data) {
 		t.conns[d.Conn] = c
 	}
 	c.add(d)
+	c.note()
 }
 
 func (t *Table) quiet(d *event.Data) bool {
@@ -99,6 +101,7 @@ func (t *Table) Tick(now uint64) {
 	for _, c := range t.waiting {
 		if now-c.since > uint64(parkFor) {
 			c.unpark()
+			c.note()
 		}
 	}
 	if now-t.swept < uint64(time.Second) {
@@ -111,6 +114,7 @@ func (t *Table) Tick(now uint64) {
 			c.idled = true
 			c.now = meta{ts: c.last}
 			c.session.Idle()
+			c.note()
 		}
 		if pending := t.options.PendingAfter; pending > 0 && now > uint64(pending) {
 			c.announce(now-uint64(pending), now)

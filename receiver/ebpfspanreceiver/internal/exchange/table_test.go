@@ -18,10 +18,15 @@ const second = uint64(time.Second)
 // collector is a sink that keeps everything.
 type collector struct {
 	began, done []*Exchange
+	unread      [][2]uint64
 }
 
 func (c *collector) Began(x *Exchange) { c.began = append(c.began, x) }
 func (c *collector) Done(x *Exchange)  { c.done = append(c.done, x) }
+
+func (c *collector) Unread(_ uint32, from, to uint64) {
+	c.unread = append(c.unread, [2]uint64{from, to})
+}
 
 // wire makes the records of one end of a connection. Sequence numbers begin near the wrap-around.
 type wire struct {

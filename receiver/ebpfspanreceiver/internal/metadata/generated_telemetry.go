@@ -51,6 +51,7 @@ type TelemetryBuilder struct {
 	ReceiverEbpfSpanProcesses            metric.Int64ObservableGauge
 	ReceiverEbpfSpanProcessesSkipped     metric.Int64ObservableCounter
 	ReceiverEbpfSpanRecordsIrregular     metric.Int64ObservableCounter
+	ReceiverEbpfSpanRequests             metric.Int64ObservableCounter
 	ReceiverEbpfSpanSpansDropped         metric.Int64ObservableCounter
 }
 
@@ -410,6 +411,21 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanRecordsIrregularCallbac
 	return nil
 }
 
+// RegisterReceiverEbpfSpanRequestsCallback sets callback for observable ReceiverEbpfSpanRequests metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanRequestsCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanRequests, obs: o})
+		return nil
+	}, builder.ReceiverEbpfSpanRequests)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterReceiverEbpfSpanSpansDroppedCallback sets callback for observable ReceiverEbpfSpanSpansDropped metric.
 func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanSpansDroppedCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -599,6 +615,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_span_records_irregular",
 		metric.WithDescription("Records that were taken otherwise than they came. [Development]"),
 		metric.WithUnit("{record}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfSpanRequests, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_span_requests",
+		metric.WithDescription("Requests that are over, by whether it is known how many calls they made (counted) or why not. [Development]"),
+		metric.WithUnit("{request}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfSpanSpansDropped, err = builder.meter.Int64ObservableCounter(

@@ -61,7 +61,7 @@ func startTracer(t *testing.T) (*Tracer, *recorder) {
 	rec := &recorder{}
 	var wg sync.WaitGroup
 	wg.Add(2)
-	go func() { defer wg.Done(); require.NoError(t, tr.ReadEvents(rec.record(t), func() {})) }()
+	go func() { defer wg.Done(); require.NoError(t, tr.ReadEvents(rec.record(t), func(bool) {})) }()
 	go func() { defer wg.Done(); require.NoError(t, tr.ReadProcesses(rec.record(t), func() {})) }()
 	t.Cleanup(func() {
 		require.NoError(t, tr.Interrupt())

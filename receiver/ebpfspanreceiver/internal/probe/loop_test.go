@@ -152,6 +152,11 @@ func TestKernelLoop(t *testing.T) {
 			setup + out1 + out2 + in1 + in2 + "loop write v C3; loop write a w1; loop wait",
 			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "next C3 C2 2/0", "answer C2 R1 2/1 2"},
 		},
+		"a thread answers by itself, then for another": {
+			"worker accept a; worker accept b; worker dial u; peer a R1; worker read a; worker write u C1; peer u r1; worker read u; " +
+				"worker write a w1; peer b R2; other read b; worker write u C2; peer u r2; worker read u; worker write b w2",
+			[]string{"same_thread C1 R1 0/0", "same_thread C2 R1 0/0", "answer C2 R2 1/1 0"},
+		},
 		"goes on with a call": {
 			setup + "peer a R1; loop read a; loop write u C1; loop wait; loop write u body; loop wait; " + in1 + "loop write a w1; loop wait",
 			[]string{"loop C1 R1 1/0", "answer C1 R1 1/1 1"},

@@ -43,24 +43,27 @@ func (t *Tracer) Open() error {
 func (t *Tracer) Interrupt() error { return t.readers.close() }
 
 // ReadEvents calls record with each record of bytes, connections and evidence, and tick at least
-// every Drain, until the tracer is interrupted. The bytes are valid during the call only.
-func (t *Tracer) ReadEvents(record func([]byte), tick func()) error {
+// every Drain, until the tracer is interrupted. The bytes are valid during the call only. drained: there was
+// no record left at some moment since the last tick, so that every one from before that tick was read.
+func (t *Tracer) ReadEvents(record func([]byte), tick func(drained bool)) error {
 	return read(t.readers.events, record, tick)
 }
 
 // ReadProcesses does the same for the records of processes.
 func (t *Tracer) ReadProcesses(record func([]byte), tick func()) error {
-	return read(t.readers.processes, record, tick)
+	return read(t.readers.processes, record, func(bool) { tick() })
 }
 
-func read(r *ringbuf.Reader, record func([]byte), tick func()) error {
+func read(r *ringbuf.Reader, record func([]byte), tick func(drained bool)) error {
 	var rec ringbuf.Record
 	next := time.Now()
+	drained := false
 	for n := 0; ; n++ {
 		// The clock is looked at every so often only: under load there is always another record.
 		if n%256 == 0 {
 			if now := time.Now(); !now.Before(next) {
-				tick()
+				tick(drained)
+				drained = false
 				next = now.Add(Drain)
 				r.SetDeadline(next)
 			}
@@ -70,7 +73,7 @@ func read(r *ringbuf.Reader, record func([]byte), tick func()) error {
 		case err == nil:
 			record(rec.RawSample)
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			n = -1
+			n, drained = -1, true
 			next = time.Now()
 		case errors.Is(err, ringbuf.ErrClosed):
 			return nil

@@ -87,5 +87,5 @@ func TestKernelReusedDescriptor(t *testing.T) {
 	require.Equal(t, []string{strings.TrimSpace(properRequest)}, read)
 	losses, err := tr.Losses()
 	require.NoError(t, err)
-	require.Contains(t, losses, Loss{Reason: "read_place_unknown", Count: 1})
+	require.Contains(t, losses, Loss{Reason: "read_place_unknown", Count: 1, Records: true})
 }

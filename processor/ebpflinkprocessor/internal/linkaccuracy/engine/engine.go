@@ -61,6 +61,8 @@ type Options struct {
 	Directory string
 	// Interrupt says what comes after a batch; nil for nothing.
 	Interrupt func(batch int) Interruption
+	// Left is called with each span that comes out, and when.
+	Left func(s *forest.Span, at time.Time)
 	// Steps: it is also asked after each stop of the clock, and counts them.
 	Steps bool
 }
@@ -78,6 +80,9 @@ func Run(f *forest.Forest, o Options) (Result, error) {
 	r := &run{f: f, o: o, clock: NewClock(forest.Epoch), sink: newSink(f)}
 	if o.Directory != "" {
 		r.directory = filepath.Join(o.Directory, "first")
+	}
+	if o.Left != nil {
+		r.sink.left = func(s *forest.Span) { o.Left(s, r.clock.Now()) }
 	}
 	if err := r.start(); err != nil {
 		return nil, err
@@ -245,6 +250,7 @@ type sink struct {
 	spans map[[8]byte]*forest.Span
 	out   Result
 	err   error
+	left  func(*forest.Span)
 }
 
 func newSink(f *forest.Forest) *sink {
@@ -270,6 +276,9 @@ func (s *sink) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
 				if known == nil {
 					s.err = fmt.Errorf("span %s came out and did not go in", sp.SpanID())
 					continue
+				}
+				if s.left != nil {
+					s.left(known)
 				}
 				o := s.out[known]
 				o.Times++

@@ -117,6 +117,8 @@ type Forest struct {
 	// Delivery is what reaches the collector, in order of arrival.
 	Delivery []Arriving
 
+	// calls of each request: how many, negative where one is not known.
+	calls     map[uint64]int
 	rng       *rand.Rand
 	hosts     []*Host
 	processes []*Process
@@ -154,8 +156,36 @@ func Grow(sc Scenario, seed uint64) *Forest {
 	f.wire()
 	f.contexts()
 	f.mark()
+	f.count()
 	f.deliver()
 	return f
+}
+
+func (f *Forest) count() {
+	f.calls = map[uint64]int{}
+	for _, s := range f.Spans {
+		switch n := f.calls[s.Request]; {
+		case s.SDK || s.Kind != Client || s.Request == 0:
+		case n < 0 || !s.Known:
+			f.calls[s.Request] = -1
+		default:
+			f.calls[s.Request]++
+		}
+	}
+}
+
+// Networks are where traced processes have their addresses, and what stands between them.
+func (f *Forest) Networks() []string {
+	var out []string
+	for _, h := range f.hosts {
+		if h != f.outside.Host {
+			out = append(out, netip.PrefixFrom(h.Addr, 32).String())
+		}
+	}
+	if f.Scenario.NAT {
+		out = append(out, "172.20.0.0/16", "192.168.0.1/32")
+	}
+	return out
 }
 
 // settle makes hosts and processes.

@@ -72,7 +72,7 @@ func (f *Forest) write(a Arriving, sp ptrace.Span) {
 	}
 	l := f.Link(s)
 	if a.Pending {
-		l.Pending, l.RespSeq = true, 0
+		l.Pending, l.RespSeq, l.HasCalls, l.Calls = true, 0, false, 0
 	}
 	sp.SetTraceID(pcommon.TraceID(rawspan.RawTraceID(l.ReqSeq, l.RespSeq, s.ID)))
 	l.Put(sp.Attributes())
@@ -92,6 +92,9 @@ func (f *Forest) Link(s *Span) rawspan.Link {
 	}
 	if keys&(Systrace|Lineage) != 0 && (s.Kind == Server || s.Known) {
 		l.Systrace = s.Request
+	}
+	if n := f.calls[s.Request]; f.Scenario.Counts && s.Kind == Server && !s.NoAnswer && n >= 0 {
+		l.Calls, l.HasCalls = n, true
 	}
 	if s.ReqID != "" {
 		l.ReqRequestID = []string{s.ReqID}

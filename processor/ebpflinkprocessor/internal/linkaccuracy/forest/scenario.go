@@ -87,7 +87,9 @@ type Scenario struct {
 	Keys  Keys
 	// Unknown is the share of calls of which the receiver does not know the request.
 	Unknown float64
-	App     App
+	// Counts: the receiver says how many calls a request has made, where it knows the request of all of them.
+	Counts bool
+	App    App
 
 	// Proxies is the share of processes that hand requests on with an x-request-id. One thread does it,
 	// and the receiver does not know which call belongs to which request.

@@ -1,0 +1,99 @@
+package link
+
+import "slices"
+
+// traits are what a fact has that keys are made of. They tell which rows a span has no part in, so that
+// nobody asks each of them for each span.
+type traits uint16
+
+const (
+	isRaw traits = 1 << iota
+	isSDK
+	isServer
+	isClient
+	hasParentContext
+	hasReqSeq
+	hasRespSeq
+	hasPortsToo
+	ofRequest
+	ofThread
+	hasBeside
+	hasName
+	hasWords
+)
+
+func (t traits) when(has bool) traits {
+	if has {
+		return t
+	}
+	return 0
+}
+
+func (v View) traits() traits {
+	t := isSDK
+	if v.Raw {
+		t = isRaw
+	}
+	switch v.Role {
+	case Server:
+		t |= isServer
+	case Client:
+		t |= isClient
+	}
+	t |= hasReqSeq.when(v.ReqSeq != 0) | hasRespSeq.when(v.RespSeq != 0) | hasPortsToo.when(v.Local.Port != 0 && v.Peer.Port != 0)
+	if v.Host != 0 {
+		t |= ofRequest.when(v.Systrace != 0) | ofThread.when(v.Pseudo != 0)
+	}
+	t |= hasName.when(v.own != 0 && v.Span != SpanID{})
+	t |= hasWords.when(v.said.Known())
+	return t | hasBeside.when(v.farther.rare) | hasParentContext.when(hasContext(v))
+}
+
+// keyed is how a row gets a key of a span.
+type keyed struct {
+	// needs is what a span must have at least.
+	needs traits
+	// key returns it, or false for a span that has no part in the row.
+	key func(View) (Key, bool)
+}
+
+// plan is what the spans with some traits may have to do with.
+type plan struct {
+	traits traits
+	// rows are those by which they may refer to a parent, strongest first.
+	rows []uint8
+	// defines and refers are the rows with different keys.
+	defines, refers []uint8
+}
+
+// plans is how many are kept: few combinations of traits occur.
+const plans = 64
+
+func (x *Index) plan(t traits) *plan {
+	p := &x.plans[(t^t>>6)%plans]
+	if p.traits != t || t == 0 {
+		*p = x.makePlan(t)
+	}
+	return p
+}
+
+func (x *Index) makePlan(t traits) plan {
+	p := plan{traits: t}
+	var met []*keyed
+	add := func(to *[]uint8, k *keyed, i int, again bool) {
+		if t&k.needs == k.needs && !again {
+			*to = append(*to, uint8(i))
+			met = append(met, k)
+		}
+	}
+	has := func(k *keyed) bool { return slices.Contains(met, k) }
+	for i := range x.rows {
+		add(&p.defines, x.rows[i].defines, i, has(x.rows[i].defines))
+	}
+	met = nil
+	for i := range x.rows {
+		add(&p.refers, x.rows[i].refers, i, has(x.rows[i].refers))
+		add(&p.rows, x.rows[i].refers, i, false)
+	}
+	return p
+}

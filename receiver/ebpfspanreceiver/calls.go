@@ -1,0 +1,91 @@
+package ebpfspanreceiver
+
+import (
+	"go.uber.org/zap"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/exchange"
+)
+
+// progress is how far the records are known. In kernel nanoseconds.
+type progress struct {
+	// read: every record from before is here. The ring buffer is first in, first out, and a record is made
+	// at the time that it tells, or later.
+	read uint64
+	// ticked is when tick was called last, checked when the losses were looked at, lost how many there were.
+	ticked, checked, lost uint64
+}
+
+// advance tells the solver how far the records are known.
+func (r *ebpfReceiver) advance(now uint64, drained bool) {
+	if drained {
+		r.read = max(r.read, r.ticked)
+	}
+	r.ticked = now
+	if r.solver.Counting() == 0 {
+		return
+	}
+	if now > r.checked+uint64(lossesAfter) {
+		r.checkLosses(now)
+	}
+	r.solver.Saw(r.read, r.checked)
+}
+
+// checkLosses looks whether records were lost since it was last called.
+func (r *ebpfReceiver) checkLosses(now uint64) {
+	r.checked = now
+	losses, err := r.tracer.Losses()
+	if err != nil { // said as well where telemetry reads them
+		r.log.Debug("Loss counters cannot be read, so no calls are counted", zap.Error(err))
+		r.solver.Lost(now)
+		return
+	}
+	var lost uint64
+	for _, l := range losses {
+		if l.Records {
+			lost += l.Count
+		}
+	}
+	if lost != r.lost {
+		r.lost = lost
+		r.solver.Lost(now)
+	}
+}
+
+// count keeps the span of a request that is over until it is known how many calls it made, or that it will
+// not be known.
+func (r *ebpfReceiver) count(x *exchange.Exchange) {
+	p, why := r.process(x.Tgid), causality.Counted
+	since := r.watchedSince(x.Tgid)
+	switch {
+	case x.Outcome != exchange.Answered:
+		why = causality.Unanswered
+	case p == nil || since == 0 || x.Start < since:
+		why = causality.Unwatched
+	}
+	if why != causality.Counted {
+		r.solver.Uncountable(x.Tgid, why)
+		r.emit(x, nil)
+		return
+	}
+	lineage := p.lineage(x) // what its thread serves next is none of its business
+	r.solver.Count(x.Tgid, x.Turn, x.Epoch, func(c causality.Count) {
+		r.write(p, x, origin{lineage: lineage, calls: &c})
+	})
+}
+
+// underWay gives the solver the calls of a process that are not over.
+func (r *ebpfReceiver) underWay(tgid uint32, each func(causality.Call)) {
+	r.table.UnderWay(tgid, func(u *exchange.UnderWay) {
+		each(causality.Call{
+			ID:     u.Turn,
+			Writer: causality.Writer{Tgid: tgid, Tid: u.Tid, Context: u.Context, Kind: u.ContextKind},
+			// Where its end may be read by another, that evidence does not count yet: see undecided.
+			EndTid: u.Tid, EndContext: u.Context,
+			Later: u.Later, Together: u.Together, Overlapped: u.Overlapped, Start: u.Start,
+		})
+	})
+}
+
+// Unread implements exchange.Sink.
+func (r *ebpfReceiver) Unread(tgid uint32, from, to uint64) { r.solver.Unread(tgid, from, to) }

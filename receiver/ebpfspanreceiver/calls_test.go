@@ -1,0 +1,253 @@
+package ebpfspanreceiver
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
+)
+
+func init() { children["go-calls"] = goCallsChild }
+
+// goCallsChild serves requests whose first element of the path says how they call the backend that
+// EBPFSPAN_TEST_BACKEND names, and the second how often.
+func goCallsChild() {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	backend := os.Getenv("EBPFSPAN_TEST_BACKEND")
+	get := func(path string) {
+		resp, err := http.Get("http://" + backend + path)
+		if err != nil {
+			panic(err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	// A backend that speaks what nobody parses: a line there, a line back.
+	binary, err := net.Dial("tcp", os.Getenv("EBPFSPAN_TEST_BINARY"))
+	if err != nil {
+		panic(err)
+	}
+	lines := bufio.NewReader(binary)
+	work := make(chan string)
+	go func() { // for nobody: who asks does not wait, and is not known
+		for path := range work {
+			time.Sleep(2 * time.Millisecond)
+			get(path)
+		}
+	}()
+	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = 64
+	serve := func(kind string, call func(r *http.Request, n int)) {
+		http.HandleFunc("/"+kind+"/{n}/{id}", func(w http.ResponseWriter, r *http.Request) {
+			n, err := strconv.Atoi(r.PathValue("n"))
+			if err != nil {
+				panic(err)
+			}
+			call(r, n)
+			fmt.Fprintln(w, "done")
+		})
+	}
+	serve("one-by-one", func(r *http.Request, n int) {
+		for range n {
+			get("/quick")
+		}
+	})
+	serve("at-once", func(r *http.Request, n int) {
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() { get("/quick") })
+		}
+		wg.Wait()
+	})
+	serve("unawaited", func(r *http.Request, n int) {
+		for range n {
+			go get("/slow")
+		}
+		time.Sleep(20 * time.Millisecond) // so that they have begun
+	})
+	serve("background", func(r *http.Request, n int) {
+		for range n {
+			select {
+			case work <- "/quick":
+			case <-time.After(time.Second):
+			}
+		}
+		time.Sleep(10 * time.Millisecond)
+	})
+	serve("unparsed", func(r *http.Request, n int) {
+		for range n {
+			if _, err := binary.Write([]byte("\x01\x02\x03\x04\n")); err != nil {
+				panic(err)
+			}
+			if _, err := lines.ReadString('\n'); err != nil {
+				panic(err)
+			}
+		}
+	})
+	go func() { panic(http.Serve(l, nil)) }()
+	fmt.Println("http://" + l.Addr().String())
+	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+}
+
+// startCalls starts the program with its backends, and a receiver that traces it alone.
+func startCalls(t *testing.T) (get func(path string), sink *consumertest.TracesSink) {
+	bpftest.Need(t)
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			time.Sleep(time.Second)
+		}
+		fmt.Fprintln(w, "here")
+	}))
+	t.Cleanup(backend.Close)
+	binary, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { binary.Close() })
+	go func() {
+		for {
+			c, err := binary.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _, _ = io.Copy(c, c) }()
+		}
+	}()
+	t.Setenv("EBPFSPAN_TEST_BACKEND", backend.Listener.Addr().String())
+	t.Setenv("EBPFSPAN_TEST_BINARY", binary.Addr().String())
+	base, pid := startChild(t, "go-calls")
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	t.Cleanup(client.CloseIdleConnections)
+	get = func(path string) {
+		resp, err := client.Get(base + path)
+		require.NoError(t, err)
+		_, _ = io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+	}
+	sink = startReceiver(t, func(c *Config) {
+		c.Discovery.Include = []SelectorConfig{{PIDs: []int{pid}}}
+		c.Hold = time.Second
+	})
+	time.Sleep(time.Second) // until its probes are attached
+	return get, sink
+}
+
+// counted waits for the SERVER span of each path, and for the CLIENT spans of all, and fails where a count is
+// not the truth.
+func counted(t *testing.T, sink *consumertest.TracesSink, calls int, paths ...string) map[string]bool {
+	t.Helper()
+	servers, made := map[string]seen{}, map[uint64]int{}
+	look := func() bool {
+		clear(servers)
+		clear(made)
+		clients := 0
+		for _, s := range spansOf(sink) {
+			if s.Kind() == ptrace.SpanKindServer {
+				servers[s.path] = s
+				continue
+			}
+			clients++
+			if s.link.Systrace != 0 {
+				made[s.link.Systrace]++
+			}
+		}
+		return len(servers) >= len(paths) && clients >= calls
+	}
+	require.Eventually(t, look, 20*time.Second, 50*time.Millisecond)
+	time.Sleep(500 * time.Millisecond) // nothing more may come that changes it
+	look()
+	out := map[string]bool{}
+	for _, path := range paths {
+		s, ok := servers[path]
+		require.True(t, ok, path)
+		out[path] = s.link.HasCalls
+		if s.link.HasCalls {
+			require.Equal(t, made[s.link.Systrace], s.link.Calls, "%s: CLIENT spans that carry its id", path)
+			n, err := strconv.Atoi(strings.Split(path, "/")[2])
+			require.NoError(t, err)
+			require.Equal(t, n, s.link.Calls, "%s: calls that it made", path)
+		}
+	}
+	return out
+}
+
+// TestKernelCallsAreCounted: one request at a time.
+func TestKernelCallsAreCounted(t *testing.T) {
+	get, sink := startCalls(t)
+	var paths []string
+	calls := 0
+	for _, row := range []struct {
+		kind string
+		n    int
+		seen int // calls that make a span
+	}{
+		{"one-by-one", 0, 0},
+		{"one-by-one", 3, 3},
+		{"at-once", 5, 5},
+		{"unparsed", 0, 0},
+		{"unparsed", 2, 0},
+		{"unawaited", 1, 1},
+		{"one-by-one", 1, 1},
+		{"background", 1, 1},
+	} {
+		path := fmt.Sprintf("/%s/%d/x", row.kind, row.n)
+		get(path)
+		if row.kind == "unawaited" {
+			time.Sleep(1200 * time.Millisecond)
+		}
+		paths, calls = append(paths, path), calls+row.seen
+	}
+	got := counted(t, sink, calls, paths...)
+	require.Equal(t, map[string]bool{
+		"/one-by-one/0/x": true, "/one-by-one/3/x": true, "/at-once/5/x": true, "/one-by-one/1/x": true,
+		"/unparsed/0/x":   true,
+		"/unparsed/2/x":   false,                  // who knows what they were
+		"/unawaited/1/x":  false,                  // not over in time
+		"/background/1/x": got["/background/1/x"], // linked or not, counted() has checked it
+	}, got)
+}
+
+// TestKernelCallsAreCountedUnderLoad: many at once. What is counted must be right, and much must be.
+func TestKernelCallsAreCountedUnderLoad(t *testing.T) {
+	get, sink := startCalls(t)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var paths []string
+	calls := 0
+	const workers, each = 8, 25
+	for w := range workers {
+		wg.Go(func() {
+			for i := range each {
+				n := (w + i) % 4
+				path := fmt.Sprintf("/%s/%d/%d-%d", []string{"one-by-one", "at-once"}[i%2], n, w, i)
+				get(path)
+				mu.Lock()
+				paths, calls = append(paths, path), calls+n
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	n := 0
+	for _, ok := range counted(t, sink, calls, paths...) {
+		if ok {
+			n++
+		}
+	}
+	t.Logf("%d of %d requests were counted", n, workers*each)
+	require.Greater(t, n, workers*each/2)
+}
