@@ -22,13 +22,14 @@ type Site struct {
 // attachTogether lets the programs of spec be put on several sites at once, where the kernel can: from Linux
 // 6.6 on. To attach twenty sites one by one takes a second, and to detach them some more, of waiting; and a hit
 // costs a little more.
-func attachTogether(spec *ebpf.CollectionSpec) {
+func (t *Tracer) attachTogether(spec *ebpf.CollectionSpec) {
 	if features.HaveBPFLinkUprobeMulti() != nil {
 		return
 	}
-	for _, p := range spec.Programs {
+	for name, p := range spec.Programs {
 		if p.Type == ebpf.Kprobe { // no other probes here are of that type
 			p.AttachType = ebpf.AttachTraceUprobeMulti
+			t.together[name] = true
 		}
 	}
 }
@@ -40,12 +41,12 @@ func (t *Tracer) AttachSites(file string, sites []Site) (io.Closer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", file, err)
 	}
-	attach := attachEach
-	if features.HaveBPFLinkUprobeMulti() == nil {
-		attach = attachMulti
-	}
 	var links closers
 	for _, g := range groups(sites) {
+		attach := attachEach
+		if t.together[g.program] {
+			attach = attachMulti
+		}
 		p, err := t.program(g.program)
 		if err == nil {
 			err = attach(exe, p, g, &links)
