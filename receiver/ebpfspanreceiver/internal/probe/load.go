@@ -98,9 +98,8 @@ func stackSize() uint64 { return uint64(max(16<<10, os.Getpagesize())) }
 var extensions = []struct {
 	hook string
 	load func() (*ebpf.CollectionSpec, error)
-	// together: its programs are put on several sites at once. Not those of CPython: python/queue of
-	// internal/accuracy then found all calls of a short run untrusted in one run of five, for a reason that is
-	// not known; a tracer that begins a second later did not.
+	// together: its programs are put on several sites at once. Not those of CPython, of which too little was
+	// measured.
 	together bool
 }{
 	{"uprobe", bpf.LoadGoroutine, true},
