@@ -2,8 +2,8 @@
 
 // SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
 /*
- * Node.js: five probe sites, each on an instruction that is cheap to probe and at which the arguments are
- * still in registers (internal/noderuntime finds them). They tell where an activation of the event loop
+ * Node.js: five kinds of probe sites, each on an instruction that is cheap to probe and at which the arguments
+ * are still in registers (internal/noderuntime finds them). They tell where an activation of the event loop
  * ends that the kernel cannot see the end of; see node.bpf.h.
  *
  *   InternalCallbackScope        an event calls JavaScript: with the ids of the event
@@ -57,7 +57,21 @@ static __always_inline int event_begins(__u64 pid_tgid, struct node_loop *loop, 
 	return 0;
 }
 
-/* InternalCallbackScope(Environment *, Local<Object>, const async_context &, int) */
+/* What immediates and timers do has an event of its own, which no other probe needs to tell: its id is 0. */
+static __always_inline void phase_begins(__u64 pid_tgid)
+{
+	struct node_loop *loop;
+
+	node_activation(pid_tgid, false);
+	loop = bpf_map_lookup_elem(&node_loops, &pid_tgid);
+	if (!loop)
+		return;
+	loop->entered = 1;
+	loop->base = 0;
+	loop->base_trigger = 0;
+}
+
+/* call of InternalCallbackScope(Environment *, Local<Object>, const async_context &, int) */
 SEC("uprobe/node_callback")
 int node_callback(struct regs *ctx)
 {
@@ -67,7 +81,7 @@ int node_callback(struct regs *ctx)
 	return loop ? event_begins(pid_tgid, loop, REG_ARG3(ctx)) : 0;
 }
 
-/* InternalCallbackScope(AsyncWrap *, int) */
+/* call of InternalCallbackScope(AsyncWrap *, int) */
 SEC("uprobe/node_callback_wrap")
 int node_callback_wrap(struct regs *ctx)
 {
@@ -91,8 +105,10 @@ int node_init(struct regs *ctx)
 	struct context *x;
 	__u64 exec = 0;
 
-	if (!loop || !read_async(&exec, sizeof(exec), loop->ids) || !exec || exec == loop->base ||
-	    !node_target(pid_tgid))
+	if (!loop || !read_async(&exec, sizeof(exec), loop->ids) || !exec || !node_target(pid_tgid))
+		return 0;
+	node_base(loop);
+	if (exec == loop->base)
 		return 0;
 	x = context_find(&key);
 	if (x)
@@ -115,13 +131,17 @@ int node_check(struct regs *ctx)
 		fresh.env = REG_ARG0(ctx) - t->check;
 		fresh.depth = fresh.env + t->depth;
 		fresh.wrap_ids = t->wrap_ids;
+		if (t->stack) {
+			fresh.stack = fresh.env + t->stack;
+			fresh.fields = fresh.env + t->fields;
+		}
 		if (!read_async(&fresh.ids, sizeof(fresh.ids), fresh.env + t->async_ids) ||
 		    !read_counter(&fresh, &fresh.begin))
 			return 0;
 		if (bpf_map_update_elem(&node_loops, &pid_tgid, &fresh, BPF_ANY))
 			count_loss(LOSS_LOOPS_FULL);
 	}
-	node_activation(pid_tgid, false);
+	phase_begins(pid_tgid);
 	return 0;
 }
 
@@ -132,6 +152,6 @@ int node_timers(struct regs *ctx)
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 
 	if (node_target(pid_tgid))
-		node_activation(pid_tgid, false);
+		phase_begins(pid_tgid);
 	return 0;
 }

@@ -23,6 +23,8 @@ struct node_target {
 	__u32 depth;     /* node::Environment: callback scopes that are open */
 	__u32 wrap_ids;  /* node::AsyncWrap: struct async_pair */
 	__u32 check;     /* node::Environment: the uv_check_t */
+	__u32 stack;     /* node::Environment: pointer to the ids below those that run; 0: not known */
+	__u32 fields;    /* node::Environment: pointer to enum async_fields */
 };
 
 /* By tgid. Written by user space before the process is selected, and removed with it: as many as targets. */
@@ -43,8 +45,16 @@ struct node_loop {
 	__u64 base_trigger;
 	__u8 entered; /* base is known, it may be 0 */
 	__u8 read;    /* the activation began with bytes */
-	__u8 pad[2];
+	__u8 inside;  /* it began while JavaScript ran: what runs was there before */
+	__u8 pad;
 	__u32 wrap_ids; /* of its struct node_target */
+	__u64 stack;  /* where the pointers of its struct node_target are; 0: not known */
+	__u64 fields;
+};
+
+/* Numbers of node::AsyncHooks::Fields, 32 bits each. */
+enum async_fields {
+	ASYNC_STACK_LENGTH = 7,
 };
 
 /* By pid_tgid: the main thread and the workers of each Node.js process, removed when they end. LRU: a
@@ -79,6 +89,36 @@ static __always_inline bool read_async(void *to, __u32 size, __u64 from)
 static __always_inline bool read_counter(const struct node_loop *loop, __u64 *counter)
 {
 	return read_async(counter, sizeof(*counter), loop->ids + offsetof(struct async_ids, counter));
+}
+
+/*
+ * The HTTP parser opens scopes in which JavaScript runs, and no probe tells of them: they are many, and most
+ * are nested. But whatever scope is open, the ids of the outermost are at hand: they run, or are the first
+ * that others were put on top of (node::AsyncHooks::push_async_context).
+ */
+static __noinline int node_base(struct node_loop *loop)
+{
+	struct async_pair pair;
+	__u64 fields = 0, at;
+	__u32 length = 0;
+
+	if (!loop || loop->entered || loop->inside || !loop->stack)
+		return 0;
+	if (!read_async(&fields, sizeof(fields), loop->fields) ||
+	    !read_async(&length, sizeof(length), fields + ASYNC_STACK_LENGTH * sizeof(length)) || !length)
+		return 0;
+	at = loop->ids;
+	if (length > 1) {
+		if (!read_async(&at, sizeof(at), loop->stack))
+			return 0;
+		at += sizeof(pair); /* below the outermost are the ids of nothing */
+	}
+	if (!read_async(&pair, sizeof(pair), at))
+		return 0;
+	loop->entered = 1;
+	loop->base = pair.id;
+	loop->base_trigger = pair.trigger;
+	return 0;
 }
 
 /* The ids are read into the record: the stacks of the programs that send it are nearly full. */
@@ -130,11 +170,11 @@ static __noinline struct context *node_thread(__u64 pid_tgid)
 static __noinline int node_turns(struct context *x, __u64 pid_tgid, __u32 read)
 {
 	struct node_loop *loop = bpf_map_lookup_elem(&node_loops, &pid_tgid);
-	__u64 counter = 0;
+	__u64 counter = 0, depth = 0;
 
 	if (!x || !loop)
 		return 0;
-	if (!read_counter(loop, &counter)) {
+	if (!read_counter(loop, &counter) || !read_async(&depth, sizeof(depth), loop->depth)) {
 		bpf_map_delete_elem(&node_loops, &pid_tgid);
 		return 0;
 	}
@@ -145,6 +185,7 @@ static __noinline int node_turns(struct context *x, __u64 pid_tgid, __u32 read)
 	loop->base_trigger = 0;
 	loop->entered = 0;
 	loop->read = read;
+	loop->inside = depth != 0;
 	return 0;
 }
 
@@ -200,8 +241,10 @@ __noinline int node_call(__u64 pid_tgid, __u64 call)
 	struct node_loop *loop = bpf_map_lookup_elem(&node_loops, &pid_tgid);
 	struct context *x = context_find(&key);
 
-	if (x && loop)
-		emit_async(pid_tgid, ASYNC_CALL, x, loop, call);
+	if (!x || !loop)
+		return 0;
+	node_base(loop);
+	emit_async(pid_tgid, ASYNC_CALL, x, loop, call);
 	return 0;
 }
 

@@ -153,8 +153,11 @@ type NodeNodeLoop struct {
 	BaseTrigger uint64
 	Entered     uint8
 	Read        uint8
-	Pad         [2]uint8
+	Inside      uint8
+	Pad         uint8
 	WrapIds     uint32
+	Stack       uint64
+	Fields      uint64
 }
 
 type NodeNodeTarget struct {
@@ -163,6 +166,8 @@ type NodeNodeTarget struct {
 	Depth    uint32
 	WrapIds  uint32
 	Check    uint32
+	Stack    uint32
+	Fields   uint32
 }
 
 type NodePyAnswer struct {

@@ -280,8 +280,11 @@ type SocketNodeLoop struct {
 	BaseTrigger uint64
 	Entered     uint8
 	Read        uint8
-	Pad         [2]uint8
+	Inside      uint8
+	Pad         uint8
 	WrapIds     uint32
+	Stack       uint64
+	Fields      uint64
 }
 
 type SocketNodeTarget struct {
@@ -290,6 +293,8 @@ type SocketNodeTarget struct {
 	Depth    uint32
 	WrapIds  uint32
 	Check    uint32
+	Stack    uint32
+	Fields   uint32
 }
 
 type SocketNote struct {

@@ -58,7 +58,7 @@ func (n *node) use(p *process.Process, target *probe.Target) {
 	}
 	l := f.layout
 	if err := n.tracer.Node(uint32(p.PID), probe.NodeTarget{
-		AsyncIDs: l.AsyncIDs, Depth: l.Depth, WrapIDs: l.WrapIDs, Check: l.Check,
+		AsyncIDs: l.AsyncIDs, Depth: l.Depth, WrapIDs: l.WrapIDs, Check: l.Check, Stack: l.Stack, Fields: l.Fields,
 	}); err != nil {
 		n.log.Warn("The event loops of a Node.js process cannot be noted", zap.Int("pid", p.PID), zap.Error(err))
 		return
@@ -77,6 +77,9 @@ func (n *node) inspect(p *process.Process) *nodeFile {
 		return f
 	}
 	f.layout = info.Layout
+	if info.Entries != "" {
+		log.Info("Every callback scope of this Node.js is probed, which costs it more", zap.String("reason", info.Entries))
+	}
 	var sites []probe.Site
 	for _, s := range info.Sites {
 		sites = append(sites, probe.Site{Program: nodePrograms[s.Kind], Offset: s.Offset})

@@ -21,11 +21,15 @@ type image struct {
 	buckets, first, bloom  uint32
 }
 
-// function is one symbol's code, at most maxCode bytes of it, and where that is in the file.
+// function is one symbol's code, at most maxCode bytes of it, and where it is.
 type function struct {
-	code   []byte
-	offset uint64
+	code    []byte
+	offset  uint64 // in the file
+	address uint64
+	size    uint64
 }
+
+func (f *function) has(address uint64) bool { return address-f.address < f.size }
 
 func openImage(r io.ReaderAt) (*image, error) {
 	f, err := elf.NewFile(r)
@@ -107,17 +111,17 @@ func (im *image) symbol(i uint32, name string) (function, bool, error) {
 	if !bytes.Equal(text, append([]byte(name), 0)) || le.Uint16(sym[6:]) == uint16(elf.SHN_UNDEF) {
 		return function{}, false, nil
 	}
-	address, size := le.Uint64(sym[8:]), min(le.Uint64(sym[16:]), maxCode)
+	address, size := le.Uint64(sym[8:]), le.Uint64(sym[16:])
 	for _, p := range im.loads {
 		if p.Flags&elf.PF_X == 0 || address < p.Vaddr || address-p.Vaddr >= p.Filesz || size == 0 {
 			continue
 		}
 		offset := p.Off + (address - p.Vaddr)
-		code := make([]byte, min(size, p.Filesz-(address-p.Vaddr)))
+		code := make([]byte, min(size, maxCode, p.Filesz-(address-p.Vaddr)))
 		if err := readFull(im.r, code, int64(offset)); err != nil {
 			return function{}, false, err
 		}
-		return function{code, offset}, true, nil
+		return function{code, offset, address, size}, true, nil
 	}
 	return function{}, false, fmt.Errorf("%w: %s at %#x is in no executable segment", ErrMalformed, name, address)
 }

@@ -24,6 +24,9 @@ type Layout struct {
 	Depth    uint32 // in node::Environment: how many callback scopes are open, 8 bytes
 	WrapIDs  uint32 // in node::AsyncWrap: its id, and its trigger's after it
 	Check    uint32 // in node::Environment: its uv_check_t
+	// Stack and Fields, in node::Environment: pointers to the pairs of ids below those that run, and to the
+	// 32-bit words of which the eighth is how many. Both are 0 where the code that reads them looks otherwise.
+	Stack, Fields uint32
 }
 
 // Kind says what happens at a site.
@@ -71,7 +74,10 @@ type Site struct {
 // Info is what Inspect finds out.
 type Info struct {
 	Layout
-	Sites []Site // one of each kind
+	Sites []Site // of each kind
+	// Entries says why callback scopes are probed where they begin, and not where they are called from, which
+	// leaves out those that tell nothing new.
+	Entries string
 }
 
 // Functions that are read or probed, as the C++ ABI mangles them.
@@ -82,6 +88,9 @@ const (
 	fnInit        = "_ZN4node9AsyncWrap13EmitAsyncInitEPNS_11EnvironmentEN2v85LocalINS3_6ObjectEEENS4_INS3_6StringEEEdd"
 	fnCheck       = "_ZN4node11Environment14CheckImmediateEP10uv_check_s"
 	fnTimers      = "_ZN4node11Environment9RunTimersEP10uv_timer_s"
+	fnImmediates  = "_ZN4node11Environment27RunAndClearNativeImmediatesEb"
+	fnPop         = "_ZN4node10AsyncHooks17pop_async_contextEd"
+	fnCallback    = "_ZN4node20InternalMakeCallbackEPNS_11EnvironmentEN2v85LocalINS2_6ObjectEEES5_NS3_INS2_8FunctionEEEiPNS3_INS2_5ValueEEENS_13async_contextE"
 )
 
 // sites has a row for each probe.
@@ -152,7 +161,15 @@ func inspect(r io.ReaderAt) (*Info, error) {
 		}
 		*d.to(&info.Layout) = offset
 	}
+	callers, reason, err := im.scopeCalls(code[fnScope], code[fnWrapScope], &info.Layout)
+	if err != nil {
+		return nil, err
+	}
+	info.Sites, info.Entries = callers, reason
 	for _, s := range sites {
+		if reason == "" && (s.kind == Callback || s.kind == WrapCallback) {
+			continue
+		}
 		f := code[s.symbol]
 		at, cheap := cheapSite(f.code)
 		info.Sites = append(info.Sites, Site{Kind: s.kind, Symbol: s.symbol, Offset: f.offset + at, Expensive: !cheap})

@@ -1,9 +1,11 @@
 package noderuntime
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,7 +28,12 @@ func TestInspect(t *testing.T) {
 	version, err := exec.Command(node(t), "--version").Output()
 	require.NoError(t, err)
 	if string(version) == "v20.20.2\n" {
-		require.Equal(t, Layout{AsyncIDs: 0x480, Depth: 0x5f8, WrapIDs: 0x28, Check: 0x178}, info.Layout)
+		require.Equal(t, Layout{
+			AsyncIDs: 0x480, Depth: 0x5f8, WrapIDs: 0x28, Check: 0x178, Stack: 0x410, Fields: 0x448,
+		}, info.Layout)
+		// Twenty calls of one and eight of the other, less three of the HTTP parser and two of the phases.
+		require.Empty(t, info.Entries)
+		require.Len(t, info.Sites, 17+6+3)
 	}
 	kinds := map[Kind]bool{}
 	for _, s := range info.Sites {
@@ -85,6 +92,52 @@ func TestCode(t *testing.T) {
 	}
 }
 
+// What was built by hand is taken apart: whether an instruction is one, and its third argument.
+func TestCall(t *testing.T) {
+	filler := bytes.Repeat([]byte{0x48, 0x89, 0xc3}, 24) // mov %rax,%rbx
+	for _, tc := range []struct {
+		name         string
+		before       []byte
+		whole, skips bool
+	}{
+		{"flags", []byte{0xba, 2, 0, 0, 0, 0x48, 0x89, 0xdf}, true, true}, // mov $2,%edx; mov %rbx,%rdi
+		{"other flags", []byte{0xba, 1, 0, 0, 0}, true, false},
+		{"no flags", []byte{0x31, 0xd2}, true, false}, // xor %edx,%edx
+		{"of a variable", []byte{0x89, 0xc2}, true, false},
+		{"a branch lies between", []byte{0xba, 2, 0, 0, 0, 0x74, 0x00}, true, false},
+		{"a call lies between", []byte{0xba, 2, 0, 0, 0, 0xe8, 0, 0, 0, 0}, true, false},
+		{"nothing", nil, true, false},
+		{"the end of another instruction", []byte{0x48, 0xb8}, false, false}, // movabs $…,%rax
+	} {
+		c := call{before: slices.Concat(filler, tc.before, []byte{0xe8, 0, 0, 0, 0})}
+		require.Equal(t, tc.whole, c.whole(), tc.name)
+		if tc.whole {
+			require.Equal(t, tc.skips, c.skipsTaskQueues(), tc.name)
+		}
+	}
+}
+
+func TestPopped(t *testing.T) {
+	code := []byte{
+		0x48, 0x8b, 0x47, 0x60, // mov 0x60(%rdi),%rax
+		0x44, 0x8b, 0x68, 0x1c, // mov 0x1c(%rax),%r13d
+		0x48, 0x8b, 0x97, 0x98, 0, 0, 0, // mov 0x98(%rdi),%rdx
+		0x49, 0x89, 0xfc, // mov %rdi,%r12
+		0x49, 0x8b, 0x4c, 0x24, 0x28, // mov 0x28(%r12),%rcx
+		0xf2, 0x0f, 0x10, 0x04, 0xf9, // movsd (%rcx,%rdi,8),%xmm0
+		0xf2, 0x0f, 0x11, 0x02, // movsd %xmm0,(%rdx)
+	}
+	stack, fields, ids, ok := popped(code)
+	require.True(t, ok)
+	require.Equal(t, [3]uint32{0x28, 0x60, 0x98}, [3]uint32{stack, fields, ids})
+	for i, name := range map[int]string{7: "another word", 3: "nothing of the object", 26: "another register", 18: "not the object"} {
+		other := bytes.Clone(code)
+		other[i] ^= 0x04
+		s, f, d, ok := popped(other)
+		require.False(t, ok && [3]uint32{s, f, d} == [3]uint32{0x28, 0x60, 0x98}, name)
+	}
+}
+
 func b2i(b bool) int {
 	if b {
 		return 1
@@ -119,6 +172,14 @@ func FuzzDecoders(f *testing.F) {
 			if at, ok := d.decode(code); ok && (at == 0 || at >= maxOffset || at%8 != 0) {
 				t.Fatalf("%s: %#x", d.what, at)
 			}
+		}
+		if _, _, ids, ok := popped(code); ok && (ids == 0 || ids >= maxOffset) {
+			t.Fatalf("ids at %#x", ids)
+		}
+		c := call{before: append(bytes.Clone(code), 0xe8, 0, 0, 0, 0)}
+		c.skipsTaskQueues()
+		if c.whole(); len(c.before) < callBytes {
+			t.Fatal("no call")
 		}
 		if at, cheap := cheapSite(code); cheap && at >= uint64(len(code)) {
 			t.Fatalf("site at %d of %d bytes", at, len(code))

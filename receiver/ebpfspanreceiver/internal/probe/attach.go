@@ -48,51 +48,6 @@ func (t *Tracer) attach(h hook) (io.Closer, error) {
 	return link.AttachRawTracepoint(link.RawTracepointOptions{Name: h.name, Program: p})
 }
 
-// Site is a place in an executable or library. Program is the name of a program of bpf/; Offset is from the
-// beginning of the file. Return: the program runs when the function that begins there returns.
-type Site struct {
-	Program string
-	Offset  uint64
-	Return  bool
-}
-
-// AttachSites puts programs on the sites of a file, for every process that has it mapped now or later. It
-// returns what detaches them.
-func (t *Tracer) AttachSites(file string, sites []Site) (io.Closer, error) {
-	exe, err := link.OpenExecutable(file)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", file, err)
-	}
-	var links closers
-	for _, s := range sites {
-		p, err := t.program(s.Program)
-		if err != nil {
-			return nil, errors.Join(err, links.Close())
-		}
-		attach := exe.Uprobe
-		if s.Return {
-			attach = exe.Uretprobe
-		}
-		l, err := attach("", p, &link.UprobeOptions{Address: s.Offset})
-		if err != nil {
-			return nil, errors.Join(fmt.Errorf("uprobe %s at %#x of %s: %w", s.Program, s.Offset, file, err),
-				links.Close())
-		}
-		links = append(links, l)
-	}
-	return links, nil
-}
-
-type closers []io.Closer
-
-func (c closers) Close() error {
-	var errs []error
-	for i := len(c) - 1; i >= 0; i-- {
-		errs = append(errs, c[i].Close())
-	}
-	return errors.Join(errs...)
-}
-
 func stateOf(err error) State {
 	switch {
 	case err == nil:

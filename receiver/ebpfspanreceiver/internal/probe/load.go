@@ -40,6 +40,7 @@ type Tracer struct {
 	seed     uint64
 	status   []Status
 	attached []io.Closer
+	together map[string]bool // programs that are put on all their sites of a file at once
 	readers  readers
 }
 
@@ -56,7 +57,7 @@ func Load(o Options) (*Tracer, error) {
 		return nil, fmt.Errorf("read embedded programs: %w", err)
 	}
 	// new_id in bpf/maps.bpf.h says why this unit.
-	t := &Tracer{seed: uint64(time.Now().UnixNano()) >> 10}
+	t := &Tracer{seed: uint64(time.Now().UnixNano()) >> 10, together: map[string]bool{}}
 	if err := t.configure(spec, o); err != nil {
 		return nil, err
 	}
@@ -97,12 +98,15 @@ func stackSize() uint64 { return uint64(max(16<<10, os.Getpagesize())) }
 var extensions = []struct {
 	hook string
 	load func() (*ebpf.CollectionSpec, error)
+	// together: its programs are put on several sites at once. Not those of CPython and tokio, of which too
+	// little was measured.
+	together bool
 }{
-	{"uprobe", bpf.LoadGoroutine},
-	{"tp_btf", bpf.LoadWake},
-	{"uprobe", bpf.LoadPython},
-	{"uprobe", bpf.LoadNode},
-	{"uprobe", bpf.LoadTokio},
+	{"uprobe", bpf.LoadGoroutine, true},
+	{"tp_btf", bpf.LoadWake, false},
+	{"uprobe", bpf.LoadPython, false},
+	{"uprobe", bpf.LoadNode, true},
+	{"uprobe", bpf.LoadTokio, false},
 }
 
 func (t *Tracer) loadExtensions() {
@@ -116,6 +120,9 @@ func (t *Tracer) loadExtensions() {
 		if err != nil {
 			t.status = append(t.status, Status{Hook: x.hook, State: Failed, Err: fmt.Errorf("read embedded programs: %w", err)})
 			continue
+		}
+		if x.together {
+			t.attachTogether(spec)
 		}
 		c, err := t.extend(spec, shared)
 		if err != nil {

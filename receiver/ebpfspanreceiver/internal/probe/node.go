@@ -10,11 +10,13 @@ import (
 )
 
 // NodeTarget says where Node.js keeps what is read, in bytes: struct node_target.
-type NodeTarget struct{ AsyncIDs, Depth, WrapIDs, Check uint32 }
+type NodeTarget struct{ AsyncIDs, Depth, WrapIDs, Check, Stack, Fields uint32 }
 
 // Node says how the loops of a process are read that is about to be selected as one of Node.js.
 func (t *Tracer) Node(pid uint32, n NodeTarget) error {
-	v := bpf.SocketNodeTarget{AsyncIds: n.AsyncIDs, Depth: n.Depth, WrapIds: n.WrapIDs, Check: n.Check}
+	v := bpf.SocketNodeTarget{
+		AsyncIds: n.AsyncIDs, Depth: n.Depth, WrapIds: n.WrapIDs, Check: n.Check, Stack: n.Stack, Fields: n.Fields,
+	}
 	if err := t.objects.NodeTargets.Put(pid, v); err != nil {
 		return fmt.Errorf("note the loops of process %d: %w", pid, err)
 	}
