@@ -86,6 +86,8 @@ type described struct {
 	since uint64
 	// instance is a number of its own: process ids are used again.
 	instance uint64
+	// queues: see causality.Options.
+	queues bool
 }
 
 func newReceiver(set receiver.Settings, c *Config, next consumer.Traces) (*ebpfReceiver, error) {
@@ -152,7 +154,7 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 	}
 	r.solver = causality.NewSolver(causality.Options{
 		Hold: r.config.Hold, Grace: grace, MaxHeld: maxHeld, MaxAge: maxAge,
-		Posterior: r.config.Statistical.threshold(), Identify: r.identify, UnderWay: r.underWay,
+		Posterior: r.config.Statistical.threshold(), Identify: r.identify, Queues: r.queues, UnderWay: r.underWay,
 	}, &r.counts.causality)
 	r.table = exchange.NewTable(exchange.Options{
 		MaxConns: r.config.MaxConnections, PendingAfter: r.config.PendingAfter, WatchedSince: r.watchedSince,
@@ -273,6 +275,9 @@ func (r *ebpfReceiver) selected(p *process.Process) {
 	for _, of := range r.runtimes {
 		of.use(p, &target)
 	}
+	r.mu.Lock()
+	r.processes[uint32(p.PID)].queues = target.Queues
+	r.mu.Unlock()
 	if err := r.tracer.Select(uint32(p.PID), target); err != nil {
 		r.log.Error("A process cannot be traced", zap.Int("pid", p.PID), zap.Error(err))
 		return
@@ -347,6 +352,14 @@ func (r *ebpfReceiver) identify(tgid uint32) (instance uint64, service string) {
 		return p.instance, p.ServiceName
 	}
 	return 0, ""
+}
+
+// queues: the loops of a process put off what they have read.
+func (r *ebpfReceiver) queues(tgid uint32) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := r.processes[tgid]
+	return d != nil && d.queues
 }
 
 // watchedSince is since when every record of a process is here.

@@ -51,6 +51,7 @@ func (o *tokio) use(p *process.Process, target *probe.Target) {
 		return
 	}
 	f := o.files.use(p.PID, p.ExeKey, func() *tokioFile { return o.inspect(p) })
+	target.Queues = f.probes != nil || f.missing
 	target.Tokio = f.probes != nil
 	if f.missing {
 		o.missing.note(p.ServiceName, "the tasks of its tokio")

@@ -1,10 +1,6 @@
 package causality
 
-import (
-	"slices"
-
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
-)
+import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 
 // answers says how far a response that was begun can be believed to be that of the call before.
 //
@@ -20,9 +16,6 @@ type answers struct {
 	// loop that mostly reads many before it answers does so too when it happens to have read one: that may
 	// be an answer that it has put off.
 	one, many float64
-	// Answers begun after the response of a call that the request, or another call, had led to, as far as the
-	// order of what the loop read and wrote tells; and after that of any other.
-	its, others float64
 }
 
 const (
@@ -30,8 +23,6 @@ const (
 	maxEmptyAnswers = 0.0005
 	// fewRounds of a loop, of which nothing is concluded.
 	fewRounds = 20
-	// maxOthers is a share of the answers of a loop.
-	maxOthers = 0.002
 )
 
 // saw takes every edge that the kernel side reports.
@@ -61,29 +52,6 @@ func (a *answers) doubtful() bool { return a.empty > maxEmptyAnswers*(a.sure+a.e
 
 // putOff: the loops of the process answer later than they read.
 func (a *answers) putOff() bool { return a.many > a.one && a.one+a.many >= fewRounds }
-
-// compare takes an answer of an event loop, and what is known of the call before it.
-func (a *answers) compare(e *event.Evidence, call *record) {
-	if e.Segment == 0 {
-		return
-	}
-	own := slices.ContainsFunc(call.edges, func(f edge) bool {
-		return (f.kind == loop || f.kind == connected) && f.to == e.Epoch || f.kind == next
-	})
-	if own {
-		a.its++
-	} else {
-		a.others++
-	}
-	if a.its+a.others > wakesCounted {
-		a.its, a.others = a.its/2, a.others/2
-	}
-}
-
-// inTurn: the loop finishes what it has read before it goes on. One that puts its tasks into a queue (tokio's) may
-// read the response of a timer's call between that of a request's call and its answer. That is then an answer without
-// a call of its own: these must be rare where nothing but the order of both tells that they belong together.
-func (a *answers) inTurn() bool { return a.others <= maxOthers*(a.its+a.others) }
 
 // itsAnswer: the thread began the response of the task that made the call. What a task of tokio is woken for, and
 // by whom, is known better: a task that answers for many has no rounds.

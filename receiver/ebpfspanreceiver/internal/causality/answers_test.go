@@ -70,34 +70,16 @@ func TestAnswersOfALoopThatPutsOff(t *testing.T) {
 	}
 }
 
-// Where the answers of a loop follow the responses of calls that the request did not lead to, one that follows the
-// response of a call of which nothing is known may be another's.
+// Where a loop queues what it has read, one response alone does not tell what led to the answer.
 func TestAnswersOfALoopThatQueuesItsTasks(t *testing.T) {
-	for name, tc := range map[string]struct {
-		its, others int
-		want        Outcome
-	}{
-		"finishes what it has read":    {its: 1000, want: Linked},
-		"hardly ever anything between": {its: 2000, others: 2, want: Linked},
-		"something between":            {its: 1000, others: 9, want: Untrusted},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s, _ := newSolver()
-			say := func(call, epoch uint64, what uint8) {
-				s.Evidence(&event.Evidence{
-					What: what, Call: call, Epoch: epoch, Segment: 9, Uses: 1, BaseUses: 1, Tgid: 1, Ts: 20 * ms,
-				})
-			}
-			for i := range uint64(tc.its) {
-				say(1000+i, 5000+i, loop)
-				say(1000+i, 5000+i, answer)
-			}
-			for i := range uint64(tc.others) {
-				say(9000+i, 5000+i, answer)
-			}
-			s.Began(100, 100, 10*ms, reader)
-			say(1, 100, answer)
-			require.Equal(t, tc.want, decide(s, Call{ID: 1, Writer: Writer{Tgid: 1, Tid: 5}, EndTid: 5, Start: 11 * ms, End: 12 * ms}).Outcome)
-		})
+	for tgid, want := range map[uint32]Outcome{1: Linked, 2: Untrusted} {
+		s, _ := newSolver()
+		s.options.Queues = func(tgid uint32) bool { return tgid == 2 }
+		w := reader
+		w.Tgid = tgid
+		s.Began(100, 100, 10*ms, w)
+		s.Evidence(&event.Evidence{What: answer, Call: 1, Epoch: 100, Segment: 9, Uses: 1, BaseUses: 1, Tgid: tgid, Ts: 20 * ms})
+		got := decide(s, Call{ID: 1, Writer: Writer{Tgid: tgid, Tid: 5}, EndTid: 5, Start: 11 * ms, End: 12 * ms})
+		require.Equal(t, want, got.Outcome, tgid)
 	}
 }

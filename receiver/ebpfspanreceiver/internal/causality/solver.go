@@ -22,6 +22,9 @@ type Options struct {
 	// Identify says which process has a number now: instance differs when the number was given to
 	// another one, or when it executes another program.
 	Identify func(tgid uint32) (instance uint64, service string)
+	// Queues says that the loops of a process put what they have read into queues (tokio's): they may read the
+	// response of a timer's call between that of a request's call and its answer.
+	Queues func(tgid uint32) bool
 	// UnderWay gives every call of a process that has begun and was not given to Hold, with what is known
 	// of it; ID 0: of bytes that may hold calls nothing is known but when the first of them moved.
 	UnderWay func(tgid uint32, each func(Call))
@@ -146,7 +149,6 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		toCall: e.What == next,
 	})
 	if e.What == answer {
-		p.answers.compare(e, s.ledger.of(e.Call))
 		s.async.answer(e)
 	}
 	if s.ledger.due(e.Ts) {
