@@ -240,7 +240,7 @@ func TestFactsAreRememberedAndBounded(t *testing.T) {
 	noLeak(t)
 	dir := t.TempDir()
 	kept := func(s *Store) (n int, first string) {
-		require.NoError(t, s.Recall(func(_ int64, count int, facts []byte) error {
+		require.NoError(t, s.Recall(func(_ time.Duration, count int, facts []byte) error {
 			if n == 0 {
 				first = string(facts)
 			}
@@ -251,9 +251,9 @@ func TestFactsAreRememberedAndBounded(t *testing.T) {
 	}
 	s := opened(t, dir)
 	for i := range 100 {
-		require.NoError(t, s.Remember(time.Now().UnixNano(), 50, fmt.Appendf(nil, "%d", i)))
+		require.NoError(t, s.Remember(50, fmt.Appendf(nil, "%d", i)))
 	}
-	require.NoError(t, s.Remember(0, 0, nil), "nothing to remember")
+	require.NoError(t, s.Remember(0, nil), "nothing to remember")
 	require.NoError(t, s.Close())
 	found, err := filepath.Glob(filepath.Join(dir, factKind+"-*"))
 	require.NoError(t, err)
@@ -263,7 +263,7 @@ func TestFactsAreRememberedAndBounded(t *testing.T) {
 	n, first := kept(s)
 	require.Equal(t, 1000, n, "the newest")
 	require.Equal(t, "80", first)
-	require.NoError(t, s.Remember(time.Now().UnixNano(), 7, []byte("after")), "a store that was opened again goes on")
+	require.NoError(t, s.Remember(7, []byte("after")), "a store that was opened again goes on")
 	require.NoError(t, s.Close())
 
 	s = opened(t, dir, func(o *Options) { o.MaxFacts = 10 })
@@ -283,7 +283,7 @@ func TestOpenRefuses(t *testing.T) {
 		live := t.TempDir()
 		s := opened(t, live, func(o *Options) { o.Sync = Always })
 		appended(t, s, 1, make([]byte, 100<<10))
-		require.NoError(t, s.Remember(time.Now().UnixNano(), 5, []byte("facts")))
+		require.NoError(t, s.Remember(5, []byte("facts")))
 		dir = t.TempDir()
 		require.NoError(t, os.CopyFS(dir, os.DirFS(live)))
 		return dir
@@ -388,7 +388,7 @@ func TestOpenSurvivesDamage(t *testing.T) {
 	live := t.TempDir()
 	s := opened(t, live)
 	appended(t, s, 1, make([]byte, 10<<10))
-	require.NoError(t, s.Remember(time.Now().UnixNano(), 1, []byte("facts")))
+	require.NoError(t, s.Remember(1, []byte("facts")))
 	var files []string
 	require.NoError(t, filepath.WalkDir(live, func(path string, e os.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() && e.Name() != "LOCK" {
@@ -416,7 +416,7 @@ func TestOpenSurvivesDamage(t *testing.T) {
 			s, err := Open(Options{Dir: crash, Sync: Never, MaxFacts: 10, FactsFor: time.Hour})
 			if err == nil {
 				err = errors.Join(
-					s.Recall(func(int64, int, []byte) error { return nil }),
+					s.Recall(func(time.Duration, int, []byte) error { return nil }),
 					s.Replay(func(Batch) error { return nil }))
 				require.NoError(t, s.Close())
 			}
@@ -511,7 +511,7 @@ func TestClosedStoreRefuses(t *testing.T) {
 	require.NoError(t, s.Close())
 	_, err := s.Append(0, nil)
 	require.ErrorIs(t, err, badger.ErrDBClosed)
-	require.ErrorIs(t, s.Remember(0, 1, nil), badger.ErrDBClosed)
+	require.ErrorIs(t, s.Remember(1, nil), badger.ErrDBClosed)
 	require.ErrorIs(t, s.Load(n, nil), ErrMissing)
 }
 
