@@ -68,7 +68,7 @@ func FuzzMemory(f *testing.F) {
 	r := link.New(link.RuleNames(), time.Second)
 	id := r.AddRare(link.Fact{Span: link.SpanID{1}, Raw: true, Role: link.Client, Start: 5}, link.Rare{RequestID: 7})
 	var m memory
-	m.left(r, &trace.Member{ID: id, Trace: link.TraceID{3}, Parent: link.SpanID{4}, Decision: sampling.Kept, Odds: sampling.OddsOf([2]uint64{1, 2})})
+	m.left(r, &trace.Member{ID: id, Trace: link.TraceID{3}, Parent: link.SpanID{4}, Decision: sampling.Kept, Odds: sampling.OddsOf([2]uint64{1, 2})}, 300, 5)
 	m.announced(r, id)
 	m.fixed(r, &trace.Member{ID: id, Trace: link.TraceID{5}, Decision: sampling.DroppedByRatio})
 	f.Add(m.b)

@@ -18,8 +18,8 @@ type payloads interface {
 	// load calls fn with the encoded batch, which is only valid during the call.
 	load(seq uint64, fn func(payload []byte) error) error
 	release([]store.Departure) error
-	// remember keeps what a restart must know of spans that left.
-	remember(at int64, m *memory) error
+	// remember keeps what a restart must know of spans that leave.
+	remember(m *memory) error
 	size() int64
 	close() error
 }
@@ -68,7 +68,7 @@ func (d *onDisk) append(arrival int64, td ptrace.Traces) (uint64, error) {
 func (d *onDisk) load(seq uint64, fn func([]byte) error) error { return d.Load(seq, fn) }
 
 func (d *onDisk) release(deps []store.Departure) error { return d.Release(deps) }
-func (d *onDisk) remember(at int64, m *memory) error   { return d.Remember(at, m.spans, m.b) }
+func (d *onDisk) remember(m *memory) error             { return d.Remember(m.spans, m.b) }
 func (d *onDisk) size() int64                          { return d.Size() }
 func (d *onDisk) close() error                         { return d.Close() }
 
@@ -113,6 +113,6 @@ func (m *inMemory) release(deps []store.Departure) error {
 	return nil
 }
 
-func (*inMemory) remember(int64, *memory) error { return nil }
-func (*inMemory) size() int64                   { return 0 }
-func (*inMemory) close() error                  { return nil }
+func (*inMemory) remember(*memory) error { return nil }
+func (*inMemory) size() int64            { return 0 }
+func (*inMemory) close() error           { return nil }

@@ -267,7 +267,59 @@ func TestPartlyDeliveredBatch(t *testing.T) {
 	require.NotEqual(t, trace, q.sink.one(t, 9).TraceID())
 }
 
-// TestLateSpanAfterARestart: what left before a restart is remembered for link_retention, and no longer.
+// TestDeliveryCutOffKeepsItsTraceIDs: a delivery that a crash kept from being recorded is made again, with the
+// same trace ids, though a root has come meanwhile that would have given others.
+func TestDeliveryCutOffKeepsItsTraceIDs(t *testing.T) {
+	dir, crash := t.TempDir(), t.TempDir()
+	c1, s1 := call(1, 2, "a", "b", 0, 100, 10, 0, 7)
+	r := newRig(t, inDir(dir))
+	r.sink.refuse = func(int) error { return os.CopyFS(crash, os.DirFS(dir)) }
+	r.consume(s1)
+	r.pass(21 * time.Second)
+	first := r.sink.one(t, 2)
+
+	q := newRig(t, inDir(crash))
+	require.EqualValues(t, 1, q.held.Load(), "it was not recorded as delivered")
+	q.consume(c1)
+	q.pass(40 * time.Second)
+	require.Equal(t, first.TraceID(), q.sink.one(t, 2).TraceID())
+	require.Equal(t, first.TraceID(), q.sink.one(t, 1).TraceID())
+	require.NoError(t, q.payloads.close())
+
+	again := newRig(t, inDir(crash))
+	require.Zero(t, again.held.Load(), "now it was")
+	again.consume(s1)
+	again.pass(40 * time.Second)
+	require.Empty(t, again.sink.spans(), "a duplicate")
+}
+
+// TestClockStepsForgetNothing: facts are as old as the time that they were in use, whatever the wall clock says.
+func TestClockStepsForgetNothing(t *testing.T) {
+	dir := t.TempDir()
+	c1, s1 := call(1, 2, "a", "b", 0, 100, 10, 0, 7)
+	r := newRig(t, inDir(dir))
+	r.consume(s1)
+	r.pass(21 * time.Second)
+	id := r.sink.one(t, 2).TraceID()
+	require.NoError(t, r.payloads.close())
+	for _, step := range []time.Duration{240 * time.Hour, -240 * time.Hour, 0} {
+		q := newRig(t)
+		q.clock.advance(step)
+		q.cfg.Storage.Directory = dir
+		require.NoError(t, q.openPayloads(t.Context()))
+		q.pass(time.Minute)
+		require.Equal(t, 1, q.index.Len(), "after a step of %s", step)
+		if step == 0 {
+			q.consume(c1)
+			q.pass(21 * time.Second)
+			require.Equal(t, id, q.sink.one(t, 1).TraceID())
+		}
+		require.NoError(t, q.payloads.close())
+	}
+}
+
+// TestLateSpanAfterARestart: what left before a restart is remembered for link_retention of running time, and
+// no longer.
 func TestLateSpanAfterARestart(t *testing.T) {
 	dir := t.TempDir()
 	c1, s1 := call(1, 2, "a", "b", 0, 100, 10, 0, 7)
@@ -288,7 +340,8 @@ func TestLateSpanAfterARestart(t *testing.T) {
 		require.NoError(t, q.openPayloads(t.Context()))
 		return q
 	}
-	q := after(59 * time.Minute)
+	q := after(10 * time.Hour) // which count for nothing
+	q.pass(59 * time.Minute)
 	q.consume(s1, c1) // c1 is sent once more by a sender that got no answer
 	q.pass(30 * time.Second)
 	require.EqualValues(t, 1, parentOf(q.sink.one(t, 2)))
@@ -301,14 +354,17 @@ func TestLateSpanAfterARestart(t *testing.T) {
 	require.EqualValues(t, 20, parentOf(q.sink.one(t, 21)), "a request that was announced before the restart")
 	require.NoError(t, q.payloads.close())
 
-	q = after(70 * time.Minute)
+	q = after(0)
+	q.pass(10 * time.Minute)
 	q.consume(c2, s2) // s1 left 59 minutes after the start, so it is still known
 	q.pass(30 * time.Second)
 	require.EqualValues(t, 2, parentOf(q.sink.one(t, 3)))
 	require.Equal(t, id, q.sink.one(t, 3).TraceID())
 	require.NoError(t, q.payloads.close())
 
-	q = after(10 * time.Hour)
+	q = after(0)
+	require.NotZero(t, q.index.Len())
+	q.pass(61 * time.Minute)
 	require.Zero(t, q.index.Len(), "after link_retention nothing is remembered")
 }
 

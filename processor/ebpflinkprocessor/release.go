@@ -70,10 +70,12 @@ func (p *linkProcessor) round(ctx context.Context, all bool) bool {
 	if len(out) == 0 {
 		return false
 	}
+	if err := p.payloads.remember(&p.memory); err != nil {
+		p.tel.storeError(ctx, "remember")
+		p.set.Logger.Error("facts of spans that leave were not stored; after a restart late spans make traces of their own", zap.Error(err))
+	}
 	if done, err := p.deliver(ctx, out); err != nil {
-		// Only the end of ctx gets here: the other spans stay in the storage, and must not be
-		// remembered as gone.
-		p.memory.reset()
+		// Only the end of ctx gets here: the other spans stay in the storage.
 		p.settle(ctx, done)
 		return false
 	}
@@ -164,7 +166,7 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 			continue
 		}
 		p.book.Leave(m, stamp(now))
-		p.memory.left(p.index, m)
+		p.memory.left(p.index, m, b.seq, s.ordinal)
 		d := departure{
 			batch: b, ordinal: s.ordinal, tenure: tenure{m.ID, s.tenure}, at: b.at,
 			member: *m, raw: f.Raw, silent: m.Decision.Dropped(),
@@ -217,11 +219,6 @@ func (p *linkProcessor) settle(ctx context.Context, out []departure) {
 		order = order[n:]
 	}
 	p.scratch.departures = deps
-	// First: from then on a restart takes the spans for duplicates.
-	if err := p.payloads.remember(p.clock.Now().UnixNano(), &p.memory); err != nil {
-		p.tel.storeError(ctx, "remember")
-		p.set.Logger.Error("facts of spans that left were not stored; after a restart late spans make traces of their own", zap.Error(err))
-	}
 	p.record(ctx, deps)
 	p.held.Add(-int64(len(out)))
 	p.mu.Lock()

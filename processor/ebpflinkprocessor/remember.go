@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
+	"time"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
@@ -12,12 +14,16 @@ import (
 )
 
 // memory gathers what a restart must know of the spans of one delivery: their facts, and what was
-// decided about each. It is stored as one record. For each span:
+// decided about each. It is stored as one record, before the delivery: one that a crash cuts off is made
+// again, when more of its traces may have come, and must have the same trace ids then. Whether a span of
+// it has left is what the storage says of its place. For each span:
 //
-//	what it is (1): 1 has a parent, 2 and 4 the decision, 8 has left, 16 has odds, 32 waits and its trace
-//	                is decided; neither 8 nor 32: was announced
-//	trace id (16), when it has left or is decided
+//	what it is (1): 1 has a parent, 2 and 4 the decision, 8 leaves, 16 has odds, 32 waits and its trace
+//	                is decided, 64 has a place; neither 8 nor 32: was announced
+//	trace id (16), when it leaves or is decided
 //	odds (16), when there are any
+//	place: number of its batch and its ordinal (2 varints); version 3 of the storage wrote none, as it
+//	                wrote after the delivery
 //	link.Fact with its link.Rare; of one that waits, and is stored, only what link.Name has of it
 type memory struct {
 	b     []byte
@@ -33,17 +39,19 @@ const (
 	wasLeft       = 8
 	hadOdds       = 16
 	wasFixed      = 32
+	hadPlace      = 64
 )
 
 func (m *memory) reset() { m.b, m.spans = m.b[:0], 0 }
 
-// left adds a span that leaves.
-func (m *memory) left(x *link.Index, s *trace.Member) {
-	what := byte(wasLeft)
+// left adds a span that leaves its place.
+func (m *memory) left(x *link.Index, s *trace.Member, seq uint64, ordinal uint32) {
+	what := byte(wasLeft | hadPlace)
 	if s.Parent != (link.SpanID{}) {
 		what |= wasParented
 	}
 	m.decided(what, s)
+	m.b = binary.AppendUvarint(binary.AppendUvarint(m.b, seq), uint64(ordinal))
 	x.Read(s.ID, &m.fact)
 	m.add(x, s.ID)
 }
@@ -85,10 +93,14 @@ func (m *memory) add(x *link.Index, id link.ID) {
 
 // remembered is one span of a memory.
 type remembered struct {
-	fact     link.Fact
-	rare     link.Rare
-	left     bool
-	fixed    bool
+	fact  link.Fact
+	rare  link.Rare
+	left  bool
+	fixed bool
+	// placed: seq and ordinal are its place.
+	placed   bool
+	seq      uint64
+	ordinal  uint32
 	name     link.Name
 	parented bool
 	trace    link.TraceID
@@ -100,7 +112,7 @@ func readMemory(b []byte, fn func(*remembered)) error {
 	for len(b) > 0 {
 		what := b[0]
 		r := remembered{
-			left: what&wasLeft != 0, fixed: what&wasFixed != 0, parented: what&wasParented != 0,
+			left: what&wasLeft != 0, fixed: what&wasFixed != 0, placed: what&hadPlace != 0, parented: what&wasParented != 0,
 			decision: sampling.Decision(what & decisionMask >> decisionShift),
 		}
 		b = b[1:]
@@ -118,6 +130,12 @@ func readMemory(b []byte, fn func(*remembered)) error {
 			r.odds = sampling.OddsOf([2]uint64{binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])})
 			b = b[16:]
 		}
+		if r.placed {
+			var ok bool
+			if b, ok = r.place(b); !ok {
+				return link.ErrStored
+			}
+		}
 		var err error
 		if r.fixed {
 			r.name, b, err = link.ReadName(b)
@@ -130,6 +148,20 @@ func readMemory(b []byte, fn func(*remembered)) error {
 		fn(&r)
 	}
 	return nil
+}
+
+// place reads the place of r and returns the rest of b.
+func (r *remembered) place(b []byte) (rest []byte, ok bool) {
+	seq, n := binary.Uvarint(b)
+	if n <= 0 {
+		return nil, false
+	}
+	ordinal, m := binary.Uvarint(b[n:])
+	if m <= 0 || ordinal > math.MaxUint32 {
+		return nil, false
+	}
+	r.seq, r.ordinal = seq, uint32(ordinal)
+	return b[n+m:], true
 }
 
 // decided is what was decided about spans that still waited when the process ended.
@@ -148,11 +180,16 @@ func (p *linkProcessor) apply(ds decided) {
 // recall takes in the facts of spans that left before a restart, and what was decided about others.
 func (p *linkProcessor) recall(d *onDisk) (ds decided, spans int, err error) {
 	ds = decided{}
-	err = d.Recall(func(at int64, count int, b []byte) error {
-		here, n := p.retained.Recovered(at), 0
+	waits, err := d.Waiting()
+	if err != nil {
+		return nil, 0, err
+	}
+	err = d.Recall(func(age time.Duration, count int, b []byte) error {
+		here, n := p.retained.Ago(age), 0
 		err := readMemory(b, func(r *remembered) {
 			n++
-			if r.fixed {
+			// Of a delivery that was not recorded only the decisions are left.
+			if r.fixed || r.placed && waits(r.seq, r.ordinal) {
 				ds[r.name] = *r
 				return
 			}
@@ -173,7 +210,7 @@ func (p *linkProcessor) recall(d *onDisk) (ds decided, spans int, err error) {
 				return
 			}
 			if r.left {
-				p.book.Restore(id, r.trace, r.parented, r.decision, stamp(p.arrivals.Recovered(at)))
+				p.book.Restore(id, r.trace, r.parented, r.decision, stamp(p.arrivals.Ago(age)))
 				p.book.Say(id, r.odds)
 			}
 			p.retained.Push(here, tenure{id, p.slots.At(id).tenure})

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -19,6 +20,14 @@ type ledger struct {
 	deliveries  uint32
 	interrupted map[uint32]bool
 	strange     []string
+	// events are kills and steps of the clock, for the examples.
+	events []event
+}
+
+// event is what befell the Collector after so many deliveries.
+type event struct {
+	delivery uint32
+	what     string
 }
 
 // fate of one span.
@@ -31,8 +40,12 @@ type fate struct {
 	trace    pcommon.TraceID
 	// excess are the times that no kill explains.
 	excess int
-	// moved: it came again with other ids.
+	// moved: it came again with other ids, with these in that delivery.
 	moved bool
+	again pcommon.TraceID
+	then  uint32
+	// first is the delivery it came in first.
+	first uint32
 }
 
 func newLedger() *ledger { return &ledger{interrupted: map[uint32]bool{}} }
@@ -69,10 +82,12 @@ func (l *ledger) deliver(td ptrace.Traces) {
 				f := &l.spans[k]
 				f.times++
 				if f.times == 1 {
-					f.parent, f.trace, f.delivery = s.ParentSpanID(), s.TraceID(), l.deliveries
+					f.parent, f.trace, f.delivery, f.first = s.ParentSpanID(), s.TraceID(), l.deliveries, l.deliveries
 					continue
 				}
-				f.moved = f.moved || f.trace != s.TraceID()
+				if f.trace != s.TraceID() && !f.moved {
+					f.moved, f.again, f.then = true, s.TraceID(), l.deliveries
+				}
 				if !l.interrupted[f.delivery] {
 					f.excess++
 				}
@@ -87,6 +102,29 @@ func (l *ledger) interrupt() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.interrupted[l.deliveries] = true
+	l.events = append(l.events, event{l.deliveries, "kill"})
+}
+
+// stepped notes that the clock is this far from the machine's now.
+func (l *ledger) stepped(to time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, event{l.deliveries, fmt.Sprintf("clock %+g min", to.Minutes())})
+}
+
+// journey tells how span k came twice, and what became of the others of its trace meanwhile.
+func (l *ledger) journey(k int) string {
+	f := &l.spans[k]
+	s := fmt.Sprintf("trace %s in delivery %d, %s in delivery %d;", f.trace, f.first, f.again, f.then)
+	for i := k - k%traceSpans; i < k-k%traceSpans+traceSpans; i++ {
+		if o := &l.spans[i]; i != k && o.times > 0 {
+			s += fmt.Sprintf(" span %d: trace %s in delivery %d;", i, o.trace, o.first)
+		}
+	}
+	for _, e := range l.events {
+		s += fmt.Sprintf(" %s after %d;", e.what, e.delivery)
+	}
+	return strings.TrimSuffix(s, ";")
 }
 
 // missing counts acknowledged spans that have not come out.
@@ -147,7 +185,7 @@ func (l *ledger) judge() (v verdict) {
 		switch {
 		case f.moved:
 			v.wrong++
-			example("span %d came in two traces", k)
+			example("span %d came in two traces: %s", k, l.journey(k))
 		case n != k/traceSpans:
 			v.wrong++
 			example("span %d is in the trace of span %d", k, n*traceSpans)

@@ -47,7 +47,7 @@ func BenchmarkStore(b *testing.B) {
 	b.Run("remember", func(b *testing.B) {
 		s, facts := store(b), make([]byte, 2000*94)
 		for b.Loop() {
-			if err := s.Remember(time.Now().UnixNano(), 2000, facts); err != nil {
+			if err := s.Remember(2000, facts); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -51,11 +51,11 @@ func TestFullDisk(t *testing.T) {
 		require.NoError(t, s.Load(n, func(b []byte) error { require.Len(t, b, len(payload)); return nil }))
 		require.NoError(t, s.Release([]Departure{{Seq: n, Marks: []Mark{{Ordinal: uint32(i)}}}}), "marks have room")
 	}
-	_ = s.Remember(1, 1, make([]byte, 1<<20))
+	_ = s.Remember(1, make([]byte, 1<<20))
 	require.NoError(t, os.Remove(filler))
 	in = append(in, appended(t, s, 1, payload))
 	for _, n := range in {
 		require.NoError(t, s.Release([]Departure{{Seq: n, Last: true}}))
 	}
-	require.NoError(t, s.Remember(1, 1, make([]byte, 1<<20)))
+	require.NoError(t, s.Remember(1, make([]byte, 1<<20)))
 }

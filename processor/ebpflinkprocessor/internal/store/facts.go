@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -10,18 +11,18 @@ import (
 // factParts is how many generations hold the facts that are kept: about a part more than needed is.
 const factParts = 4
 
-// Remember stores what must be known of count spans that left at, in Unix ns.
-func (s *Store) Remember(at int64, count int, facts []byte) error {
+// Remember stores what must be known of count spans that leave now.
+func (s *Store) Remember(count int, facts []byte) error {
 	if s.o.MaxFacts <= 0 || count == 0 {
 		return nil
 	}
-	if err := s.remember(at, count, facts); err != nil {
+	if err := s.remember(count, facts); err != nil {
 		return fmt.Errorf("store facts in %s: %w", s.o.Dir, err)
 	}
 	return nil
 }
 
-func (s *Store) remember(at int64, count int, facts []byte) error {
+func (s *Store) remember(count int, facts []byte) error {
 	size := int64(len(facts)) + overhead
 	s.mu.RLock()
 	closed := s.closed
@@ -47,7 +48,7 @@ func (s *Store) remember(at int64, count int, facts []byte) error {
 	}
 	defer s.records.Put(record)
 	*record = encodeFacts((*record)[:0], facts)
-	if err := g.put(badger.NewEntry(factsKey(s.number.Add(1), count, at), *record)); err != nil {
+	if err := g.put(badger.NewEntry(factsKey(s.number.Add(1), count, s.time()), *record)); err != nil {
 		return err
 	}
 	g.live.Add(int64(count))
@@ -65,7 +66,8 @@ func (s *Store) factsRoom(count, size int64) error {
 	s.mu.RLock()
 	if n := len(s.facts); n > 0 {
 		g := s.facts[n-1]
-		full = g.isShut || g.live.Load() > 0 && (g.live.Load()+count > s.factsPart() ||
+		// An older version of the program must not meet facts that it cannot read.
+		full = g.isShut || (g.version != 0 && g.version != FormatVersion) || g.live.Load() > 0 && (g.live.Load()+count > s.factsPart() ||
 			g.used.Load()+size > g.size || s.o.now().Sub(g.born) > s.o.FactsFor/factParts)
 	}
 	s.mu.RUnlock()
@@ -131,9 +133,31 @@ func (s *Store) expireLocked() {
 	}
 }
 
-// Recall calls fn with what Remember was given, oldest first; facts are valid during the call. Call it
-// before the first Remember.
-func (s *Store) Recall(fn func(at int64, count int, facts []byte) error) error {
+// startTime begins the time by which facts age: it goes on from the last of them, and only while a Store is
+// open. A wall clock that stepped, while one was open or not, so makes no fact too old; that none was open
+// for long does neither.
+func (s *Store) startTime() {
+	s.began = s.o.now()
+	s.base = s.began.UnixNano()
+	if n := len(s.facts); n > 0 {
+		s.base = s.facts[n-1].newest
+	}
+	for _, g := range s.facts {
+		g.born, g.fresh = s.began, s.began.Add(s.o.FactsFor-s.age(g.newest))
+	}
+}
+
+// time is now, in ns since 1970 by the wall clock when the directory was new.
+func (s *Store) time() int64 { return s.base + int64(s.o.now().Sub(s.began)) }
+
+// age of what was stored at, by time, and no more than facts are kept.
+func (s *Store) age(at int64) time.Duration {
+	return min(max(time.Duration(s.time()-at), 0), s.o.FactsFor)
+}
+
+// Recall calls fn with what Remember was given and how old it is, oldest first; facts are valid during the
+// call. Call it before the first Remember.
+func (s *Store) Recall(fn func(age time.Duration, count int, facts []byte) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expireLocked()
@@ -157,7 +181,7 @@ func (s *Store) Recall(fn func(at int64, count int, facts []byte) error) error {
 }
 
 // recall reads one generation but for the surplus oldest facts.
-func (s *Store) recall(g *generation, t *badger.Txn, surplus *int64, fn func(int64, int, []byte) error) error {
+func (s *Store) recall(g *generation, t *badger.Txn, surplus *int64, fn func(time.Duration, int, []byte) error) error {
 	o := badger.DefaultIteratorOptions
 	o.PrefetchValues, o.Prefix = false, []byte{'f'}
 	it := t.NewIterator(o)
@@ -176,7 +200,7 @@ func (s *Store) recall(g *generation, t *badger.Txn, surplus *int64, fn func(int
 		err = value(t, it.Item().KeyCopy(nil), func(v []byte) error {
 			facts, err := decodeFacts(v)
 			if err == nil {
-				ferr = fn(at, int(count), facts)
+				ferr = fn(s.age(at), int(count), facts)
 			}
 			return err
 		})

@@ -46,7 +46,7 @@ type generation struct {
 	// live counts the batches that are needed, or the facts.
 	live  atomic.Int64
 	dirty atomic.Bool
-	// newest is the time of the last facts, by the wall clock.
+	// newest is the time of the last facts that a restart found, by Store.time.
 	newest int64
 	// born is when a generation of facts was begun, fresh until when its facts are needed, both by
 	// the monotonic clock.
@@ -233,11 +233,6 @@ func reopenGeneration(o *Options, kind string, number uint64) (*generation, erro
 	if err := g.prepare(); err != nil {
 		return nil, errors.Join(noSpace(o.Dir, err), g.db.Close())
 	}
-	// A wall clock that stepped while no process ran can only make facts older or younger than they
-	// are by no more than they are kept.
-	now := o.now()
-	age := min(max(now.Sub(time.Unix(0, g.newest)), 0), o.FactsFor)
-	g.born, g.fresh = now, now.Add(o.FactsFor-age)
 	return g, nil
 }
 
@@ -285,7 +280,7 @@ func (g *generation) survey() error {
 				g.live.Add(1)
 			case 'f':
 				g.live.Add(count)
-				g.newest = max(g.newest, at)
+				g.newest = at // in the order of their numbers
 			}
 		}
 		return nil

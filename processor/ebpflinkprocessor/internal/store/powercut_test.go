@@ -122,7 +122,7 @@ func TestPowerCut(t *testing.T) {
 			for range synced {
 				must = add()
 			}
-			require.NoError(t, s.Remember(time.Now().UnixNano(), 1, []byte("facts")))
+			require.NoError(t, s.Remember(1, []byte("facts")))
 			s.sync()
 			before := look(t, dir)
 			for i := range after {
@@ -145,7 +145,7 @@ func TestPowerCut(t *testing.T) {
 				return nil
 			}))
 			facts := 0
-			require.NoError(t, again.Recall(func(int64, int, []byte) error { facts++; return nil }))
+			require.NoError(t, again.Recall(func(time.Duration, int, []byte) error { facts++; return nil }))
 			require.Equal(t, 1, facts)
 			for n := range must {
 				if want[n+1] != nil {
@@ -167,7 +167,7 @@ func TestPowerCutBeforeTheFirstSync(t *testing.T) {
 		for range 20 {
 			appended(t, s, 1, bytes.Repeat([]byte{7}, 20<<10))
 		}
-		require.NoError(t, s.Remember(time.Now().UnixNano(), 1, []byte("facts")))
+		require.NoError(t, s.Remember(1, []byte("facts")))
 		now := look(t, dir)
 		before := disk{}
 		for name, b := range now {
@@ -186,7 +186,7 @@ func TestPowerCutBeforeTheFirstSync(t *testing.T) {
 			got++
 			return nil
 		}))
-		require.NoError(t, again.Recall(func(int64, int, []byte) error { return nil }))
+		require.NoError(t, again.Recall(func(time.Duration, int, []byte) error { return nil }))
 		require.NoError(t, again.Close())
 		said += len(h.all())
 	}

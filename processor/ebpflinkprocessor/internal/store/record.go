@@ -24,14 +24,15 @@ import (
 //	h number         head of the batch: kind 'H', arrival in Unix ns (8), length of the batch (4)
 //	m number turn    marks, kind 'R', 21 bytes for each span that has left of a batch of which others
 //	                 wait: ordinal (4), flags (1: has a parent, 2 and 4: decision), trace id (16)
-//	f number count at  facts, kind 'F': the caller's bytes; how many (4) and their time in Unix ns (8)
+//	f number count at  facts, kind 'F': the caller's bytes; how many (4) and their time by Store.time, in ns (8)
 //	                 are in the key, so that old ones go unread
 //
 // All but batches begin with their kind (1), the version (1) and a CRC-32C of the rest (4);
 // Badger has a checksum of its own for each value. Integers in values are little endian. Version 1
 // was one Badger database in the directory itself, never released. In version 2 all batches were OTLP bytes,
-// in version 3 they may be blocks; what a version 2 has written is read.
-const FormatVersion = 3
+// in version 3 they may be blocks, in version 4 facts may say where the span waits; what versions 2 and 3 have
+// written is read.
+const FormatVersion = 4
 
 // oldestVersion is the oldest that is read.
 const oldestVersion = 2

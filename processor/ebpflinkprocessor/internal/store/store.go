@@ -90,6 +90,9 @@ type Store struct {
 
 	// number is the last record's, also of those under way; dirs is the last generation's.
 	number, dirs atomic.Uint64
+	// began and base are what time counts from.
+	began time.Time
+	base  int64
 	// used is what all generations hold, in bytes.
 	used atomic.Int64
 
@@ -159,6 +162,7 @@ func (s *Store) reopen() error {
 		// An older version of the program must not meet batches that it cannot read.
 		s.writable = g.always == (s.o.Sync == Always) && g.version == FormatVersion
 	}
+	s.startTime()
 	return nil
 }
 
@@ -336,6 +340,10 @@ func (s *Store) generationSize() int64 {
 
 // destroy removes a generation that is not in the lists any more.
 func (s *Store) destroy(g *generation) {
+	// At once: what has left of it last is written nowhere else.
+	if err := g.undeclare(); err != nil {
+		s.fail("remove", fmt.Errorf("remove %s: %w", g.dir, err))
+	}
 	s.done.Add(1)
 	go func() {
 		defer s.done.Done()
@@ -516,6 +524,47 @@ func (s *Store) record(g *generation, deps []Departure) error {
 	s.used.Add(size)
 	g.dirty.Store(true)
 	g.owed = nil
+	return nil
+}
+
+// Waiting returns what says whether a span of a batch waits: whether the batch is stored and no mark says
+// that the span has left. It holds until the first Append or Release.
+func (s *Store) Waiting() (waits func(seq uint64, ordinal uint32) bool, err error) {
+	left := map[uint64]map[uint32]bool{}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, g := range s.batches {
+		err := g.db.View(func(t *badger.Txn) error { return s.waiting(g, t, left) })
+		if err != nil {
+			return nil, corrupt(g.dir, err)
+		}
+	}
+	return func(seq uint64, ordinal uint32) bool {
+		gone, stored := left[seq]
+		return stored && !gone[ordinal]
+	}, nil
+}
+
+// waiting adds the batches of g to left, each with the spans that have left of it.
+func (s *Store) waiting(g *generation, t *badger.Txn, left map[uint64]map[uint32]bool) error {
+	o := badger.DefaultIteratorOptions
+	o.PrefetchValues, o.Prefix = false, []byte{'b'}
+	it := t.NewIterator(o)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		seq := binary.BigEndian.Uint64(it.Item().Key()[1:])
+		marks, err := s.marks(g, t, seq)
+		if err != nil {
+			return fmt.Errorf("batch %d: %w", seq, err)
+		}
+		left[seq] = nil
+		for _, m := range marks {
+			if left[seq] == nil {
+				left[seq] = make(map[uint32]bool, len(marks))
+			}
+			left[seq][m.Ordinal] = true
+		}
+	}
 	return nil
 }
 

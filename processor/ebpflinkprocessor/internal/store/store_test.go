@@ -240,7 +240,7 @@ func TestFactsAreRememberedAndBounded(t *testing.T) {
 	noLeak(t)
 	dir := t.TempDir()
 	kept := func(s *Store) (n int, first string) {
-		require.NoError(t, s.Recall(func(_ int64, count int, facts []byte) error {
+		require.NoError(t, s.Recall(func(_ time.Duration, count int, facts []byte) error {
 			if n == 0 {
 				first = string(facts)
 			}
@@ -251,9 +251,9 @@ func TestFactsAreRememberedAndBounded(t *testing.T) {
 	}
 	s := opened(t, dir)
 	for i := range 100 {
-		require.NoError(t, s.Remember(time.Now().UnixNano(), 50, fmt.Appendf(nil, "%d", i)))
+		require.NoError(t, s.Remember(50, fmt.Appendf(nil, "%d", i)))
 	}
-	require.NoError(t, s.Remember(0, 0, nil), "nothing to remember")
+	require.NoError(t, s.Remember(0, nil), "nothing to remember")
 	require.NoError(t, s.Close())
 	found, err := filepath.Glob(filepath.Join(dir, factKind+"-*"))
 	require.NoError(t, err)
@@ -263,7 +263,7 @@ func TestFactsAreRememberedAndBounded(t *testing.T) {
 	n, first := kept(s)
 	require.Equal(t, 1000, n, "the newest")
 	require.Equal(t, "80", first)
-	require.NoError(t, s.Remember(time.Now().UnixNano(), 7, []byte("after")), "a store that was opened again goes on")
+	require.NoError(t, s.Remember(7, []byte("after")), "a store that was opened again goes on")
 	require.NoError(t, s.Close())
 
 	s = opened(t, dir, func(o *Options) { o.MaxFacts = 10 })
@@ -276,6 +276,55 @@ func TestFactsAreRememberedAndBounded(t *testing.T) {
 	require.Zero(t, n, "too old")
 }
 
+// TestFactsAgeInUse: by the time that stores were open, whatever the wall clock says.
+func TestFactsAgeInUse(t *testing.T) {
+	dir := t.TempDir()
+	now := time.Unix(1000, 0)
+	clocked := func(o *Options) { o.Now = func() time.Time { return now } }
+	ages := func(s *Store) (out []time.Duration) {
+		require.NoError(t, s.Recall(func(age time.Duration, _ int, _ []byte) error {
+			out = append(out, age)
+			return nil
+		}))
+		return out
+	}
+	s := opened(t, dir, clocked)
+	require.NoError(t, s.Remember(1, []byte("first")))
+	now = now.Add(10 * time.Minute)
+	require.NoError(t, s.Remember(1, []byte("second")))
+	for _, step := range []time.Duration{1000 * time.Hour, -2000 * time.Hour} {
+		require.NoError(t, s.Close())
+		now = now.Add(step)
+		s = opened(t, dir, clocked)
+		require.Equal(t, []time.Duration{10 * time.Minute, 0}, ages(s), "after a step of %s", step)
+	}
+	now = now.Add(40 * time.Minute)
+	require.NoError(t, s.Remember(1, []byte("third")))
+	require.NoError(t, s.Close())
+	s = opened(t, dir, clocked)
+	require.Equal(t, []time.Duration{50 * time.Minute, 40 * time.Minute, 0}, ages(s))
+}
+
+// TestWaiting: what is stored and not marked.
+func TestWaiting(t *testing.T) {
+	dir := t.TempDir()
+	s := opened(t, dir)
+	whole, part, gone := appended(t, s, 1, []byte("a")), appended(t, s, 1, []byte("b")), appended(t, s, 1, []byte("c"))
+	require.NoError(t, s.Release([]Departure{{Seq: part, Marks: []Mark{{Ordinal: 1}, {Ordinal: 3}}}, {Seq: gone, Last: true}}))
+	require.NoError(t, s.Close())
+	s = opened(t, dir)
+	waits, err := s.Waiting()
+	require.NoError(t, err)
+	var got []bool
+	for _, at := range []struct {
+		seq     uint64
+		ordinal uint32
+	}{{whole, 0}, {part, 0}, {part, 1}, {part, 2}, {part, 3}, {gone, 0}, {gone + 9, 0}} {
+		got = append(got, waits(at.seq, at.ordinal))
+	}
+	require.Equal(t, []bool{true, true, false, true, false, false, false}, got)
+}
+
 func TestOpenRefuses(t *testing.T) {
 	o := func(dir string) Options { return Options{Dir: dir, Sync: Never, MaxFacts: 10, FactsFor: time.Hour} }
 	// A store with one batch and facts, after a kill.
@@ -283,7 +332,7 @@ func TestOpenRefuses(t *testing.T) {
 		live := t.TempDir()
 		s := opened(t, live, func(o *Options) { o.Sync = Always })
 		appended(t, s, 1, make([]byte, 100<<10))
-		require.NoError(t, s.Remember(time.Now().UnixNano(), 5, []byte("facts")))
+		require.NoError(t, s.Remember(5, []byte("facts")))
 		dir = t.TempDir()
 		require.NoError(t, os.CopyFS(dir, os.DirFS(live)))
 		return dir
@@ -359,24 +408,41 @@ func TestOlderFormatIsReadAndNotWritten(t *testing.T) {
 	dir := t.TempDir()
 	s := opened(t, dir)
 	appended(t, s, 1, []byte("old"))
+	require.NoError(t, s.Remember(1, []byte("old")))
 	require.NoError(t, s.Close())
-	format := filepath.Join(generationDir(dir, batchKind, 1), formatFile)
-	b, err := os.ReadFile(format)
-	require.NoError(t, err)
-	old := strings.Replace(string(b), fmt.Sprint("version ", FormatVersion), fmt.Sprint("version ", oldestVersion), 1)
-	require.NotEqual(t, string(b), old)
-	require.NoError(t, os.WriteFile(format, []byte(old), 0o600))
+	formats := []string{
+		filepath.Join(generationDir(dir, batchKind, 1), formatFile), filepath.Join(generationDir(dir, factKind, 2), formatFile),
+	}
+	olds := map[string]string{}
+	for _, format := range formats {
+		b, err := os.ReadFile(format)
+		require.NoError(t, err)
+		olds[format] = strings.Replace(string(b), fmt.Sprint("version ", FormatVersion), fmt.Sprint("version ", oldestVersion), 1)
+		require.NotEqual(t, string(b), olds[format])
+		require.NoError(t, os.WriteFile(format, []byte(olds[format]), 0o600))
+	}
 
 	s = opened(t, dir)
 	appended(t, s, 2, []byte("new"))
+	require.NoError(t, s.Remember(1, []byte("new")))
 	require.NoError(t, s.Close())
-	b, err = os.ReadFile(format)
-	require.NoError(t, err)
-	require.Equal(t, old, string(b))
-	b, err = os.ReadFile(filepath.Join(generationDir(dir, batchKind, 2), formatFile))
-	require.NoError(t, err)
-	require.Contains(t, string(b), fmt.Sprint("version ", FormatVersion))
+	for _, format := range formats {
+		b, err := os.ReadFile(format)
+		require.NoError(t, err)
+		require.Equal(t, olds[format], string(b))
+	}
+	for _, made := range []string{generationDir(dir, batchKind, 3), generationDir(dir, factKind, 4)} {
+		b, err := os.ReadFile(filepath.Join(made, formatFile))
+		require.NoError(t, err)
+		require.Contains(t, string(b), fmt.Sprint("version ", FormatVersion))
+	}
 	s = opened(t, dir)
+	var facts []string
+	require.NoError(t, s.Recall(func(_ time.Duration, _ int, b []byte) error {
+		facts = append(facts, string(b))
+		return nil
+	}))
+	require.Equal(t, []string{"old", "new"}, facts)
 	got := replayed(t, s)
 	require.Len(t, got, 2)
 	require.Equal(t, "old", string(got[0].Payload))
@@ -388,7 +454,7 @@ func TestOpenSurvivesDamage(t *testing.T) {
 	live := t.TempDir()
 	s := opened(t, live)
 	appended(t, s, 1, make([]byte, 10<<10))
-	require.NoError(t, s.Remember(time.Now().UnixNano(), 1, []byte("facts")))
+	require.NoError(t, s.Remember(1, []byte("facts")))
 	var files []string
 	require.NoError(t, filepath.WalkDir(live, func(path string, e os.DirEntry, err error) error {
 		if err == nil && e.Type().IsRegular() && e.Name() != "LOCK" {
@@ -416,7 +482,7 @@ func TestOpenSurvivesDamage(t *testing.T) {
 			s, err := Open(Options{Dir: crash, Sync: Never, MaxFacts: 10, FactsFor: time.Hour})
 			if err == nil {
 				err = errors.Join(
-					s.Recall(func(int64, int, []byte) error { return nil }),
+					s.Recall(func(time.Duration, int, []byte) error { return nil }),
 					s.Replay(func(Batch) error { return nil }))
 				require.NoError(t, s.Close())
 			}
@@ -511,7 +577,7 @@ func TestClosedStoreRefuses(t *testing.T) {
 	require.NoError(t, s.Close())
 	_, err := s.Append(0, nil)
 	require.ErrorIs(t, err, badger.ErrDBClosed)
-	require.ErrorIs(t, s.Remember(0, 1, nil), badger.ErrDBClosed)
+	require.ErrorIs(t, s.Remember(1, nil), badger.ErrDBClosed)
 	require.ErrorIs(t, s.Load(n, nil), ErrMissing)
 }
 

@@ -59,8 +59,14 @@ func (q *Queue[T]) Now() Instant { return Instant(q.clock.Now().Sub(q.base)) }
 // process was down neither holds spans for ever nor matters otherwise.
 func (q *Queue[T]) Recovered(wallNano int64) Instant {
 	now := q.clock.Now()
-	age := min(max(time.Duration(now.UnixNano()-wallNano), 0), q.length)
-	return Instant(now.Sub(q.base) - age)
+	return q.ago(now, time.Duration(now.UnixNano()-wallNano))
+}
+
+// Ago is the Instant of that long ago, within the window.
+func (q *Queue[T]) Ago(age time.Duration) Instant { return q.ago(q.clock.Now(), age) }
+
+func (q *Queue[T]) ago(now time.Time, age time.Duration) Instant {
+	return Instant(now.Sub(q.base) - min(max(age, 0), q.length))
 }
 
 // Push adds v, which arrived at. Arrivals out of order are due no later than their predecessor.
