@@ -16,7 +16,8 @@ func TestGroups(t *testing.T) {
 		got = append(got, *g)
 	}
 	require.Equal(t, []group{
-		{program: "a", offsets: []uint64{1, 4}}, {program: "b", offsets: []uint64{2}},
+		{program: "a", offsets: []uint64{1, 4}},
+		{program: "b", offsets: []uint64{2}},
 		{program: "a", back: true, offsets: []uint64{3}},
 	}, got)
 }
