@@ -80,9 +80,12 @@ type trial struct {
 	made    map[string]int // the truth
 }
 
+// startWithin is for a program that is compiled first, with tokio, while other cells run.
+const startWithin = 3 * time.Minute
+
 // prepare starts a workload's program and traces it.
 func prepare(ctx context.Context, programs *builder, w *workload, s setting, requests int) (_ *trial, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, time.Minute, errors.New("it took more than a minute to start"))
+	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("it took more than %s to build and start", startWithin))
 	defer cancel()
 	t := &trial{cell: cell{workload: w, setting: s, requests: requests}}
 	if s.concurrency == 1 {
