@@ -179,10 +179,25 @@ func counted(t *testing.T, sink *consumertest.TracesSink, calls int, paths ...st
 			require.Equal(t, made[s.link.Systrace], s.link.Calls, "%s: CLIENT spans that carry its id", path)
 			n, err := strconv.Atoi(strings.Split(path, "/")[2])
 			require.NoError(t, err)
+			if strings.HasPrefix(path, "/background/") {
+				n = within(s, sink) // on a slow machine its call begins after the response: then it has none
+			}
 			require.Equal(t, n, s.link.Calls, "%s: calls that it made", path)
 		}
 	}
 	return out
+}
+
+// within is how many calls began while nothing but request was served.
+func within(request seen, sink *consumertest.TracesSink) int {
+	n := 0
+	for _, s := range spansOf(sink) {
+		if s.Kind() == ptrace.SpanKindClient && s.StartTimestamp() >= request.StartTimestamp() &&
+			s.StartTimestamp() <= request.EndTimestamp() {
+			n++
+		}
+	}
+	return n
 }
 
 // TestKernelCallsAreCounted: one request at a time.
