@@ -73,11 +73,16 @@ func (f *fans) answered(which, n uint8) {
 // inOrder: what a request leads to comes before what does not.
 func (f *fans) inOrder() bool { return f.later*maxFewer <= f.first }
 
+// claiming kinds rest on the order in a loop: it read the request, then it wrote the call.
+func claiming(kind uint8) bool { return kind == loop || kind == connected }
+
+func (e *edge) claims() bool { return claiming(e.kind) }
+
 // claim notes what an edge that the kernel side reports says of claims. Returns which of its request's it is,
 // or 0.
 func (s *Solver) claim(e *event.Evidence, p *process) (which uint8) {
 	switch {
-	case e.What == loop, e.What == connected:
+	case claiming(e.What):
 		return s.claims.claimed(e.Epoch, 1)
 	case e.What != answer || e.Segment == 0:
 		return 0
@@ -88,8 +93,8 @@ func (s *Solver) claim(e *event.Evidence, p *process) (which uint8) {
 		return 0
 	}
 	for i := range r.edges {
-		if f := &r.edges[i]; f.to == e.Epoch && (f.kind == loop || f.kind == connected) {
-			p.fans.answered(f.baseUses, n)
+		if f := &r.edges[i]; f.to == e.Epoch && f.claims() {
+			p.fans.answered(f.claim, n)
 		}
 	}
 	return 0

@@ -19,12 +19,12 @@ import (
 // A task of tokio reads its requests itself, so it is told apart there. But what a task makes may work for others
 // (the task of a connection of a pool), and then lives on: what was made counts only once it has ended.
 type contexts struct {
-	origins, oldOrigins map[Writer]origin
-	known, old          map[Writer]*server
-	turned              uint64
-	decided             uint64            // what was called before that is decided
-	trails              map[uint32]*trail // by tgid
-	over                generations[Writer, struct{}]
+	origins generations[Writer, origin]
+	known   generations[Writer, *server]
+	over    generations[Writer, struct{}]
+	turned  uint64
+	decided uint64            // what was called before that is decided
+	trails  map[uint32]*trail // by tgid
 }
 
 // trail counts, in one process, requests that were not the first of their context, and those of them which
@@ -86,7 +86,7 @@ const (
 )
 
 func newContexts() *contexts {
-	return &contexts{origins: map[Writer]origin{}, known: map[Writer]*server{}, trails: map[uint32]*trail{}}
+	return &contexts{trails: map[uint32]*trail{}}
 }
 
 // told: a context was made by another, or is busy.
@@ -101,9 +101,9 @@ func (x *contexts) told(e *event.Origin) {
 		return
 	}
 	parent := Writer{Tgid: e.Tgid, Context: e.Parent, Kind: e.ContextKind}
-	x.origins[child] = origin{parent, e.Ts}
+	x.origins.put(child, origin{parent, e.Ts})
 	x.server(parent).lastMade = e.Ts
-	if len(x.origins) >= maxContexts || len(x.known) >= maxContexts || len(x.over.now) >= maxContexts {
+	if len(x.origins.now) >= maxContexts || len(x.known.now) >= maxContexts || len(x.over.now) >= maxContexts {
 		x.turn(e.Ts)
 	}
 }
@@ -125,7 +125,7 @@ func (x *contexts) answered(turn uint64, r *served) {
 			}
 		}
 		v.serve(stint{turn, r.start, r.end}, r.reader.key(), x.decided)
-		o, ok := x.origin(w)
+		o, ok := x.origins.get(w)
 		if !ok || o.at < r.start || o.at > r.end {
 			return
 		}
@@ -219,12 +219,12 @@ func (x *contexts) edges(to []edge, c *Call) []edge {
 	}
 	var passed []*server
 	for range maxLevels {
-		o, ok := x.origin(w)
+		o, ok := x.origins.get(w)
 		if !ok || w.Kind == event.Tokio && !x.over.has(w) {
 			return to
 		}
 		w = o.parent
-		v := x.find(w)
+		v, _ := x.known.get(w)
 		if s, first, ok := v.at(o.at); ok {
 			if leaves && !first {
 				return to
@@ -247,27 +247,12 @@ func (x *contexts) edges(to []edge, c *Call) []edge {
 	return to
 }
 
-func (x *contexts) origin(w Writer) (origin, bool) {
-	if o, ok := x.origins[w]; ok {
-		return o, true
-	}
-	o, ok := x.oldOrigins[w]
-	return o, ok
-}
-
-func (x *contexts) find(w Writer) *server {
-	if v := x.known[w]; v != nil {
-		return v
-	}
-	return x.old[w]
-}
-
 func (x *contexts) server(w Writer) *server {
-	v := x.find(w)
-	if v == nil {
+	v, ok := x.known.get(w)
+	if !ok {
 		v = &server{}
 	}
-	x.known[w] = v
+	x.known.put(w, v)
 	return v
 }
 
@@ -280,8 +265,8 @@ func (x *contexts) forget(before uint64) {
 }
 
 func (x *contexts) turn(now uint64) {
-	x.oldOrigins, x.origins = x.origins, map[Writer]origin{}
-	x.old, x.known = x.known, map[Writer]*server{}
+	x.origins.turn()
+	x.known.turn()
 	x.over.turn()
 	x.turned = now
 	for tgid, t := range x.trails {

@@ -154,14 +154,14 @@ func TestContextsForget(t *testing.T) {
 	for i := range uint64(3 * maxContexts) {
 		x.told(&event.Origin{ContextKind: event.Python, Tgid: 1, Ts: i, Child: i + 2, Parent: i + 1})
 	}
-	require.LessOrEqual(t, len(x.origins), maxContexts)
-	require.LessOrEqual(t, len(x.oldOrigins), maxContexts)
+	require.LessOrEqual(t, len(x.origins.now), maxContexts)
+	require.LessOrEqual(t, len(x.origins.old), maxContexts)
 	for i := range uint64(3) {
 		x.forget((i + 1) * uint64(keepFor))
 	}
-	require.Empty(t, x.origins)
-	require.Empty(t, x.oldOrigins)
-	require.Empty(t, x.known)
+	require.Empty(t, x.origins.now)
+	require.Empty(t, x.origins.old)
+	require.Empty(t, x.known.now)
 }
 
 // A quick client makes many requests on one connection while the calls of the first ones still wait for

@@ -6,6 +6,7 @@ type edge struct {
 	segment, base  uint64 // see struct evidence_event, bpf/event.h
 	kind           uint8
 	uses, baseUses uint8
+	claim          uint8 // which of its request's calls this claims to be, see claims; 0: it is no claim
 	// toCall: whatever request that call belongs to, this one does too. Always so for the kind next.
 	toCall bool
 }

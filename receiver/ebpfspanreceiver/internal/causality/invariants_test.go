@@ -381,7 +381,7 @@ func TestI16BoundedMemory(t *testing.T) {
 	require.Zero(t, s.Waiting())
 	require.Less(t, len(s.ledger.now)+len(s.ledger.old), 10)
 	require.Empty(t, s.requests.turns)
-	require.Empty(t, s.tasks.back)
+	require.Empty(t, s.tasks.now)
 	require.Less(t, len(s.writers.now)+len(s.writers.old), 10)
 	require.Less(t, len(s.processes.known), 10)
 }

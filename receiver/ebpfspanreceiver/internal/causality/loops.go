@@ -14,7 +14,7 @@ func severalResponses(s *Solver, e *edge, c *Call) bool {
 	if r := s.ledger.find(c.ID); r != nil {
 		for i := range r.edges {
 			f := &r.edges[i]
-			if f.uses != 1 || f.kind != loop && f.kind != connected {
+			if f.uses != 1 || !f.claims() {
 				continue
 			}
 			switch {
@@ -34,7 +34,7 @@ func severalResponses(s *Solver, e *edge, c *Call) bool {
 func (s *Solver) confirms(claim, back *edge, c *Call) bool {
 	n, _ := s.claims.get(claim.to)
 	f := &s.processes.of(c.Writer.Tgid).fans
-	return f.usual(n) || claim.baseUses == 1 && back.base == 1 && f.inOrder()
+	return f.usual(n) || claim.claim == 1 && back.base == 1 && f.inOrder()
 }
 
 // oneRequest: which of several requests that the loop has read led to the call is not known.

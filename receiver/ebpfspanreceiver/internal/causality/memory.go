@@ -2,24 +2,15 @@ package causality
 
 import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 
-// tasks are the hand-overs that went back to a request, in two generations.
-type tasks struct{ back, old map[uint64]uint64 }
+// tasks are the hand-overs that went back to a request, by segment.
+type tasks struct{ generations[uint64, uint64] }
 
-func newTasks() tasks { return tasks{back: map[uint64]uint64{}} }
-
-func (t *tasks) cameBack(segment, epoch uint64) { t.back[segment] = epoch }
-
-func (t *tasks) turn() { t.old, t.back = t.back, map[uint64]uint64{} }
+func (t *tasks) cameBack(segment, epoch uint64) { t.put(segment, epoch) }
 
 // wentTo: the task of that hand-over ended by going back to the request.
 func (t *tasks) wentTo(segment, epoch uint64) bool {
-	if segment == 0 {
-		return false
-	}
-	if back, ok := t.back[segment]; ok {
-		return back == epoch
-	}
-	return t.old[segment] == epoch
+	back, _ := t.get(segment)
+	return segment != 0 && back == epoch
 }
 
 // writer remembers which requests a context has written calls for, as far as stronger evidence said.
@@ -30,19 +21,12 @@ type writer struct {
 	first, last uint64
 }
 
-// writers by context, in two generations.
-type writers struct{ now, old map[Writer]writer }
-
-func newWriters() writers { return writers{now: map[Writer]writer{}} }
-
-func (m *writers) turn() { m.old, m.now = m.now, map[Writer]writer{} }
+// writers by context.
+type writers struct{ generations[Writer, writer] }
 
 func (m *writers) of(w Writer) writer {
-	w = w.key()
-	if known, ok := m.now[w]; ok {
-		return known
-	}
-	return m.old[w]
+	known, _ := m.get(w.key())
+	return known
 }
 
 // wrote: a call of that context began at start.
@@ -52,7 +36,7 @@ func (m *writers) wrote(w Writer, start uint64) {
 		known.first = start
 	}
 	known.last = max(known.last, start)
-	m.now[w.key()] = known
+	m.put(w.key(), known)
 }
 
 // worked: a call of that context was made for request.
@@ -62,7 +46,7 @@ func (m *writers) worked(w Writer, request uint64) {
 		known.shared = true
 	}
 	known.request = request
-	m.now[w.key()] = known
+	m.put(w.key(), known)
 }
 
 // life is that of a thread, from its making by one that served a request to its end.
@@ -71,30 +55,20 @@ type life struct {
 	epoch     uint64
 }
 
-// lives that are over, in two generations.
-type lives struct{ over, old map[life]struct{} }
-
-func newLives() lives { return lives{over: map[life]struct{}{}} }
+// lives that are over.
+type lives struct{ generations[life, struct{}] }
 
 // maxLives bounds a generation: what is asked for is younger than the longest hold.
 const maxLives = 1 << 15
 
 func (l *lives) ended(which life) {
-	if len(l.over) >= maxLives {
+	if len(l.now) >= maxLives {
 		l.turn()
 	}
-	l.over[which] = struct{}{}
+	l.put(which, struct{}{})
 }
 
-func (l *lives) turn() { l.old, l.over = l.over, map[life]struct{}{} }
-
-func (l *lives) isOver(which life) bool {
-	if _, ok := l.over[which]; ok {
-		return true
-	}
-	_, ok := l.old[which]
-	return ok
-}
+func (l *lives) isOver(which life) bool { return l.has(which) }
 
 // threads say of each process how its threads share the requests, by tgid.
 type threads map[uint32]*sharing

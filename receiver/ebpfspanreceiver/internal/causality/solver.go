@@ -121,7 +121,7 @@ type Solver struct {
 func NewSolver(o Options, counts *Counts) *Solver {
 	s := &Solver{
 		options: o, counts: counts, requests: newRequests(), ledger: newLedger(),
-		tasks: newTasks(), writers: newWriters(), threads: threads{}, lives: newLives(), processes: newProcesses(&o, counts),
+		threads: threads{}, processes: newProcesses(&o, counts),
 		contexts: newContexts(), async: newAsyncIDs(),
 	}
 	s.derivations = []derivation{s.contexts, s.async}
@@ -145,8 +145,8 @@ func (s *Solver) Evidence(e *event.Evidence) {
 		s.tasks.cameBack(e.Segment, e.Epoch)
 	}
 	s.ledger.add(e.Call, edge{
-		to: e.Epoch, segment: e.Segment, base: e.Base, kind: e.What, uses: e.Uses, baseUses: e.BaseUses + s.claim(e, p),
-		toCall: e.What == next,
+		to: e.Epoch, segment: e.Segment, base: e.Base, kind: e.What, uses: e.Uses, baseUses: e.BaseUses,
+		claim: s.claim(e, p), toCall: e.What == next,
 	})
 	if e.What == answer {
 		s.async.answer(e)

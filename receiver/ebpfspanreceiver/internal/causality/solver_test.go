@@ -375,11 +375,11 @@ func TestLateIsTheFirstCall(t *testing.T) {
 }
 
 func TestLivesAreBounded(t *testing.T) {
-	l := newLives()
+	l := lives{}
 	for i := range 5 * uint32(maxLives) {
 		l.ended(life{tid: i})
 	}
-	require.LessOrEqual(t, len(l.over)+len(l.old), 2*maxLives)
+	require.LessOrEqual(t, len(l.now)+len(l.old), 2*maxLives)
 	require.True(t, l.isOver(life{tid: 5*maxLives - 1}))
 	require.False(t, l.isOver(life{tid: 0}))
 }
