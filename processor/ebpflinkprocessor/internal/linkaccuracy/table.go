@@ -72,6 +72,16 @@ func (t *table) run(r *row, seed uint64) error {
 	faults := t.faults(r, f, out, &s)
 	by := ruled(f, out, &s)
 	t.add(by)
+	adopted := 0
+	for c, o := range out {
+		if o.Adopted && ours[c] == c.Parent {
+			adopted++
+		}
+	}
+	if adopted > 0 {
+		fmt.Printf("    %d of the right links are span links of parents that came after their children had left (R without them %.4f)\n",
+			adopted, share(s.right-adopted, s.edges))
+	}
 	if s.guess > 0 {
 		fmt.Printf("    %d edges that times alone tell, R of the others %.4f", s.guess, s.recallSure())
 		for i, b := range baselines {
@@ -120,8 +130,11 @@ func (t *table) run(r *row, seed uint64) error {
 // faults are what r promises and out does not keep.
 func (t *table) faults(r *row, f *forest.Forest, out engine.Result, s *score) (faults []string) {
 	_, came := f.Arrivals()
-	lost, twice := 0, 0
+	lost, twice, torn := 0, 0, 0
 	for sp := range came {
+		if out[sp].Adopters > 1 {
+			torn++
+		}
 		switch n := out[sp].Times; {
 		case n == 0:
 			lost++
@@ -143,6 +156,7 @@ func (t *table) faults(r *row, f *forest.Forest, out engine.Result, s *score) (f
 		{s.exact - s.found, "links that an exact rule missed"},
 		{lost, "spans lost"},
 		{twice, "spans that came out twice"},
+		{torn, "spans that several say to be the parent of"},
 		{mixed, "traces of several requests"},
 	} {
 		if c.n > 0 {
