@@ -96,15 +96,15 @@ func (t *Table) Conn(e *event.Conn) {
 	delete(t.waiting, e.Conn)
 }
 
-// Tick lets time pass: now is the kernel's clock.
+// Tick lets time pass: now is that of the records. Some may be later.
 func (t *Table) Tick(now uint64) {
 	for _, c := range t.waiting {
-		if now-c.since > uint64(parkFor) {
+		if now > c.since+uint64(parkFor) {
 			c.unpark()
 			c.note()
 		}
 	}
-	if now-t.swept < uint64(time.Second) {
+	if now < t.swept+uint64(time.Second) {
 		return
 	}
 	t.swept = now
