@@ -68,20 +68,13 @@ func (t *Table) Data(d *event.Data) {
 		}
 		c = &conn{
 			table: t, id: d.Conn, tgid: d.Tgid, server: d.Role == event.Server,
-			midStream: d.Flags&event.MidStream != 0, quiet: t.quiet(d), local: d.Local(), peer: d.Peer(),
+			midStream: d.Flags&event.MidStream != 0, local: d.Local(), peer: d.Peer(),
 		}
+		c.quiet = c.silent(d.Ts)
 		t.conns[d.Conn] = c
 	}
 	c.add(d)
 	c.note()
-}
-
-func (t *Table) quiet(d *event.Data) bool {
-	if t.options.WatchedSince == nil {
-		return false
-	}
-	since := t.options.WatchedSince(d.Tgid)
-	return since != 0 && d.Ts > since+uint64(quietAfter)
 }
 
 // Conn takes a change in the life of a connection. Only the end of the socket ends its streams: a FIN
