@@ -65,7 +65,7 @@ const (
 type entry struct {
 	// seen is the round that met it last.
 	seen uint32
-	// fate is one more than the place of what was decided, 0 before.
+	// fate is the number of what was decided, 0 before.
 	fate  uint32
 	state state
 	// parented: it left with a parent.
@@ -99,9 +99,7 @@ type Book struct {
 	ix      *link.Index
 	opts    Options
 	entries link.Pages[entry]
-	fates   link.Pages[fate]
-	// unused are places in fates, plus one.
-	unused []uint32
+	fates   link.Stock[fate]
 	// odds are those of the span until its trace is fixed, then those of the trace. Few spans have any.
 	odds map[link.ID]sampling.Odds
 	// decided counts decisions by kind until TakeDecided.
@@ -130,7 +128,10 @@ func NewBook(ix *link.Index, o Options) *Book {
 }
 
 // Use makes a the place of the entries. It comes before the first Add.
-func (b *Book) Use(a *link.Arena) { b.entries.Arena, b.fates.Arena = a, a }
+func (b *Book) Use(a *link.Arena) {
+	b.entries.Arena = a
+	b.fates.Use(a)
+}
 
 // Add starts the entry of a new fact.
 func (b *Book) Add(id link.ID) {
@@ -157,27 +158,20 @@ func (b *Book) Forget(ids []link.ID) {
 }
 
 func (b *Book) forget(e *entry) {
-	if e.fate != 0 {
-		b.unused = append(b.unused, e.fate)
-	}
+	b.fates.Give(e.fate)
 	*e = entry{}
 }
 
 // seal decides about e, for good.
 func (b *Book) seal(e *entry, f fate) {
 	if e.fate == 0 {
-		if n := len(b.unused); n > 0 {
-			e.fate, b.unused = b.unused[n-1], b.unused[:n-1]
-		} else {
-			b.fates.Grow(b.fates.Len() + 1)
-			e.fate = uint32(b.fates.Len())
-		}
+		e.fate = b.fates.Take()
 	}
 	*b.fateOf(e) = f
 }
 
 // fateOf is what was decided about e.
-func (b *Book) fateOf(e *entry) *fate { return b.fates.At(link.ID(e.fate - 1)) }
+func (b *Book) fateOf(e *entry) *fate { return b.fates.Of(e.fate) }
 
 // TakeDecided returns how many traces were decided each way since the last call.
 func (b *Book) TakeDecided() (by [4]int) {
@@ -255,13 +249,13 @@ func (b *Book) Gather(start link.ID) []Member {
 	}
 	if p := members[0].Edge.Parent; p != link.None {
 		known = p
-		if b.entries.At(p).state == released {
-			met(b.entries.At(p))
-		}
-		if b.entries.At(p).state == released && b.closes(root, p) {
-			// It keeps the trace, and gives up the parent.
-			cut = root
-			members[0].Edge.Parent, members[0].Cut = link.None, true
+		if e := b.entries.At(p); e.state == released {
+			met(e)
+			if b.closes(root, p) {
+				// It keeps the trace, and gives up the parent.
+				cut = root
+				members[0].Edge.Parent, members[0].Cut = link.None, true
+			}
 		}
 	}
 	knownDepth := -1
