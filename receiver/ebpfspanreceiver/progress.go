@@ -6,7 +6,7 @@ const (
 	// standstill between two ticks, which are probe.Drain apart: this process did not run, or the machine did not.
 	standstill = 100 * time.Millisecond
 	// maxStandstill bounds how long a machine that does not get going is waited for.
-	maxStandstill = 5 * time.Second
+	maxStandstill = time.Second
 )
 
 // progress is how far the records are known. In kernel nanoseconds.

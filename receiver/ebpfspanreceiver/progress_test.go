@@ -40,9 +40,9 @@ func TestProgress(t *testing.T) {
 			{at: 2000 * ms, drained: true, want: 0},
 			{at: 2150 * ms, drained: true, want: 0},
 			{at: 2300 * ms, drained: true, want: 0},
-			{at: 6990 * ms, drained: true, want: 0},
-			{at: 7150 * ms, drained: true, want: 6990 * ms},
-			{at: 7300 * ms, drained: true, want: 6990 * ms}, // another begins
+			{at: 2990 * ms, drained: true, want: 0},
+			{at: 3150 * ms, drained: true, want: 2990 * ms},
+			{at: 3300 * ms, drained: true, want: 2990 * ms}, // another begins
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
