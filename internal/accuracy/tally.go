@@ -3,8 +3,8 @@ package main
 import "strings"
 
 // tally compares how many calls a request is said to have made with those that belong to it, and with those
-// that the backend got. ends is when each was answered: what was sent afterwards (a timeout answers, while the
-// connection for the call is still being made) is none of its calls.
+// that the backend got, but for the ones that began after its response: who gives up waiting may answer before a
+// call has got its connection. ends: when each request was answered.
 func (s *score) tally(spans []span, made map[string]int, ends map[string]int64) {
 	owned, truly := map[owner]int{}, map[string]int{}
 	for path, n := range made {
@@ -17,8 +17,7 @@ func (s *score) tally(spans []span, made map[string]int, ends map[string]int64) 
 		if sp.owner != (owner{}) {
 			owned[sp.owner]++
 		}
-		id := requestOf(sp.path)
-		if end, answered := ends[id]; answered && sp.start > end {
+		if id := requestOf(sp.path); made[sp.path] > 0 && ends[id] != 0 && sp.start > ends[id] {
 			truly[id]--
 		}
 	}
