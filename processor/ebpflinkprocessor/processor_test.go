@@ -592,7 +592,7 @@ func TestExplainIsAMap(t *testing.T) {
 	delete(search, "facts")
 	require.Equal(t, map[string]any{
 		"rule": "tcp_seq", "class": "exact", "outcome": "linked", "parent": "0000000000000001",
-		"key": []any{"tcp.req_seq"}, "shared_by": int64(3),
+		"key": []any{"tcp.req_seq", "tcp.resp_seq"}, "shared_by": int64(3),
 		"losers": []any{map[string]any{
 			"span": "0000000000000003", "why": "after_response", "fact": "time", "verdict": "after_response",
 			"child":  "2026-01-02T03:04:05.001000000Z/2026-01-02T03:04:05.099000000Z",

@@ -24,8 +24,8 @@ const domainBits = 5
 const (
 	domainSpan domain = iota + 1
 	domainCarried
-	domainSeq
-	domainExchange
+	domainSeqPair
+	domainSeqPorts
 	domainSeqContext
 	domainSystrace
 	domainPseudo

@@ -48,7 +48,7 @@ var looseSeq = row{
 	},
 	slack:      decodedLate,
 	confidence: func(View) float32 { return WireConfidence },
-	compares:   seqByPair.compares,
+	compares:   comparison{key: []field{fieldReqSeq, fieldRespSeq}, also: []field{fieldPorts, fieldClientEnd, fieldServerEnd}},
 }
 
 // nextTap: one call captured at several places, each under the nearest before it.

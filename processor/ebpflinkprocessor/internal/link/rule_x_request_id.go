@@ -292,9 +292,8 @@ func (x *Index) caller(server View) View {
 		return found
 	}
 	var one [1]ID
-	var two [2]ID
 	clients, crowd := x.defs.get(k, &one)
-	if clients = x.exchanged(server.core, clients, two[:]); crowd != nil || len(clients) != 1 {
+	if crowd != nil || len(clients) != 1 {
 		return found
 	}
 	if c := x.View(clients[0]); connected(server.core, c.core) != unfit {

@@ -345,16 +345,13 @@ func (x *Index) learnSkew(id ID) {
 	if f.Foreign || !f.Raw || f.Role == Other || f.Pending || f.Host == 0 || f.ReqSeq == 0 || f.RespSeq == 0 {
 		return
 	}
-	var one [1]ID
-	var roomClients, roomServers [skewClaims + 1]ID
-	ids, _ := x.defs.get(seqKey(f.core), &one)
-	clients := x.exchanged(f.core, ids, roomClients[:])
-	ids, _ = x.refs.get(seqKey(f.core), &one)
-	servers := x.exchanged(f.core, ids, roomServers[:])
+	k := seqPair(f.core)
+	var oneClient, oneServer [1]ID
+	clients, _ := x.defs.get(k, &oneClient)
+	servers, _ := x.refs.get(k, &oneServer)
 	if len(clients) == 0 || len(servers) == 0 || len(clients) > skewClaims || len(servers) > skewClaims {
 		return
 	}
-	k := domainExchange.key(uint64(f.ReqSeq), uint64(f.RespSeq), 0)
 	n := len(clients) + len(servers)
 	for _, c := range clients {
 		for _, s := range servers {
