@@ -63,45 +63,56 @@ type GoroutineContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall       uint64
-	DoneCall       uint64
-	ResponseAt     uint64
-	Activation     uint64
-	Answered       uint64
-	LastSk         uint64
-	UnledCallNs    uint64
-	UnledRequestNs uint64
-	InStepNs       uint64
-	Tasker         uint64
-	Segment        uint64
-	Base           uint64
-	Type           uint64
-	Returned       uint64
-	ReturnedType   uint64
-	Lent           uint64
-	GivenBy        uint8
-	Loop           uint8
-	Uses           uint8
-	BaseUses       uint8
-	Reader         uint8
-	Wrote          uint8
-	Writer         uint8
-	Dialer         uint8
-	Asked          uint8
-	Spawned        uint8
-	Arrived        uint8
-	Answers        uint8
-	LastBy         uint8
-	Passed         uint8
-	Called         uint8
-	Completes      uint8
-	Doubts         uint8
-	Requests       uint8
-	Led            uint8
-	_              [1]byte
-	Ahead          int16
-	Pad            [6]uint8
-	_              [4]byte
+	LastCall   uint64
+	DoneCall   uint64
+	ResponseAt uint64
+	Activation uint64
+	Answered   uint64
+	LastSk     uint64
+	UnledCall  struct {
+		_     structs.HostLayout
+		Ns    uint64
+		Round uint16
+		Pad   [6]uint8
+	}
+	UnledRequest struct {
+		_     structs.HostLayout
+		Ns    uint64
+		Round uint16
+		Pad   [6]uint8
+	}
+	InStepNs     uint64
+	Tasker       uint64
+	Segment      uint64
+	Base         uint64
+	Type         uint64
+	Returned     uint64
+	ReturnedType uint64
+	Lent         uint64
+	GivenBy      uint8
+	Loop         uint8
+	Uses         uint8
+	BaseUses     uint8
+	Reader       uint8
+	Wrote        uint8
+	Writer       uint8
+	Dialer       uint8
+	Asked        uint8
+	Spawned      uint8
+	Arrived      uint8
+	Answers      uint8
+	LastBy       uint8
+	Passed       uint8
+	Called       uint8
+	Completes    uint8
+	Doubts       uint8
+	Requests     uint8
+	Led          uint8
+	_            [1]byte
+	Ahead        int16
+	Rounds       uint16
+	Pad          [4]uint8
+	_            [4]byte
 }
 
 type GoroutineContextKey struct {
@@ -280,7 +291,6 @@ const (
 	GoroutineMapJavaTargets    = "java_targets"
 	GoroutineMapListenPorts    = "listen_ports"
 	GoroutineMapLosses         = "losses"
-	GoroutineMapNextIds        = "next_ids"
 	GoroutineMapPlaces         = "places"
 	GoroutineMapProcesses      = "processes"
 	GoroutineMapPyAnswers      = "py_answers"
@@ -300,7 +310,7 @@ const (
 	GoroutineProgGoSend        = "go_send"
 	GoroutineProgGoSendInlined = "go_send_inlined"
 	GoroutineProgGoTake        = "go_take"
-	GoroutineVarIdSeed         = "id_seed"
+	GoroutineVarClockOffset    = "clock_offset"
 	GoroutineVarPayloadSize    = "payload_size"
 	GoroutineVarStackSize      = "stack_size"
 	GoroutineVarWakeupBytes    = "wakeup_bytes"
@@ -369,7 +379,6 @@ type GoroutineMapSpecs struct {
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
-	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Places         *ebpf.MapSpec `ebpf:"places"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
@@ -388,7 +397,7 @@ type GoroutineMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GoroutineVariableSpecs struct {
-	IdSeed      *ebpf.VariableSpec `ebpf:"id_seed"`
+	ClockOffset *ebpf.VariableSpec `ebpf:"clock_offset"`
 	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
 	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
 	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
@@ -422,7 +431,6 @@ type GoroutineMaps struct {
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
-	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Places         *ebpf.Map `ebpf:"places"`
 	Processes      *ebpf.Map `ebpf:"processes"`
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
@@ -447,7 +455,6 @@ func (m *GoroutineMaps) Close() error {
 		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
-		m.NextIds,
 		m.Places,
 		m.Processes,
 		m.PyAnswers,
@@ -467,7 +474,7 @@ func (m *GoroutineMaps) Close() error {
 //
 // It can be passed to LoadGoroutineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GoroutineVariables struct {
-	IdSeed      *ebpf.Variable `ebpf:"id_seed"`
+	ClockOffset *ebpf.Variable `ebpf:"clock_offset"`
 	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
 	StackSize   *ebpf.Variable `ebpf:"stack_size"`
 	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`

@@ -19,18 +19,24 @@
 #include "schedule.bpf.h"
 
 /* How long a loop counts as one that puts things off: far longer than loops do, and than the time between
- * two background calls that are answered by nothing. */
+ * two background calls that are answered by nothing. And so many rounds at least: time passes as well for a
+ * loop that does not get the CPU, or whose machine stands still, and what it has put off is still to come. */
 #define PUT_OFF_NS 1000000000ULL
+#define PUT_OFF_ROUNDS 8
 
-static __always_inline bool lately(__u64 then, __u64 now)
+static __always_inline void put_off(struct unled *u, const struct context *x, __u64 now)
 {
-	return then && now - then < PUT_OFF_NS;
+	u->ns = now;
+	u->round = x->rounds;
 }
 
 /* One more, where something may have been put off. */
-static __always_inline __u8 candidates(__u8 seen, __u64 put_off_ns, __u64 now)
+static __always_inline __u8 candidates(const struct context *x, __u8 seen, const struct unled *u, __u64 now)
 {
-	if (lately(put_off_ns, now) && seen < 255)
+	/* The rounds wrap: then a few are doubted for nothing. */
+	bool lately = now - u->ns < PUT_OFF_NS || (__u16)(x->rounds - u->round) < PUT_OFF_ROUNDS;
+
+	if (u->ns && lately && seen < 255)
 		seen++;
 	return seen;
 }
@@ -73,7 +79,7 @@ static __always_inline void call_led(const struct context *x)
 /* How many responses may have led to what a loop does now. */
 static __always_inline __u8 arrivals(const struct context *x, __u64 now)
 {
-	return candidates(x->arrived, x->last_by ? 0 : x->unled_call_ns, now);
+	return x->last_by ? x->arrived : candidates(x, x->arrived, &x->unled_call, now);
 }
 
 /* What arrived last has led to the response of a request. */
@@ -101,7 +107,7 @@ static __always_inline void forget_arrivals(struct context *x, __u64 now)
 {
 	arrival_ends(x, now);
 	if (x->arrived && !x->last_by)
-		x->unled_call_ns = now;
+		put_off(&x->unled_call, x, now);
 	x->arrived = 0;
 	x->last_call = 0;
 	x->done_call = 0;
@@ -116,9 +122,10 @@ static __always_inline void activation_begins(struct context *x)
 
 	forget_arrivals(x, now);
 	if (x->requests && !x->led)
-		x->unled_request_ns = now;
+		put_off(&x->unled_request, x, now);
 	x->requests = 0;
 	x->led = 0;
+	x->rounds++;
 	x->activation = new_id();
 	x->own.epoch = 0;
 	x->given.epoch = 0;
@@ -138,7 +145,7 @@ static __always_inline void loop_request(struct context *x, __u64 now)
 /* How many requests may have led to what a loop does now. */
 static __always_inline __u8 loop_requests(const struct context *x, __u64 now)
 {
-	return candidates(x->requests, x->unled_request_ns, now);
+	return candidates(x, x->requests, &x->unled_request, now);
 }
 
 /* A loop goes on with a call that it has begun to write in an earlier round, unless it has read something

@@ -11,7 +11,7 @@
 
 /* Set before load. */
 const volatile __u32 payload_size = 4096;      /* bytes captured of one record, <= MAX_PAYLOAD */
-const volatile __u64 id_seed;                  /* wall clock / 1024 ns at start, see new_id */
+const volatile __u64 clock_offset;             /* wall clock less CLOCK_MONOTONIC at start, ns: see new_id */
 const volatile __u64 wakeup_bytes = 256 << 10; /* the reader is woken when this much waits */
 
 /* Bytes, connections and evidence. Sized by the user (ring_buffer_size). */
@@ -143,6 +143,13 @@ struct token {
 	__u64 sk;
 };
 
+/* When something that a loop has read had last led to nothing at the end of its round; ns 0: never. */
+struct unled {
+	__u64 ns;
+	__u16 round; /* see context */
+	__u8 pad[6];
+};
+
 struct context {
 	struct token own;   /* the request that this context read itself */
 	struct token given; /* the request that another context handed to it */
@@ -153,8 +160,8 @@ struct context {
 	__u64 activation;       /* which round this is, a number of new_id */
 	__u64 answered;         /* the epoch whose response was begun since last_call arrived */
 	__u64 last_sk;          /* the socket of last_call */
-	__u64 unled_call_ns;    /* when a response had last led to nothing at the end of its round */
-	__u64 unled_request_ns; /* and a request */
+	struct unled unled_call;    /* a response */
+	struct unled unled_request; /* a request */
 	__u64 in_step_ns;       /* when it was last notified, or answered what it was notified of */
 	/* goroutines only, see goroutine.bpf.c: */
 	__u64 tasker;  /* who gave it `given`: created it, or handed it over */
@@ -184,7 +191,8 @@ struct context {
 	__u8 requests; /* event loops: requests read in this activation, since one led to something */
 	__u8 led;      /* event loops: the last of them has */
 	__s16 ahead;   /* event loops: notifications read, less answers begun */
-	__u8 pad[6];
+	__u16 rounds;  /* event loops: activations so far, modulo 2^16 */
+	__u8 pad[4];
 };
 
 /* Threads: removed at exit. */
@@ -217,36 +225,24 @@ struct {
 	__type(value, struct scratch);
 } scratches SEC(".maps");
 
-/* The next number of new_id, per CPU. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, __u64);
-} next_ids SEC(".maps");
-
 static __always_inline void count_loss(__u32 reason)
 {
 	__u64 *n = bpf_map_lookup_elem(&losses, &reason);
 
 	if (n)
-		*n += 1; /* per CPU: programs that are attached here do not nest on one CPU */
+		__sync_fetch_and_add(n, 1); /* from Linux 5.19 on a program on a uprobe may be preempted by another */
 }
 
 /*
- * A number that no CPU and no earlier run of the collector has given out: 12 bits of CPU, 52 bits of
- * a counter that starts at the wall clock in units of 1024 ns. It would meet an earlier run's only
- * if that run had minted more than 976562 ids a second and CPU throughout.
+ * A number that no CPU and no earlier run of the collector has given out: 12 bits of CPU, 52 bits of the wall
+ * clock (as it was set when the collector started) in units of 4 ns, which come again after 208 days. No counter:
+ * from Linux 5.19 on a program on a uprobe may be preempted between reading and writing one, and 5.10 has no
+ * atomic instruction that returns what it added to. Two calls on one CPU are further apart than 4 ns, as each
+ * reads the clock.
  */
 static __always_inline __u64 new_id(void)
 {
-	__u32 zero = 0;
-	__u64 *n = bpf_map_lookup_elem(&next_ids, &zero);
-
-	if (!n)
-		return 0;
-	*n += 1;
-	return ((__u64)bpf_get_smp_processor_id() << 52) | ((id_seed + *n) & ((1ULL << 52) - 1));
+	return ((__u64)bpf_get_smp_processor_id() << 52) | (((clock_offset + bpf_ktime_get_ns()) >> 2) & ((1ULL << 52) - 1));
 }
 
 static __always_inline __u64 wakeup_flags(void *ring)

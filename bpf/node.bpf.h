@@ -196,8 +196,8 @@ static __noinline int node_begins(struct context *x)
 		return 0;
 	activation_begins(x);
 	/* Here it is known where each ends, so what led to nothing was not put off to another: see loop.bpf.h. */
-	x->unled_call_ns = 0;
-	x->unled_request_ns = 0;
+	x->unled_call.ns = 0;
+	x->unled_request.ns = 0;
 	return 0;
 }
 

@@ -63,45 +63,56 @@ type NodeContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall       uint64
-	DoneCall       uint64
-	ResponseAt     uint64
-	Activation     uint64
-	Answered       uint64
-	LastSk         uint64
-	UnledCallNs    uint64
-	UnledRequestNs uint64
-	InStepNs       uint64
-	Tasker         uint64
-	Segment        uint64
-	Base           uint64
-	Type           uint64
-	Returned       uint64
-	ReturnedType   uint64
-	Lent           uint64
-	GivenBy        uint8
-	Loop           uint8
-	Uses           uint8
-	BaseUses       uint8
-	Reader         uint8
-	Wrote          uint8
-	Writer         uint8
-	Dialer         uint8
-	Asked          uint8
-	Spawned        uint8
-	Arrived        uint8
-	Answers        uint8
-	LastBy         uint8
-	Passed         uint8
-	Called         uint8
-	Completes      uint8
-	Doubts         uint8
-	Requests       uint8
-	Led            uint8
-	_              [1]byte
-	Ahead          int16
-	Pad            [6]uint8
-	_              [4]byte
+	LastCall   uint64
+	DoneCall   uint64
+	ResponseAt uint64
+	Activation uint64
+	Answered   uint64
+	LastSk     uint64
+	UnledCall  struct {
+		_     structs.HostLayout
+		Ns    uint64
+		Round uint16
+		Pad   [6]uint8
+	}
+	UnledRequest struct {
+		_     structs.HostLayout
+		Ns    uint64
+		Round uint16
+		Pad   [6]uint8
+	}
+	InStepNs     uint64
+	Tasker       uint64
+	Segment      uint64
+	Base         uint64
+	Type         uint64
+	Returned     uint64
+	ReturnedType uint64
+	Lent         uint64
+	GivenBy      uint8
+	Loop         uint8
+	Uses         uint8
+	BaseUses     uint8
+	Reader       uint8
+	Wrote        uint8
+	Writer       uint8
+	Dialer       uint8
+	Asked        uint8
+	Spawned      uint8
+	Arrived      uint8
+	Answers      uint8
+	LastBy       uint8
+	Passed       uint8
+	Called       uint8
+	Completes    uint8
+	Doubts       uint8
+	Requests     uint8
+	Led          uint8
+	_            [1]byte
+	Ahead        int16
+	Rounds       uint16
+	Pad          [4]uint8
+	_            [4]byte
 }
 
 type NodeContextKey struct {
@@ -291,7 +302,6 @@ const (
 	NodeMapJavaTargets       = "java_targets"
 	NodeMapListenPorts       = "listen_ports"
 	NodeMapLosses            = "losses"
-	NodeMapNextIds           = "next_ids"
 	NodeMapNodeLoops         = "node_loops"
 	NodeMapNodeTargets       = "node_targets"
 	NodeMapProcesses         = "processes"
@@ -309,7 +319,7 @@ const (
 	NodeProgNodeCheck        = "node_check"
 	NodeProgNodeInit         = "node_init"
 	NodeProgNodeTimers       = "node_timers"
-	NodeVarIdSeed            = "id_seed"
+	NodeVarClockOffset       = "clock_offset"
 	NodeVarPayloadSize       = "payload_size"
 	NodeVarStackSize         = "stack_size"
 	NodeVarWakeupBytes       = "wakeup_bytes"
@@ -375,7 +385,6 @@ type NodeMapSpecs struct {
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
-	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	NodeLoops      *ebpf.MapSpec `ebpf:"node_loops"`
 	NodeTargets    *ebpf.MapSpec `ebpf:"node_targets"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
@@ -394,7 +403,7 @@ type NodeMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type NodeVariableSpecs struct {
-	IdSeed      *ebpf.VariableSpec `ebpf:"id_seed"`
+	ClockOffset *ebpf.VariableSpec `ebpf:"clock_offset"`
 	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
 	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
 	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
@@ -427,7 +436,6 @@ type NodeMaps struct {
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
-	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	NodeLoops      *ebpf.Map `ebpf:"node_loops"`
 	NodeTargets    *ebpf.Map `ebpf:"node_targets"`
 	Processes      *ebpf.Map `ebpf:"processes"`
@@ -451,7 +459,6 @@ func (m *NodeMaps) Close() error {
 		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
-		m.NextIds,
 		m.NodeLoops,
 		m.NodeTargets,
 		m.Processes,
@@ -471,7 +478,7 @@ func (m *NodeMaps) Close() error {
 //
 // It can be passed to LoadNodeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type NodeVariables struct {
-	IdSeed      *ebpf.Variable `ebpf:"id_seed"`
+	ClockOffset *ebpf.Variable `ebpf:"clock_offset"`
 	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
 	StackSize   *ebpf.Variable `ebpf:"stack_size"`
 	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`

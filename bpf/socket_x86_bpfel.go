@@ -95,45 +95,56 @@ type SocketContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall       uint64
-	DoneCall       uint64
-	ResponseAt     uint64
-	Activation     uint64
-	Answered       uint64
-	LastSk         uint64
-	UnledCallNs    uint64
-	UnledRequestNs uint64
-	InStepNs       uint64
-	Tasker         uint64
-	Segment        uint64
-	Base           uint64
-	Type           uint64
-	Returned       uint64
-	ReturnedType   uint64
-	Lent           uint64
-	GivenBy        uint8
-	Loop           uint8
-	Uses           uint8
-	BaseUses       uint8
-	Reader         uint8
-	Wrote          uint8
-	Writer         uint8
-	Dialer         uint8
-	Asked          uint8
-	Spawned        uint8
-	Arrived        uint8
-	Answers        uint8
-	LastBy         uint8
-	Passed         uint8
-	Called         uint8
-	Completes      uint8
-	Doubts         uint8
-	Requests       uint8
-	Led            uint8
-	_              [1]byte
-	Ahead          int16
-	Pad            [6]uint8
-	_              [4]byte
+	LastCall   uint64
+	DoneCall   uint64
+	ResponseAt uint64
+	Activation uint64
+	Answered   uint64
+	LastSk     uint64
+	UnledCall  struct {
+		_     structs.HostLayout
+		Ns    uint64
+		Round uint16
+		Pad   [6]uint8
+	}
+	UnledRequest struct {
+		_     structs.HostLayout
+		Ns    uint64
+		Round uint16
+		Pad   [6]uint8
+	}
+	InStepNs     uint64
+	Tasker       uint64
+	Segment      uint64
+	Base         uint64
+	Type         uint64
+	Returned     uint64
+	ReturnedType uint64
+	Lent         uint64
+	GivenBy      uint8
+	Loop         uint8
+	Uses         uint8
+	BaseUses     uint8
+	Reader       uint8
+	Wrote        uint8
+	Writer       uint8
+	Dialer       uint8
+	Asked        uint8
+	Spawned      uint8
+	Arrived      uint8
+	Answers      uint8
+	LastBy       uint8
+	Passed       uint8
+	Called       uint8
+	Completes    uint8
+	Doubts       uint8
+	Requests     uint8
+	Led          uint8
+	_            [1]byte
+	Ahead        int16
+	Rounds       uint16
+	Pad          [4]uint8
+	_            [4]byte
 }
 
 type SocketContextKey struct {
@@ -426,7 +437,6 @@ const (
 	SocketMapJavaTargets         = "java_targets"
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
-	SocketMapNextIds             = "next_ids"
 	SocketMapNodeLoops           = "node_loops"
 	SocketMapNodeTargets         = "node_targets"
 	SocketMapNotes               = "notes"
@@ -461,7 +471,7 @@ const (
 	SocketProgProcessFork        = "process_fork"
 	SocketProgSockGone           = "sock_gone"
 	SocketProgSockState          = "sock_state"
-	SocketVarIdSeed              = "id_seed"
+	SocketVarClockOffset         = "clock_offset"
 	SocketVarPayloadSize         = "payload_size"
 	SocketVarStackSize           = "stack_size"
 	SocketVarUnusedAsyncEvent    = "unused_async_event"
@@ -552,7 +562,6 @@ type SocketMapSpecs struct {
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
-	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	NodeLoops      *ebpf.MapSpec `ebpf:"node_loops"`
 	NodeTargets    *ebpf.MapSpec `ebpf:"node_targets"`
 	Notes          *ebpf.MapSpec `ebpf:"notes"`
@@ -572,7 +581,7 @@ type SocketMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SocketVariableSpecs struct {
-	IdSeed              *ebpf.VariableSpec `ebpf:"id_seed"`
+	ClockOffset         *ebpf.VariableSpec `ebpf:"clock_offset"`
 	PayloadSize         *ebpf.VariableSpec `ebpf:"payload_size"`
 	StackSize           *ebpf.VariableSpec `ebpf:"stack_size"`
 	UnusedAsyncEvent    *ebpf.VariableSpec `ebpf:"unused_async_event"`
@@ -614,7 +623,6 @@ type SocketMaps struct {
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
-	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	NodeLoops      *ebpf.Map `ebpf:"node_loops"`
 	NodeTargets    *ebpf.Map `ebpf:"node_targets"`
 	Notes          *ebpf.Map `ebpf:"notes"`
@@ -639,7 +647,6 @@ func (m *SocketMaps) Close() error {
 		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
-		m.NextIds,
 		m.NodeLoops,
 		m.NodeTargets,
 		m.Notes,
@@ -660,7 +667,7 @@ func (m *SocketMaps) Close() error {
 //
 // It can be passed to LoadSocketObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SocketVariables struct {
-	IdSeed              *ebpf.Variable `ebpf:"id_seed"`
+	ClockOffset         *ebpf.Variable `ebpf:"clock_offset"`
 	PayloadSize         *ebpf.Variable `ebpf:"payload_size"`
 	StackSize           *ebpf.Variable `ebpf:"stack_size"`
 	UnusedAsyncEvent    *ebpf.Variable `ebpf:"unused_async_event"`

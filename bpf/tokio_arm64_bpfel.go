@@ -63,45 +63,56 @@ type TokioContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall       uint64
-	DoneCall       uint64
-	ResponseAt     uint64
-	Activation     uint64
-	Answered       uint64
-	LastSk         uint64
-	UnledCallNs    uint64
-	UnledRequestNs uint64
-	InStepNs       uint64
-	Tasker         uint64
-	Segment        uint64
-	Base           uint64
-	Type           uint64
-	Returned       uint64
-	ReturnedType   uint64
-	Lent           uint64
-	GivenBy        uint8
-	Loop           uint8
-	Uses           uint8
-	BaseUses       uint8
-	Reader         uint8
-	Wrote          uint8
-	Writer         uint8
-	Dialer         uint8
-	Asked          uint8
-	Spawned        uint8
-	Arrived        uint8
-	Answers        uint8
-	LastBy         uint8
-	Passed         uint8
-	Called         uint8
-	Completes      uint8
-	Doubts         uint8
-	Requests       uint8
-	Led            uint8
-	_              [1]byte
-	Ahead          int16
-	Pad            [6]uint8
-	_              [4]byte
+	LastCall   uint64
+	DoneCall   uint64
+	ResponseAt uint64
+	Activation uint64
+	Answered   uint64
+	LastSk     uint64
+	UnledCall  struct {
+		_     structs.HostLayout
+		Ns    uint64
+		Round uint16
+		Pad   [6]uint8
+	}
+	UnledRequest struct {
+		_     structs.HostLayout
+		Ns    uint64
+		Round uint16
+		Pad   [6]uint8
+	}
+	InStepNs     uint64
+	Tasker       uint64
+	Segment      uint64
+	Base         uint64
+	Type         uint64
+	Returned     uint64
+	ReturnedType uint64
+	Lent         uint64
+	GivenBy      uint8
+	Loop         uint8
+	Uses         uint8
+	BaseUses     uint8
+	Reader       uint8
+	Wrote        uint8
+	Writer       uint8
+	Dialer       uint8
+	Asked        uint8
+	Spawned      uint8
+	Arrived      uint8
+	Answers      uint8
+	LastBy       uint8
+	Passed       uint8
+	Called       uint8
+	Completes    uint8
+	Doubts       uint8
+	Requests     uint8
+	Led          uint8
+	_            [1]byte
+	Ahead        int16
+	Rounds       uint16
+	Pad          [4]uint8
+	_            [4]byte
 }
 
 type TokioContextKey struct {
@@ -264,7 +275,6 @@ const (
 	TokioMapJavaTargets    = "java_targets"
 	TokioMapListenPorts    = "listen_ports"
 	TokioMapLosses         = "losses"
-	TokioMapNextIds        = "next_ids"
 	TokioMapProcesses      = "processes"
 	TokioMapPyAnswers      = "py_answers"
 	TokioMapPyContexts     = "py_contexts"
@@ -279,7 +289,7 @@ const (
 	TokioProgTokioMade     = "tokio_made"
 	TokioProgTokioPoll     = "tokio_poll"
 	TokioProgTokioWake     = "tokio_wake"
-	TokioVarIdSeed         = "id_seed"
+	TokioVarClockOffset    = "clock_offset"
 	TokioVarPayloadSize    = "payload_size"
 	TokioVarStackSize      = "stack_size"
 	TokioVarWakeupBytes    = "wakeup_bytes"
@@ -344,7 +354,6 @@ type TokioMapSpecs struct {
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
-	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
@@ -361,7 +370,7 @@ type TokioMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TokioVariableSpecs struct {
-	IdSeed      *ebpf.VariableSpec `ebpf:"id_seed"`
+	ClockOffset *ebpf.VariableSpec `ebpf:"clock_offset"`
 	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
 	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
 	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
@@ -394,7 +403,6 @@ type TokioMaps struct {
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
-	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
@@ -416,7 +424,6 @@ func (m *TokioMaps) Close() error {
 		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
-		m.NextIds,
 		m.Processes,
 		m.PyAnswers,
 		m.PyContexts,
@@ -434,7 +441,7 @@ func (m *TokioMaps) Close() error {
 //
 // It can be passed to LoadTokioObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TokioVariables struct {
-	IdSeed      *ebpf.Variable `ebpf:"id_seed"`
+	ClockOffset *ebpf.Variable `ebpf:"clock_offset"`
 	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
 	StackSize   *ebpf.Variable `ebpf:"stack_size"`
 	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`

@@ -63,45 +63,56 @@ type WakeContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall       uint64
-	DoneCall       uint64
-	ResponseAt     uint64
-	Activation     uint64
-	Answered       uint64
-	LastSk         uint64
-	UnledCallNs    uint64
-	UnledRequestNs uint64
-	InStepNs       uint64
-	Tasker         uint64
-	Segment        uint64
-	Base           uint64
-	Type           uint64
-	Returned       uint64
-	ReturnedType   uint64
-	Lent           uint64
-	GivenBy        uint8
-	Loop           uint8
-	Uses           uint8
-	BaseUses       uint8
-	Reader         uint8
-	Wrote          uint8
-	Writer         uint8
-	Dialer         uint8
-	Asked          uint8
-	Spawned        uint8
-	Arrived        uint8
-	Answers        uint8
-	LastBy         uint8
-	Passed         uint8
-	Called         uint8
-	Completes      uint8
-	Doubts         uint8
-	Requests       uint8
-	Led            uint8
-	_              [1]byte
-	Ahead          int16
-	Pad            [6]uint8
-	_              [4]byte
+	LastCall   uint64
+	DoneCall   uint64
+	ResponseAt uint64
+	Activation uint64
+	Answered   uint64
+	LastSk     uint64
+	UnledCall  struct {
+		_     structs.HostLayout
+		Ns    uint64
+		Round uint16
+		Pad   [6]uint8
+	}
+	UnledRequest struct {
+		_     structs.HostLayout
+		Ns    uint64
+		Round uint16
+		Pad   [6]uint8
+	}
+	InStepNs     uint64
+	Tasker       uint64
+	Segment      uint64
+	Base         uint64
+	Type         uint64
+	Returned     uint64
+	ReturnedType uint64
+	Lent         uint64
+	GivenBy      uint8
+	Loop         uint8
+	Uses         uint8
+	BaseUses     uint8
+	Reader       uint8
+	Wrote        uint8
+	Writer       uint8
+	Dialer       uint8
+	Asked        uint8
+	Spawned      uint8
+	Arrived      uint8
+	Answers      uint8
+	LastBy       uint8
+	Passed       uint8
+	Called       uint8
+	Completes    uint8
+	Doubts       uint8
+	Requests     uint8
+	Led          uint8
+	_            [1]byte
+	Ahead        int16
+	Rounds       uint16
+	Pad          [4]uint8
+	_            [4]byte
 }
 
 type WakeContextKey struct {
@@ -286,7 +297,6 @@ const (
 	WakeMapJavaTargets    = "java_targets"
 	WakeMapListenPorts    = "listen_ports"
 	WakeMapLosses         = "losses"
-	WakeMapNextIds        = "next_ids"
 	WakeMapProcesses      = "processes"
 	WakeMapPyAnswers      = "py_answers"
 	WakeMapPyContexts     = "py_contexts"
@@ -298,7 +308,7 @@ const (
 	WakeMapTokioTasks     = "tokio_tasks"
 	WakeMapTokioThreads   = "tokio_threads"
 	WakeProgWake          = "wake"
-	WakeVarIdSeed         = "id_seed"
+	WakeVarClockOffset    = "clock_offset"
 	WakeVarPayloadSize    = "payload_size"
 	WakeVarStackSize      = "stack_size"
 	WakeVarWakeupBytes    = "wakeup_bytes"
@@ -361,7 +371,6 @@ type WakeMapSpecs struct {
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
-	NextIds        *ebpf.MapSpec `ebpf:"next_ids"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
@@ -378,7 +387,7 @@ type WakeMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WakeVariableSpecs struct {
-	IdSeed      *ebpf.VariableSpec `ebpf:"id_seed"`
+	ClockOffset *ebpf.VariableSpec `ebpf:"clock_offset"`
 	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
 	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
 	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
@@ -412,7 +421,6 @@ type WakeMaps struct {
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
-	NextIds        *ebpf.Map `ebpf:"next_ids"`
 	Processes      *ebpf.Map `ebpf:"processes"`
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
@@ -435,7 +443,6 @@ func (m *WakeMaps) Close() error {
 		m.JavaTargets,
 		m.ListenPorts,
 		m.Losses,
-		m.NextIds,
 		m.Processes,
 		m.PyAnswers,
 		m.PyContexts,
@@ -453,7 +460,7 @@ func (m *WakeMaps) Close() error {
 //
 // It can be passed to LoadWakeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WakeVariables struct {
-	IdSeed      *ebpf.Variable `ebpf:"id_seed"`
+	ClockOffset *ebpf.Variable `ebpf:"clock_offset"`
 	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
 	StackSize   *ebpf.Variable `ebpf:"stack_size"`
 	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`

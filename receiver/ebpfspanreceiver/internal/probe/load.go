@@ -13,13 +13,13 @@ import (
 	"os"
 	"reflect"
 	"sync"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 )
 
 // Options are fixed when the programs are loaded.
@@ -37,7 +37,9 @@ const MaxPayload = 8192
 type Tracer struct {
 	objects  bpf.SocketObjects
 	extended []*ebpf.Collection
-	seed     uint64
+	// clockOffset is what the ids that the kernel side mints are counted from: see new_id in bpf/maps.bpf.h.
+	clockOffset uint64
+
 	status   []Status
 	attached []io.Closer
 	together map[string]bool // programs that are put on all their sites of a file at once
@@ -56,8 +58,7 @@ func Load(o Options) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read embedded programs: %w", err)
 	}
-	// new_id in bpf/maps.bpf.h says why this unit.
-	t := &Tracer{seed: uint64(time.Now().UnixNano()) >> 10, together: map[string]bool{}}
+	t := &Tracer{clockOffset: event.NewClock().Wall(0), together: map[string]bool{}}
 	if err := t.configure(spec, o); err != nil {
 		return nil, err
 	}
@@ -79,7 +80,7 @@ func (t *Tracer) configure(spec *ebpf.CollectionSpec, o Options) error {
 	for name, value := range map[string]any{
 		"stack_size":   stackSize(),
 		"payload_size": uint32(min(max(o.PayloadSize, 64), MaxPayload)),
-		"id_seed":      t.seed,
+		"clock_offset": t.clockOffset,
 		"wakeup_bytes": uint64(size / 8),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
@@ -140,7 +141,7 @@ func (t *Tracer) extend(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) 
 	if err := spec.Variables["wakeup_bytes"].Set(uint64(t.objects.Events.MaxEntries() / 8)); err != nil {
 		return nil, err
 	}
-	if err := spec.Variables["id_seed"].Set(t.seed); err != nil {
+	if err := spec.Variables["clock_offset"].Set(t.clockOffset); err != nil {
 		return nil, err
 	}
 	if v := spec.Variables["stack_size"]; v != nil { // not all read registers
