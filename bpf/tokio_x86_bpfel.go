@@ -64,30 +64,30 @@ type TokioContext struct {
 		Sk    uint64
 	}
 	LastCall       uint64
-	DoneCall       uint64
-	ResponseAt     uint64
-	Activation     uint64
-	Answered       uint64
-	LastSk         uint64
-	UnledCallNs    uint64
-	UnledRequestNs uint64
-	InStepNs       uint64
 	Tasker         uint64
 	Segment        uint64
 	Base           uint64
-	Type           uint64
 	Returned       uint64
 	ReturnedType   uint64
-	Lent           uint64
 	GivenBy        uint8
 	Loop           uint8
 	Uses           uint8
 	BaseUses       uint8
 	Reader         uint8
 	Wrote          uint8
-	Writer         uint8
 	Dialer         uint8
 	Asked          uint8
+	DoneCall       uint64
+	ResponseAt     uint64
+	Type           uint64
+	Lent           uint64
+	Activation     uint64
+	Answered       uint64
+	LastSk         uint64
+	UnledCallNs    uint64
+	UnledRequestNs uint64
+	InStepNs       uint64
+	Writer         uint8
 	Spawned        uint8
 	Arrived        uint8
 	Answers        uint8
@@ -98,10 +98,9 @@ type TokioContext struct {
 	Doubts         uint8
 	Requests       uint8
 	Led            uint8
-	_              [1]byte
+	Pad1           uint8
 	Ahead          int16
-	Pad            [6]uint8
-	_              [4]byte
+	Pad            [2]uint8
 }
 
 type TokioContextKey struct {
@@ -226,6 +225,7 @@ type TokioTarget struct {
 	ParentGoid uint16
 	M          uint16
 	Curg       uint16
+	Program    uint32
 }
 
 type TokioTokioTask struct {
