@@ -171,7 +171,7 @@ func judge(spans []span, made map[string]int, requests int) score {
 			s.unseen = append(s.unseen, path)
 		}
 	}
-	s.tally(spans, made)
+	s.tally(spans, made, ends)
 	for id, request := range ids {
 		if missing[id] == 0 && !intruded[request] {
 			s.whole++

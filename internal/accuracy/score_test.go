@@ -119,12 +119,22 @@ func TestTally(t *testing.T) {
 		s.calls, s.hasCalls = calls, true
 		return s
 	}
-	for _, tt := range []struct{ calls, linked, made, wrong int }{
-		{2, 2, 2, 0}, {0, 0, 0, 0}, {1, 2, 2, 1}, {3, 2, 2, 1}, {1, 1, 2, 1},
+	// after: calls that began after the response, and are none of its.
+	for _, tt := range []struct{ calls, linked, after, made, wrong int }{
+		{calls: 2, linked: 2, made: 2}, {}, {calls: 1, linked: 2, made: 2, wrong: 1}, {calls: 3, linked: 2, made: 2, wrong: 1},
+		{calls: 1, linked: 1, made: 2, wrong: 1},
+		{calls: 1, linked: 1, after: 1, made: 2}, {calls: 1, linked: 1, after: 1, made: 3, wrong: 1},
 	} {
-		spans := []span{counted("/r/1", 11, tt.calls), server("/r/2", 22)}
+		request := counted("/r/1", 11, tt.calls)
+		request.end = 100
+		spans := []span{request, server("/r/2", 22)}
 		for range tt.linked {
 			spans = append(spans, call("/d/1/a", 11))
+		}
+		for range tt.after {
+			late := call("/d/1/a", 0)
+			late.start = 101
+			spans = append(spans, late)
 		}
 		if s := judge(spans, map[string]int{"/d/1/a": tt.made}, 2); s.tallied != 1 || s.miscounted != tt.wrong {
 			t.Errorf("%+v: %d counted, %d wrong", tt, s.tallied, s.miscounted)

@@ -66,6 +66,9 @@ const (
 	AttrExplain    = "ebpf.link.explain"
 	// AttrLate is on a span link, of a call to the request that it comes from and did not keep waiting.
 	AttrLate = "ebpf.link.late"
+	// AttrChild is on a span link, of a span to one that it is the parent of and that had left as a root when it
+	// came.
+	AttrChild = "ebpf.link.child"
 )
 
 // IsLinkAttr says whether key is of use for linking only. Addresses and request ids are not: they

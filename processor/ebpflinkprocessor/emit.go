@@ -130,6 +130,18 @@ func (p *linkProcessor) finish(s ptrace.Span, d *departure) {
 		l.SetSpanID(pcommon.SpanID(d.lateSpan))
 		l.Attributes().PutBool(rawspan.AttrLate, true)
 	}
+	for i := range d.adoptions.Children {
+		c := &d.adoptions.Children[i]
+		l := s.Links().AppendEmpty()
+		l.SetTraceID(pcommon.TraceID(c.Trace))
+		l.SetSpanID(pcommon.SpanID(c.Span))
+		l.Attributes().PutBool(rawspan.AttrChild, true)
+		l.Attributes().PutStr(rawspan.AttrRule, c.Edge.Rule)
+		l.Attributes().PutDouble(rawspan.AttrConfidence, confidence(c.Edge.Confidence))
+	}
+	if n := d.adoptions.Beyond; n > 0 {
+		s.SetDroppedLinksCount(s.DroppedLinksCount() + uint32(n))
+	}
 	attrs := s.Attributes()
 	if d.linkedHere() {
 		attrs.PutStr(rawspan.AttrRule, m.Edge.Rule)

@@ -402,7 +402,7 @@ func (p *linkProcessor) take(b *batch, in *reading, at window.Instant, marks map
 			}
 		}
 		if left {
-			p.book.Restore(a.id, mark.Trace, mark.Parented, sampling.Decision(mark.Decision), stamp(at))
+			p.book.Restore(a.id, mark.Trace, trace.BondOf(mark.Parented, mark.Alone), sampling.Decision(mark.Decision), stamp(at))
 			p.retained.Push(p.retained.Now(), t)
 			a.tenure = absent
 			continue

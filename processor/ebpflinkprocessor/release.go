@@ -33,6 +33,8 @@ type departure struct {
 	lateTrace link.TraceID
 	lateSpan  link.SpanID
 	why       []link.Explanation
+	// adoptions are its children that had left before it came.
+	adoptions trace.Adoptions
 }
 
 // loop releases what is due until Shutdown, then all.
@@ -60,7 +62,8 @@ func (p *linkProcessor) drain(ctx, until context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(until, cancel)()
-	for ctx.Err() == nil && p.round(ctx, true) {
+	// Where there is no time at all nothing is decided either: what waits may still get a parent after a restart.
+	for until.Err() == nil && ctx.Err() == nil && p.round(ctx, true) {
 	}
 }
 
@@ -175,6 +178,7 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 			out = append(out, d)
 			continue
 		}
+		d.adoptions = p.book.Adopt(m)
 		if f.CtxTrace != m.Trace {
 			d.appTrace, d.appSpan = f.CtxTrace, f.CtxParent
 			if !f.Raw {
@@ -239,8 +243,9 @@ func marks(out []departure, order []place) (ms []store.Mark) {
 	for _, o := range order {
 		// A pending span is announced again after a restart; all else must not come again.
 		if d := &out[o.at]; !d.silent || d.forgotten || d.member.Decision.Dropped() {
+			bond := d.member.Bond()
 			ms = append(ms, store.Mark{
-				Ordinal: d.ordinal, Trace: d.member.Trace, Parented: d.member.Parent != link.SpanID{},
+				Ordinal: d.ordinal, Trace: d.member.Trace, Parented: bond == trace.Parented, Alone: bond == trace.Alone,
 				Decision: uint8(d.member.Decision),
 			})
 		}

@@ -19,7 +19,7 @@ import (
 // it has left is what the storage says of its place. For each span:
 //
 //	what it is (1): 1 has a parent, 2 and 4 the decision, 8 leaves, 16 has odds, 32 waits and its trace
-//	                is decided, 64 has a place; neither 8 nor 32: was announced
+//	                is decided, 64 has a place, 128 has no parent but may get one; neither 8 nor 32: was announced
 //	trace id (16), when it leaves or is decided
 //	odds (16), when there are any
 //	place: number of its batch and its ordinal (2 varints); version 3 of the storage wrote none, as it
@@ -40,6 +40,7 @@ const (
 	hadOdds       = 16
 	wasFixed      = 32
 	hadPlace      = 64
+	wasAlone      = 128
 )
 
 func (m *memory) reset() { m.b, m.spans = m.b[:0], 0 }
@@ -47,8 +48,12 @@ func (m *memory) reset() { m.b, m.spans = m.b[:0], 0 }
 // left adds a span that leaves its place.
 func (m *memory) left(x *link.Index, s *trace.Member, seq uint64, ordinal uint32) {
 	what := byte(wasLeft | hadPlace)
-	if s.Parent != (link.SpanID{}) {
+	switch s.Bond() {
+	case trace.Parented:
 		what |= wasParented
+	case trace.Alone:
+		what |= wasAlone
+	case trace.Doubtful:
 	}
 	m.decided(what, s)
 	m.b = binary.AppendUvarint(binary.AppendUvarint(m.b, seq), uint64(ordinal))
@@ -102,7 +107,7 @@ type remembered struct {
 	seq      uint64
 	ordinal  uint32
 	name     link.Name
-	parented bool
+	bond     trace.Bond
 	trace    link.TraceID
 	decision sampling.Decision
 	odds     sampling.Odds
@@ -112,7 +117,7 @@ func readMemory(b []byte, fn func(*remembered)) error {
 	for len(b) > 0 {
 		what := b[0]
 		r := remembered{
-			left: what&wasLeft != 0, fixed: what&wasFixed != 0, placed: what&hadPlace != 0, parented: what&wasParented != 0,
+			left: what&wasLeft != 0, fixed: what&wasFixed != 0, placed: what&hadPlace != 0, bond: trace.BondOf(what&wasParented != 0, what&wasAlone != 0),
 			decision: sampling.Decision(what & decisionMask >> decisionShift),
 		}
 		b = b[1:]
@@ -210,7 +215,7 @@ func (p *linkProcessor) recall(d *onDisk) (ds decided, spans int, err error) {
 				return
 			}
 			if r.left {
-				p.book.Restore(id, r.trace, r.parented, r.decision, stamp(p.arrivals.Ago(age)))
+				p.book.Restore(id, r.trace, r.bond, r.decision, stamp(p.arrivals.Ago(age)))
 				p.book.Say(id, r.odds)
 			}
 			p.retained.Push(here, tenure{id, p.slots.At(id).tenure})

@@ -134,6 +134,7 @@ func (t *telemetry) retire(ctx context.Context, expired, surplus, overflow, cloc
 // recorded once for those that leave together: a histogram takes one value at a time.
 func (t *telemetry) departed(ctx context.Context, ix *link.Index, out []departure, now window.Instant) {
 	linked, unlinked, ambiguous := map[string]int64{}, map[string]int64{}, map[string]int64{}
+	adopted, orphaned := map[string]int64{}, map[string]int64{}
 	var emitted, late, conflicts int64
 	t.deliveries++
 	for i := range out {
@@ -157,6 +158,14 @@ func (t *telemetry) departed(ctx context.Context, ix *link.Index, out []departur
 			unlinked[m.Edge.Outcome.String()]++
 		}
 		ix.AmbiguousRules(m.Edge, func(rule string) { ambiguous[rule]++ })
+		for i := range d.adoptions.Children {
+			adopted[d.adoptions.Children[i].Edge.Rule]++
+		}
+		if a := &d.adoptions; a.Above+a.Unsettled+a.Beyond > 0 {
+			orphaned["cycle"] += int64(a.Above)
+			orphaned["ancestor_waits"] += int64(a.Unsettled)
+			orphaned["link_limit"] += int64(a.Beyond)
+		}
 		if m.Left != 0 && int64(d.at) > m.Left {
 			late++
 		}
@@ -174,9 +183,13 @@ func (t *telemetry) departed(ctx context.Context, ix *link.Index, out []departur
 	}
 	addBy := func(c metric.Int64Counter, key string, by map[string]int64) {
 		for v, n := range by {
-			c.Add(ctx, n, with(key, v))
+			if n > 0 {
+				c.Add(ctx, n, with(key, v))
+			}
 		}
 	}
+	addBy(t.ProcessorEbpfLinkSpansAdopted, "rule", adopted)
+	addBy(t.ProcessorEbpfLinkSpansOrphaned, "reason", orphaned)
 	addBy(t.ProcessorEbpfLinkSpansLinked, "rule", linked)
 	addBy(t.ProcessorEbpfLinkSpansUnlinked, "reason", unlinked)
 	addBy(t.ProcessorEbpfLinkSpansAmbiguous, "rule", ambiguous)

@@ -65,7 +65,7 @@ func (r *ebpfReceiver) count(x *exchange.Exchange) {
 	}
 	if why != causality.Counted {
 		r.solver.Uncountable(x.Tgid, why)
-		r.emit(x, nil)
+		r.emit(x, origin{})
 		return
 	}
 	lineage := p.lineage(x) // what its thread serves next is none of its business

@@ -508,36 +508,49 @@ func (r *ebpfReceiver) Done(x *exchange.Exchange) {
 			r.count(x)
 			return
 		}
-		r.emit(x, nil)
+		r.emit(x, origin{})
 		return
 	}
 	if x.Pending { // only what can be a parent of others needs to be known before it ends
 		return
 	}
+	lineage := r.lineage(x) // the call waits for its answer, and by then its context may serve another request
 	r.solver.Hold(causality.Call{
 		ID: x.Turn, Writer: writerOf(x), EndTid: x.EndTid, EndContext: x.EndContext,
 		Later: x.Later, Together: x.Together, Overlapped: x.Overlapped, Start: x.Start, End: x.End,
 		Operation: operation(x),
-	}, func(a causality.Answer) { r.emit(x, &a) })
+	}, func(a causality.Answer) { r.emit(x, origin{owner: &a, lineage: lineage}) })
 }
 
 func writerOf(x *exchange.Exchange) causality.Writer {
 	return causality.Writer{Tgid: x.Tgid, Tid: x.Tid, Context: x.Context, Kind: x.ContextKind}
 }
 
-func (r *ebpfReceiver) emit(x *exchange.Exchange, owner *causality.Answer) {
+// emit writes the span of x, or keeps x until its process is known. Where from has no lineage, that of now is
+// taken.
+func (r *ebpfReceiver) emit(x *exchange.Exchange, from origin) {
 	p := r.process(x.Tgid)
 	if p == nil {
-		if !r.unknown.hold(x, owner, time.Now()) {
+		if !r.unknown.hold(x, from, time.Now()) {
 			r.counts.ownerless.Add(1)
 		}
 		return
 	}
-	lineage := p.lineage(x)
-	if owner != nil && owner.Outcome != causality.Linked {
-		lineage = 0 // who created the writer was weighed as well, and is no evidence of this call
+	if from.lineage == 0 {
+		from.lineage = p.lineage(x)
 	}
-	r.write(p, x, origin{owner: owner, lineage: lineage})
+	if from.owner != nil && from.owner.Outcome != causality.Linked {
+		from.lineage = 0 // who created the writer was weighed as well, and is no evidence of this call
+	}
+	r.write(p, x, from)
+}
+
+// lineage is that of x now, 0 where its process is not known yet.
+func (r *ebpfReceiver) lineage(x *exchange.Exchange) uint64 {
+	if p := r.process(x.Tgid); p != nil {
+		return p.lineage(x)
+	}
+	return 0
 }
 
 func (r *ebpfReceiver) write(p *described, x *exchange.Exchange, from origin) {

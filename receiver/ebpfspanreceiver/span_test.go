@@ -190,3 +190,33 @@ func BenchmarkWriteSpan(b *testing.B) {
 		w.write(ptrace.NewSpanSlice(), x, origin{})
 	}
 }
+
+// A call waits for its answer until after its request: whether its goroutine served one is asked before.
+func TestLineageOfACallThatWaits(t *testing.T) {
+	p := &process.Process{PID: 7, Start: 2}
+	r := &ebpfReceiver{
+		config: &Config{}, counts: &counts{}, processes: map[uint32]*described{7: {Process: p, serving: map[uint64]int{}}},
+		writer: spanWriter{host: rawspan.Host{ID: "h", Boot: "b"}, clock: event.NewClock()}, batch: newBatch("v"),
+	}
+	r.solver = causality.NewSolver(causality.Options{Grace: time.Second, Hold: time.Minute, MaxHeld: 8, MaxAge: time.Hour}, &r.counts.causality)
+
+	request, call := sampleExchange(), sampleExchange()
+	request.Server, request.Epoch, request.EndTid, request.EndContext, request.EndContextKind = true, 77, 8, 9, 1
+	call.Turn, call.Start, call.End, call.EndTid, call.EndContext, call.ParentContext = 12, 1200, 1800, 8, 9, 4
+	r.Began(request)
+	const sameThread = 1 // EVIDENCE_SAME_THREAD
+	r.solver.Evidence(&event.Evidence{What: sameThread, Call: call.Turn, Epoch: request.Turn, Ts: 1200})
+	r.Done(call)
+	r.Done(request)
+	r.solver.Tick(uint64(time.Hour))
+
+	td, ok := r.batch.take()
+	require.True(t, ok)
+	spans := td.ResourceSpans().At(0).ScopeSpans().At(0).Spans()
+	require.Equal(t, 2, spans.Len())
+	for i := range spans.Len() {
+		l, _ := rawspan.ReadLink(spans.At(i))
+		require.EqualValues(t, 77, l.Systrace)
+		require.Equal(t, lineageID(p, 9), l.PseudoThread, spans.At(i).Kind())
+	}
+}

@@ -3,7 +3,6 @@ package ebpfspanreceiver
 import (
 	"time"
 
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/exchange"
 )
 
@@ -18,27 +17,27 @@ type unknown struct {
 
 type unknownExchange struct {
 	exchange *exchange.Exchange
-	owner    *causality.Answer
+	from     origin
 	until    time.Time
 }
 
 // hold takes an exchange of an unknown process, unless too many wait.
-func (u *unknown) hold(x *exchange.Exchange, owner *causality.Answer, now time.Time) bool {
+func (u *unknown) hold(x *exchange.Exchange, from origin, now time.Time) bool {
 	if len(u.waiting) >= maxUnknown {
 		return false
 	}
-	u.waiting = append(u.waiting, unknownExchange{x, owner, now.Add(inheritFor)})
+	u.waiting = append(u.waiting, unknownExchange{x, from, now.Add(inheritFor)})
 	return true
 }
 
 // release gives to emit what can be described by now, and counts what it is too late for. due says which
 // processes nobody has looked at yet, but will: a busy machine may need longer than inheritFor for that.
-func (u *unknown) release(now time.Time, known, due func(tgid uint32) bool, emit func(*exchange.Exchange, *causality.Answer)) (dropped int) {
+func (u *unknown) release(now time.Time, known, due func(tgid uint32) bool, emit func(*exchange.Exchange, origin)) (dropped int) {
 	kept := u.waiting[:0]
 	for _, w := range u.waiting {
 		switch {
 		case known(w.exchange.Tgid):
-			emit(w.exchange, w.owner)
+			emit(w.exchange, w.from)
 		case now.After(w.until) && !due(w.exchange.Tgid):
 			dropped++
 		default:

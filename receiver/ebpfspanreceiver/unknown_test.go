@@ -15,14 +15,14 @@ func TestUnknownProcesses(t *testing.T) {
 	var u unknown
 	now := time.Now()
 	for _, tgid := range []uint32{7, 8, 7} {
-		require.True(t, u.hold(&exchange.Exchange{Tgid: tgid}, &causality.Answer{}, now))
+		require.True(t, u.hold(&exchange.Exchange{Tgid: tgid}, origin{owner: &causality.Answer{}}, now))
 	}
 	var out []uint32
 	due := uint32(8)
 	release := func(at time.Time, selected uint32) int {
 		return u.release(at, func(tgid uint32) bool { return tgid == selected }, func(tgid uint32) bool { return tgid == due },
-			func(x *exchange.Exchange, owner *causality.Answer) {
-				require.NotNil(t, owner)
+			func(x *exchange.Exchange, from origin) {
+				require.NotNil(t, from.owner)
 				out = append(out, x.Tgid)
 			})
 	}
@@ -34,7 +34,7 @@ func TestUnknownProcesses(t *testing.T) {
 	require.Equal(t, 1, release(now.Add(inheritFor+1), 7), "8 was never selected")
 	require.Empty(t, u.waiting)
 	for range maxUnknown {
-		require.True(t, u.hold(&exchange.Exchange{}, nil, now))
+		require.True(t, u.hold(&exchange.Exchange{}, origin{}, now))
 	}
-	require.False(t, u.hold(&exchange.Exchange{}, nil, now))
+	require.False(t, u.hold(&exchange.Exchange{}, origin{}, now))
 }

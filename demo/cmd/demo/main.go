@@ -12,6 +12,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 type options struct {
@@ -40,12 +42,16 @@ func main() {
 	d := newDemo(o)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	// Nobody reads any more, as after "make demo | head": stop, and print into the void.
-	unread := make(chan os.Signal, 1)
-	signal.Notify(unread, syscall.SIGPIPE)
+	// Nobody reads any more, as after "make demo | head": stop, and print into the void. The signal comes as well
+	// when a peer of one of our connections has gone, which is for whoever writes to it to handle.
+	pipes := make(chan os.Signal, 1)
+	signal.Notify(pipes, syscall.SIGPIPE)
 	go func() {
-		<-unread
-		cancel()
+		for range pipes {
+			if unread(os.Stdout) || unread(os.Stderr) {
+				cancel()
+			}
+		}
 	}()
 	go func() {
 		<-signals
@@ -62,10 +68,18 @@ func main() {
 	cancel()
 	switch {
 	case stopped:
+		fmt.Fprintln(os.Stderr, "demo: stopped before its end")
 		os.Exit(130)
 	case err != nil:
 		os.Exit(1)
 	}
+}
+
+// unread says of a pipe, or a connection, that what is written to it reaches nobody (poll(2), POLLERR).
+func unread(f *os.File) bool {
+	fds := []unix.PollFd{{Fd: int32(f.Fd())}}
+	n, err := unix.Poll(fds, 0)
+	return err == nil && n > 0 && fds[0].Revents&unix.POLLERR != 0
 }
 
 // Orders of start: which services exist before the collector.

@@ -14,7 +14,7 @@ type core struct {
 	Local, Peer            Endpoint
 	HintConfidence         float32
 	Service                uint32
-	// far is one more than the place of what is in farther, 0 for nothing.
+	// far is the number of what is in farther, 0 for nothing.
 	far          uint32
 	Role         Role
 	Raw, Pending bool
@@ -55,13 +55,10 @@ func ownKey(t TraceID) uint64 {
 	return max(1, mix(h^binary.LittleEndian.Uint64(t[8:])))
 }
 
-// owns says whether t is the trace id that the span came with.
-func (v View) owns(t TraceID) bool {
+// Owns says whether t is the trace id that the span came with.
+func (v View) Owns(t TraceID) bool {
 	return v.own == ownKey(t) && (v.Raw || v.OwnTrace == t)
 }
-
-// Owns says whether t is the trace id that the span came with.
-func (v View) Owns(t TraceID) bool { return v.owns(t) }
 
 func (x *Index) core(id ID) *core { return x.facts.At(id) }
 
@@ -71,7 +68,7 @@ func (x *Index) View(id ID) View {
 	if c.far == 0 {
 		return View{c, &nowhere, &nothing, x.exchange(id)}
 	}
-	f := x.far.At(ID(c.far - 1))
+	f := x.far.Of(c.far)
 	if !f.rare {
 		return View{c, f, &nothing, x.exchange(id)}
 	}
@@ -131,31 +128,12 @@ func (x *Index) put(id ID, c *core, beside *farther, r *Rare) {
 	}
 	x.say(id, r.Exchange)
 	if *beside == (farther{}) {
-		x.nearer(far)
+		x.far.Give(far)
 		return
 	}
 	if far == 0 {
-		far = x.place()
+		far = x.far.Take()
 	}
-	*x.far.At(ID(far - 1)) = *beside
+	*x.far.Of(far) = *beside
 	to.far = far
-}
-
-// place returns one more than a free place in far.
-func (x *Index) place() uint32 {
-	if n := len(x.farFree); n > 0 {
-		at := x.farFree[n-1]
-		x.farFree = x.farFree[:n-1]
-		return at
-	}
-	x.far.Grow(x.far.Len() + 1)
-	return uint32(x.far.Len())
-}
-
-// nearer gives the place far back.
-func (x *Index) nearer(far uint32) {
-	if far != 0 {
-		*x.far.At(ID(far - 1)) = farther{}
-		x.farFree = append(x.farFree, far)
-	}
 }

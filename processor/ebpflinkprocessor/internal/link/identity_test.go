@@ -130,7 +130,7 @@ func TestFarther(t *testing.T) {
 	id := x.Add(f)
 	require.Equal(t, f, *x.Fact(id))
 	other := x.Add(sdk(2, Server, 0, 8, 6))
-	require.Equal(t, 2, x.far.Len())
+	require.Equal(t, 2, x.far.all.Len())
 	plain := client(1, 10)
 	plain.OwnTrace = TraceID{}
 	x.Replace(id, plain, Rare{})
@@ -138,6 +138,6 @@ func TestFarther(t *testing.T) {
 	x.Remove([]ID{other})
 	x.Replace(id, f, Rare{})
 	x.Add(sdk(2, Server, 0, 8, 6))
-	require.Equal(t, 2, x.far.Len(), "places are used again")
+	require.Equal(t, 2, x.far.all.Len(), "places are used again")
 	require.Equal(t, f, *x.Fact(id))
 }

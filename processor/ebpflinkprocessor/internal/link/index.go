@@ -37,9 +37,8 @@ type Index struct {
 	facts Pages[core]
 	free  []ID
 	// far and rare are what lies beside the facts that say so.
-	far     Pages[farther]
-	farFree []uint32
-	rare    map[ID]*Rare
+	far  Stock[farther]
+	rare map[ID]*Rare
 	// crowded has the facts whose ids are of too many spans to look at each.
 	crowded Table[ID]
 	hosts   hosts
@@ -115,7 +114,8 @@ func (x *Index) Len() int { return x.facts.Len() - len(x.free) }
 
 // Use makes a the place of the facts and keys. It comes before the first Add.
 func (x *Index) Use(a *Arena) {
-	x.facts.Arena, x.far.Arena, x.exchanges.Arena, x.keys.Arena, x.crowded.Arena = a, a, a, a, a
+	x.facts.Arena, x.exchanges.Arena, x.keys.Arena, x.crowded.Arena = a, a, a, a
+	x.far.Use(a)
 }
 
 // Cap is the number of IDs ever given: callers size their own tables by it.

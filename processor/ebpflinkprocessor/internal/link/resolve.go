@@ -67,7 +67,7 @@ func (x *Index) Named(id ID) ID {
 	for _, k := range [...]Key{contextKey(c), rawSpanKey(c.CtxParent)} {
 		ids, _ := x.defs.get(k, &one)
 		for _, p := range ids {
-			if f := x.View(p); p == id || f.Span != c.CtxParent || !f.owns(c.CtxTrace) {
+			if f := x.View(p); p == id || f.Span != c.CtxParent || !f.Owns(c.CtxTrace) {
 				continue
 			}
 			if found != None {

@@ -102,7 +102,7 @@ func definesSpan(f View) (k Key, ok bool) {
 }
 
 func fitsContext(_ *Index, c, p View) score {
-	return when(p.Span == c.CtxParent && p.owns(c.CtxTrace))
+	return when(p.Span == c.CtxParent && p.Owns(c.CtxTrace))
 }
 
 // forwardsContext: a proxy sends on the header it received, so the header names the caller of its

@@ -6,7 +6,8 @@ import (
 )
 
 // SameCallConfidence is given to a link of an SDK span and the eBPF span that is the only one it can be the
-// same call as: one of another call takes its place when both of the call's own other spans were lost.
+// same call as: one of another call takes its place when both of the call's own other spans were lost. So often is it
+// right in the worst traffic that was made for it when 60 % of all spans are lost (design.md); with 5 %, 999 of 1000 times.
 const SameCallConfidence = 0.9
 
 const (

@@ -17,6 +17,7 @@ func main() {
 	seed := flag.Uint64("seed", 1, "seed of the traffic")
 	seeds := flag.Uint64("seeds", 1, "how many seeds, from -seed on")
 	only := flag.String("scenarios", ".", "regular expression of the scenarios to run")
+	loss := flag.Float64("loss", -1, "share of spans that are lost, of every scenario, instead of its own")
 	verbose := flag.Bool("v", false, "print the first span that each scenario gets wrong or misses")
 	flag.Parse()
 	match, err := regexp.Compile(*only)
@@ -30,6 +31,9 @@ func main() {
 		for _, r := range rows() {
 			if !match.MatchString(r.Name) {
 				continue
+			}
+			if *loss >= 0 {
+				r.Loss = *loss
 			}
 			if err := t.run(&r, n); err != nil {
 				fmt.Fprintf(os.Stderr, "linkaccuracy: %s, seed %d: %v\n", r.Name, n, err)

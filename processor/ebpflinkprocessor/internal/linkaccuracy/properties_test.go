@@ -71,6 +71,7 @@ func TestRestartsChangeNothing(t *testing.T) {
 		{"prompt", func(*forest.Scenario) {}},
 		{"shuffled, lost and twice", func(s *forest.Scenario) { s.Arrival, s.Loss, s.Duplicate = forest.Shuffled, .05, .1 }},
 		{"late children", func(s *forest.Scenario) { s.Arrival = forest.LateChildren }},
+		{"parents late too", func(s *forest.Scenario) { s.Arrival, s.Duplicate = forest.LateAny, .1 }},
 		{"each hop a window later", func(s *forest.Scenario) { s.Arrival = forest.ByHop }},
 		{"open for a minute", func(s *forest.Scenario) {
 			s.Lasts, s.PendingAfter, s.Traces = time.Minute, 10*time.Second, 20

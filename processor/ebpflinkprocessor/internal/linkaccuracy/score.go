@@ -3,7 +3,6 @@ package main
 import (
 	"time"
 
-	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/linkaccuracy/engine"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/linkaccuracy/forest"
 )
@@ -21,6 +20,10 @@ type score struct {
 	firstMiss, firstWrong *forest.Span
 	// unfound is an edge that was missed and that no exact rule speaks of.
 	unfound *forest.Span
+	// guess is how many of the edges nothing but time tells, known how many of these are right.
+	guess, known int
+	// bad are the children of the wrong edges.
+	bad []*forest.Span
 }
 
 // precision of no links is 1: nothing wrong was said.
@@ -29,6 +32,12 @@ func (s *score) recall() float64    { return share(s.right, s.edges) }
 func (s *score) recallExact() float64 {
 	return share(s.found, s.exact)
 }
+
+// recallSure is that of the edges that something but time tells: who asks for no guess gets none.
+func (s *score) recallSure() float64 { return share(s.right-s.known, s.edges-s.guess) }
+
+// f1 is one figure for both, for linkers that weigh them differently.
+func (s *score) f1() float64 { return 2 * float64(s.right) / float64(max(1, s.right+s.wrong+s.edges)) }
 
 func share(n, of int) float64 {
 	if of == 0 {
@@ -51,6 +60,12 @@ func judge(f *forest.Forest, found parents) score {
 		if c.Parent != nil {
 			if first, ok := heard[c.Parent]; ok {
 				s.edges++
+				if c.Twinned() {
+					s.guess++
+					if p == c.Parent {
+						s.known++
+					}
+				}
 				// Later than that the child may have left, and has had its chance.
 				inTime = first <= at+int64(f.Window()/2-time.Second)
 				if c.Exact && inTime {
@@ -73,6 +88,7 @@ func judge(f *forest.Forest, found parents) score {
 		// Of a call without a header its request is not the whole truth where an SDK has a span between.
 		if p != nil && ((inTime && !c.Bare) || !above(p, c)) && !(c.SDK && c.CtxParent == p.ID) {
 			s.wrong++
+			s.bad = append(s.bad, c)
 			if s.firstWrong == nil {
 				s.firstWrong = c
 			}
@@ -129,28 +145,46 @@ func parentsOf(f *forest.Forest, out engine.Result) parents {
 	return p
 }
 
-// guesses are what the rule timing found.
-type guesses struct {
-	links, right int
+// byRule is what each rule found.
+type byRule map[string]found
+
+// found are links of one rule; sure is the sum of their confidences.
+type found struct {
+	links, wrong int
 	sure         float64
 }
 
-func (g guesses) wrong() int          { return g.links - g.right }
-func (g guesses) precision() float64  { return share(g.right, g.links) }
-func (g guesses) confidence() float64 { return g.sure / float64(max(1, g.links)) }
+func (g found) precision() float64  { return share(g.links-g.wrong, g.links) }
+func (g found) confidence() float64 { return g.sure / float64(max(1, g.links)) }
 
-// guessed counts the links by time alone. One whose parent was lost is right under any ancestor.
-func guessed(f *forest.Forest, out engine.Result) (g guesses) {
-	heard, _ := f.Arrivals()
-	for s, p := range parentsOf(f, out) {
-		if out[s].Rule != link.Timing {
-			continue
-		}
-		g.links++
-		g.sure += out[s].Confidence
-		if _, ok := heard[s.Parent]; p == s.Parent || (s.Parent != nil && !ok && above(p, s)) {
-			g.right++
+// ruled counts the links of each rule, and which of s are wrong.
+func ruled(f *forest.Forest, out engine.Result, s *score) byRule {
+	by := byRule{}
+	for c := range parentsOf(f, out) {
+		if o := out[c]; o.Rule != "" {
+			g := by[o.Rule]
+			g.links++
+			g.sure += o.Confidence
+			by[o.Rule] = g
 		}
 	}
-	return g
+	for _, c := range s.bad {
+		if o := out[c]; o.Rule != "" {
+			g := by[o.Rule]
+			g.wrong++
+			by[o.Rule] = g
+		}
+	}
+	return by
+}
+
+// without is p but for what rule found.
+func (p parents) without(rule string, out engine.Result) parents {
+	q := parents{}
+	for c, parent := range p {
+		if out[c].Rule != rule {
+			q[c] = parent
+		}
+	}
+	return q
 }

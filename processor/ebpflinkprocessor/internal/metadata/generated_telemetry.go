@@ -33,12 +33,14 @@ type TelemetryBuilder struct {
 	ProcessorEbpfLinkFactsRetired        metric.Int64Counter
 	ProcessorEbpfLinkReleaseLatency      metric.Float64Histogram
 	ProcessorEbpfLinkSendRetries         metric.Int64Counter
+	ProcessorEbpfLinkSpansAdopted        metric.Int64Counter
 	ProcessorEbpfLinkSpansAmbiguous      metric.Int64Counter
 	ProcessorEbpfLinkSpansDropped        metric.Int64Counter
 	ProcessorEbpfLinkSpansDuplicate      metric.Int64Counter
 	ProcessorEbpfLinkSpansEmitted        metric.Int64Counter
 	ProcessorEbpfLinkSpansLate           metric.Int64Counter
 	ProcessorEbpfLinkSpansLinked         metric.Int64Counter
+	ProcessorEbpfLinkSpansOrphaned       metric.Int64Counter
 	ProcessorEbpfLinkSpansPending        metric.Int64Counter
 	ProcessorEbpfLinkSpansReceived       metric.Int64Counter
 	ProcessorEbpfLinkSpansRefused        metric.Int64Counter
@@ -210,6 +212,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		metric.WithUnit("{delivery}"),
 	)
 	errs = errors.Join(errs, err)
+	builder.ProcessorEbpfLinkSpansAdopted, err = builder.meter.Int64Counter(
+		"otelcol_processor_ebpf_link_spans_adopted",
+		metric.WithDescription("Spans that had left as roots when their parent came, which names them in a span link. [Development]"),
+		metric.WithUnit("{span}"),
+	)
+	errs = errors.Join(errs, err)
 	builder.ProcessorEbpfLinkSpansAmbiguous, err = builder.meter.Int64Counter(
 		"otelcol_processor_ebpf_link_spans_ambiguous",
 		metric.WithDescription("Rules that found several equally good parents and so made no link. [Development]"),
@@ -243,6 +251,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ProcessorEbpfLinkSpansLinked, err = builder.meter.Int64Counter(
 		"otelcol_processor_ebpf_link_spans_linked",
 		metric.WithDescription("Spans that left with a parent found here. [Development]"),
+		metric.WithUnit("{span}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProcessorEbpfLinkSpansOrphaned, err = builder.meter.Int64Counter(
+		"otelcol_processor_ebpf_link_spans_orphaned",
+		metric.WithDescription("Spans that had left as roots when their parent came, which does not name them: it is below them (cycle), a span above it has not left (ancestor_waits), or it names 128 others (link_limit). [Development]"),
 		metric.WithUnit("{span}"),
 	)
 	errs = errors.Join(errs, err)

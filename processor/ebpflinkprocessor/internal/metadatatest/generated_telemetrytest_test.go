@@ -44,12 +44,14 @@ func TestSetupTelemetry(t *testing.T) {
 	tb.ProcessorEbpfLinkFactsRetired.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkReleaseLatency.Record(context.Background(), 1)
 	tb.ProcessorEbpfLinkSendRetries.Add(context.Background(), 1)
+	tb.ProcessorEbpfLinkSpansAdopted.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkSpansAmbiguous.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkSpansDropped.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkSpansDuplicate.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkSpansEmitted.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkSpansLate.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkSpansLinked.Add(context.Background(), 1)
+	tb.ProcessorEbpfLinkSpansOrphaned.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkSpansPending.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkSpansReceived.Add(context.Background(), 1)
 	tb.ProcessorEbpfLinkSpansRefused.Add(context.Background(), 1)
@@ -75,6 +77,9 @@ func TestSetupTelemetry(t *testing.T) {
 	AssertEqualProcessorEbpfLinkSendRetries(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
+	AssertEqualProcessorEbpfLinkSpansAdopted(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
 	AssertEqualProcessorEbpfLinkSpansAmbiguous(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
@@ -91,6 +96,9 @@ func TestSetupTelemetry(t *testing.T) {
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualProcessorEbpfLinkSpansLinked(t, testTel,
+		[]metricdata.DataPoint[int64]{{Value: 1}},
+		metricdatatest.IgnoreTimestamp())
+	AssertEqualProcessorEbpfLinkSpansOrphaned(t, testTel,
 		[]metricdata.DataPoint[int64]{{Value: 1}},
 		metricdatatest.IgnoreTimestamp())
 	AssertEqualProcessorEbpfLinkSpansPending(t, testTel,

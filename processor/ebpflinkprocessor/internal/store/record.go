@@ -43,6 +43,7 @@ const (
 	markSize   = 21
 
 	flagParented  = 1
+	flagAlone     = 8
 	decisionShift = 1
 	decisionMask  = 3
 )
@@ -67,6 +68,8 @@ type Mark struct {
 	Ordinal  uint32
 	Trace    [16]byte
 	Parented bool
+	// Alone: it has no parent, but one may come. Older records do not say so.
+	Alone bool
 	// Decision is the sampling decision for the trace, 0 to 3.
 	Decision uint8
 }
@@ -94,6 +97,9 @@ func encodeMarks(marks []Mark) []byte {
 		if m.Parented {
 			r[4] |= flagParented
 		}
+		if m.Alone {
+			r[4] |= flagAlone
+		}
 		copy(r[5:markSize], m.Trace[:])
 	}
 	return seal(b, 'R')
@@ -110,7 +116,7 @@ func decodeMarks(b []byte) ([]Mark, error) {
 	marks := make([]Mark, 0, len(b)/markSize)
 	for ; len(b) > 0; b = b[markSize:] {
 		m := Mark{
-			Ordinal: binary.LittleEndian.Uint32(b), Parented: b[4]&flagParented != 0,
+			Ordinal: binary.LittleEndian.Uint32(b), Parented: b[4]&flagParented != 0, Alone: b[4]&flagAlone != 0,
 			Decision: b[4] >> decisionShift & decisionMask,
 		}
 		copy(m.Trace[:], b[5:markSize])

@@ -43,7 +43,7 @@ func TestKeysHaveTheirLength(t *testing.T) {
 // FuzzRecord: the decoders take any bytes; what they accept encodes to the same bytes again.
 func FuzzRecord(f *testing.F) {
 	f.Add(encodeHead(1, 2), uint16(0))
-	f.Add(encodeMarks([]Mark{{Ordinal: 1, Trace: [16]byte{1}, Parented: true}, {Ordinal: 2}}), uint16(3))
+	f.Add(encodeMarks([]Mark{{Ordinal: 1, Trace: [16]byte{1}, Parented: true}, {Ordinal: 2, Alone: true}}), uint16(3))
 	f.Add(encodeFacts(nil, []byte("facts")), uint16(9))
 	f.Add([]byte("R\x02"), uint16(0))
 	f.Fuzz(func(t *testing.T, b []byte, flip uint16) {

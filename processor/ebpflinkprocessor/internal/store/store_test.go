@@ -93,7 +93,7 @@ func TestAppendReleaseReplay(t *testing.T) {
 	two := appended(t, s, 200, []byte("two"))
 	three := appended(t, s, 250, nil)
 	four := appended(t, s, 300, big)
-	marks := []Mark{{Ordinal: 4, Trace: [16]byte{9}, Parented: true}, {Ordinal: 5}}
+	marks := []Mark{{Ordinal: 4, Trace: [16]byte{9}, Parented: true}, {Ordinal: 5, Alone: true}}
 	require.NoError(t, s.Release([]Departure{{Seq: two, Marks: marks[:1]}, {Seq: one, Last: true}}))
 	require.NoError(t, s.Release([]Departure{{Seq: two, Marks: marks[1:]}}))
 	require.NoError(t, s.Close())

@@ -65,7 +65,7 @@ const (
 type entry struct {
 	// seen is the round that met it last.
 	seen uint32
-	// fate is one more than the place of what was decided, 0 before.
+	// fate is the number of what was decided, 0 before.
 	fate  uint32
 	state state
 	// parented: it left with a parent.
@@ -99,9 +99,7 @@ type Book struct {
 	ix      *link.Index
 	opts    Options
 	entries link.Pages[entry]
-	fates   link.Pages[fate]
-	// unused are places in fates, plus one.
-	unused []uint32
+	fates   link.Stock[fate]
 	// odds are those of the span until its trace is fixed, then those of the trace. Few spans have any.
 	odds map[link.ID]sampling.Odds
 	// decided counts decisions by kind until TakeDecided.
@@ -111,7 +109,13 @@ type Book struct {
 	// members is room for Gather, climbed for closesLate.
 	members []Member
 	climbed []link.ID
-	round   uint32
+	// strays are what the last Gather found of Adopt's, by parent; steps is what Adopt may still look at.
+	strays []stray
+	steps  int
+	// loose are the children that were adopted where a parent further up may turn out to be another: while there
+	// are any, no span is known to be grounded.
+	loose map[link.ID]struct{}
+	round uint32
 }
 
 // Options of a Book.
@@ -126,11 +130,14 @@ type Options struct {
 
 // NewBook makes the Book of the facts of ix.
 func NewBook(ix *link.Index, o Options) *Book {
-	return &Book{ix: ix, opts: o, odds: map[link.ID]sampling.Odds{}}
+	return &Book{ix: ix, opts: o, odds: map[link.ID]sampling.Odds{}, loose: map[link.ID]struct{}{}}
 }
 
 // Use makes a the place of the entries. It comes before the first Add.
-func (b *Book) Use(a *link.Arena) { b.entries.Arena, b.fates.Arena = a, a }
+func (b *Book) Use(a *link.Arena) {
+	b.entries.Arena = a
+	b.fates.Use(a)
+}
 
 // Add starts the entry of a new fact.
 func (b *Book) Add(id link.ID) {
@@ -153,31 +160,27 @@ func (b *Book) Forget(ids []link.ID) {
 		if len(b.odds) > 0 {
 			delete(b.odds, id)
 		}
+		if len(b.loose) > 0 {
+			delete(b.loose, id)
+		}
 	}
 }
 
 func (b *Book) forget(e *entry) {
-	if e.fate != 0 {
-		b.unused = append(b.unused, e.fate)
-	}
+	b.fates.Give(e.fate)
 	*e = entry{}
 }
 
 // seal decides about e, for good.
 func (b *Book) seal(e *entry, f fate) {
 	if e.fate == 0 {
-		if n := len(b.unused); n > 0 {
-			e.fate, b.unused = b.unused[n-1], b.unused[:n-1]
-		} else {
-			b.fates.Grow(b.fates.Len() + 1)
-			e.fate = uint32(b.fates.Len())
-		}
+		e.fate = b.fates.Take()
 	}
 	*b.fateOf(e) = f
 }
 
 // fateOf is what was decided about e.
-func (b *Book) fateOf(e *entry) *fate { return b.fates.At(link.ID(e.fate - 1)) }
+func (b *Book) fateOf(e *entry) *fate { return b.fates.Of(e.fate) }
 
 // TakeDecided returns how many traces were decided each way since the last call.
 func (b *Book) TakeDecided() (by [4]int) {
@@ -186,13 +189,13 @@ func (b *Book) TakeDecided() (by [4]int) {
 }
 
 // Restore marks id as one that left with trace before a restart.
-func (b *Book) Restore(id link.ID, trace link.TraceID, parented bool, d sampling.Decision, now int64) {
+func (b *Book) Restore(id link.ID, trace link.TraceID, bond Bond, d sampling.Decision, now int64) {
 	if d == sampling.Undecided { // written by a version that sampled nothing
 		d = sampling.Kept
 	}
 	e := b.entries.At(id)
-	e.state, e.parented = released, parented
-	b.seal(e, fate{trace: trace, left: now, up: upOf(parented), decision: d})
+	e.state, e.parented = released, bond == Parented
+	b.seal(e, fate{trace: trace, left: now, up: upOf(bond), decision: d})
 }
 
 // Fix gives id, which waits, what was decided about it before a restart.
@@ -223,7 +226,7 @@ func (b *Book) Leave(m *Member, now int64) {
 	e := b.entries.At(m.ID)
 	f := b.fateOf(e)
 	f.left, f.up = now, m.up()
-	e.state, e.parented = released, f.up != noParent
+	e.state, e.parented = released, f.up.parented()
 }
 
 func (b *Book) visit(id link.ID) bool {
@@ -239,6 +242,7 @@ func (b *Book) visit(id link.ID) bool {
 // the trace id of all of them. It does not let any of them leave. The slice is the caller's until the next Gather.
 func (b *Book) Gather(start link.ID) []Member {
 	b.round++
+	b.strays, b.steps = b.strays[:0], maxAdoptSteps
 	root, cut, tooDeep := b.top(start)
 	members := append(b.members[:0], Member{ID: root, Edge: b.edge(root, cut), Cut: b.gaveUp(root, cut)})
 	b.round++
@@ -255,13 +259,13 @@ func (b *Book) Gather(start link.ID) []Member {
 	}
 	if p := members[0].Edge.Parent; p != link.None {
 		known = p
-		if b.entries.At(p).state == released {
-			met(b.entries.At(p))
-		}
-		if b.entries.At(p).state == released && b.closes(root, p) {
-			// It keeps the trace, and gives up the parent.
-			cut = root
-			members[0].Edge.Parent, members[0].Cut = link.None, true
+		if e := b.entries.At(p); e.state == released {
+			met(e)
+			if b.closes(root, p) {
+				// It keeps the trace, and gives up the parent.
+				cut = root
+				members[0].Edge.Parent, members[0].Cut = link.None, true
+			}
 		}
 	}
 	knownDepth := -1
@@ -295,6 +299,7 @@ func (b *Book) Gather(start link.ID) []Member {
 			if e := b.entries.At(r); e.state == released {
 				met(e)
 				consider(r, m.depth+1)
+				b.strayed(r, e, m.ID)
 				gone++
 				return more()
 			}
@@ -313,10 +318,19 @@ func (b *Book) Gather(start link.ID) []Member {
 	// The order in which referrers were met is that of arrival; this one is not.
 	slices.SortFunc(members[1:], func(x, y Member) int { return b.compare(x, y) })
 
+	if len(b.strays) > 1 {
+		slices.SortFunc(b.strays, func(x, y stray) int {
+			return cmp.Or(cmp.Compare(x.parent, y.parent), b.earlier(x.child, y.child))
+		})
+	}
+
 	b.fix(members, known, left)
 	b.members = members
 	if cap(members) > mostKept {
 		b.members = nil
+	}
+	if cap(b.strays) > mostKept {
+		b.strays = slices.Clone(b.strays)
 	}
 	return members
 }
@@ -330,9 +344,13 @@ func (b *Book) before(x, y link.ID) bool {
 
 // compare orders members by depth, start and id.
 func (b *Book) compare(x, y Member) int {
-	fx, fy := b.ix.View(x.ID), b.ix.View(y.ID)
-	return cmp.Or(cmp.Compare(x.depth, y.depth), cmp.Compare(fx.Start, fy.Start),
-		bytes.Compare(fx.Span[:], fy.Span[:]), cmp.Compare(x.ID, y.ID))
+	return cmp.Or(cmp.Compare(x.depth, y.depth), b.earlier(x.ID, y.ID))
+}
+
+// earlier orders spans by start and id.
+func (b *Book) earlier(x, y link.ID) int {
+	fx, fy := b.ix.View(x), b.ix.View(y)
+	return cmp.Or(cmp.Compare(fx.Start, fy.Start), bytes.Compare(fx.Span[:], fy.Span[:]), cmp.Compare(x, y))
 }
 
 // edge is the edge of id, none for the one that was cut and for a released span that left with a

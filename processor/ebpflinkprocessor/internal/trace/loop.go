@@ -9,15 +9,48 @@ const maxLoop = 1024
 type up uint32
 
 const (
+	// noParent: nothing was known that it could be a child of. Its parent may come yet.
 	noParent up = 0
 	// named: that of its own statement, which was not here.
 	named = ^up(0)
 	// forgotten: it left before a restart.
 	forgotten = ^up(1)
+	// doubtful: it has none, as several could be, or as a cycle or another trace was in the way. What is
+	// known later is less, not more: of the several all but one may be forgotten.
+	doubtful = ^up(2)
 )
+
+func (u up) parented() bool { return u != noParent && u != doubtful }
+
+// Bond is what a span left with.
+type Bond uint8
+
+// Bonds.
+const (
+	// Doubtful: no parent, and none later.
+	Doubtful Bond = iota
+	// Alone: no parent, which may come.
+	Alone
+	// Parented: its parent's id.
+	Parented
+)
+
+// Bond of m when it leaves.
+func (m *Member) Bond() Bond {
+	switch u := m.up(); {
+	case u.parented():
+		return Parented
+	case u == noParent:
+		return Alone
+	default:
+		return Doubtful
+	}
+}
 
 func (m *Member) up() up {
 	switch {
+	case m.Parent == link.SpanID{} && (m.Cut || m.Conflict || m.Edge.Ambiguous != 0 || m.Edge.Outcome == link.Overrun):
+		return doubtful
 	case m.Parent == link.SpanID{}:
 		return noParent
 	case m.Absent:
@@ -27,11 +60,20 @@ func (m *Member) up() up {
 	}
 }
 
-func upOf(parented bool) up {
-	if parented {
-		return forgotten
+// BondOf is the Bond that was written down.
+func BondOf(parented, alone bool) Bond {
+	switch {
+	case parented:
+		return Parented
+	case alone:
+		return Alone
+	default:
+		return Doubtful
 	}
-	return noParent
+}
+
+func upOf(bond Bond) up {
+	return [...]up{Doubtful: doubtful, Alone: noParent, Parented: forgotten}[bond]
 }
 
 // parent of one that has left, by what it said then; of one that waits, by what is known now.
@@ -48,7 +90,7 @@ func (b *Book) parent(id link.ID) link.ID {
 		return b.ix.Resolve(id).Parent
 	case named:
 		return b.ix.Named(id)
-	case noParent:
+	case noParent, doubtful:
 		return link.None
 	default:
 		return link.ID(up - 1)
@@ -76,7 +118,7 @@ func (b *Book) closes(root, parent link.ID) bool {
 			return true
 		}
 		e := b.entries.At(parent)
-		if e.limits&grounded != 0 {
+		if e.limits&grounded != 0 && len(b.loose) == 0 {
 			break
 		}
 		firm = firm && b.firm(e)

@@ -43,9 +43,9 @@ func TestCycleThatClosesLate(t *testing.T) {
 }
 
 // TestNoCycleHoweverLate: spans of few values for everything, which come, end and leave in any order, never leave as
-// their own ancestors.
+// their own ancestors, by what they say or by what parents that came later say of them.
 func TestNoCycleHoweverLate(t *testing.T) {
-	cut, linked := 0, 0
+	cut, linked, adopted, above := 0, 0, 0, 0
 	for seed := range uint64(3000) {
 		rng := rand.New(rand.NewPCG(seed, 4))
 		x := link.New(link.RuleNames(), tolerance)
@@ -107,6 +107,13 @@ func TestNoCycleHoweverLate(t *testing.T) {
 						linked++
 						parent[x.Fact(due).Span] = m.Parent
 					}
+					a := b.Adopt(&m)
+					for _, c := range a.Children {
+						require.NotContains(t, parent, c.Span, "it has a parent already")
+						parent[c.Span] = x.Fact(due).Span
+					}
+					adopted += len(a.Children)
+					above += a.Above
 				}
 				requireNoCycle(t, parent)
 			}
@@ -114,4 +121,6 @@ func TestNoCycleHoweverLate(t *testing.T) {
 	}
 	require.Greater(t, cut, 100)
 	require.Greater(t, linked, 1000)
+	require.Greater(t, adopted, 100)
+	require.Positive(t, above)
 }

@@ -64,6 +64,11 @@ func (c *chains) believed() bool {
 	return c != nil && c.all >= minChains && float64(c.right) >= rightChains*float64(c.all)
 }
 
+// refuted: as many were wrong as would take many more that are right.
+func (c *chains) refuted() bool {
+	return float64(c.all-c.right) > (1-rightChains)*maxUndecided
+}
+
 func newAsyncIDs() *asyncIDs {
 	return &asyncIDs{loops: map[loopKey]*asyncLoop{}, chains: map[uint32]*chains{}}
 }
@@ -219,6 +224,18 @@ func (a *asyncIDs) edges(to []edge, c *Call) []edge {
 		return to
 	}
 	return append(to, edge{to: first.cause.to, kind: asyncID})
+}
+
+// unproven are the chains of the process, where such a call waits for them: it is in a closed one.
+func (a *asyncIDs) unproven(c *Call) proof {
+	known, ok := a.calls.get(c.ID)
+	if !ok || !known.closed {
+		return nil
+	}
+	if n := a.chains[known.loop.tgid]; n != nil {
+		return n
+	}
+	return nil
 }
 
 func has(edges []edge, kind uint8) bool {

@@ -43,22 +43,47 @@ type end struct {
 	sure          bool // it is exact evidence
 }
 
+// ends are what a chain with a call says of it: who completed it, and the request that is named forwards, or 0.
+type ends struct {
+	last  end
+	first uint64
+	by    sort // such chains are calibrated together
+}
+
+func (s *Solver) ends(h *held, own *verdict) (e ends, ok bool) {
+	e.last, ok = s.completion(h.record, own)
+	if !ok || !s.belongs(&h.call, &e.last) {
+		return ends{}, false
+	}
+	first, sure := s.beginning(h.record, own)
+	e.first, e.by = first, chainSort(sure && e.last.sure)
+	return e, true
+}
+
+// closed: both ends name the same request.
+func (e *ends) closed() bool { return e.first == e.last.request }
+
+// unproven is the sort of the closed chain with a call.
+func (s *Solver) unproven(h *held, own *verdict) (by sort, ok bool) {
+	e, ok := s.ends(h, own)
+	return e.by, ok && e.closed()
+}
+
 // chained finds the request of a call that has none by itself.
 func (s *Solver) chained(h *held, own *verdict) (verdict, bool) {
-	last, ok := s.completion(h.record, own)
-	if !ok || !s.belongs(&h.call, &last) {
+	e, ok := s.ends(h, own)
+	if !ok {
 		return verdict{}, false
 	}
+	last := &e.last
 	v := verdict{
 		outcome: Linked, request: last.request, turn: last.turn, class: Probable, hints: last.hints | 1<<next,
 	}
-	first, sure := s.beginning(h.record, own)
-	by := chainSort(sure && last.sure)
 	switch {
-	case first == last.request && h.process.trusted(by):
-		v.confidence = min(last.confidence, h.process.confidence(by))
+	case e.closed() && h.process.trusted(e.by):
+		v.confidence = min(last.confidence, h.process.confidence(e.by))
 		return v, true
-	case first != 0 && first != last.request:
+	case e.first != 0 && !e.closed():
 		h.process.counts.Contradicted[next].Add(1)
 		return verdict{}, false
 	case !last.sure:

@@ -8,6 +8,11 @@ type held struct {
 	record  *record
 	process *process
 	release func(Answer)
+	// own is what its own evidence said when it was judged; learns, if that was not enough, what may still show
+	// that it is.
+	judged bool
+	own    verdict
+	learns proof
 }
 
 // Hold takes a finished call, and answers when everything that can be known is.
@@ -21,7 +26,7 @@ func (s *Solver) Hold(c Call, release func(Answer)) {
 		s.answer(oldest)
 	}
 	r := s.ledger.of(c.ID)
-	h := &held{c, r, s.processes.check(c.Writer.Tgid, c.End), release}
+	h := &held{call: c, record: r, process: s.processes.check(c.Writer.Tgid, c.End), release: release}
 	if r.done != nil || r.decided {
 		r.several = true
 	}
@@ -33,11 +38,11 @@ func (s *Solver) Hold(c Call, release func(Answer)) {
 func (s *Solver) Tick(now uint64) {
 	kept := s.waiting[:0]
 	for _, h := range s.waiting {
-		if s.settled(h, now) {
-			s.answer(h)
+		if !s.settled(h, now) || s.learning(h, now) {
+			kept = append(kept, h)
 			continue
 		}
-		kept = append(kept, h)
+		s.answer(h)
 	}
 	clear(s.waiting[len(kept):])
 	s.waiting = kept
@@ -94,14 +99,42 @@ func (s *Solver) lastEnd(edges []edge, start uint64) (end uint64, open bool) {
 	return end, false
 }
 
-func (s *Solver) answer(h *held) {
-	v := s.weigh(&h.call, h.process, true, 0)
-	s.closure(h, &v)
+// learning: the evidence of a call that is settled was not enough, and may be soon. It is weighed here first, so
+// that what it teaches does not wait for what is learned.
+func (s *Solver) learning(h *held, now uint64) bool {
+	if now > h.call.End+uint64(s.options.Hold) {
+		return false
+	}
+	if h.learns == nil {
+		if h.learns = s.undecided(h, s.judge(h)); h.learns == nil {
+			return false
+		}
+	}
+	return h.learns.undecided()
+}
+
+// judge weighs what a call's own evidence says, and learns from it. Where that waited, it is weighed again: what
+// it is compared with has grown.
+func (s *Solver) judge(h *held) *verdict {
+	first := !h.judged
+	if first || h.learns != nil {
+		h.judged, h.own = true, s.weigh(&h.call, h.process, true, 0)
+		h.record.verdict, h.record.decided, h.record.ended = h.own, true, h.call.End
+	}
+	if !first {
+		return &h.own
+	}
+	s.closure(h, &h.own)
 	if len(h.record.after) == 0 {
 		if ops, ok := s.segment(h.record); ok {
 			h.process.signatures.add(ops)
 		}
 	}
+	return &h.own
+}
+
+func (s *Solver) answer(h *held) {
+	v := *s.judge(h)
 	a := v
 	if v.outcome == NoEvidence || v.outcome == Untrusted {
 		if through, ok := s.chained(h, &v); ok {
@@ -110,9 +143,7 @@ func (s *Solver) answer(h *held) {
 			a = likely
 		}
 	}
-	r := h.record
-	r.verdict, r.decided, r.ended = v, true, h.call.End
-	if r.done == h {
+	if r := h.record; r.done == h {
 		r.done = nil
 	}
 	if a.outcome == Linked && !s.requests.linked(a.turn, a.request) {

@@ -16,10 +16,12 @@ import (
 
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/processor"
 	"go.opentelemetry.io/collector/processor/processortest"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/linkaccuracy/forest"
 )
@@ -36,6 +38,9 @@ type Out struct {
 	Confidence float64
 	// Times is how often it came out.
 	Times int
+	// Adopted: Parent, which came later, says so in a span link. Adopters is how many spans do.
+	Adopted  bool
+	Adopters int
 }
 
 // Result of a run, by span.
@@ -284,7 +289,10 @@ func (s *sink) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
 				}
 				o := s.out[known]
 				o.Times++
-				o.Trace, o.Parent = sp.TraceID(), sp.ParentSpanID()
+				if !o.Adopted {
+					o.Parent = sp.ParentSpanID()
+				}
+				o.Trace = sp.TraceID()
 				if v, ok := sp.Attributes().Get("ebpf.link.rule"); ok {
 					o.Rule = v.Str()
 				}
@@ -292,8 +300,36 @@ func (s *sink) ConsumeTraces(_ context.Context, td ptrace.Traces) error {
 					o.Confidence = v.Double()
 				}
 				s.out[known] = o
+				for _, l := range sp.Links().All() {
+					if v, ok := l.Attributes().Get(rawspan.AttrChild); ok && v.Bool() {
+						s.adopt(sp.SpanID(), l)
+					}
+				}
 			}
 		}
 	}
 	return nil
+}
+
+// adopt notes that the span parent says in l that it is the parent of another.
+func (s *sink) adopt(parent pcommon.SpanID, l ptrace.SpanLink) {
+	child := s.spans[l.SpanID()]
+	o := s.out[child]
+	switch {
+	case o.Times == 0:
+		s.err = fmt.Errorf("span %s adopts %s, which has not come out", parent, l.SpanID())
+	case o.Trace != l.TraceID():
+		s.err = fmt.Errorf("span %s adopts %s of trace %x, which left with %s", parent, l.SpanID(), o.Trace, l.TraceID())
+	case o.Parent != [8]byte{} && !o.Adopted:
+		s.err = fmt.Errorf("span %s adopts %s, which has a parent", parent, l.SpanID())
+	}
+	o.Adopters++
+	o.Adopted, o.Parent = true, parent
+	if v, ok := l.Attributes().Get(rawspan.AttrRule); ok {
+		o.Rule = v.Str()
+	}
+	if v, ok := l.Attributes().Get(rawspan.AttrConfidence); ok {
+		o.Confidence = v.Double()
+	}
+	s.out[child] = o
 }

@@ -107,6 +107,10 @@ func (s *Span) Raw() bool { return !s.SDK }
 // Stated: the span names its parent itself, and rightly.
 func (s *Span) Stated() bool { return s.SDK && (s.Parent == nil || s.Parent.ID == s.CtxParent) }
 
+// Twinned: another call shows the numbers of the one that s answers, so which of them it was shows in their times
+// alone.
+func (s *Span) Twinned() bool { return s.twinned }
+
 // Seen is a time of s as its host's clock tells it.
 func (s *Span) Seen(t int64) int64 { return t + int64(s.Process.Host.Skew) }
 
@@ -123,8 +127,10 @@ type Forest struct {
 	hosts     []*Host
 	processes []*Process
 	outside   *Process
-	systrace  uint64
-	tree      int
+	// busy is where half of a burst goes.
+	busy     *Process
+	systrace uint64
+	tree     int
 }
 
 // Arriving is a span on its way in.
@@ -147,8 +153,10 @@ func Grow(sc Scenario, seed uint64) *Forest {
 	f := &Forest{Scenario: sc, rng: rand.New(rand.NewPCG(seed, 0x5eed)), systrace: seed<<40 | 1<<60}
 	f.settle()
 	at := Epoch.UnixNano()
-	for range sc.Traces {
-		at += f.rng.Int64N(2*int64(sc.Gap) + 1)
+	for i := range sc.Traces {
+		if sc.Burst < 2 || i%sc.Burst == 0 {
+			at += f.rng.Int64N(2*int64(sc.Gap) + 1)
+		}
 		f.tree = 0
 		f.entry(at)
 	}

@@ -1,6 +1,9 @@
 package forest
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // delays on the way between two ends, or between a request and its first call: a share of the room
 // that there is, so that chains of any depth fit.
@@ -17,7 +20,19 @@ func (f *Forest) delay(room int64) int64 {
 // entry is a request from outside.
 func (f *Forest) entry(at int64) {
 	lasts := int64(f.Scenario.Lasts)
-	f.server(f.processes[f.rng.IntN(len(f.processes))], at, at+lasts, nil, 0, nil)
+	p := f.processes[f.rng.IntN(len(f.processes))]
+	if f.Scenario.Burst > 1 {
+		// Those of a burst reach it within a millisecond, and take between half as long and as long.
+		if f.busy == nil || f.rng.IntN(f.Scenario.Burst) == 0 {
+			f.busy = p
+		}
+		if f.rng.IntN(2) == 0 {
+			p = f.busy
+		}
+		at += f.rng.Int64N(int64(time.Millisecond))
+		lasts -= f.rng.Int64N(lasts/2 + 1)
+	}
+	f.server(p, at, at+lasts, nil, 0, nil)
 }
 
 // server makes the SERVER span of a request to p in [from, to], and all that it leads to. call is the
@@ -111,6 +126,8 @@ func (f *Forest) path(call *Span) string {
 	switch {
 	case call != nil:
 		return call.Path
+	case f.Scenario.Words && f.Scenario.OnePath:
+		return "/0"
 	case f.Scenario.Words:
 		return fmt.Sprintf("/%d", f.rng.IntN(4))
 	default:
@@ -133,7 +150,9 @@ func (f *Forest) client(request, inside *Span, from, to int64, bare bool) *Span 
 	c := f.add(&Span{Kind: Client, Process: p, Start: from, End: to, Parent: parent, Request: request.Request})
 	c.Known = f.Scenario.Keys&Systrace != 0 && !p.Proxy && !f.chance(f.Scenario.Unknown)
 	if c.Bare = bare; bare {
-		c.System = [...]string{"redis", "postgresql"}[f.rng.IntN(2)]
+		if c.System = "redis"; !f.Scenario.OnePath && f.rng.IntN(2) == 1 {
+			c.System = "postgresql"
+		}
 	} else {
 		c.Path = f.path(nil)
 		f.carry(c, ctx)

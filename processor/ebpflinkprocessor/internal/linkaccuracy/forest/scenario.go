@@ -71,6 +71,8 @@ type Scenario struct {
 	// Traces is how many requests come from outside, Gap apart on average, each Lasts long.
 	Traces     int
 	Gap, Lasts time.Duration
+	// Burst is how many of them come at one moment, 0 and 1: each by itself. Half of a burst goes to one process.
+	Burst int
 	// Hosts, with two processes each.
 	Hosts int
 	// Depth is how many calls are below one another, Fan how many a request makes.
@@ -105,6 +107,8 @@ type Scenario struct {
 	// same x-request-id.
 	Hidden float64
 
+	// OnePath: every request asks for the same.
+	OnePath bool
 	// Words: spans say what they called (method, path, status, database), SDKs name their process, and no header
 	// goes to what is not traced.
 	Words bool

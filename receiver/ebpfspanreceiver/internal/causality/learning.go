@@ -1,0 +1,35 @@
+package causality
+
+// A guess that is not believed yet may be after the next few calls. A call that would be linked by it waits
+// for that, for as long as any call may wait: else the first calls of every process stayed without a link, and
+// where requests come one by one, all those of its first second. Nobody waits for what can be concluded about
+// calls that nothing names: those wait as long anyway.
+
+// proof is what is being learned about a guess.
+type proof interface {
+	// undecided: a few more trials may show that it is right.
+	undecided() bool
+}
+
+// maxUndecided is how many trials may leave it open. Of those that are right, fewer are enough.
+const maxUndecided = 512
+
+func (t *trial) undecided() bool { return t.all < maxUndecided && !t.proves() && !t.refutes() }
+
+func (c *chains) undecided() bool { return c.all < maxUndecided && !c.believed() && !c.refuted() }
+
+// undecided is what a call that has no link waits for, nil where there is nothing.
+func (s *Solver) undecided(h *held, own *verdict) proof {
+	if own.outcome != NoEvidence && own.outcome != Untrusted {
+		return nil
+	}
+	if p := s.async.unproven(&h.call); p != nil && p.undecided() {
+		return p
+	}
+	if by, ok := s.unproven(h, own); ok {
+		if p := &h.process.trials[by]; p.undecided() {
+			return p
+		}
+	}
+	return nil
+}
