@@ -132,12 +132,15 @@ static __always_inline struct conn *conn_add(__u64 sk, __u32 tgid, __u8 role)
 	return bpf_map_lookup_elem(&conns, &sk);
 }
 
-/* The connection of a socket that moves bytes; follows it from here if it was not yet. */
+/* The connection of a socket that moves bytes; follows it from here if it was not yet. A socket has no local port
+ * any more once the connection is over (net/ipv4/tcp.c tcp_set_state: reset, or FINs both ways); what had arrived
+ * can still be read, of the same connection. */
 static __always_inline struct conn *conn_get(__u64 sk, __u32 tgid)
 {
 	struct conn *c = bpf_map_lookup_elem(&conns, &sk);
+	__u32 ports = ports_of(sk);
 
-	if (c && c->ports == ports_of(sk))
+	if (c && (c->ports == ports || (ports && ports == (c->ports & 0xffff))))
 		return c;
 	return conn_add(sk, tgid, 0);
 }

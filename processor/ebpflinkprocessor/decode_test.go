@@ -118,6 +118,46 @@ func FuzzDecodeSpan(f *testing.F) {
 	})
 }
 
+// FuzzDecodeBatch: of any bytes that pdata takes for a batch, the decoder cuts the same spans, whichever are asked for, or
+// says that they are damaged.
+func FuzzDecodeBatch(f *testing.F) {
+	var enc ptrace.ProtoMarshaler
+	td := ptrace.NewTraces()
+	for _, tt := range decoded {
+		ss := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty()
+		tt.write(ss.Spans().AppendEmpty())
+		tt.write(ss.Spans().AppendEmpty())
+	}
+	b, err := enc.MarshalTraces(td)
+	require.NoError(f, err)
+	f.Add(b, uint64(math.MaxUint64))
+	f.Add(b, uint64(0x5a5a))
+	f.Fuzz(func(t *testing.T, b []byte, which uint64) {
+		d := newDecoder()
+		whole, err := d.slow.UnmarshalTraces(b)
+		if err != nil || block.Is(b) {
+			return
+		}
+		all := eachSpan(whole)
+		var ordinals []uint32
+		for i := range all {
+			if which>>(i%64)&1 == 1 {
+				ordinals = append(ordinals, uint32(i))
+			}
+		}
+		got := ptrace.NewTraces()
+		if err := d.take(got, b, ordinals, make([]bool, len(ordinals))); err != nil {
+			require.ErrorIs(t, err, store.ErrCorrupt)
+			return
+		}
+		spans := eachSpan(got)
+		require.Len(t, spans, len(ordinals))
+		for i, n := range ordinals {
+			sameSpan(t, all[n], spans[i])
+		}
+	})
+}
+
 func BenchmarkDecodeSpan(b *testing.B) {
 	encoded := encodedSpan(b, func(s ptrace.Span) {
 		s.SetTraceID(pcommon.TraceID{1})

@@ -11,6 +11,7 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/trace"
 )
 
 // assemble reads the payload of out and writes ids and evidence on it. Resources, scopes and schema
@@ -130,17 +131,8 @@ func (p *linkProcessor) finish(s ptrace.Span, d *departure) {
 		l.SetSpanID(pcommon.SpanID(d.lateSpan))
 		l.Attributes().PutBool(rawspan.AttrLate, true)
 	}
-	for i := range d.adoptions.Children {
-		c := &d.adoptions.Children[i]
-		l := s.Links().AppendEmpty()
-		l.SetTraceID(pcommon.TraceID(c.Trace))
-		l.SetSpanID(pcommon.SpanID(c.Span))
-		l.Attributes().PutBool(rawspan.AttrChild, true)
-		l.Attributes().PutStr(rawspan.AttrRule, c.Edge.Rule)
-		l.Attributes().PutDouble(rawspan.AttrConfidence, confidence(c.Edge.Confidence))
-	}
-	if n := d.adoptions.Beyond; n > 0 {
-		s.SetDroppedLinksCount(s.DroppedLinksCount() + uint32(n))
+	if d.adoptions != nil {
+		adopt(s, d.adoptions)
 	}
 	attrs := s.Attributes()
 	if d.linkedHere() {
@@ -151,6 +143,20 @@ func (p *linkProcessor) finish(s ptrace.Span, d *departure) {
 	if p.cfg.Explain {
 		explain(attrs.PutEmptyMap(rawspan.AttrExplain), d)
 	}
+}
+
+// adopt names the children that had left before s came.
+func adopt(s ptrace.Span, a *trace.Adoptions) {
+	for i := range a.Children {
+		c := &a.Children[i]
+		l := s.Links().AppendEmpty()
+		l.SetTraceID(pcommon.TraceID(c.Trace))
+		l.SetSpanID(pcommon.SpanID(c.Span))
+		l.Attributes().PutBool(rawspan.AttrChild, true)
+		l.Attributes().PutStr(rawspan.AttrRule, c.Edge.Rule)
+		l.Attributes().PutDouble(rawspan.AttrConfidence, confidence(c.Edge.Confidence))
+	}
+	s.SetDroppedLinksCount(s.DroppedLinksCount() + uint32(a.Beyond))
 }
 
 // linkedHere: the parent was found here and not stated by the span itself.

@@ -34,7 +34,7 @@ type departure struct {
 	lateSpan  link.SpanID
 	why       []link.Explanation
 	// adoptions are its children that had left before it came.
-	adoptions trace.Adoptions
+	adoptions *trace.Adoptions
 }
 
 // loop releases what is due until Shutdown, then all.

@@ -158,10 +158,10 @@ func (t *telemetry) departed(ctx context.Context, ix *link.Index, out []departur
 			unlinked[m.Edge.Outcome.String()]++
 		}
 		ix.AmbiguousRules(m.Edge, func(rule string) { ambiguous[rule]++ })
-		for i := range d.adoptions.Children {
-			adopted[d.adoptions.Children[i].Edge.Rule]++
-		}
-		if a := &d.adoptions; a.Above+a.Unsettled+a.Beyond > 0 {
+		if a := d.adoptions; a != nil {
+			for i := range a.Children {
+				adopted[a.Children[i].Edge.Rule]++
+			}
 			orphaned["cycle"] += int64(a.Above)
 			orphaned["ancestor_waits"] += int64(a.Unsettled)
 			orphaned["link_limit"] += int64(a.Beyond)

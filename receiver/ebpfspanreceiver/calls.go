@@ -7,28 +7,17 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/exchange"
 )
 
-// progress is how far the records are known. In kernel nanoseconds.
-type progress struct {
-	// read: every record from before is here. The ring buffer is first in, first out, and a record is made
-	// at the time that it tells, or later.
-	read uint64
-	// ticked is when tick was called last, checked when the losses were looked at, lost how many there were.
-	ticked, checked, lost uint64
-}
-
-// advance tells the solver how far the records are known.
-func (r *ebpfReceiver) advance(now uint64, drained bool) {
-	if drained {
-		r.read = max(r.read, r.ticked)
-	}
-	r.ticked = now
+// advance tells the solver how far the records are known, and says what time it is for those that wait.
+func (r *ebpfReceiver) advance(now uint64, drained bool) (time uint64) {
+	time = r.progress.advance(now, drained)
 	if r.solver.Counting() == 0 {
-		return
+		return time
 	}
 	if now > r.checked+uint64(lossesAfter) {
 		r.checkLosses(now)
 	}
 	r.solver.Saw(r.read, r.checked)
+	return time
 }
 
 // checkLosses looks whether records were lost since it was last called.

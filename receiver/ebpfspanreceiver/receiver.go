@@ -472,9 +472,8 @@ func (r *ebpfReceiver) tick(drained bool) {
 		r.writer.clock.Adjust()
 		r.forgetProcesses(wall)
 	}
-	now := r.writer.clock.Now()
+	now := r.advance(r.writer.clock.Now(), drained)
 	r.table.Tick(now)
-	r.advance(now, drained)
 	r.solver.Tick(now)
 	r.describeUnknown(wall, func(tgid uint32) bool { return r.watch.Waiting(int(tgid)) })
 	r.counts.conns.Store(int64(r.table.Len()))

@@ -73,6 +73,9 @@ func (r *Reader) Take(td ptrace.Traces, block []byte, ordinals []uint32, strippe
 				n++
 			}
 			wanted = wanted[:n]
+			if dst.Len() > 0 { // spans are beside the frame
+				return ErrMalformed
+			}
 			dst.EnsureCapacity(len(wanted))
 			for range count {
 				n := lengths.number()

@@ -140,9 +140,7 @@ func (x *Index) mayAnswer(server, call View) bool {
 	if sameProcess(server, call) {
 		return false
 	}
-	// One connection, other bytes: another exchange.
-	near, far := ends(call.Local, server.Peer), ends(call.Peer, server.Local)
-	if near == endsSame && far == endsSame && server.ReqSeq != 0 && call.ReqSeq != 0 && server.ReqSeq != call.ReqSeq {
+	if server.ReqSeq != 0 && call.ReqSeq != 0 && server.ReqSeq != call.ReqSeq && elsewhere(server, call) {
 		return false
 	}
 	// Who waits for an answer waits for as long as it takes, by whatever clock.
@@ -151,6 +149,22 @@ func (x *Index) mayAnswer(server, call View) bool {
 		return false
 	}
 	return !x.answered(call, server)
+}
+
+// elsewhere: the two, which show other bytes, are of two exchanges, and what joins them by an id is a third: the call that
+// server answers, which was tried again, by a proxy for one, and is not here. So it is where the call went to the very
+// address that server has, on this connection or another one; and where server was called from the address of the caller,
+// on another connection than that of the call, which went to another address: nobody stands between there. What
+// stands between unseen has an address of its own, or is at one end with the address that the call went to.
+func elsewhere(server, call View) bool {
+	switch near := ends(call.Local, server.Peer); {
+	case ends(call.Peer, server.Local) == endsSame:
+		return true
+	case near == endsSame, near == endsPortDiffers:
+		return ends(call.Peer, server.Peer) == endsDiffer
+	default:
+		return false
+	}
 }
 
 // answered: the wire shows another SERVER span at the other end of the connection of call.

@@ -167,6 +167,26 @@ func TestXRequestID(t *testing.T) {
 			in(2, server(1, 10, seq(5, 6), addrs(5, 6), ports(80, 999)), ids(a, 0)),
 			in(1, client(2, 0, seq(3, 4), addrs(6, 5), ports(999, 80)), ids(a, 0)),
 		}, failed(Inadmissible, 0)},
+		{"another try, at the same server, on a connection of its own", []seen{
+			in(2, server(1, 10, host(2), seq(5, 6), addrs(5, 6), ports(80, 999)), ids(a, 0)),
+			in(1, client(2, 0, seq(3, 4), addrs(6, 5), ports(998, 80)), ids(a, 0)),
+		}, failed(Inadmissible, 0)},
+		{"another try, elsewhere", []seen{
+			in(2, server(1, 10, host(2), seq(5, 6), addrs(5, 6), ports(80, 999)), ids(a, 0)),
+			in(1, client(2, 0, seq(3, 4), addrs(6, 9), ports(998, 80)), ids(a, 0)),
+		}, failed(Inadmissible, 0)},
+		{"through a proxy beside the caller", []seen{
+			in(2, server(1, 10, host(2), seq(5, 6), addrs(5, 6), ports(80, 999)), ids(a, 0)),
+			in(1, client(2, 0, seq(3, 4), addrs(6, 6), ports(998, 15001)), ids(a, 0)),
+		}, linked(2, XRequestIDConfidence, 1)},
+		{"through a proxy with an address of its own", []seen{
+			in(2, server(1, 10, host(2), seq(5, 6), addrs(5, 8), ports(80, 999)), ids(a, 0)),
+			in(1, client(2, 0, seq(3, 4), addrs(6, 8), ports(998, 80)), ids(a, 0)),
+		}, linked(2, XRequestIDConfidence, 1)},
+		{"through a proxy beside the server", []seen{
+			in(2, server(1, 10, host(2), seq(5, 6), addrs(5, 5), ports(80, 999)), ids(a, 0)),
+			in(1, client(2, 0, seq(3, 4), addrs(6, 7), ports(998, 443)), ids(a, 0)),
+		}, linked(2, XRequestIDConfidence, 1)},
 		{"a call that another is known to have answered", []seen{
 			in(2, server(1, 10, host(2), seq(5, 6)), ids(a, 0)),
 			in(1, client(2, 0, seq(3, 4)), ids(a, 0)),

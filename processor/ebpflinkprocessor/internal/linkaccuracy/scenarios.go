@@ -108,6 +108,9 @@ func rows() []row {
 		make1("gateway", "a third of processes are proxies that know x-request-id", false, func(s *forest.Scenario) { s.Proxies, s.Depth = .33, 4 }),
 		make1("gateway_retries", "proxies that try again", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Retry = .33, 4, .2 }),
 		make1("gateway_loss", "proxies, 5 % lost", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Loss = .33, 4, .05 }),
+		make1("gateway_retries_loss", "proxies that try again, 5 % lost", false, func(s *forest.Scenario) {
+			s.Proxies, s.Depth, s.Retry, s.Loss = .33, 4, .2, .05
+		}),
 		make1("gateway_chains", "proxies call proxies, by two ways the same one", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Chained = .33, 4, true }),
 		make1("gateway_chains_loss", "the same, 5 % lost", false, func(s *forest.Scenario) { s.Proxies, s.Depth, s.Chained, s.Loss = .33, 4, true, .05 }),
 		make1("called_back", "services that pass x-request-id on, are called back with it and call others meanwhile", false, func(s *forest.Scenario) {
@@ -129,6 +132,10 @@ func rows() []row {
 		make1("shuffled", "up to 9 s late, in any order", true, func(s *forest.Scenario) { s.Arrival = forest.Shuffled }),
 		make1("late_children", "subtrees up to 30 min late", true, func(s *forest.Scenario) { s.Arrival = forest.LateChildren }),
 		make1("late_any", "5 % up to 30 min late, parents too", false, func(s *forest.Scenario) { s.Arrival = forest.LateAny }),
+		make1("late_any_troubles", "the same with SDKs that name their process, proxies, skew, retries, 5 % lost", false, func(s *forest.Scenario) {
+			sameCall(s)
+			s.Arrival, s.Proxies, s.Depth, s.Skew, s.Retry, s.Loss, s.Gap = forest.LateAny, .2, 3, 250*ms, .2, .05, 5*ms
+		}),
 		make1("by_hop", "each hop a window later than the one above", true, func(s *forest.Scenario) { s.Arrival, s.Depth = forest.ByHop, 5; s.FanMax = 2 }),
 		make1("ten_minutes", "requests of 10 minutes, with pending spans", true, func(s *forest.Scenario) {
 			s.Traces, s.Gap, s.Lasts, s.Depth, s.FanMin, s.FanMax, s.PendingAfter = 20, 20*time.Second, 10*time.Minute, 3, 2, 6, 10*time.Second

@@ -40,14 +40,14 @@ func (b *Book) strayed(r link.ID, e *entry, m link.ID) {
 }
 
 // Adopt gives m, which has just left, the children that the last Gather found to have left alone. From now on they
-// have a parent for all that comes: none is named twice, and none closes a cycle.
-func (b *Book) Adopt(m *Member) (a Adoptions) {
+// have a parent for all that comes: none is named twice, and none closes a cycle. It returns nil where there are none.
+func (b *Book) Adopt(m *Member) *Adoptions {
 	if len(b.strays) == 0 {
-		return a
+		return nil
 	}
 	from, found := slices.BinarySearchFunc(b.strays, m.ID, func(s stray, id link.ID) int { return cmp.Compare(s.parent, id) })
 	if !found {
-		return a
+		return nil
 	}
 	mine := b.strays[from:]
 	if n := slices.IndexFunc(mine, func(s stray) bool { return s.parent != m.ID }); n >= 0 {
@@ -55,9 +55,9 @@ func (b *Book) Adopt(m *Member) (a Adoptions) {
 	}
 	settled, firm := b.climb(m.ID)
 	if !settled {
-		a.Unsettled = len(mine)
-		return a
+		return &Adoptions{Unsettled: len(mine)}
 	}
+	a := &Adoptions{}
 	for _, s := range mine {
 		e := b.entries.At(s.child)
 		switch {

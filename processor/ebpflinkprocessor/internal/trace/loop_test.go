@@ -42,85 +42,121 @@ func TestCycleThatClosesLate(t *testing.T) {
 	}
 }
 
-// TestNoCycleHoweverLate: spans of few values for everything, which come, end and leave in any order, never leave as
-// their own ancestors, by what they say or by what parents that came later say of them.
-func TestNoCycleHoweverLate(t *testing.T) {
-	cut, linked, adopted, above := 0, 0, 0, 0
-	for seed := range uint64(3000) {
-		rng := rand.New(rand.NewPCG(seed, 4))
-		x := link.New(link.RuleNames(), tolerance)
-		b := NewBook(x, Options{UseAppTraceID: true})
-		parent := map[link.SpanID]link.SpanID{}
-		// came has what an Index does not keep, too: the trace id of a raw span.
-		came := map[link.ID]link.Fact{}
-		var waiting, open []link.ID
-		take := func(from *[]link.ID) link.ID {
-			i := rng.IntN(len(*from))
-			id := (*from)[i]
-			*from = append((*from)[:i], (*from)[i+1:]...)
-			return id
+// tangle is spans of few values for everything, which come, end and leave in any order.
+type tangle struct {
+	cut, linked, adopted, above int
+}
+
+// run lets 40 of them come, as choose says, which returns a number below n. None leaves as its own ancestor, by what it
+// says or by what a parent that came later says of it.
+func (n *tangle) run(t *testing.T, choose func(n int) int) {
+	x := link.New(link.RuleNames(), tolerance)
+	b := NewBook(x, Options{UseAppTraceID: true})
+	parent := map[link.SpanID]link.SpanID{}
+	// came has what an Index does not keep, too: the trace id of a raw span.
+	came := map[link.ID]link.Fact{}
+	var waiting, open []link.ID
+	take := func(from *[]link.ID) link.ID {
+		i := choose(len(*from))
+		id := (*from)[i]
+		*from = append((*from)[:i], (*from)[i+1:]...)
+		return id
+	}
+	ended := func(f link.Fact) link.Fact {
+		f.Pending, f.End = false, f.Start+int64(choose(1000))*int64(time.Millisecond)
+		f.ReqSeq, f.RespSeq = uint32(1+choose(4)), 1
+		return f
+	}
+	leave := func(due link.ID) {
+		for _, m := range b.Gather(due) {
+			if m.ID != due {
+				continue
+			}
+			b.Leave(&m, 1)
+			if m.Cut {
+				n.cut++
+			}
+			if m.Parent != (link.SpanID{}) {
+				n.linked++
+				parent[x.Fact(due).Span] = m.Parent
+			}
+			if a := b.Adopt(&m); a != nil {
+				for _, c := range a.Children {
+					require.NotContains(t, parent, c.Span, "it has a parent already")
+					parent[c.Span] = x.Fact(due).Span
+				}
+				n.adopted += len(a.Children)
+				n.above += a.Above
+			}
 		}
-		ended := func(f link.Fact) link.Fact {
-			f.Pending, f.End = false, f.Start+rng.Int64N(int64(time.Second))
-			f.ReqSeq, f.RespSeq = 1+rng.Uint32N(4), 1
-			return f
+		requireNoCycle(t, parent)
+	}
+	for i := range 40 {
+		f := link.Fact{
+			Span: link.SpanID{7: byte(i + 1)}, OwnTrace: link.TraceID{15: byte(i%2 + 1)}, Raw: true, Role: link.Role(1 + choose(2)),
+			Host: uint64(1 + choose(2)), Systrace: uint64(choose(5)), Start: int64(choose(50)) * int64(time.Millisecond), Pending: true,
 		}
-		for n := range 40 {
-			f := link.Fact{
-				Span: link.SpanID{7: byte(n + 1)}, OwnTrace: link.TraceID{15: byte(n%2 + 1)}, Raw: true, Role: link.Role(1 + rng.IntN(2)),
-				Host: 1 + rng.Uint64N(2), Systrace: rng.Uint64N(5), Start: rng.Int64N(int64(50 * time.Millisecond)), Pending: true,
-			}
-			if rng.IntN(4) == 0 {
-				to := byte(1 + rng.IntN(40))
-				f.CtxTrace, f.CtxParent = link.TraceID{15: (to-1)%2 + 1}, link.SpanID{7: to}
-			}
-			if rng.IntN(3) > 0 {
-				f = ended(f)
-			}
-			id := x.Add(f)
-			b.Add(id)
-			came[id] = f
-			if f.Pending {
-				open = append(open, id)
-			} else {
+		if choose(4) == 0 {
+			to := byte(1 + choose(40))
+			f.CtxTrace, f.CtxParent = link.TraceID{15: (to-1)%2 + 1}, link.SpanID{7: to}
+		}
+		if choose(3) > 0 {
+			f = ended(f)
+		}
+		id := x.Add(f)
+		b.Add(id)
+		came[id] = f
+		if f.Pending {
+			open = append(open, id)
+		} else {
+			waiting = append(waiting, id)
+		}
+		for more := 0; more < 8 && choose(3) > 0; more++ {
+			if len(open) > 0 && choose(2) == 0 {
+				id := take(&open)
+				x.Replace(id, ended(came[id]), link.Rare{})
 				waiting = append(waiting, id)
 			}
-			for rng.IntN(3) > 0 {
-				if len(open) > 0 && rng.IntN(2) == 0 {
-					id := take(&open)
-					x.Replace(id, ended(came[id]), link.Rare{})
-					waiting = append(waiting, id)
-				}
-				if len(waiting) == 0 {
-					continue
-				}
-				due := take(&waiting)
-				for _, m := range b.Gather(due) {
-					if m.ID != due {
-						continue
-					}
-					b.Leave(&m, 1)
-					if m.Cut {
-						cut++
-					}
-					if m.Parent != (link.SpanID{}) {
-						linked++
-						parent[x.Fact(due).Span] = m.Parent
-					}
-					a := b.Adopt(&m)
-					for _, c := range a.Children {
-						require.NotContains(t, parent, c.Span, "it has a parent already")
-						parent[c.Span] = x.Fact(due).Span
-					}
-					adopted += len(a.Children)
-					above += a.Above
-				}
-				requireNoCycle(t, parent)
+			if len(waiting) > 0 {
+				leave(take(&waiting))
 			}
 		}
 	}
-	require.Greater(t, cut, 100)
-	require.Greater(t, linked, 1000)
-	require.Greater(t, adopted, 100)
-	require.Positive(t, above)
+}
+
+// TestNoCycleHoweverLate: no span is above itself.
+func TestNoCycleHoweverLate(t *testing.T) {
+	var n tangle
+	for seed := range uint64(3000) {
+		n.run(t, rand.New(rand.NewPCG(seed, 4)).IntN)
+	}
+	require.Greater(t, n.cut, 100)
+	require.Greater(t, n.linked, 1000)
+	require.Greater(t, n.adopted, 100)
+	require.Positive(t, n.above)
+}
+
+// FuzzBook: the same, by bytes that choose.
+func FuzzBook(f *testing.F) {
+	for seed := range uint64(8) {
+		rng := rand.New(rand.NewPCG(seed, 4))
+		b := make([]byte, 400)
+		for i := range b {
+			b[i] = byte(rng.Uint32())
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var n tangle
+		n.run(t, func(n int) int {
+			if len(b) == 0 {
+				return 0
+			}
+			c := int(b[0])
+			if b = b[1:]; n > 256 {
+				c *= n / 256
+			}
+			return c % n
+		})
+	})
 }

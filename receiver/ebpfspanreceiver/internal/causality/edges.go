@@ -97,9 +97,9 @@ func (l *ledger) add(call uint64, e edge) {
 	}
 }
 
-// due: it is time to forget.
+// due: it is time to forget. Evidence does not come in the order of its times.
 func (l *ledger) due(now uint64) bool {
-	return len(l.now) >= maxCalls || now-l.turned >= uint64(keepFor)
+	return len(l.now) >= maxCalls || now >= l.turned+uint64(keepFor)
 }
 
 // turn starts a generation, and says how many calls are forgotten whose exchange never came. Those that

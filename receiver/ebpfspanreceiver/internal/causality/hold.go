@@ -34,7 +34,7 @@ func (s *Solver) Hold(c Call, release func(Answer)) {
 	s.waiting = append(s.waiting, h)
 }
 
-// Tick answers the calls that have waited enough: now is the kernel's clock.
+// Tick answers the calls that have waited enough: now is the time of the records, some of which may be later.
 func (s *Solver) Tick(now uint64) {
 	kept := s.waiting[:0]
 	for _, h := range s.waiting {

@@ -122,7 +122,7 @@ func (p *sharing) workers(r *served) {
 
 func (t threads) age(now uint64) {
 	for tgid, p := range t {
-		if now-max(p.handed, p.migrated) > uint64(keepFor) {
+		if now > max(p.handed, p.migrated)+uint64(keepFor) {
 			delete(t, tgid)
 		}
 	}

@@ -66,7 +66,8 @@ type conn struct {
 	tgid        uint32
 	server      bool
 	midStream   bool
-	quiet       bool // nothing had moved for a while when it was found
+	quiet       bool   // nothing had moved for a while when it was found
+	heard       uint64 // ts of the last bytes before the first message that was recognised
 	local, peer netip.AddrPort
 
 	streams [2]stream // by protocol.Direction
@@ -286,8 +287,7 @@ func (c *conn) feed(p piece) {
 // detect looks for the first request whose beginning is the beginning of a record.
 func (c *conn) detect(p piece) {
 	if p.bpf.dir != protocol.Request || len(p.payload) == 0 {
-		c.table.counts.MidStreamBytes.Add(uint64(p.n))
-		c.unread(p.bpf.ts, p.bpf.ts)
+		c.beforeFirst(&p)
 		c.dropHeld()
 		return
 	}
@@ -304,8 +304,7 @@ func (c *conn) detect(p piece) {
 		}
 		first := c.held[0]
 		c.held = c.held[1:]
-		c.table.counts.MidStreamBytes.Add(uint64(first.n))
-		c.unread(first.bpf.ts, first.bpf.ts)
+		c.beforeFirst(&first)
 		c.attempts++
 		if tls(first.payload) {
 			c.ignore(&c.table.counts.TLSConns)
@@ -345,7 +344,7 @@ func (c *conn) ask() (*protocol.Protocol, protocol.Verdict) {
 func (c *conn) begin(p *protocol.Protocol) {
 	c.proto = p
 	options := c.table.options.Protocol
-	options.Joined = c.midStream && !c.quiet
+	options.Joined = c.midStream && !c.quiet && !c.silent(c.held[0].bpf.ts)
 	c.session = p.New(options, c)
 	held := c.held
 	c.held = nil
@@ -360,11 +359,27 @@ func (c *conn) begin(p *protocol.Protocol) {
 
 // dropHeld forgets held records: a gap or the other direction came between.
 func (c *conn) dropHeld() {
-	for _, h := range c.held {
-		c.table.counts.MidStreamBytes.Add(uint64(h.n))
-		c.unread(h.bpf.ts, h.bpf.ts)
+	for i := range c.held {
+		c.beforeFirst(&c.held[i])
 	}
 	c.held = nil
+}
+
+// beforeFirst passes over bytes that come before the first message.
+func (c *conn) beforeFirst(p *piece) {
+	c.table.counts.MidStreamBytes.Add(uint64(p.n))
+	c.heard = max(c.heard, p.bpf.ts)
+	c.unread(p.bpf.ts, p.bpf.ts)
+}
+
+// silent: at ts nothing had moved for a while, so that no request from before is on its way. What moved when tracing
+// began (the end of an answer) does not matter any more then.
+func (c *conn) silent(ts uint64) bool {
+	if c.table.options.WatchedSince == nil {
+		return false
+	}
+	since := c.table.options.WatchedSince(c.tgid)
+	return since != 0 && ts > max(since, c.heard)+uint64(quietAfter)
 }
 
 func (c *conn) ignore(count interface{ Add(uint64) uint64 }) {

@@ -68,20 +68,13 @@ func (t *Table) Data(d *event.Data) {
 		}
 		c = &conn{
 			table: t, id: d.Conn, tgid: d.Tgid, server: d.Role == event.Server,
-			midStream: d.Flags&event.MidStream != 0, quiet: t.quiet(d), local: d.Local(), peer: d.Peer(),
+			midStream: d.Flags&event.MidStream != 0, local: d.Local(), peer: d.Peer(),
 		}
+		c.quiet = c.silent(d.Ts)
 		t.conns[d.Conn] = c
 	}
 	c.add(d)
 	c.note()
-}
-
-func (t *Table) quiet(d *event.Data) bool {
-	if t.options.WatchedSince == nil {
-		return false
-	}
-	since := t.options.WatchedSince(d.Tgid)
-	return since != 0 && d.Ts > since+uint64(quietAfter)
 }
 
 // Conn takes a change in the life of a connection. Only the end of the socket ends its streams: a FIN
@@ -96,15 +89,15 @@ func (t *Table) Conn(e *event.Conn) {
 	delete(t.waiting, e.Conn)
 }
 
-// Tick lets time pass: now is the kernel's clock.
+// Tick lets time pass: now is that of the records. Some may be later.
 func (t *Table) Tick(now uint64) {
 	for _, c := range t.waiting {
-		if now-c.since > uint64(parkFor) {
+		if now > c.since+uint64(parkFor) {
 			c.unpark()
 			c.note()
 		}
 	}
-	if now-t.swept < uint64(time.Second) {
+	if now < t.swept+uint64(time.Second) {
 		return
 	}
 	t.swept = now

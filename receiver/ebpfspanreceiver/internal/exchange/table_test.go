@@ -315,6 +315,24 @@ func TestFoundMidStreamAfterSilence(t *testing.T) {
 	}
 }
 
+// The same where the end of an answer was seen before: a background call was under way when tracing began.
+func TestFoundMidStreamInAnAnswer(t *testing.T) {
+	for silence, whole := range map[time.Duration]int{0: 1, 400 * time.Millisecond: 1, 600 * time.Millisecond: 2} {
+		w := newWire(event.Client)
+		w.flags = event.MidStream
+		w.watched = w.ts
+		w.ts += uint64(450 * time.Millisecond)
+		w.move(event.In, ok)
+		w.ts += uint64(silence)
+		for range 2 {
+			w.move(event.Out, get)
+			w.move(event.In, ok)
+		}
+		require.Len(t, w.sink.done, whole, "after %s", silence)
+		require.EqualValues(t, len(ok), w.counts.MidStreamBytes.Load())
+	}
+}
+
 func TestFoundMidStream(t *testing.T) {
 	w := newWire(event.Server)
 	w.flags = event.MidStream
