@@ -2,6 +2,8 @@ package ebpflinkprocessor
 
 import (
 	"math"
+	"slices"
+	"sync"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -24,6 +26,19 @@ type reader struct {
 	everyProcess bool
 	// sameCall: a rule asks what spans say of their exchanges, once there are those of an SDK.
 	sameCall bool
+	// spare has readings that are done with.
+	spare sync.Pool
+}
+
+// mostFacts is how many facts a reading leaves room for to the next: more than batches usually have.
+const mostFacts = 4096
+
+// done gives the room of in back; nobody may use it any more.
+func (r *reader) done(in *reading) {
+	if cap(in.facts) <= mostFacts {
+		*in = reading{facts: in.facts[:0], hosts: in.hosts[:0]}
+		r.spare.Put(in)
+	}
 }
 
 // reading is what linking needs of a batch.
@@ -48,7 +63,11 @@ type origin struct {
 // read reads each span of td. Beside all facts is the process where a rule asks for it, and with exchanges
 // what the span says of its exchange.
 func (r *reader) read(td ptrace.Traces, exchanges bool) *reading {
-	in := &reading{facts: make([]link.Fact, 0, td.SpanCount())}
+	in, _ := r.spare.Get().(*reading)
+	if in == nil {
+		in = &reading{}
+	}
+	in.facts = slices.Grow(in.facts, td.SpanCount())
 	for _, rs := range td.ResourceSpans().All() {
 		at := origin{}
 		if v, ok := rs.Resource().Attributes().Get(rawspan.ResHostID); ok && v.Type() == pcommon.ValueTypeStr && v.Str() != "" {

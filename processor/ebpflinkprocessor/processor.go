@@ -253,6 +253,7 @@ func (p *linkProcessor) replay(ctx context.Context, d *onDisk) error {
 		p.held.Add(int64(waiting))
 		bt := &batch{seq: b.Seq, left: waiting}
 		p.take(bt, in, p.arrivals.Recovered(b.Arrival), marks)
+		p.reader.done(in)
 		if waiting <= 0 {
 			done = append(done, store.Departure{Seq: b.Seq, Last: true})
 		}
@@ -317,6 +318,7 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 	}
 	duplicates, pending := p.take(b, in, p.arrivals.Now(), nil)
 	p.mu.Unlock()
+	p.reader.done(in)
 	p.tel.received(ctx, n, malformed, duplicates, pending)
 	return nil
 }

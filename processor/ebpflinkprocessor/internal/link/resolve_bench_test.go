@@ -25,6 +25,10 @@ func forest(n int, skewed bool) []Fact {
 				Systrace: systrace, ReqSeq: seq, RespSeq: seq ^ 0xffff,
 				Start: at + ahead(host) + nested*int64(time.Millisecond), End: at + ahead(host) + (20-nested)*int64(time.Millisecond),
 			}
+			f.Local.Port, f.Peer.Port = uint16(seq)|1, 8080
+			if r == Server {
+				f.Local, f.Peer = f.Peer, f.Local
+			}
 			f.OwnTrace = TraceID{1, 15: byte(i)}
 			copy(f.OwnTrace[4:], f.Span[:])
 			out = append(out, f)

@@ -57,6 +57,14 @@ func (w *world) linked(t *testing.T, order []int) []bool {
 	return out
 }
 
+// alike gives all calls the same request number.
+func (w *world) alike() *world {
+	for i := range w.facts {
+		w.facts[i].ReqSeq = 1
+	}
+	return w
+}
+
 func repeat(v bool, n int) []bool {
 	out := make([]bool, n)
 	for i := range out {
@@ -103,6 +111,7 @@ func TestSkew(t *testing.T) {
 		{"a circle of hosts does not", new(world).call(1, 2, 0, 700).call(2, 3, 0, -1500).call(3, 1, 0, 900), repeat(false, 3)},
 		{"a chain of hosts proves nothing", new(world).call(1, 2, 0, 700).call(2, 3, 0, 700).call(3, 4, 0, 700), repeat(false, 3)},
 		{"two that are known by way of a third", new(world).calls(3, 1, 2, 0, 700).calls(3, 3, 2, 0, -700).call(1, 3, 0, 1400), repeat(true, 7)},
+		{"of one request number, told apart by the response", new(world).calls(3, 1, 2, 0, 700).alike(), repeat(true, 3)},
 		{"no host, no clock", new(world).calls(5, 0, 2, 0, 700), repeat(false, 5)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

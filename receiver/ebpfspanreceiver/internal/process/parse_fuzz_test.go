@@ -76,6 +76,7 @@ func FuzzListeners(f *testing.F) {
 func FuzzStat(f *testing.F) {
 	f.Add([]byte("42 (a) S 1 1 0 -1 4194560 0 0 0 0 0 0 0 0 20 0 1 0 100 1000 10 18446744073709551615 4096 2 8192 0\n"))
 	f.Add([]byte("42 (a) b) (c) R 1 1 0 -1"))
+	f.Add([]byte("()\x00 0 0 0 4 0 0 0 0 0 0 0 0\x000\xff\x80 0 0 0 0 0 0d 0"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := parseStat(b)
 		if err == nil && (s.state == 0 || s.ppid < 0 || !utf8.ValidString(s.comm)) {

@@ -50,7 +50,7 @@ func parseStat(b []byte) (stat, error) {
 		word := rest[:n]
 		rest = rest[n:]
 		if field == 3 {
-			if len(word) != 1 {
+			if len(word) != 1 || word[0] < 'A' || word[0] > 'z' { // fs/proc/array.c, task_state_array: a letter
 				return stat{}, errStat
 			}
 			s.state = word[0]
