@@ -11,13 +11,9 @@
 /* The request is being served and nothing of its response was written. */
 static __always_inline bool unanswered(const struct token *t)
 {
-	struct conn *c;
-	__u64 sk = t->sk;
+	struct conn *c = conn_of(t);
 
-	if (!t->epoch)
-		return false;
-	c = bpf_map_lookup_elem(&conns, &sk);
-	return c && c->turn == t->epoch && c->last_dir == DIR_IN;
+	return c && c->last_dir == DIR_IN;
 }
 
 static __always_inline bool owner(const struct context *x)
@@ -40,8 +36,9 @@ static __always_inline void task_done(struct context *x)
 }
 
 /*
- * from wakes to, which waits while it serves a request; since: since when, as response_at has it. That ends a
- * task of from, unless something speaks against it: then the task may go on.
+ * from, which has read a response before (else it completes nothing), wakes to, which waits while it serves a
+ * request; since: since when, as response_at has it. That ends a task of from, unless something speaks against
+ * it: then the task may go on.
  */
 static __always_inline void completed(struct context *from, const struct context *to, __u64 uaddr, __u64 since,
 				      __u64 now)
@@ -49,8 +46,6 @@ static __always_inline void completed(struct context *from, const struct context
 	__u8 doubts = 0;
 	__u64 call;
 
-	if (!from || !from->called)
-		return; /* it never read a response, so it completes nothing */
 	call = from->last_call;
 	if (owner(from)) {
 		if (!call)

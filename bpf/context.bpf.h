@@ -123,18 +123,20 @@ static __always_inline struct context *context_make(const struct context_key *ke
 	return found;
 }
 
-/* A token is live while its socket is still in the turn that it names. Whether the response was
- * complete when a call was made is for user space to say, which has parsed it. */
-static __always_inline bool live(const struct token *t)
+/* The connection of a token, which is live while that is still in the turn that it names; else 0. Whether the
+ * response was complete when a call was made is for user space to say, which has parsed it. */
+static __always_inline struct conn *conn_of(const struct token *t)
 {
 	struct conn *c;
 	__u64 sk = t->sk;
 
 	if (!t->epoch)
-		return false;
+		return 0;
 	c = bpf_map_lookup_elem(&conns, &sk);
-	return c && c->turn == t->epoch;
+	return c && c->turn == t->epoch ? c : 0;
 }
+
+static __always_inline bool live(const struct token *t) { return conn_of(t); }
 
 /* What a context is serving, and how that is known. Returns 0 when it is unknown. owns: its own is live. */
 static __always_inline __u8 serves(const struct context *x, bool owns, struct token *out)

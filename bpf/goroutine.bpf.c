@@ -29,13 +29,6 @@ char __license[] SEC("license") = "Dual BSD/GPL";
 #define CLOSURE_ARG 8
 #endif
 
-static __always_inline struct target *go_target(__u32 tgid)
-{
-	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
-
-	return t && (t->flags & TARGET_GO) ? t : 0;
-}
-
 static __always_inline int goroutine_key(__u64 g, const struct target *t, struct context_key *key)
 {
 	key->kind = CONTEXT_GOROUTINE;
@@ -398,7 +391,7 @@ SEC("uprobe/go_send_inlined")
 int go_send_inlined(struct regs *ctx)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct target *t = go_target(tgid);
+	struct target *t = target_with(tgid, TARGET_GO);
 	struct value v = {.unseen = true}; /* nothing is known of the channel */
 	struct hands h;
 
@@ -409,7 +402,7 @@ SEC("uprobe/go_recv_inlined")
 int go_recv_inlined(struct regs *ctx)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct target *t = go_target(tgid);
+	struct target *t = target_with(tgid, TARGET_GO);
 	struct value v = {.unseen = true};
 	struct hands h;
 
@@ -421,7 +414,7 @@ SEC("uprobe/go_send")
 int go_send(struct regs *ctx)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct target *t = go_target(tgid);
+	struct target *t = target_with(tgid, TARGET_GO);
 	struct value v = {};
 	struct hchan chan;
 	struct hands h;
@@ -437,7 +430,7 @@ SEC("uprobe/go_recv")
 int go_recv(struct regs *ctx)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct target *t = go_target(tgid);
+	struct target *t = target_with(tgid, TARGET_GO);
 	struct value v = {};
 	struct hchan chan;
 	struct hands h;
@@ -469,7 +462,7 @@ SEC("uprobe/go_put")
 int go_put(struct regs *ctx)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct target *t = go_target(tgid);
+	struct target *t = target_with(tgid, TARGET_GO);
 
 	if (t && t->flags & TARGET_BUFFERS)
 		put(tgid, t, REG_ARG1(ctx), REG_G(ctx), REG_ARG0(ctx));
@@ -481,7 +474,7 @@ SEC("uprobe/go_take")
 int go_take(struct regs *ctx)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct target *t = go_target(tgid);
+	struct target *t = target_with(tgid, TARGET_GO);
 
 	if (t && t->flags & TARGET_BUFFERS)
 		take(tgid, t, REG_ARG2(ctx), REG_G(ctx), REG_ARG0(ctx));
@@ -494,7 +487,7 @@ int go_new(struct regs *ctx)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct context_key key = {.tgid = tgid}, parent_key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE};
-	struct target *t = go_target(tgid);
+	struct target *t = target_with(tgid, TARGET_GO);
 	struct goroutine go = {};
 	struct context *parent;
 	struct context fresh = {};

@@ -260,4 +260,17 @@ static __always_inline __u64 wakeup_flags(void *ring)
 									 : BPF_RB_NO_WAKEUP;
 }
 
+static __always_inline struct target *target_of(__u32 tgid)
+{
+	return bpf_map_lookup_elem(&targets, &tgid);
+}
+
+/* The same, if it has that one of enum target_flags, else 0. */
+static __always_inline struct target *target_with(__u32 tgid, __u32 flag)
+{
+	struct target *t = target_of(tgid);
+
+	return t && t->flags & flag ? t : 0;
+}
+
 #endif

@@ -11,27 +11,16 @@
  *   Environment::CheckImmediate  the loop has handled its descriptors
  *   Environment::RunTimers       timers are due
  */
+#include "function.bpf.h"
 #include "node.bpf.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
 
-/* Arguments of a C++ function: `this` is the first. */
-#if defined(__TARGET_ARCH_x86)
-#define REG_ARG0(r) ((r)->di)
-#define REG_ARG1(r) ((r)->si)
-#define REG_ARG3(r) ((r)->cx)
-#elif defined(__TARGET_ARCH_arm64)
-#define REG_ARG0(r) ((r)->x[0])
-#define REG_ARG1(r) ((r)->x[1])
-#define REG_ARG3(r) ((r)->x[3])
-#endif
-
 static __always_inline struct node_target *node_target(__u64 pid_tgid)
 {
 	__u32 tgid = pid_tgid >> 32;
-	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
 
-	return t && t->flags & TARGET_NODE ? bpf_map_lookup_elem(&node_targets, &tgid) : 0;
+	return target_with(tgid, TARGET_NODE) ? bpf_map_lookup_elem(&node_targets, &tgid) : 0;
 }
 
 /* An event is about to call JavaScript. Several may follow one read: parts of a message, each with the
@@ -78,7 +67,7 @@ int node_callback(struct regs *ctx)
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct node_loop *loop = bpf_map_lookup_elem(&node_loops, &pid_tgid);
 
-	return loop ? event_begins(pid_tgid, loop, REG_ARG3(ctx)) : 0;
+	return loop ? event_begins(pid_tgid, loop, ARGUMENT_4(ctx)) : 0;
 }
 
 /* call of InternalCallbackScope(AsyncWrap *, int) */
@@ -88,7 +77,7 @@ int node_callback_wrap(struct regs *ctx)
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct node_loop *loop = bpf_map_lookup_elem(&node_loops, &pid_tgid);
 
-	return loop ? event_begins(pid_tgid, loop, REG_ARG1(ctx) + loop->wrap_ids) : 0;
+	return loop ? event_begins(pid_tgid, loop, ARGUMENT_2(ctx) + loop->wrap_ids) : 0;
 }
 
 /*
@@ -128,7 +117,7 @@ int node_check(struct regs *ctx)
 	if (!t)
 		return 0;
 	if (!bpf_map_lookup_elem(&node_loops, &pid_tgid)) {
-		fresh.env = REG_ARG0(ctx) - t->check;
+		fresh.env = ARGUMENT_1(ctx) - t->check;
 		fresh.depth = fresh.env + t->depth;
 		fresh.wrap_ids = t->wrap_ids;
 		if (t->stack) {

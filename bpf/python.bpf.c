@@ -10,20 +10,9 @@
  *   py_put, py_got      an item of a queue.SimpleQueue: concurrent.futures hands its tasks over in them
  */
 #include "context.bpf.h"
+#include "function.bpf.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
-
-#if defined(__TARGET_ARCH_x86)
-#define ARGUMENT_1(r) ((r)->di)
-#define ARGUMENT_2(r) ((r)->si)
-#define ARGUMENT_3(r) ((r)->dx)
-#define RESULT(r) ((r)->ax)
-#elif defined(__TARGET_ARCH_arm64)
-#define ARGUMENT_1(r) ((r)->x[0])
-#define ARGUMENT_2(r) ((r)->x[1])
-#define ARGUMENT_3(r) ((r)->x[2])
-#define RESULT(r) ((r)->x[0])
-#endif
 
 struct py_item_key {
 	__u64 address;
@@ -61,13 +50,6 @@ struct {
 	__type(value, struct py_process);
 } py_processes SEC(".maps");
 
-static __always_inline struct target *py_target(__u32 tgid)
-{
-	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
-
-	return t && (t->flags & TARGET_PYTHON) ? t : 0;
-}
-
 static __always_inline struct py_thread *py_thread_make(__u64 pid_tgid)
 {
 	struct py_thread *t = bpf_map_lookup_elem(&py_threads, &pid_tgid);
@@ -90,7 +72,7 @@ static __always_inline int py_entering(__u64 address)
 	struct py_thread *t;
 	__u32 depth;
 
-	if (!py_target(key.tgid))
+	if (!target_with(key.tgid, TARGET_PYTHON))
 		return 0;
 	if (bpf_probe_read_user(&type, sizeof(type), (void *)(address + offsetof(struct py_object, type)))) {
 		count_loss(LOSS_PYTHON);
@@ -146,7 +128,7 @@ static __always_inline int py_making(__u64 address)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct py_context_key key = {.address = address, .tgid = pid_tgid >> 32};
-	struct target *t = py_target(key.tgid);
+	struct target *t = target_with(key.tgid, TARGET_PYTHON);
 	struct py_context fresh = {};
 	struct current cur;
 
@@ -175,7 +157,7 @@ static __always_inline int py_putting(__u64 arguments)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct py_item_key key = {.tgid = pid_tgid >> 32};
-	struct target *t = py_target(key.tgid);
+	struct target *t = target_with(key.tgid, TARGET_PYTHON);
 	struct py_item fresh = {.count = 1}, *old;
 	struct py_process *p;
 	struct current cur;
@@ -233,7 +215,7 @@ static __always_inline int py_taken(__u64 address)
 	struct py_thread *t;
 	struct context *x;
 
-	if (!py_target(key.tgid))
+	if (!target_with(key.tgid, TARGET_PYTHON))
 		return 0;
 	t = py_thread_make(pid_tgid);
 	if (!t)

@@ -34,11 +34,6 @@ char __license[] SEC("license") = "Dual BSD/GPL";
 /* A peek moves nothing; urgent data and the error queue are outside of the stream. */
 #define NOT_A_READ (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
 
-static __always_inline struct target *target_of(__u32 tgid)
-{
-	return bpf_map_lookup_elem(&targets, &tgid);
-}
-
 /* The entry of this thread in calls, which stays until the thread ends. */
 static __always_inline struct call *call_begins(__u64 pid_tgid)
 {

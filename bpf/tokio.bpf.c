@@ -10,23 +10,9 @@
  *   tokio_wake   waker::wake_by_val, waker::wake_by_ref: it is to be polled again
  */
 #include "completion.bpf.h"
+#include "function.bpf.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
-
-#if defined(__TARGET_ARCH_x86)
-#define ARGUMENT_1(r) ((r)->di)
-#define RESULT(r) ((r)->ax)
-#elif defined(__TARGET_ARCH_arm64)
-#define ARGUMENT_1(r) ((r)->x[0])
-#define RESULT(r) ((r)->x[0])
-#endif
-
-static __always_inline bool is_tokio(__u32 tgid)
-{
-	struct target *t = bpf_map_lookup_elem(&targets, &tgid);
-
-	return t && t->flags & TARGET_TOKIO;
-}
 
 /* The entry of a task, which is new where there is none. */
 static __always_inline struct tokio_task *tokio_task_make(const struct tokio_task_key *key)
@@ -70,7 +56,7 @@ int tokio_poll(struct regs *ctx)
 	struct tokio_thread *t;
 	struct tokio_task *task;
 
-	if (!is_tokio(key.tgid))
+	if (!target_with(key.tgid, TARGET_TOKIO))
 		return 0;
 	t = tokio_thread_make(pid_tgid);
 	task = tokio_task_make(&key);
@@ -97,7 +83,7 @@ int tokio_made(struct regs *ctx)
 	struct tokio_task *task;
 	__u64 maker;
 
-	if (!is_tokio(key.tgid) || !key.address)
+	if (!target_with(key.tgid, TARGET_TOKIO) || !key.address)
 		return 0;
 	maker = tokio_current(ctx);
 	task = maker ? tokio_task_make(&key) : 0;
@@ -114,7 +100,7 @@ int tokio_gone(struct regs *ctx)
 	struct tokio_task_key key = {.address = ARGUMENT_1(ctx), .tgid = bpf_get_current_pid_tgid() >> 32};
 	struct tokio_task *task;
 
-	if (!is_tokio(key.tgid))
+	if (!target_with(key.tgid, TARGET_TOKIO))
 		return 0;
 	task = bpf_map_lookup_elem(&tokio_tasks, &key);
 	if (!task)
@@ -134,7 +120,7 @@ int tokio_wake(struct regs *ctx)
 	struct context *from, *to;
 	struct tokio_task *task;
 
-	if (!is_tokio(key.tgid))
+	if (!target_with(key.tgid, TARGET_TOKIO))
 		return 0;
 	from_key.id = tokio_current(ctx);
 	from = context_find(&from_key);

@@ -68,7 +68,7 @@ int wake(__u64 *ctx)
 
 	if (p->tgid != tgid) /* most are; it costs nothing to see */
 		return 0;
-	t = bpf_map_lookup_elem(&targets, &tgid);
+	t = target_of(tgid);
 	if (!t || t->flags & (TARGET_GO | TARGET_NO_CONTEXT))
 		return 0;
 	uaddr = futex_of_wake(p);
@@ -84,9 +84,9 @@ int wake(__u64 *ctx)
 		emit_wake(0, 0, uaddr, 0, WAKE_LOCK, now);
 	if (kind != PLACE_RESULT)
 		return 0;
-	if (serves)
-		completed(from, to, uaddr, slept_since(p), now);
-	else
+	if (!serves)
 		handed(from, to, &to_key);
+	else if (from && from->called)
+		completed(from, to, uaddr, slept_since(p), now);
 	return 0;
 }
