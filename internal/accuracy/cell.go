@@ -108,7 +108,7 @@ func prepare(ctx context.Context, programs *builder, w *workload, s setting, req
 			return nil, fmt.Errorf("before tracing: %w", err)
 		}
 	}
-	if t.tracer, err = startTracer(ctx, t.program, s.guess); err != nil {
+	if t.tracer, err = startTracer(ctx, t.program, s.guess, s.hold()); err != nil {
 		return nil, fmt.Errorf("start the receiver: %w", err)
 	}
 	time.Sleep(quietFor)

@@ -126,7 +126,7 @@ func measureCost(ctx context.Context, programs *builder, w *workload, stats *pro
 		for side := range 2 {
 			var t *tracer
 			if side == traced {
-				if t, err = startTracer(ctx, p, false); err != nil {
+				if t, err = startTracer(ctx, p, false, hold); err != nil {
 					return cost{}, err
 				}
 			}
@@ -160,7 +160,7 @@ func probed(ctx context.Context, p *program, stats *probeStats, round func() err
 		return err
 	}
 	defer counting.Close()
-	t, err := startTracer(ctx, p, false)
+	t, err := startTracer(ctx, p, false, hold)
 	if err != nil {
 		return err
 	}

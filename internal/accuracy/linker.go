@@ -14,7 +14,7 @@ import (
 )
 
 // newLinker is the ebpf_link processor in front of next, with all rules and nothing on disk.
-func newLinker(ctx context.Context, log *zap.Logger, telemetry *componenttest.Telemetry, next consumer.Traces) (processor.Traces, error) {
+func newLinker(ctx context.Context, log *zap.Logger, telemetry *componenttest.Telemetry, hold time.Duration, next consumer.Traces) (processor.Traces, error) {
 	f := ebpflinkprocessor.NewFactory()
 	cfg := f.CreateDefaultConfig().(*ebpflinkprocessor.Config)
 	cfg.Storage.Directory = ""

@@ -121,9 +121,13 @@ func TestTally(t *testing.T) {
 	}
 	// after: calls that began after the response, and are none of its.
 	for _, tt := range []struct{ calls, linked, after, made, wrong int }{
-		{calls: 2, linked: 2, made: 2}, {}, {calls: 1, linked: 2, made: 2, wrong: 1}, {calls: 3, linked: 2, made: 2, wrong: 1},
+		{calls: 2, linked: 2, made: 2},
+		{},
+		{calls: 1, linked: 2, made: 2, wrong: 1},
+		{calls: 3, linked: 2, made: 2, wrong: 1},
 		{calls: 1, linked: 1, made: 2, wrong: 1},
-		{calls: 1, linked: 1, after: 1, made: 2}, {calls: 1, linked: 1, after: 1, made: 3, wrong: 1},
+		{calls: 1, linked: 1, after: 1, made: 2},
+		{calls: 1, linked: 1, after: 1, made: 3, wrong: 1},
 	} {
 		request := counted("/r/1", 11, tt.calls)
 		request.end = 100

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"time"
 )
 
 // setting is what surrounds a workload in a cell: one value of each axis.
@@ -22,6 +23,22 @@ const (
 	hog   noise = "hog" // as many threads that compute as there are processors
 	gc    noise = "gc"  // the runtime collects garbage all the time
 )
+
+// hold is how long a call waits for its request to end: no request here takes as long. defaultHold is what the
+// receiver has.
+const (
+	hold        = time.Second
+	defaultHold = 5 * time.Second
+)
+
+// hold is short where it tells nothing, since every cell waits for it at its end. But calls also wait for what shows
+// that a rule is right in their process, and where requests come one by one, that takes a second.
+func (s setting) hold() time.Duration {
+	if s.concurrency == 1 {
+		return defaultHold
+	}
+	return hold
+}
 
 // quarter is the size of pools where nothing else is said: most tasks wait for a thread then.
 const quarter = 0.25

@@ -21,14 +21,12 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver"
 )
 
-// hold is how long a call waits for its request to end. No request here takes as long.
-const hold = time.Second
-
 // tracer is a receiver that traces one program, and the processor that makes traces of its spans.
 type tracer struct {
 	receiver  receiver.Traces
 	linker    processor.Traces
 	telemetry *componenttest.Telemetry
+	hold      time.Duration // the receiver's
 
 	mu            sync.Mutex // guards raw and linked
 	raw, finished []span
@@ -36,9 +34,9 @@ type tracer struct {
 
 // startTracer returns when every process of p is traced. Those that it starts later are, by the mark in
 // their environment; by their pids those that write their title where it was.
-func startTracer(ctx context.Context, p *program, guess bool) (*tracer, error) {
+func startTracer(ctx context.Context, p *program, guess bool, hold time.Duration) (*tracer, error) {
 	pids := p.pids()
-	t := &tracer{telemetry: componenttest.NewTelemetry()}
+	t := &tracer{telemetry: componenttest.NewTelemetry(), hold: hold}
 	tracing := make(chan struct{}, 1024)
 	logger, err := newLogger(func(e zapcore.Entry) {
 		if e.Message == "Tracing process" {
@@ -82,7 +80,7 @@ func (t *tracer) assemble(ctx context.Context, logger *zap.Logger, guess bool, i
 		return err
 	}
 	// Its warning that nothing is on disk is what is meant here.
-	if t.linker, err = newLinker(ctx, zap.NewNop(), t.telemetry, end); err != nil {
+	if t.linker, err = newLinker(ctx, zap.NewNop(), t.telemetry, t.hold, end); err != nil {
 		return err
 	}
 	middle, err := consumer.NewTraces(t.pass)
@@ -92,7 +90,7 @@ func (t *tracer) assemble(ctx context.Context, logger *zap.Logger, guess bool, i
 	f := ebpfspanreceiver.NewFactory()
 	cfg := f.CreateDefaultConfig().(*ebpfspanreceiver.Config)
 	cfg.Discovery.Include = include
-	cfg.Hold = hold
+	cfg.Hold = t.hold
 	cfg.Statistical.Enabled = guess
 	cfg.RingBufferSize = 64 << 20
 	cfg.RawArguments = true // the truth about a Redis command is in its key
@@ -146,7 +144,7 @@ func (t *tracer) finish(_ context.Context, td ptrace.Traces) error {
 
 // settle waits until every held call was decided and nothing new comes, for a few seconds at most.
 func (t *tracer) settle(ctx context.Context) error {
-	deadline := time.Now().Add(hold + 3*time.Second)
+	deadline := time.Now().Add(t.hold + 3*time.Second)
 	for before := -1; time.Now().Before(deadline) && ctx.Err() == nil; {
 		time.Sleep(300 * time.Millisecond) // more than a batch waits
 		waiting, err := t.counts("calls_waiting")

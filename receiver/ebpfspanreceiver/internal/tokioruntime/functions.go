@@ -34,7 +34,7 @@ var functions = []*function{
 // free is a function of a module of tokio.
 func free(module, name string) *regexp.Regexp {
 	return regexp.MustCompile(`^(_ZN5tokio` + module + name + `17h[0-9a-f]{16}E|_R(INv|Nv)N[Nt]*Cs?[0-9A-Za-z]*_5tokio` +
-		modules(module) + name + `)`)
+		module + name + `)`)
 }
 
 // method is a function of a type of a module of tokio. In the legacy mangling a type with parameters is
@@ -44,8 +44,6 @@ func method(module, of, name string) *regexp.Regexp {
 	return regexp.MustCompile(`^(_ZN5tokio` + module + `[0-9]+` + bare + `(\$LT\$[A-Z]\$GT\$)?` + name + `17h[0-9a-f]{16}E|` +
 		`_R(INv|Nv)Ms?[0-9a-zA-Z]*_?N[Nt]*Cs?[0-9A-Za-z]*_5tokio` + module + `(Nt|INt)B[0-9a-zA-Z]*_` + of + `.*` + name + `)`)
 }
-
-func modules(path string) string { return regexp.QuoteMeta(path) }
 
 func functionOf(symbol string) *function {
 	if !strings.Contains(symbol, "5tokio") {

@@ -107,9 +107,10 @@ func sites(f *elf.File, symbols []elf.Symbol) ([]Site, error) {
 			return nil, fmt.Errorf("it has no function %s", of.name)
 		}
 	}
+	probed := makers(found)
 	var all []Site
 	for of, addresses := range found {
-		if of.kind == Made && !slices.Contains(makers(found), of) {
+		if of.kind == Made && !slices.Contains(probed, of) {
 			continue
 		}
 		for _, at := range addresses {
