@@ -21,27 +21,47 @@ struct go_type {
 	__u64 pointers; /* bytes of the prefix that can hold pointers; 0: there are none */
 };
 
+/* What was seen of the values of a type, and what never changes of it. */
+struct seen_type {
+	__u8 marks; /* enum type_marks, and a count */
+	__u8 shape; /* enum type_shape */
+};
+
 /* A value on its way from one goroutine to another. */
 struct value {
 	__u64 type;  /* address of its type, or 0 */
+	struct seen_type *seen; /* its entry, or 0: looked up once, as everything below asks for it */
 	bool signal; /* it has no bytes */
 	bool plain;  /* it has no pointers: a slot, an index, a wish to wake somebody, and hardly a task */
 	bool unseen; /* who takes it may have taken others, or take them later, and nobody sees it */
 };
 
-/* A place in the buffer of a channel. */
+/* Something at an address of a program: a place in the buffer of a channel, or a type. */
 struct place {
-	__u64 tgid;
+	__u32 tgid;
+	__u32 program; /* of struct target: what the process ran before had other things there */
 	__u64 addr;
 };
+
+static __always_inline void place_of(__u32 tgid, const struct target *t, __u64 addr, struct place *to)
+{
+	to->tgid = tgid;
+	to->program = t->program;
+	to->addr = addr;
+}
 
 /* What is in a place: who put it there, and what that served then. */
 struct element {
 	__u64 giver;
-	struct context context;
 	__u8 uses, asked; /* of the giver, before */
 	__u8 pad[6];
+	__u64 context[__builtin_offsetof(struct context, done_call) / sizeof(__u64)]; /* the beginning of a struct context */
 };
+
+static __always_inline struct context *context_in(struct element *e)
+{
+	return (struct context *)e->context;
+}
 
 /* Written where a value is put into a buffer, removed where it is taken. LRU: values that are received
  * into nothing are not seen, and of one that was forgotten the giver is not known. */
@@ -52,22 +72,6 @@ struct {
 	__type(value, struct element);
 } places SEC(".maps");
 
-/* Where an element is put together, or looked at: it is too large for the stack. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct element);
-} elements SEC(".maps");
-
-static __always_inline struct element *scratch_element(void)
-{
-	__u32 zero = 0;
-
-	return bpf_map_lookup_elem(&elements, &zero);
-}
-
-/* What was seen of the values of a type. */
 enum type_marks {
 	/* An owner of a request gave one away: a task, or a resource. */
 	TYPE_GIVEN = 1,
@@ -85,79 +89,106 @@ enum type_marks {
 /* That often a type is on probation: a resource looks like a task until it has gone round. */
 #define TASKS_ON_PROBATION 3
 
+enum type_shape {
+	TYPE_SIGNAL = 1, /* it has no bytes */
+	TYPE_PLAIN = 2,  /* and no pointers */
+};
+
 /* By the address of the type. LRU: a program has few, and what was forgotten is learned again. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
 	__type(key, struct place);
-	__type(value, __u8);
+	__type(value, struct seen_type);
 } value_types SEC(".maps");
 
-static __always_inline void value_of_type(__u64 type, struct value *v)
+static __always_inline void value_of_type(__u32 tgid, const struct target *t, __u64 type, struct value *v)
 {
-	struct go_type t;
+	struct seen_type first = {};
+	struct go_type read;
+	struct place key;
 
+	place_of(tgid, t, type, &key);
 	v->type = type;
-	if (bpf_probe_read_user(&t, sizeof(t), (void *)type)) {
-		count_loss(LOSS_GOROUTINE);
-		v->plain = true;
-		return;
+	v->seen = bpf_map_lookup_elem(&value_types, &key);
+	if (!v->seen) {
+		if (bpf_probe_read_user(&read, sizeof(read), (void *)type)) {
+			count_loss(LOSS_GOROUTINE);
+			v->plain = true;
+			return;
+		}
+		if (!read.size)
+			first.shape |= TYPE_SIGNAL;
+		if (!read.pointers)
+			first.shape |= TYPE_PLAIN;
+		bpf_map_update_elem(&value_types, &key, &first, BPF_NOEXIST);
+		v->seen = bpf_map_lookup_elem(&value_types, &key);
 	}
-	v->signal = t.size == 0;
-	v->plain = t.pointers == 0;
+	if (v->seen)
+		first.shape = v->seen->shape;
+	v->signal = first.shape & TYPE_SIGNAL;
+	v->plain = first.shape & TYPE_PLAIN;
 }
 
-static __always_inline int read_chan(__u64 at, const struct target *t, struct hchan *chan, struct value *v)
+static __always_inline __u64 elemtype_of(const struct target *t, const struct hchan *chan)
+{
+	return t->flags & TARGET_CHAN_TIMER ? chan->rest[1] : chan->rest[0];
+}
+
+static __always_inline int read_chan(__u64 at, struct hchan *chan)
 {
 	if (bpf_probe_read_user(chan, sizeof(*chan), (void *)at)) {
 		count_loss(LOSS_GOROUTINE);
 		return -1;
 	}
-	v->signal = chan->elemsize == 0;
-	if (t->flags & TARGET_BUFFERS)
-		value_of_type(t->flags & TARGET_CHAN_TIMER ? chan->rest[1] : chan->rest[0], v);
-	else
-		v->unseen = chan->size != 0;
 	return 0;
 }
 
-static __always_inline __u8 type_marks(__u32 tgid, const struct value *v)
+/* What kind of values goes through a channel. */
+static __always_inline void value_of_chan(__u32 tgid, const struct target *t, const struct hchan *chan, struct value *v)
 {
-	struct place key = {tgid, v->type};
-	__u8 *marks = v->type ? bpf_map_lookup_elem(&value_types, &key) : 0;
-
-	return marks ? *marks : 0;
+	if (t->flags & TARGET_BUFFERS) {
+		value_of_type(tgid, t, elemtype_of(t, chan), v);
+	} else {
+		v->signal = chan->elemsize == 0;
+		v->unseen = chan->size != 0;
+	}
 }
 
-static __always_inline void mark_type(__u32 tgid, const struct value *v, __u8 mark)
+/* The compiler would keep it twice, test one and use the other, of which the verifier knows nothing. */
+static __always_inline struct seen_type *seen_type(const struct value *v)
 {
-	struct place key = {tgid, v->type};
-	__u8 *marks, first = mark;
+	struct seen_type *seen = v->seen;
 
-	if (!v->type)
-		return;
-	marks = bpf_map_lookup_elem(&value_types, &key);
-	if (!marks)
-		bpf_map_update_elem(&value_types, &key, &first, BPF_ANY);
-	else if (!(*marks & mark))
-		*marks |= mark;
+	barrier_var(seen);
+	return seen;
+}
+
+static __always_inline __u8 type_marks(const struct value *v)
+{
+	struct seen_type *seen = seen_type(v);
+
+	return seen ? seen->marks : 0;
+}
+
+static __always_inline void mark_type(const struct value *v, __u8 mark)
+{
+	struct seen_type *seen = seen_type(v);
+
+	if (seen && !(seen->marks & mark))
+		seen->marks |= mark;
 }
 
 /* Hardly any of this type was taken for a task: it may still turn out to be a resource. */
-static __always_inline bool on_probation(__u32 tgid, const struct value *v)
+static __always_inline bool on_probation(const struct value *v)
 {
-	struct place key = {tgid, v->type};
-	__u8 *marks, first = TYPE_TASK;
+	struct seen_type *seen = seen_type(v);
 
-	if (!v->type)
+	if (!seen)
+		return v->type; /* of which nothing can be remembered */
+	if (seen->marks >= TASKS_ON_PROBATION * TYPE_TASK)
 		return false;
-	marks = bpf_map_lookup_elem(&value_types, &key);
-	if (!marks)
-		bpf_map_update_elem(&value_types, &key, &first, BPF_ANY);
-	else if (*marks < TASKS_ON_PROBATION * TYPE_TASK)
-		*marks += TYPE_TASK;
-	else
-		return false;
+	seen->marks += TYPE_TASK;
 	return true;
 }
 

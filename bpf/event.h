@@ -277,6 +277,7 @@ struct target {
 	__u32 flags;
 	__s32 tls_g; /* offset of the current g from the thread pointer */
 	__u16 goid, parent_goid, m, curg; /* offsets in runtime.g, g.m, m.curg; parent_goid 0: none */
+	__u32 program; /* Go: another number whenever a process is selected, which may run another program by then */
 };
 
 /* Which contexts a Java VM has. */

@@ -109,13 +109,13 @@ static __always_inline void call_passed(const struct context *from, struct conte
 }
 
 /* It gave a task away, or a resource: an owner that gives resources asks for nothing. */
-static __always_inline void asks(__u32 tgid, struct context *x, const struct value *v)
+static __always_inline void asks(struct context *x, const struct value *v)
 {
 	x->asked = 1;
 	if (live(&x->own))
-		mark_type(tgid, v, TYPE_GIVEN);
+		mark_type(v, TYPE_GIVEN);
 	if (x->lent && x->lent == v->type)
-		mark_type(tgid, v, TYPE_LENT);
+		mark_type(v, TYPE_LENT);
 }
 
 /* Who gets something that goes from request to request serves what it served. If it can be a task after
@@ -127,24 +127,24 @@ static __always_inline void borrowed(struct context *to, __u8 marks)
 }
 
 /* A value came from a goroutine of which nothing is known. */
-static __always_inline void found(__u32 tgid, struct context *to, const struct value *v)
+static __always_inline void found(struct context *to, const struct value *v)
 {
 	__u8 marks;
 
 	if (!to || v->signal)
 		return;
 	if (to->reader) {
-		mark_type(tgid, v, TYPE_NOTE);
+		mark_type(v, TYPE_NOTE);
 		return;
 	}
 	if (live(&to->own)) {
 		if (!to->asked)
-			mark_type(tgid, v, TYPE_RESOURCE);
+			mark_type(v, TYPE_RESOURCE);
 		return;
 	}
 	if (live(&to->given) && v->type != to->type)
 		to->lent = v->type;
-	marks = type_marks(tgid, v);
+	marks = type_marks(v);
 	if (marks & (TYPE_RESOURCE | TYPE_LENT))
 		borrowed(to, marks);
 	else if (to->given_by == EVIDENCE_CHANNEL)
@@ -167,7 +167,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 	__u8 how, marks;
 
 	if (to && to->reader) {
-		mark_type(tgid, v, TYPE_NOTE);
+		mark_type(v, TYPE_NOTE);
 		return; /* who reads for others gets acknowledgements only */
 	}
 	if (from->dialer && (to || (to = context_make(to_key))))
@@ -180,7 +180,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		to->asked = 1;
 		return;
 	}
-	marks = type_marks(tgid, v);
+	marks = type_marks(v);
 	owner = live(&from->own);
 	finished = from->last_call && !owner;
 	/* A second one gets the result of the same call: it was made for both, or for none of them. */
@@ -203,7 +203,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 			      (!working || from->given_by == EVIDENCE_CHANNEL);
 
 		if (!v->signal && !same && (owner || (!finished && !to->asked)))
-			mark_type(tgid, v, TYPE_RESOURCE);
+			mark_type(v, TYPE_RESOURCE);
 		if (finished && (same || from->reader || answer)) {
 			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->last_call, to->own.epoch,
 				      bpf_ktime_get_ns(), same ? from : 0);
@@ -252,11 +252,11 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		return;
 	}
 	if (src)
-		asks(tgid, src, v);
+		asks(src, v);
 	if (how) {
 		if (to || (to = context_make(to_key)))
 			give(from, src, from_id, to, how, &token, v, finished,
-			     on_probation(tgid, v));
+			     on_probation(v));
 	} else if (to && to->given_by == EVIDENCE_CHANNEL) {
 		to->given.epoch = 0; /* it now works on something of which nothing is known */
 	}
@@ -289,63 +289,77 @@ static __always_inline int hand_straight(__u32 tgid, const struct hands *h, cons
 	if (h->from)
 		hand_over(tgid, h->from_key.id, h->from, h->from, &h->to_key, h->to, v);
 	else
-		found(tgid, h->to, v);
+		found(h->to, v);
 	return 0;
 }
 
 /* A value goes into a place of a buffer, from which somebody will take it. The channel is locked. */
-static __always_inline void put(__u32 tgid, const struct target *t, __u64 addr, __u64 g,
-				const struct value *v)
+static __always_inline void put(__u32 tgid, const struct target *t, __u64 addr, __u64 g, __u64 type)
 {
-	struct place place = {tgid, addr};
 	struct context_key key = {.tgid = tgid};
-	struct element *e = scratch_element();
+	struct element e = {};
 	struct context *from = 0;
-	__u8 marks;
+	struct value v = {};
+	struct place place;
 
-	if (e && !goroutine_key(g, t, &key))
+	place_of(tgid, t, addr, &place);
+	if (!goroutine_key(g, t, &key))
 		from = context_find(&key);
-	if (!e || !from) {
+	if (!from) {
 		bpf_map_delete_elem(&places, &place);
 		return;
 	}
-	e->giver = key.id;
-	e->asked = from->asked;
-	e->uses = from->uses;
-	marks = type_marks(tgid, v);
-	if (!v->plain && !(marks & TYPE_RESOURCE)) {
-		if (from->given_by == EVIDENCE_CHANNEL && !(marks & TYPE_NOTE))
+	value_of_type(tgid, t, type, &v);
+	if (v.signal)
+		return;
+	e.giver = key.id;
+	e.asked = from->asked;
+	e.uses = from->uses;
+	if (!v.plain && !(type_marks(&v) & TYPE_RESOURCE)) {
+		if (from->given_by == EVIDENCE_CHANNEL && !(type_marks(&v) & TYPE_NOTE))
 			use_given(from);
-		asks(tgid, from, v);
+		asks(from, &v);
 	}
-	e->context = *from;
-	bpf_map_update_elem(&places, &place, e, BPF_ANY);
+	__builtin_memcpy(e.context, from, sizeof(e.context));
+	bpf_map_update_elem(&places, &place, &e, BPF_ANY);
 }
 
 /* It comes out again. */
-static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr, __u64 g, const struct value *v)
+static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr, __u64 g, __u64 type)
 {
-	struct place place = {tgid, addr};
 	struct context_key to_key = {.tgid = tgid}, from_key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE};
-	struct element *known = bpf_map_lookup_elem(&places, &place), *e = scratch_element();
-	struct context *src;
+	struct context *src, *to;
+	struct element *known, e;
+	struct value v = {};
+	struct place place;
 
-	if (!e || goroutine_key(g, t, &to_key))
+	if (goroutine_key(g, t, &to_key))
+		return;
+	place_of(tgid, t, addr, &place);
+	known = bpf_map_lookup_elem(&places, &place);
+	to = context_find(&to_key);
+	if (!to) {
+		asm volatile("" ::: "memory"); /* see known_hands */
+		if (!known)
+			return;
+	}
+	value_of_type(tgid, t, type, &v);
+	if (v.signal)
 		return;
 	if (!known) {
-		found(tgid, context_find(&to_key), v);
+		found(to, &v);
 		return;
 	}
-	*e = *known; /* the place may be another's at once */
+	e = *known; /* the place may be another's at once */
 	bpf_map_delete_elem(&places, &place);
-	from_key.id = e->giver;
+	from_key.id = e.giver;
 	src = context_find(&from_key);
-	if (e->giver != to_key.id) {
-		hand_over(tgid, e->giver, &e->context, src, &to_key, context_find(&to_key), v);
-	} else if (src && src->segment == e->context.segment && src->uses == e->context.uses) {
+	if (e.giver != to_key.id) {
+		hand_over(tgid, e.giver, context_in(&e), src, &to_key, to, &v);
+	} else if (src && src->segment == context_in(&e)->segment && src->uses == context_in(&e)->uses) {
 		/* Its own: it was no use of anything. */
-		src->uses = e->uses;
-		src->asked = e->asked;
+		src->uses = e.uses;
+		src->asked = e.asked;
 	}
 }
 
@@ -405,9 +419,9 @@ int go_send(struct regs *ctx)
 	struct hchan chan;
 	struct hands h;
 
-	if (!t || !known_hands(tgid, t, REG_G(ctx), sudog_g(REG_ARG1(ctx)), &h) ||
-	    read_chan(REG_ARG0(ctx), t, &chan, &v))
+	if (!t || !known_hands(tgid, t, REG_G(ctx), sudog_g(REG_ARG1(ctx)), &h) || read_chan(REG_ARG0(ctx), &chan))
 		return 0;
+	value_of_chan(tgid, t, &chan, &v);
 	return hand_straight(tgid, &h, &v);
 }
 
@@ -422,20 +436,24 @@ int go_recv(struct regs *ctx)
 	struct hands h;
 	__u64 addr;
 
-	if (!t || read_chan(REG_ARG0(ctx), t, &chan, &v))
+	if (!t || read_chan(REG_ARG0(ctx), &chan))
 		return 0;
-	if (!chan.size)
-		return known_hands(tgid, t, sudog_g(REG_ARG1(ctx)), REG_G(ctx), &h) ? hand_straight(tgid, &h, &v) : 0;
+	if (!chan.size) {
+		if (!known_hands(tgid, t, sudog_g(REG_ARG1(ctx)), REG_G(ctx), &h))
+			return 0;
+		value_of_chan(tgid, t, &chan, &v);
+		return hand_straight(tgid, &h, &v);
+	}
 	/*
 	 * From a full buffer the receiver takes what is first in it, and the value of the goroutine that
 	 * waits becomes its last, in the same place (runtime/chan.go recv).
 	 */
-	if (!(t->flags & TARGET_BUFFERS) || v.signal)
+	if (!(t->flags & TARGET_BUFFERS) || !chan.elemsize)
 		return 0;
 	addr = chan.buf + (t->flags & TARGET_CHAN_TIMER ? chan.rest[3] : chan.rest[2]) * chan.elemsize;
 	if (REG_ARG2(ctx)) /* else into nothing */
-		take(tgid, t, addr, REG_G(ctx), &v);
-	put(tgid, t, addr, sudog_g(REG_ARG1(ctx)), &v);
+		take(tgid, t, addr, REG_G(ctx), elemtype_of(t, &chan));
+	put(tgid, t, addr, sudog_g(REG_ARG1(ctx)), elemtype_of(t, &chan));
 	return 0;
 }
 
@@ -445,13 +463,9 @@ int go_put(struct regs *ctx)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct target *t = target_with(tgid, TARGET_GO);
-	struct value v = {};
 
-	if (!t || !(t->flags & TARGET_BUFFERS))
-		return 0;
-	value_of_type(REG_ARG0(ctx), &v);
-	if (!v.signal)
-		put(tgid, t, REG_ARG1(ctx), REG_G(ctx), &v);
+	if (t && t->flags & TARGET_BUFFERS)
+		put(tgid, t, REG_ARG1(ctx), REG_G(ctx), REG_ARG0(ctx));
 	return 0;
 }
 
@@ -461,13 +475,9 @@ int go_take(struct regs *ctx)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct target *t = target_with(tgid, TARGET_GO);
-	struct value v = {};
 
-	if (!t || !(t->flags & TARGET_BUFFERS))
-		return 0;
-	value_of_type(REG_ARG0(ctx), &v);
-	if (!v.signal)
-		take(tgid, t, REG_ARG2(ctx), REG_G(ctx), &v);
+	if (t && t->flags & TARGET_BUFFERS)
+		take(tgid, t, REG_ARG2(ctx), REG_G(ctx), REG_ARG0(ctx));
 	return 0;
 }
 

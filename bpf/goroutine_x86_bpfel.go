@@ -63,13 +63,28 @@ type GoroutineContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall   uint64
-	DoneCall   uint64
-	ResponseAt uint64
-	Activation uint64
-	Answered   uint64
-	LastSk     uint64
-	UnledCall  struct {
+	LastCall     uint64
+	Tasker       uint64
+	Segment      uint64
+	Base         uint64
+	Returned     uint64
+	ReturnedType uint64
+	GivenBy      uint8
+	Loop         uint8
+	Uses         uint8
+	BaseUses     uint8
+	Reader       uint8
+	Wrote        uint8
+	Dialer       uint8
+	Asked        uint8
+	DoneCall     uint64
+	ResponseAt   uint64
+	Type         uint64
+	Lent         uint64
+	Activation   uint64
+	Answered     uint64
+	LastSk       uint64
+	UnledCall    struct {
 		_     structs.HostLayout
 		Ns    uint64
 		Round uint16
@@ -81,38 +96,21 @@ type GoroutineContext struct {
 		Round uint16
 		Pad   [6]uint8
 	}
-	InStepNs     uint64
-	Tasker       uint64
-	Segment      uint64
-	Base         uint64
-	Type         uint64
-	Returned     uint64
-	ReturnedType uint64
-	Lent         uint64
-	GivenBy      uint8
-	Loop         uint8
-	Uses         uint8
-	BaseUses     uint8
-	Reader       uint8
-	Wrote        uint8
-	Writer       uint8
-	Dialer       uint8
-	Asked        uint8
-	Spawned      uint8
-	Arrived      uint8
-	Answers      uint8
-	LastBy       uint8
-	Passed       uint8
-	Called       uint8
-	Completes    uint8
-	Doubts       uint8
-	Requests     uint8
-	Led          uint8
-	_            [1]byte
-	Ahead        int16
-	Rounds       uint16
-	Pad          [4]uint8
-	_            [4]byte
+	InStepNs  uint64
+	Writer    uint8
+	Spawned   uint8
+	Arrived   uint8
+	Answers   uint8
+	LastBy    uint8
+	Passed    uint8
+	Called    uint8
+	Completes uint8
+	Doubts    uint8
+	Requests  uint8
+	Led       uint8
+	Pad1      uint8
+	Ahead     int16
+	Rounds    uint16
 }
 
 type GoroutineContextKey struct {
@@ -125,10 +123,10 @@ type GoroutineContextKey struct {
 type GoroutineElement struct {
 	_       structs.HostLayout
 	Giver   uint64
-	Context GoroutineContext
 	Uses    uint8
 	Asked   uint8
 	Pad     [6]uint8
+	Context [11]uint64
 }
 
 type GoroutineHaproxyTarget struct {
@@ -164,9 +162,10 @@ type GoroutineListenPort struct {
 }
 
 type GoroutinePlace struct {
-	_    structs.HostLayout
-	Tgid uint64
-	Addr uint64
+	_       structs.HostLayout
+	Tgid    uint32
+	Program uint32
+	Addr    uint64
 }
 
 type GoroutinePyAnswer struct {
@@ -244,6 +243,12 @@ type GoroutineScratch struct {
 	Payload [16384]uint8
 }
 
+type GoroutineSeenType struct {
+	_     structs.HostLayout
+	Marks uint8
+	Shape uint8
+}
+
 type GoroutineTarget struct {
 	_          structs.HostLayout
 	Flags      uint32
@@ -252,6 +257,7 @@ type GoroutineTarget struct {
 	ParentGoid uint16
 	M          uint16
 	Curg       uint16
+	Program    uint32
 }
 
 type GoroutineTokioTask struct {
@@ -285,7 +291,6 @@ type GoroutineTokioThread struct {
 const (
 	GoroutineMapCalls          = "calls"
 	GoroutineMapConns          = "conns"
-	GoroutineMapElements       = "elements"
 	GoroutineMapEvents         = "events"
 	GoroutineMapHaproxyTargets = "haproxy_targets"
 	GoroutineMapJavaTargets    = "java_targets"
@@ -373,7 +378,6 @@ type GoroutineProgramSpecs struct {
 type GoroutineMapSpecs struct {
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
-	Elements       *ebpf.MapSpec `ebpf:"elements"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -425,7 +429,6 @@ func (o *GoroutineObjects) Close() error {
 type GoroutineMaps struct {
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
-	Elements       *ebpf.Map `ebpf:"elements"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -449,7 +452,6 @@ func (m *GoroutineMaps) Close() error {
 	return _GoroutineClose(
 		m.Calls,
 		m.Conns,
-		m.Elements,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,

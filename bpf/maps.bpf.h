@@ -150,12 +150,32 @@ struct unled {
 	__u8 pad[6];
 };
 
+/* The first members, up to done_call, are what a goroutine that gives a value away is asked for: what waits in
+ * the buffer of a channel holds these alone, see channel.bpf.h. */
 struct context {
 	struct token own;   /* the request that this context read itself */
 	struct token given; /* the request that another context handed to it */
 	__u64 last_call;    /* the last finished call that it knows of */
+	/* goroutines only, see goroutine.bpf.c: */
+	__u64 tasker;  /* who gave it `given`: created it, or handed it over */
+	__u64 segment; /* identity of that hand-over */
+	__u64 base;    /* identity of the one that the giver lived on */
+	__u64 returned;      /* the call that it gave away last, as long as it has finished no other */
+	__u64 returned_type; /* of the value that went with it */
+	__u8 given_by; /* enum evidence_kind */
+	__u8 loop;     /* serves several requests at once */
+	__u8 uses;     /* of segment: calls written, tasks given */
+	__u8 base_uses;
+	__u8 reader; /* reads the responses of calls that others wrote */
+	__u8 wrote;  /* wrote a call, and has not read a response since */
+	__u8 dialer; /* opened a connection, for itself or for others */
+	__u8 asked;  /* gave a task to another, or got a connection, and no answer since */
+	/* of whichever context: */
 	__u64 done_call;    /* the last call with which it woke who waited for it, and none since */
 	__u64 response_at;  /* when its reader got the CPU to read it: see schedule.bpf.h */
+	/* goroutines only: */
+	__u64 type;          /* of the value that was the hand-over, see struct value */
+	__u64 lent;          /* type of what it got from another request, while it served its own */
 	/* event loops only, see loop.bpf.h: */
 	__u64 activation;       /* which round this is, a number of new_id */
 	__u64 answered;         /* the epoch whose response was begun since last_call arrived */
@@ -163,23 +183,7 @@ struct context {
 	struct unled unled_call;    /* a response */
 	struct unled unled_request; /* a request */
 	__u64 in_step_ns;       /* when it was last notified, or answered what it was notified of */
-	/* goroutines only, see goroutine.bpf.c: */
-	__u64 tasker;  /* who gave it `given`: created it, or handed it over */
-	__u64 segment; /* identity of that hand-over */
-	__u64 base;    /* identity of the one that the giver lived on */
-	__u64 type;          /* of the value that was the hand-over, see struct value */
-	__u64 returned;      /* the call that it gave away last, as long as it has finished no other */
-	__u64 returned_type; /* of the value that went with it */
-	__u64 lent;          /* type of what it got from another request, while it served its own */
-	__u8 given_by; /* enum evidence_kind */
-	__u8 loop;     /* serves several requests at once */
-	__u8 uses;     /* of segment: calls written, tasks given */
-	__u8 base_uses;
-	__u8 reader; /* reads the responses of calls that others wrote */
-	__u8 wrote;  /* wrote a call, and has not read a response since */
-	__u8 writer; /* was given another task in that state: it writes what others ask for */
-	__u8 dialer; /* opened a connection, for itself or for others */
-	__u8 asked;  /* gave a task to another, or got a connection, and no answer since */
+	__u8 writer; /* goroutines: was given another task when it had written a call: it writes what others ask for */
 	__u8 spawned; /* goroutines that it created for what it was given */
 	__u8 arrived; /* responses that arrived in this activation and led to nothing yet */
 	__u8 answers; /* responses begun since the last of them */
@@ -190,9 +194,9 @@ struct context {
 	__u8 doubts;    /* enum wake_doubt, of last_call */
 	__u8 requests; /* event loops: requests read in this activation, since one led to something */
 	__u8 led;      /* event loops: the last of them has */
+	__u8 pad1;
 	__s16 ahead;   /* event loops: notifications read, less answers begun */
 	__u16 rounds;  /* event loops: activations so far, modulo 2^16 */
-	__u8 pad[4];
 };
 
 /* Threads: removed at exit. */

@@ -63,13 +63,28 @@ type NodeContext struct {
 		Epoch uint64
 		Sk    uint64
 	}
-	LastCall   uint64
-	DoneCall   uint64
-	ResponseAt uint64
-	Activation uint64
-	Answered   uint64
-	LastSk     uint64
-	UnledCall  struct {
+	LastCall     uint64
+	Tasker       uint64
+	Segment      uint64
+	Base         uint64
+	Returned     uint64
+	ReturnedType uint64
+	GivenBy      uint8
+	Loop         uint8
+	Uses         uint8
+	BaseUses     uint8
+	Reader       uint8
+	Wrote        uint8
+	Dialer       uint8
+	Asked        uint8
+	DoneCall     uint64
+	ResponseAt   uint64
+	Type         uint64
+	Lent         uint64
+	Activation   uint64
+	Answered     uint64
+	LastSk       uint64
+	UnledCall    struct {
 		_     structs.HostLayout
 		Ns    uint64
 		Round uint16
@@ -81,38 +96,21 @@ type NodeContext struct {
 		Round uint16
 		Pad   [6]uint8
 	}
-	InStepNs     uint64
-	Tasker       uint64
-	Segment      uint64
-	Base         uint64
-	Type         uint64
-	Returned     uint64
-	ReturnedType uint64
-	Lent         uint64
-	GivenBy      uint8
-	Loop         uint8
-	Uses         uint8
-	BaseUses     uint8
-	Reader       uint8
-	Wrote        uint8
-	Writer       uint8
-	Dialer       uint8
-	Asked        uint8
-	Spawned      uint8
-	Arrived      uint8
-	Answers      uint8
-	LastBy       uint8
-	Passed       uint8
-	Called       uint8
-	Completes    uint8
-	Doubts       uint8
-	Requests     uint8
-	Led          uint8
-	_            [1]byte
-	Ahead        int16
-	Rounds       uint16
-	Pad          [4]uint8
-	_            [4]byte
+	InStepNs  uint64
+	Writer    uint8
+	Spawned   uint8
+	Arrived   uint8
+	Answers   uint8
+	LastBy    uint8
+	Passed    uint8
+	Called    uint8
+	Completes uint8
+	Doubts    uint8
+	Requests  uint8
+	Led       uint8
+	Pad1      uint8
+	Ahead     int16
+	Rounds    uint16
 }
 
 type NodeContextKey struct {
@@ -264,6 +262,7 @@ type NodeTarget struct {
 	ParentGoid uint16
 	M          uint16
 	Curg       uint16
+	Program    uint32
 }
 
 type NodeTokioTask struct {

@@ -13,6 +13,7 @@ import (
 	"os"
 	"reflect"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -43,6 +44,7 @@ type Tracer struct {
 	status   []Status
 	attached []io.Closer
 	together map[string]bool // programs that are put on all their sites of a file at once
+	selected atomic.Uint32   // how many Go programs were selected
 	readers  readers
 }
 

@@ -83,6 +83,7 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	if g := target.Go; g != nil {
 		v = bpf.SocketTarget{
 			Flags: targetGo, TlsG: g.TLS, Goid: g.Goid, ParentGoid: g.ParentGoid, M: g.M, Curg: g.Curg,
+			Program: t.selected.Add(1),
 		}
 	}
 	if target.Go != nil && target.Go.NoCreation {
