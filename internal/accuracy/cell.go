@@ -22,6 +22,8 @@ type cell struct {
 	// baselines have the score that a rule of others reaches on the same spans.
 	baselines                []score
 	outcomes, evidence, lost map[string]int
+	// discarded is what the receiver has given up, by metric and reason: why calls have no span.
+	discarded map[string]int
 }
 
 // wrongs are the links that should not be, wherever they were made.
@@ -188,6 +190,16 @@ func (t *trial) settle(ctx context.Context) (_ cell, err error) {
 			return cell{}, err
 		}
 	}
+	c.discarded = map[string]int{}
+	for _, metric := range discards {
+		reasons, err := from.counts(metric)
+		if err != nil {
+			return cell{}, err
+		}
+		for reason, n := range reasons {
+			c.discarded[metric+"."+reason] = n
+		}
+	}
 	stopped = true
 	if err := from.stop(); err != nil {
 		return cell{}, fmt.Errorf("stop the receiver: %w", err)
@@ -201,6 +213,11 @@ func (t *trial) settle(ctx context.Context) (_ cell, err error) {
 		c.baselines = append(c.baselines, judge(of.apply(from.raw, c.workload.calls), t.made, c.requests))
 	}
 	return c, nil
+}
+
+// discards are the receiver's metrics of what does not become a span.
+var discards = []string{
+	"bytes_skipped", "connections_ignored", "exchanges_dropped", "records_irregular", "spans_dropped",
 }
 
 // explain prints some of the calls that went wrong, with the link attributes of their spans.
@@ -222,6 +239,9 @@ func (c *cell) explain(w io.Writer, n int) {
 	}
 	for _, path := range c.unseen[:min(n, len(c.unseen))] {
 		fmt.Fprintf(w, "%s c=%d no span: %s\n", c.workload, c.setting.concurrency, path)
+	}
+	if n > 0 && len(c.unseen) > 0 {
+		fmt.Fprintf(w, "%s c=%d discarded: %s\n", c.workload, c.setting.concurrency, counted(c.discarded))
 	}
 }
 
