@@ -114,6 +114,9 @@ func (c *conn) add(d *event.Data) {
 	}
 	if !c.ready(&p) {
 		c.park(p)
+		if !p.bpf.in && p.bpf.seq == c.streams[p.bpf.dir].next {
+			c.retry() // a read may have waited to know of it
+		}
 		return
 	}
 	c.take(p)

@@ -1,7 +1,9 @@
 package exchange
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,6 +202,35 @@ func TestAnswerRecordedBeforeItsCall(t *testing.T) {
 	require.Equal(t, "/orders/18", path(w.sink.done[1]))
 	require.Zero(t, w.counts.Unpaired.Load())
 	require.Empty(t, w.table.waiting)
+}
+
+// A read and a write at once: the write found the read's bytes taken, the end of the read found the write's sent.
+// In whichever order they are recorded, the read was first.
+func TestReadDuringWrite(t *testing.T) {
+	for _, readFirst := range []bool{true, false} {
+		w := newWire(event.Client)
+		w.move(event.Out, strings.Replace(get, "17", "1", 1)+strings.Replace(get, "17", "2", 1))
+		read := w.make(event.In, ok, len(ok))
+		write := w.make(event.Out, strings.Replace(get, "17", "3", 1), len(get)-1)
+		read.OtherSeq += write.Len
+		records := []*event.Data{&write, &read}
+		if readFirst {
+			slices.Reverse(records)
+		}
+		for _, r := range records {
+			w.table.Data(r)
+		}
+		require.Empty(t, w.table.waiting, "nothing is missing")
+		w.move(event.In, empty)
+		w.move(event.In, ok)
+		require.Len(t, w.sink.done, 3)
+		for i, x := range w.sink.done {
+			require.Equal(t, fmt.Sprintf("/orders/%d", i+1), path(x))
+			require.Equal(t, []int64{200, 204, 200}[i], status(x))
+		}
+		require.Zero(t, w.counts.GapBytes.Load())
+		require.Zero(t, w.counts.Duplicates.Load())
+	}
 }
 
 // Any order of the records of one exchange, as long as each is there, gives the same exchange.
