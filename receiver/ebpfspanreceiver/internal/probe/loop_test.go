@@ -128,6 +128,14 @@ func TestKernelLoop(t *testing.T) {
 			setup + out1 + out2 + in1 + "loop wait; " + in2 + "loop write a w1; loop wait",
 			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C2 R1 2/1 1"},
 		},
+		"answers a round later, after a standstill": {
+			setup + out1 + out2 + in1 + "loop wait; standstill; " + in2 + "loop write a w1; loop wait",
+			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C2 R1 2/1 1"},
+		},
+		"long ago and many rounds before it put something off": {
+			setup + out1 + out2 + in1 + strings.Repeat("loop wait; ", 9) + "standstill; " + in2 + "loop write b w2; loop wait",
+			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C2 R2 1/1 1"},
+		},
 		"calls a round later": {
 			setup + "peer a R1; loop read a; loop wait; peer b R2; loop read b; loop write u C1; loop wait",
 			[]string{"loop C1 R2 2/0"},
@@ -219,6 +227,10 @@ func runLoop(t *testing.T, tr *Tracer, rec *recorder, script string, want []stri
 		f := strings.Fields(line)
 		if f[0] == "sleep" {
 			time.Sleep(300 * time.Millisecond) // more than IN_STEP_NS
+			continue
+		}
+		if f[0] == "standstill" {
+			time.Sleep(1100 * time.Millisecond) // more than PUT_OFF_NS
 			continue
 		}
 		if f[0] == "peer" {
