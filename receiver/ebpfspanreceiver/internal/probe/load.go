@@ -14,13 +14,14 @@ import (
 	"reflect"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 )
 
 // Options are fixed when the programs are loaded.
@@ -60,7 +61,7 @@ func Load(o Options) (*Tracer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read embedded programs: %w", err)
 	}
-	t := &Tracer{clockOffset: event.NewClock().Wall(0), together: map[string]bool{}}
+	t := &Tracer{clockOffset: clockOffset(), together: map[string]bool{}}
 	if err := t.configure(spec, o); err != nil {
 		return nil, err
 	}
@@ -90,6 +91,14 @@ func (t *Tracer) configure(spec *ebpf.CollectionSpec, o Options) error {
 		}
 	}
 	return nil
+}
+
+// clockOffset is wall clock less CLOCK_MONOTONIC, in nanoseconds. That it is measured in two steps matters not: it
+// tells this run from others.
+func clockOffset() uint64 {
+	var mono unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_MONOTONIC, &mono)
+	return uint64(time.Now().UnixNano() - mono.Nano())
 }
 
 // stackSize is THREAD_SIZE, the size of a kernel stack: 16 KiB on amd64 and arm64, and not less than a page.
