@@ -34,7 +34,7 @@ type Index struct {
 	processes, stemmed bool
 	// allKnown: all raw spans are known by their span ids.
 	allKnown bool
-	clocks    clocks
+	clocks   clocks
 
 	facts Pages[core]
 	free  []ID
@@ -295,13 +295,29 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		more = r == id || (by != nil && by.paired && by.fits(x, x.View(r), x.View(id)) == unfit) || fn(r)
 		return more
 	}
+	c := x.core(id)
+	// only has the stem of id, as long as that is not split.
+	only, asked, divided := None, false, false
 	x.eachDefined(x.View(id), func(k Key, r *row) {
 		if !more {
 			return
 		}
 		by = r
+		if x.stemmed && r.numbered && !divided {
+			if !asked {
+				only, divided = x.alone(c, referring)
+				asked = true
+			}
+			if !divided {
+				if only != None && agree(k.domain(), c, x.core(only)) {
+					visit(only)
+					only = None
+				}
+				return
+			}
+		}
 		var one [1]ID
-		ids, crowd := x.ids(&x.refs, k, x.core(id), &one)
+		ids, crowd := x.ids(&x.refs, k, c, &one)
 		for _, r := range ids {
 			if !visit(r) {
 				return

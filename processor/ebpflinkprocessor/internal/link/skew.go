@@ -345,6 +345,9 @@ func (x *Index) learnSkew(id ID) {
 	if f.Foreign || !f.Raw || f.Role == Other || f.Pending || f.Host == 0 || f.ReqSeq == 0 || f.RespSeq == 0 {
 		return
 	}
+	if x.single(f.core) {
+		return
+	}
 	k := seqPair(f.core)
 	var oneClient, oneServer [1]ID
 	clients, _ := x.ids(&x.defs, k, f.core, &oneClient)

@@ -107,14 +107,13 @@ func (x *Index) unpostNumbered(id ID) {
 // numbered returns the keys that the stem of c stands for, 0 for one that it has not, and the side that they are on.
 func (x *Index) numbered(c *core) (p *postings, pair, ports Key) {
 	p = &x.defs
-	client, server := c.Local.Port, c.Peer.Port
 	if c.Role == Server {
-		p, client, server = &x.refs, server, client
+		p = &x.refs
 	}
 	if c.RespSeq != 0 {
 		pair = seqPair(c)
 	}
-	if client != 0 && server != 0 {
+	if client, server := c.ports(); client != 0 && server != 0 {
 		ports = seqPorts(c, client, server)
 	}
 	return p, pair, ports
@@ -170,11 +169,38 @@ func (x *Index) ids(p *postings, k Key, c *core, buf *[1]ID) (ids []ID, crowded 
 	if id == None {
 		return nil, nil
 	}
-	if _, pair, ports := x.numbered(x.core(id)); k != pair && k != ports {
+	if !agree(k.domain(), c, x.core(id)) {
 		return nil, nil
 	}
 	buf[0] = id
 	return buf[:], nil
+}
+
+// agree: two spans with the same stem have the same key of that domain, which c has.
+func agree(d domain, c, other *core) bool {
+	if d == domainSeqPair {
+		return c.RespSeq == other.RespSeq
+	}
+	client, server := c.ports()
+	c2, s2 := other.ports()
+	return client == c2 && server == s2
+}
+
+// ports are those of the two ends of the connection of c, 0 where unknown.
+func (c *core) ports() (client, server uint16) {
+	if c.Role == Server {
+		return c.Peer.Port, c.Local.Port
+	}
+	return c.Local.Port, c.Peer.Port
+}
+
+// single: the stem of c is not split, and nothing is at one end of the connection.
+func (x *Index) single(c *core) bool {
+	if !x.stemmed {
+		return false
+	}
+	e := x.keys.Get(stemKey(c.ReqSeq))
+	return e != nil && (e[defining] == 0 || e[referring] == 0)
 }
 
 // count is how many ids has k on the side of p.
