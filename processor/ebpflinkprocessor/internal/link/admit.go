@@ -39,15 +39,14 @@ func (x *Index) admitBy(r *row, as class, c, p *core) verdict {
 	if r.stated {
 		return admitted
 	}
-	here, there := x.host(c), x.host(p)
-	if c.Raw && p.Raw && here != 0 && here == there {
+	if c.Raw && p.Raw && c.Host != 0 && c.Host == p.Host {
 		return r.within(c, p, bounds{}, int64(SameHostTolerance))
 	}
 	v := r.within(c, p, bounds{}, x.clockTolerance)
 	if v == admitted && as == exact {
 		return v
 	}
-	off, known := x.clocks.between(there, here, c.Start)
+	off, known := x.clocks.between(p.Host, c.Host, c.Start)
 	if !known {
 		return v
 	}

@@ -5,15 +5,15 @@ import "encoding/binary"
 // core is what an Index keeps of each fact: what nearly all spans have. The rest is beside it, or millions of
 // spans would take room for what few of them have.
 type core struct {
-	Span             SpanID
-	Systrace, Pseudo uint64
-	Start, End       int64
+	Span SpanID
 	// own is a hash of Fact.OwnTrace, 0 when there is none.
-	own uint32
-	// from is the number of its origin.
-	from            uint32
-	ReqSeq, RespSeq uint32
-	Local, Peer     Endpoint
+	own                    uint64
+	Host, Systrace, Pseudo uint64
+	Start, End             int64
+	ReqSeq, RespSeq        uint32
+	Local, Peer            Endpoint
+	HintConfidence         float32
+	Service                uint32
 	// far is the number of what is in farther, 0 for nothing.
 	far          uint32
 	Role         Role
@@ -35,7 +35,6 @@ type farther struct {
 // View is a fact as an Index has it; it must not be changed.
 type View struct {
 	*core
-	*origin
 	*farther
 	*Rare
 	said *Exchange
@@ -48,12 +47,12 @@ var (
 )
 
 // ownKey hashes a trace id, 0 for none.
-func ownKey(t TraceID) uint32 {
+func ownKey(t TraceID) uint64 {
 	if t == (TraceID{}) {
 		return 0
 	}
 	h := mix(seed ^ binary.LittleEndian.Uint64(t[:8]))
-	return max(1, uint32(mix(h^binary.LittleEndian.Uint64(t[8:]))))
+	return max(1, mix(h^binary.LittleEndian.Uint64(t[8:])))
 }
 
 // Owns says whether t is the trace id that the span came with.
@@ -66,15 +65,14 @@ func (x *Index) core(id ID) *core { return x.facts.At(id) }
 // View returns id as it is now.
 func (x *Index) View(id ID) View {
 	c := x.core(id)
-	from := x.origins.of(c.from)
 	if c.far == 0 {
-		return View{c, from, &nowhere, &nothing, x.exchange(id)}
+		return View{c, &nowhere, &nothing, x.exchange(id)}
 	}
 	f := x.far.Of(c.far)
 	if !f.rare {
-		return View{c, from, f, &nothing, x.exchange(id)}
+		return View{c, f, &nothing, x.exchange(id)}
 	}
-	return View{c, from, f, x.rare[id], x.exchange(id)}
+	return View{c, f, x.rare[id], x.exchange(id)}
 }
 
 // Fact returns all that is kept of id. The trace id that a raw span came with is not.
@@ -96,16 +94,14 @@ func (x *Index) Read(id ID, f *Fact) {
 	}
 }
 
-// coreOf is the core of f but for its origin.
+// coreOf is the core of f.
 func coreOf(f *Fact) core {
 	return core{
-		Span: f.Span, own: ownKey(f.OwnTrace), Systrace: f.Systrace, Pseudo: f.Pseudo, Start: f.Start, End: f.End,
-		ReqSeq: f.ReqSeq, RespSeq: f.RespSeq, Local: f.Local, Peer: f.Peer,
+		Span: f.Span, own: ownKey(f.OwnTrace), Host: f.Host, Systrace: f.Systrace, Pseudo: f.Pseudo, Start: f.Start, End: f.End,
+		ReqSeq: f.ReqSeq, RespSeq: f.RespSeq, Local: f.Local, Peer: f.Peer, HintConfidence: f.HintConfidence, Service: f.Service,
 		Role: f.Role, Raw: f.Raw, Pending: f.Pending, Calls: f.Calls,
 	}
 }
-
-func originOf(f *Fact) origin { return origin{f.Host, f.Service, f.HintConfidence} }
 
 // fartherOf makes far the rest of f, which has r beside it.
 func (x *Index) fartherOf(far *farther, f *Fact, r *Rare) {
@@ -122,7 +118,6 @@ func (x *Index) fartherOf(far *farther, f *Fact, r *Rare) {
 func (x *Index) put(id ID, c *core, beside *farther, r *Rare) {
 	to := x.core(id)
 	far := to.far
-	x.origins.give(to.from)
 	*to = *c
 	if beside.rare {
 		kept := *r

@@ -24,9 +24,6 @@ func (x *Index) Host(key uint64, name string) bool {
 	return true
 }
 
-// host is that of c.
-func (x *Index) host(c *core) uint64 { return x.origins.of(c.from).Host }
-
 // Anchor is the id of the SERVER span that the systrace id of a CLIENT span names, seen or not, zero when
 // that is not known.
 func (x *Index) Anchor(v View) SpanID {

@@ -5,8 +5,8 @@ import "encoding/binary"
 // A span is known by its span id: that is how one that was sent twice is found, and how a context names it.
 // The ids of raw spans are unique on their own; those of SDK spans in their trace.
 
-func spanKey(own uint32, s SpanID) Key {
-	return domainSpan.key2(uint64(own), binary.LittleEndian.Uint64(s[:]))
+func spanKey(own uint64, s SpanID) Key {
+	return domainSpan.key2(own, binary.LittleEndian.Uint64(s[:]))
 }
 
 func rawSpanKey(s SpanID) Key { return domainRawSpan.key1(binary.LittleEndian.Uint64(s[:])) }
@@ -32,10 +32,10 @@ func (v View) same(f *Fact) bool {
 }
 
 // identity is a hash of what same compares.
-func (c *core) identity(host uint64) Key {
-	who := uint64(c.own)
+func (c *core) identity() Key {
+	who := c.own
 	if c.Raw {
-		who = host
+		who = c.Host
 	}
 	return domainIdentity.key(binary.LittleEndian.Uint64(c.Span[:]), who, uint64(c.Role)<<1|uint64(bit(c.Raw)))
 }
@@ -52,7 +52,7 @@ func (x *Index) Find(f *Fact) ID {
 	if f.Span == (SpanID{}) {
 		return None
 	}
-	c := core{Span: f.Span, ReqSeq: f.ReqSeq, Role: f.Role, Raw: f.Raw}
+	c := core{Span: f.Span, Host: f.Host, ReqSeq: f.ReqSeq, Role: f.Role, Raw: f.Raw}
 	if _, side, ok := x.stem(&c); ok {
 		if id, _ := x.alone(&c, side); id != None && x.View(id).same(f) {
 			return id
@@ -64,7 +64,7 @@ func (x *Index) Find(f *Fact) ID {
 	var one [1]ID
 	ids, crowd := x.defs.get(c.key(), &one)
 	if crowd != nil {
-		if id := x.crowded.Get(c.identity(f.Host)); id != nil && x.View(*id).same(f) {
+		if id := x.crowded.Get(c.identity()); id != nil && x.View(*id).same(f) {
 			return *id
 		}
 		return None
@@ -77,14 +77,8 @@ func (x *Index) Find(f *Fact) ID {
 	return None
 }
 
-// identity is that of id.
-func (x *Index) identity(id ID) Key {
-	c := x.core(id)
-	return c.identity(x.host(c))
-}
-
-// identify makes id known by what it is, where its stem does not. Where that is not unique, which nobody but an
-// attacker does, those found by it are also in a table of their own, or each would be looked at for each that comes.
+// identify makes id known by what it is, where its stem does not. Where that is not unique, which nobody but an attacker does, those
+// found by it are also in a table of their own, or each would be looked at for each that comes.
 func (x *Index) identify(id ID) {
 	f := x.core(id)
 	if f.Span == (SpanID{}) {
@@ -96,10 +90,10 @@ func (x *Index) identify(id ID) {
 	case crowd == nil:
 	case crowd.n == crowdFrom:
 		for _, id := range crowd.all() {
-			*x.crowded.Put(x.identity(id)) = id
+			*x.crowded.Put(x.core(id).identity()) = id
 		}
 	default:
-		*x.crowded.Put(x.identity(id)) = id
+		*x.crowded.Put(f.identity()) = id
 	}
 }
 
@@ -112,7 +106,7 @@ func (x *Index) unidentify(id ID) {
 	if x.crowded.Len() == 0 {
 		return
 	}
-	who := x.identity(id)
+	who := f.identity()
 	if at := x.crowded.Get(who); at != nil && *at == id {
 		x.crowded.Delete(who)
 	}

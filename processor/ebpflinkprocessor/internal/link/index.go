@@ -36,9 +36,8 @@ type Index struct {
 	allKnown bool
 	clocks   clocks
 
-	facts   Pages[core]
-	origins origins
-	free    []ID
+	facts Pages[core]
+	free  []ID
 	// far and rare are what lies beside the facts that say so.
 	far  Stock[farther]
 	rare map[ID]*Rare
@@ -77,7 +76,6 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 		stemmed:        slices.Contains(rules, TCPSeq),
 		rare:           map[ID]*Rare{},
 		hosts:          hosts{},
-		origins:        newOrigins(),
 		clocks:         newClocks(),
 		gen:            1,
 	}
@@ -168,7 +166,6 @@ func (x *Index) Replace(id ID, f Fact, r Rare) {
 
 func (x *Index) set(id ID, f *Fact, r *Rare) {
 	c := coreOf(f)
-	c.from = x.origins.take(originOf(f))
 	var far farther
 	x.fartherOf(&far, f, r)
 	x.put(id, &c, &far, r)
@@ -272,7 +269,7 @@ func (x *Index) Request(host, systrace uint64) ID {
 	var one [1]ID
 	ids, _ := x.defs.get(domainSystrace.key(host, systrace, 0), &one)
 	for _, id := range ids {
-		f := x.View(id)
+		f := x.core(id)
 		if !f.Raw || f.Role != Server || f.Host != host || f.Systrace != systrace {
 			continue
 		}

@@ -152,7 +152,7 @@ func (x *Index) mayBeSame(side Role, c, p View) bool {
 	case r == None:
 		return true
 	case c.Systrace != 0:
-		return c.Systrace == x.core(r).Systrace && c.Host == x.View(r).Host
+		return c.Systrace == x.core(r).Systrace && c.Host == x.core(r).Host
 	default:
 		return nearlyWithin(c.core, x.core(r))
 	}

@@ -300,7 +300,7 @@ func (x *Index) fromElsewhere(a, b View) bool {
 
 // caller is the one CLIENT span that the sequence numbers of server name, empty where there is no such.
 func (x *Index) caller(server View) View {
-	found := View{&core{}, &origin{}, &nowhere, &nothing, &none}
+	found := View{&core{}, &nowhere, &nothing, &none}
 	k, ok := seqByPair.refers.key(server)
 	if !ok {
 		return found
@@ -319,7 +319,7 @@ func (x *Index) caller(server View) View {
 // atOnce: the two may have run at the same time, given or taken the clocks of two hosts.
 func (x *Index) atOnce(a, b ID) bool {
 	allowed := int64(0)
-	if x.View(a).Host != x.View(b).Host {
+	if x.core(a).Host != x.core(b).Host {
 		allowed = x.apart()
 	}
 	startA, endA := x.times(a)

@@ -118,7 +118,7 @@ func epochOf(t int64) int64 {
 
 // bound is what the pair says, false when it contradicts itself: the server took longer than the
 // call or one has not ended.
-func bound(client, server View) (hostPair, bounds, bool) {
+func bound(client, server *core) (hostPair, bounds, bool) {
 	if client.Pending || server.Pending || client.Host == 0 || server.Host == 0 || client.Host == server.Host {
 		return hostPair{}, bounds{}, false
 	}
@@ -134,7 +134,7 @@ func bound(client, server View) (hostPair, bounds, bool) {
 }
 
 // learn takes in what a pair says, or that it says nothing any more.
-func (c *clocks) learn(k Key, client, server View, void bool) {
+func (c *clocks) learn(k Key, client, server *core, void bool) {
 	hosts, off, ok := bound(client, server)
 	if !ok {
 		return
@@ -363,7 +363,7 @@ func (x *Index) learnSkew(id ID) {
 			}
 			client, server := x.View(c), x.View(s)
 			if !client.Foreign && !server.Foreign && connected(server.core, client.core) != unfit {
-				x.clocks.learn(k, client, server, n > 2)
+				x.clocks.learn(k, client.core, server.core, n > 2)
 			}
 		}
 	}

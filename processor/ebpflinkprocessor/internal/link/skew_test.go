@@ -297,15 +297,11 @@ func TestAdmit(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := row{class: tt.class, contains: tt.contains}
-			admit := func(x *Index) verdict {
-				child, parent := coreOf(&tt.child), coreOf(&tt.parent)
-				child.from, parent.from = x.origins.take(originOf(&tt.child)), x.origins.take(originOf(&tt.parent))
-				return x.admit(&r, &child, &parent)
-			}
-			require.Equal(t, tt.before, admit(unknown), "clocks unknown")
-			require.Equal(t, tt.after, admit(known), "clocks known")
+			child, parent := coreOf(&tt.child), coreOf(&tt.parent)
+			require.Equal(t, tt.before, unknown.admit(&r, &child, &parent), "clocks unknown")
+			require.Equal(t, tt.after, known.admit(&r, &child, &parent), "clocks known")
 			r.stated = true
-			require.Equal(t, admitted, admit(known), "stated")
+			require.Equal(t, admitted, known.admit(&r, &child, &parent), "stated")
 		})
 	}
 }

@@ -13,7 +13,7 @@ func (x *Index) Final(child ID) (Edge, bool) {
 	}
 	// What is known of the clocks changes with what comes; without it time must allow the link too.
 	c, p := x.core(child), x.core(e.Parent)
-	if x.host(c) != x.host(p) && x.rows[e.Row].within(c, p, bounds{}, x.clockTolerance) != admitted {
+	if c.Host != p.Host && x.rows[e.Row].within(c, p, bounds{}, x.clockTolerance) != admitted {
 		return e, false
 	}
 	for i := range x.rows[:e.Row] {
