@@ -381,7 +381,10 @@ func (p *linkProcessor) take(b *batch, in *reading, at window.Instant, marks map
 		f := &in.facts[i]
 		ordinal := uint32(i)
 		arrived := link.None
-		more := in.besides[ordinal]
+		more := &plain
+		if b, some := in.besides[ordinal]; some {
+			more = &b
+		}
 		mark, left := marks[ordinal]
 		id := p.index.Find(f)
 		seen := id != link.None
@@ -391,9 +394,9 @@ func (p *linkProcessor) take(b *batch, in *reading, at window.Instant, marks map
 			continue
 		case f.Pending && !seen:
 			pending++
-			arrived = p.add(f, more.rare)
+			arrived = p.add(f, &more.rare)
 		case !seen:
-			arrived = p.add(f, more.rare)
+			arrived = p.add(f, &more.rare)
 		case p.index.View(id).Pending && !f.Pending:
 			// What was announced has ended.
 			p.index.Replace(id, *f, more.rare)
@@ -430,8 +433,11 @@ func (p *linkProcessor) take(b *batch, in *reading, at window.Instant, marks map
 	return duplicates, pending
 }
 
-func (p *linkProcessor) add(f *link.Fact, rare link.Rare) link.ID {
-	id := p.index.AddRare(*f, rare)
+// plain is beside most facts.
+var plain beside
+
+func (p *linkProcessor) add(f *link.Fact, rare *link.Rare) link.ID {
+	id := p.index.Take(f, rare)
 	p.book.Add(id)
 	p.slots.Grow(int(id) + 1)
 	p.slots.At(id).renew()

@@ -213,7 +213,7 @@ func (p *linkProcessor) recall(d *onDisk) (ds decided, spans int, err error) {
 			id := p.index.Find(&r.fact)
 			switch {
 			case id == link.None:
-				id = p.add(&r.fact, r.rare)
+				id = p.add(&r.fact, &r.rare)
 			case p.index.View(id).Pending && !r.fact.Pending:
 				p.index.Replace(id, r.fact, r.rare)
 				p.slots.At(id).renew()

@@ -133,13 +133,16 @@ func (x *Index) TakeOverflow() int {
 }
 
 // Add takes in f.
-func (x *Index) Add(f Fact) ID { return x.AddRare(f, Rare{}) }
+func (x *Index) Add(f Fact) ID { return x.Take(&f, &nothing) }
 
 // AddRare takes in f and what is beside it.
-func (x *Index) AddRare(f Fact, r Rare) ID {
-	x.heed(&f)
+func (x *Index) AddRare(f Fact, r Rare) ID { return x.Take(&f, &r) }
+
+// Take is AddRare without a copy of either; both are the caller's again.
+func (x *Index) Take(f *Fact, r *Rare) ID {
+	x.heed(f)
 	id := x.next()
-	x.set(id, &f, &r)
+	x.set(id, f, r)
 	x.gen++
 	return id
 }
