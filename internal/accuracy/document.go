@@ -223,13 +223,36 @@ and nothing but what spans say, so the comparison is of rules, not of products.
 	fmt.Fprintf(w, " here %d.\n", ours)
 }
 
+const costsTitle = `
+## What it costs the programs
+`
+
+// replaceCosts puts what was measured last into a document in the place of what it has.
+func (r *report) replaceCosts(name string) error {
+	old, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	before, after, found := strings.Cut(string(old), costsTitle)
+	if !found {
+		return fmt.Errorf("%s has no section %q: write it with -plan real", name, strings.TrimSpace(costsTitle))
+	}
+	const section = "\n## "
+	_, after, _ = strings.Cut(after, section)
+	var b strings.Builder
+	b.WriteString(before)
+	r.documentCosts(&b)
+	if after != "" {
+		b.WriteString(section + after)
+	}
+	return os.WriteFile(name, []byte(b.String()), 0o644)
+}
+
 func (r *report) documentCosts(w io.Writer) {
 	if len(r.cost) == 0 {
 		return
 	}
-	fmt.Fprintf(w, `
-## What it costs the programs
-
+	fmt.Fprintf(w, costsTitle+`
 CPU time of the program for each request (user and system, of its processes' clocks), in rounds of three, in turn on the
 same process, %d times: without the receiver; beside it, while it traces another program, %s, which is under load all the
 while; and traced. Medians, and the lowest and highest of the triples. "Added" is what tracing adds to what the program
