@@ -8,7 +8,8 @@ import (
 //go:embed programs/node
 var nodePrograms embed.FS
 
-// unlearned: of rows with several calls in turn. Where requests come one by one, it takes longest until enough were seen.
+// unlearned: of rows with several calls in turn. Where requests come one by one, it takes longest until enough
+// were seen.
 const unlearned = "one by one, on a busy machine: calls whose hold was over before enough chains could be checked"
 
 var nodeLanguage = language{
