@@ -170,6 +170,59 @@ func TestAsyncChains(t *testing.T) {
 	}
 }
 
+// Whether a call that follows a response goes on with its request is shown by those, too, that wait for a
+// connection meanwhile: what they have drawn an id for. And the other way round.
+func TestAsyncChainsThatWaited(t *testing.T) {
+	type chains struct{ right, wrong int }
+	for _, tc := range []struct {
+		name           string
+		waited, next   chains
+		next2, waited2 uint64 // the second call of a chain that is right, and of one whose end is not seen
+	}{
+		{"nothing is known", chains{}, chains{}, 0, requestA},
+		{"too few waited", chains{right: 18}, chains{}, 0, requestA},
+		{"enough waited", chains{right: 19}, chains{}, requestA, requestA},
+		{"both", chains{right: 10}, chains{right: 9}, requestA, requestA},
+		{"one of those that waited was not right", chains{right: 20, wrong: 1}, chains{}, 0, 0},
+		{"one of those that did not was not right", chains{right: 100}, chains{right: 4, wrong: 1}, 0, requestA},
+		{"a queue", chains{right: 10, wrong: 10}, chains{right: 10, wrong: 10}, 0, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, _ := newSolver()
+			at, first := 10.0, uint64(1000)
+			run := func(n int, chain func(*Solver, *float64, uint64, uint64), to uint64) {
+				for range n {
+					first += 10
+					chain(s, &at, first, to)
+				}
+			}
+			run(tc.waited.right, asyncWait, requestA)
+			run(tc.waited.wrong, asyncWait, requestB)
+			run(tc.next.right, asyncChain, requestA)
+			run(tc.next.wrong, asyncChain, requestB)
+			run(1, asyncWait, 0)
+			require.Equal(t, tc.waited2, asyncRequest(s, first+1))
+			run(1, asyncChain, requestA)
+			require.Equal(t, tc.next2, asyncRequest(s, first+1))
+		})
+	}
+}
+
+// asyncWait is asyncChain where the second call waits for a connection, and is sent when the response of
+// another has arrived. to 0: what its response led to is not seen.
+func asyncWait(s *Solver, at *float64, first, to uint64) {
+	i, then := ids{begin: *at, counter: *at + 1}, ids{begin: *at + 1, counter: *at + 3, base: 5}
+	feed(s, []any{
+		made(event.AsyncRead, 10*first, requestA, first, i), over(event.AsyncRead, 10*first, requestA, i),
+		over(callOf, 10*first+1, first, then),
+		made(callOf, 10*first+2, 77, first+1, ids{begin: *at + 3, counter: *at + 5, base: 6, exec: *at + 4, trigger: *at + 2}),
+	})
+	if to != 0 {
+		feed(s, []any{answered(first+1, to, 1)})
+	}
+	*at += 10
+}
+
 // asyncChain is request A, call first, and then first+1, whose response leads to the answer of a request.
 func asyncChain(s *Solver, at *float64, first, to uint64) {
 	i := ids{begin: *at, counter: *at + 1}

@@ -25,7 +25,10 @@ const (
 // together or not, as the program has it: a task that makes several calls in turn, or a queue. So such a
 // chain is used only if it is closed (whoever read the response of its last call began the response of
 // the request that its first call was made for), and if nearly all that could be checked in this process
-// were.
+// were. Whether what runs after a response goes on with the same work is shown as well where it has drawn an
+// id, that of a call which waits for a connection, say: so those are counted, too. Else a program that is so
+// busy that hardly any call is sent at once would never show it. And where they are wrong, so are ids that were
+// drawn after a response.
 type asyncIDs struct {
 	loops map[loopKey]*asyncLoop
 	calls generations[uint64, *asyncCall]
@@ -57,17 +60,39 @@ type asyncCall struct {
 	closed     bool // it is in a closed chain
 }
 
-// chains counts those that could be checked.
-type chains struct{ right, all int }
+// score is how many chains could be checked, and were right.
+type score struct{ right, all int }
 
-func (c *chains) believed() bool {
-	return c != nil && c.all >= minChains && float64(c.right) >= rightChains*float64(c.all)
+func (c *score) add(right bool) {
+	if c.all >= 10000 {
+		c.right, c.all = c.right/2, c.all/2
+	}
+	c.all++
+	if right {
+		c.right++
+	}
 }
+
+// mostly: nearly all were right.
+func (c *score) mostly() bool { return float64(c.right) >= rightChains*float64(c.all) }
 
 // refuted: as many were wrong as would take many more that are right.
-func (c *chains) refuted() bool {
+func (c *score) refuted() bool {
 	return float64(c.all-c.right) > (1-rightChains)*maxUndecided
 }
+
+// chains of a process that could be checked: all in which a call led to another, and those in which that
+// rests on nothing but their order.
+type chains struct{ all, next score }
+
+func (c *chains) believed() bool {
+	return c != nil && c.all.all >= minChains && c.all.mostly() && c.next.mostly()
+}
+
+func (c *chains) refuted() bool { return c.all.refuted() || c.next.refuted() }
+
+// disbelieved: enough could be checked, and too many were wrong.
+func (c *chains) disbelieved() bool { return c != nil && c.all.all >= minChains && !c.all.mostly() }
 
 func newAsyncIDs() *asyncIDs {
 	return &asyncIDs{loops: map[loopKey]*asyncLoop{}, chains: map[uint32]*chains{}}
@@ -126,24 +151,32 @@ func (c *asyncCall) vias() (ids [2]loopID, n int) {
 	return ids, 2
 }
 
-// root follows a call to the one at which its chain begins, which was made for a request, or for nothing
-// that is known. next: on the way it was only known that one response arrived before the next call.
-func (a *asyncIDs) root(c *asyncCall, visit func(*asyncCall)) (first *asyncCall, next bool) {
+// descent is how a call came about.
+type descent struct {
+	turn uint64 // of the request that the first call of the chain was made for; 0: nothing that is known
+	led  bool   // a call led to another
+	next bool   // of which it was only known that one's response arrived before the other
+}
+
+// root follows a call to the one at which its chain begins.
+func (a *asyncIDs) root(c *asyncCall, visit func(*asyncCall)) (d descent) {
 	for range maxHops {
 		if visit != nil {
 			visit(c)
 		}
-		next = next || c.cause.next
+		d.next = d.next || c.cause.next
 		if !c.cause.call {
-			return c, next
+			d.turn = c.cause.to
+			return d
 		}
+		d.led = true
 		earlier, ok := a.calls.get(c.cause.to)
 		if !ok {
 			break
 		}
 		c = earlier
 	}
-	return &asyncCall{}, next
+	return d
 }
 
 // answer: the response of a request was begun when that of a call had arrived. What the call was made for
@@ -153,7 +186,7 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 	if !ok {
 		return
 	}
-	first, next := a.root(c, nil)
+	from := a.root(c, nil)
 	if e.BaseUses > 1 {
 		// Several responses were begun after one had arrived: the calls that were made together with that
 		// call were each made for several requests, or what they led to waited for each other.
@@ -161,14 +194,14 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 		a.doubt(c, &a.mixed)
 		return
 	}
-	turn := first.cause.to
-	if turn == 0 || e.Uses > 1 {
+	if from.turn == 0 || e.Uses > 1 {
 		return
 	}
-	if turn != e.Epoch {
+	right := from.turn == e.Epoch
+	if !right {
 		a.doubt(c, &a.disputed)
 	}
-	if !next {
+	if !from.led {
 		return
 	}
 	n := a.chains[e.Tgid]
@@ -176,12 +209,11 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 		n = &chains{}
 		a.chains[e.Tgid] = n
 	}
-	if n.all >= 10000 {
-		n.right, n.all = n.right/2, n.all/2
+	n.all.add(right)
+	if from.next {
+		n.next.add(right)
 	}
-	n.all++
-	if turn == e.Epoch {
-		n.right++
+	if right {
 		a.root(c, func(c *asyncCall) { c.closed = true })
 	}
 }
@@ -216,14 +248,16 @@ func (a *asyncIDs) edges(to []edge, c *Call) []edge {
 	if !ok {
 		return to
 	}
-	first, next := a.root(known, nil)
-	if first.cause.to == 0 || next && !(known.closed && a.chains[known.loop.tgid].believed()) {
+	from, n := a.root(known, nil), a.chains[known.loop.tgid]
+	if from.turn == 0 || from.next && !(known.closed && n.believed()) {
 		return to
 	}
-	if several, disputed := a.doubts(known); several || disputed && !has(to, answer) {
+	several, disputed := a.doubts(known)
+	disputed = disputed || from.led && n.disbelieved()
+	if several || disputed && !has(to, answer) {
 		return to
 	}
-	return append(to, edge{to: first.cause.to, kind: asyncID})
+	return append(to, edge{to: from.turn, kind: asyncID})
 }
 
 // unproven are the chains of the process, where such a call waits for them: it is in a closed one.

@@ -16,7 +16,7 @@ const maxUndecided = 512
 
 func (t *trial) undecided() bool { return t.all < maxUndecided && !t.proves() && !t.refutes() }
 
-func (c *chains) undecided() bool { return c.all < maxUndecided && !c.believed() && !c.refuted() }
+func (c *chains) undecided() bool { return c.all.all < maxUndecided && !c.believed() && !c.refuted() }
 
 // undecided is what a call that has no link waits for, nil where there is nothing.
 func (s *Solver) undecided(h *held, own *verdict) proof {
