@@ -53,6 +53,7 @@ func TestClaims(t *testing.T) {
 		"three, as always":                         {[]requests{three}, requests{1, 3, 3, 2}, Linked},
 		"a fourth one":                             {[]requests{three}, requests{1, 4, 4, 1}, Untrusted},
 		"three, where some have two":               {[]requests{three, {2, 2, 2, 1}}, requests{1, 3, 3, 1}, Untrusted},
+		"three, the first time":                    {nil, requests{1, 3, 3, 1}, Untrusted},
 		"more than can be told apart":              {nil, requests{1, maxClaims, maxClaims, 1}, Untrusted},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,6 +68,65 @@ func TestClaims(t *testing.T) {
 			call := turn + uint64(tc.last.answers)
 			got := decide(s, Call{ID: call, Writer: Writer{Tgid: 1, Tid: 5}, EndTid: 5, Start: turn*ms + ms, End: turn*ms + 2*ms})
 			require.Equal(t, tc.want, got.Outcome)
+		})
+	}
+}
+
+// Where several responses had come before the answer, the first call of a request is certain if the others' came
+// only afterwards.
+func TestOnlyBack(t *testing.T) {
+	one, two := 300, 5 // requests with one call, and those with two that show the order
+	for name, tc := range map[string]struct {
+		one, two, none int
+		calls, answers int      // of the last request, which ends 5 ms after it began
+		ends           []uint64 // of its calls after that, in milliseconds from its beginning; 0: not known
+		pipelined      bool
+		want           Outcome
+	}{
+		"the other comes later":                     {one, two, 0, 2, 1, []uint64{2, 6}, false, Linked},
+		"two others do":                             {one, two, 0, 3, 1, []uint64{2, 6, 200}, false, Linked},
+		"one of two others does":                    {one, two, 0, 3, 1, []uint64{2, 6, 4}, false, Untrusted},
+		"more than are remembered":                  {one, two, 0, 4, 1, []uint64{2, 6, 6, 6}, false, Untrusted},
+		"the other was there":                       {one, two, 0, 2, 1, []uint64{2, 5}, false, Untrusted},
+		"the other is not known":                    {one, two, 0, 2, 1, []uint64{2, 0}, false, Untrusted},
+		"the other ends later than is waited for":   {one, two, 0, 2, 1, []uint64{2, 206}, false, Untrusted},
+		"a timer answers, and the first comes late": {one, two, 0, 2, 2, []uint64{6, 2}, false, Untrusted},
+		"the order was not seen":                    {one, 0, 0, 2, 1, []uint64{2, 6}, false, Untrusted},
+		"some requests have none in their round":    {one, two, 30, 2, 1, []uint64{2, 6}, false, Untrusted},
+		"several requests came together":            {one, two, 0, 2, 1, []uint64{2, 6}, true, Untrusted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newSolver()
+			turn := uint64(0)
+			add := func(n, calls, answers, arrived int) {
+				for range n {
+					turn += 100
+					claimed(s, turn, calls, answers, arrived)
+				}
+			}
+			add(tc.one, 1, 1, 1)
+			add(tc.two, 2, 1, 1)
+			add(tc.none, 0, 1, 1)
+			add(1, tc.calls, tc.answers, 2)
+			if tc.pipelined {
+				s.Began(turn, turn+50, turn*ms+7*ms, reader)
+			}
+			got := map[int]Answer{}
+			for i, end := range tc.ends {
+				if end == 0 {
+					continue
+				}
+				s.Hold(Call{
+					ID: turn + uint64(i) + 1, Writer: Writer{Tgid: 1, Tid: 5}, EndTid: 5, Start: turn*ms + ms, End: (turn + end) * ms,
+				}, func(a Answer) { got[i+1] = a })
+			}
+			s.Flush()
+			require.Equal(t, tc.want, got[tc.answers].Outcome)
+			for i := range tc.ends {
+				if other, over := got[i+1]; over && i+1 != tc.answers {
+					require.NotEqual(t, Linked, other.Outcome)
+				}
+			}
 		})
 	}
 }

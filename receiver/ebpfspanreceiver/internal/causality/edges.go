@@ -43,6 +43,17 @@ func (r *record) previous() (call uint64, by *edge) {
 	return 0, nil
 }
 
+// overAt is when the call ended, 0 where that is not known.
+func (r *record) overAt() uint64 {
+	switch {
+	case r == nil || r.several:
+		return 0
+	case r.done != nil:
+		return r.done.call.End
+	}
+	return r.ended
+}
+
 // ledger has the record of every call in two generations. Some are never asked for: their protocol is
 // not parsed. Others are asked for again: several commands may go out in one write, and calls that
 // follow each other stand for each other.

@@ -30,11 +30,19 @@ func severalResponses(s *Solver, e *edge, c *Call) bool {
 
 // confirms: the request has led to the call, and no timer. If it may have led to one of its calls only, it is
 // the first one, which a loop writes before it sees to its timers; and that must be what its answer says, too,
-// for which nothing else was there.
+// for which nothing else was there, or no other of its calls, of which it has one at least.
 func (s *Solver) confirms(claim, back *edge, c *Call) bool {
 	n, _ := s.claims.get(claim.to)
 	f := &s.processes.of(c.Writer.Tgid).fans
-	return f.usual(n) || claim.claim == 1 && back.base == 1 && f.inOrder()
+	switch {
+	case f.usual(n.n):
+		return true
+	case claim.claim != 1:
+		return false
+	case back.base == 1:
+		return f.inOrder()
+	}
+	return f.usual(1) && f.shownInOrder() && s.onlyBack(&n, s.requests.at(claim.to, c.Start))
 }
 
 // oneRequest: which of several requests that the loop has read led to the call is not known.

@@ -192,7 +192,7 @@ func (s *Solver) Ended(turn, request, end uint64, answerer Writer) {
 	}
 	s.threads.served(r)
 	if n, known := s.claims.get(turn); known {
-		s.processes.of(r.reader.Tgid).fans.saw(n)
+		s.processes.of(r.reader.Tgid).fans.saw(n.n)
 	}
 	for _, d := range s.derivations {
 		d.answered(turn, r)
