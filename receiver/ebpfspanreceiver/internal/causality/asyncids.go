@@ -27,8 +27,7 @@ const (
 // the request that its first call was made for), and if nearly all that could be checked in this process
 // were. Whether what runs after a response goes on with the same work is shown as well where it has drawn an
 // id, that of a call which waits for a connection, say: so those are counted, too. Else a program that is so
-// busy that hardly any call is sent at once would never show it. And where they are wrong, so are ids that were
-// drawn after a response.
+// busy that hardly any call is sent at once would never show it.
 type asyncIDs struct {
 	loops map[loopKey]*asyncLoop
 	calls generations[uint64, *asyncCall]
@@ -90,9 +89,6 @@ func (c *chains) believed() bool {
 }
 
 func (c *chains) refuted() bool { return c.all.refuted() || c.next.refuted() }
-
-// disbelieved: enough could be checked, and too many were wrong.
-func (c *chains) disbelieved() bool { return c != nil && c.all.all >= minChains && !c.all.mostly() }
 
 func newAsyncIDs() *asyncIDs {
 	return &asyncIDs{loops: map[loopKey]*asyncLoop{}, chains: map[uint32]*chains{}}
@@ -252,9 +248,7 @@ func (a *asyncIDs) edges(to []edge, c *Call) []edge {
 	if from.turn == 0 || from.next && !(known.closed && n.believed()) {
 		return to
 	}
-	several, disputed := a.doubts(known)
-	disputed = disputed || from.led && n.disbelieved()
-	if several || disputed && !has(to, answer) {
+	if several, disputed := a.doubts(known); several || disputed && !answeredFor(to, from.turn) {
 		return to
 	}
 	return append(to, edge{to: from.turn, kind: asyncID})
@@ -272,9 +266,11 @@ func (a *asyncIDs) unproven(c *Call) proof {
 	return nil
 }
 
-func has(edges []edge, kind uint8) bool {
+// answeredFor: what the response of the call led to says as well that it is of that request; or it says for certain
+// that it is of another, and neither is believed.
+func answeredFor(edges []edge, turn uint64) bool {
 	for i := range edges {
-		if edges[i].kind == kind {
+		if e := &edges[i]; e.kind == answer && (e.to == turn || e.uses == 1 && e.baseUses == 1) {
 			return true
 		}
 	}
