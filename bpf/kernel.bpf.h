@@ -126,7 +126,14 @@ struct sched_info {
 	unsigned long long last_arrival;
 };
 
+/* CONFIG_THREAD_INFO_IN_TASK */
+struct thread_info {
+	unsigned long flags;
+	__u32 status; /* x86 */
+};
+
 struct task_struct {
+	struct thread_info thread_info;
 	struct sched_entity se;
 	struct sched_info sched_info;
 	int pid;
@@ -173,7 +180,8 @@ extern void *bpf_rdonly_cast(const void *at, __u32 type) __ksym __weak;
 #define KERNEL_TYPED(src) \
 	((typeof(src))bpf_rdonly_cast((const void *)(src), bpf_core_type_id_kernel(typeof(*(src)))))
 
-/* The registers of user space at the system call: the arguments are still in them at its end. */
+/* The registers of user space at the system call: the arguments are still in them at its end. 32BIT: whether it is
+ * one of the 32-bit ABI, which has other numbers. */
 #if defined(__TARGET_ARCH_x86)
 /* arch/x86/include/asm/ptrace.h */
 struct regs {
@@ -190,6 +198,8 @@ struct regs {
 #define NR_recvfrom 45
 #define NR_recvmsg 47
 #define NR_futex 202
+/* arch/x86/include/asm/thread_info.h TS_COMPAT */
+#define SYSCALL_32BIT(task) (KERNEL_READ(task, thread_info.status) & 2)
 #elif defined(__TARGET_ARCH_arm64)
 /* struct user_pt_regs, arch/arm64/include/uapi/asm/ptrace.h; x0 holds the result at the end of a
  * system call, orig_x0 follows it in struct pt_regs, and the number in 32 bits */
@@ -206,23 +216,9 @@ struct regs {
 #define NR_recvfrom 207
 #define NR_recvmsg 212
 #define NR_futex 98
+/* arch/arm64/include/asm/thread_info.h TIF_32BIT */
+#define SYSCALL_32BIT(task) (KERNEL_READ(task, thread_info.flags) & (1UL << 22))
 #endif
-
-/* Layout of the syscalls/sys_enter_* and sys_exit_* records: include/trace/events/syscalls.h and
- * trace_syscalls.c. Their first eight bytes are the common header. */
-struct sys_enter {
-	__u64 common;
-	__s32 nr;
-	__u32 unset;
-	__u64 args[6];
-};
-
-struct sys_exit {
-	__u64 common;
-	__s32 nr;
-	__u32 unset;
-	__s64 ret;
-};
 
 struct user_iovec {
 	__u64 base;

@@ -16,7 +16,7 @@
 #include "notify.bpf.h"
 #include "payload.bpf.h"
 #include "poll.bpf.h"
-#include "registers.bpf.h"
+#include "syscall.bpf.h"
 
 /* Names the types for BTF, from which the Go types are made. */
 const struct conn_event *unused_conn_event __attribute__((unused));
@@ -269,8 +269,9 @@ static __always_inline bool read_fits(struct conn *c, __u32 seq, __u32 len, __u8
 }
 
 /* How the system call says where its bytes go. */
-static __always_inline __u8 vec_of_read(__s32 nr, const struct regs *regs)
+static __always_inline __u8 vec_of_read(const struct regs *regs)
 {
+	__s32 nr = SYSCALL_NR(regs);
 	__u32 flags;
 	__u8 vec;
 
@@ -279,10 +280,10 @@ static __always_inline __u8 vec_of_read(__s32 nr, const struct regs *regs)
 	if (nr == NR_readv)
 		return VEC_IOVEC;
 	if (nr == NR_recvfrom) {
-		flags = register_value(&SYSCALL_ARG4(regs));
+		flags = SYSCALL_ARG4(regs);
 		vec = VEC_BUFFER;
 	} else {
-		flags = register_value(&SYSCALL_ARG3(regs));
+		flags = SYSCALL_ARG3(regs);
 		vec = VEC_MSG;
 	}
 	if (flags & NOT_A_READ)
@@ -319,13 +320,12 @@ static __always_inline void current_reader(const struct target *t, __u64 pid_tgi
 		x->reader = 1;
 }
 
-static __always_inline int read_exit(__s32 nr, __s64 ret)
+static __always_inline int read_exit(const struct regs *regs, __s64 ret)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_of(pid_tgid >> 32);
 	struct call call = {.dir = DIR_IN};
 	struct current cur;
-	struct regs *regs;
 	struct file *file;
 	struct conn *c;
 	__u8 flags;
@@ -333,13 +333,10 @@ static __always_inline int read_exit(__s32 nr, __s64 ret)
 
 	if (!t || (ret <= 0 && !(t->flags & (TARGET_GO | TARGET_NODE))))
 		return 0;
-	regs = current_registers();
-	if (!regs)
-		return 0;
-	call.vec = vec_of_read(nr, regs);
+	call.vec = vec_of_read(regs);
 	if (call.vec == VEC_NOT_READ)
 		return 0;
-	file = file_of_fd(register_value(&SYSCALL_ARG1(regs)));
+	file = file_of_fd(SYSCALL_ARG1(regs));
 	if (t->flags & TARGET_NODE && (event = node_reads((__u64)file)))
 		node_activation(pid_tgid, event == NODE_READ_BYTES);
 	if (ret <= 0 && t->flags & TARGET_NODE)
@@ -351,7 +348,7 @@ static __always_inline int read_exit(__s32 nr, __s64 ret)
 			current_reader(t, pid_tgid, c, &cur);
 		return 0;
 	}
-	call.buf = register_value(&SYSCALL_ARG2(regs));
+	call.buf = SYSCALL_ARG2(regs);
 	if (!call.sk)
 		return note_exit(file, t, pid_tgid, call.buf);
 	c = conn_get(call.sk, pid_tgid >> 32);
@@ -361,7 +358,7 @@ static __always_inline int read_exit(__s32 nr, __s64 ret)
 	if (cur.lost)
 		count_loss(LOSS_VIRTUAL_THREAD);
 	call.ts = bpf_ktime_get_ns();
-	call.count = register_value(&SYSCALL_ARG3(regs));
+	call.count = SYSCALL_ARG3(regs);
 	call.seq = copied_seq_of(call.sk) - (__u32)ret;
 	call.other_seq = write_seq_of(call.sk);
 	call_in_context(&call, &cur);
@@ -385,7 +382,7 @@ static __always_inline int write_exit(__s64 ret)
 		return 0;
 	c = bpf_map_lookup_elem(&conns, &call->sk);
 	if (!c)
-		return 0; /* closed by another thread meanwhile */
+		return 0; /* its process was deselected meanwhile: who writes holds the socket */
 	if (call->vec == VEC_MSG)
 		buffers_of_message(call);
 	emit_data(call, c, pid_tgid, call->seq, ret, call->vec, call->buf, call->count, 0);
@@ -444,23 +441,21 @@ static __always_inline __u32 length_of_messages(__u64 at, __s64 n)
 	return len;
 }
 
-static __always_inline int mmsg_read(__s64 n)
+static __always_inline int mmsg_read(const struct regs *regs, __s64 n)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_of(pid_tgid >> 32);
 	struct call call = {.dir = DIR_IN};
 	struct current cur;
-	struct regs *regs;
 	struct conn *c;
 	__u32 len, after;
 	__u8 flags;
 
 	if (!t || n <= 0)
 		return 0;
-	regs = current_registers();
-	if (!regs || (__u32)register_value(&SYSCALL_ARG4(regs)) & NOT_A_READ)
+	if ((__u32)SYSCALL_ARG4(regs) & NOT_A_READ)
 		return 0;
-	call.sk = tcp_sock_of_file(file_of_fd(register_value(&SYSCALL_ARG1(regs))));
+	call.sk = tcp_sock_of_file(file_of_fd(SYSCALL_ARG1(regs)));
 	c = call.sk ? conn_get(call.sk, pid_tgid >> 32) : 0;
 	if (!c)
 		return 0;
@@ -470,7 +465,7 @@ static __always_inline int mmsg_read(__s64 n)
 	if (cur.lost)
 		count_loss(LOSS_VIRTUAL_THREAD);
 	call.ts = bpf_ktime_get_ns();
-	call.buf = register_value(&SYSCALL_ARG2(regs));
+	call.buf = SYSCALL_ARG2(regs);
 	call.other_seq = write_seq_of(call.sk);
 	call_in_context(&call, &cur);
 	after = copied_seq_of(call.sk);
@@ -485,46 +480,38 @@ static __always_inline int mmsg_read(__s64 n)
 	return emit_messages(&call, c, pid_tgid, n, flags);
 }
 
-#define ENTER(name) SEC("tracepoint/syscalls/sys_enter_" #name) int enter_##name(struct sys_enter *ctx)
-#define EXIT(name) SEC("tracepoint/syscalls/sys_exit_" #name) int exit_##name(struct sys_exit *ctx)
-
-ENTER(write) { return write_enter(ctx->args[0], VEC_BUFFER, ctx->args[1], 0); }
-ENTER(writev) { return write_enter(ctx->args[0], VEC_IOVEC, ctx->args[1], ctx->args[2]); }
-ENTER(sendfile64) { return write_enter(ctx->args[0], VEC_NONE, 0, 0); }
+ENTER(write) { return write_enter(ARG1(ctx), VEC_BUFFER, ARG2(ctx), 0); }
+ENTER(writev) { return write_enter(ARG1(ctx), VEC_IOVEC, ARG2(ctx), ARG3(ctx)); }
+ENTER(sendfile64) { return write_enter(ARG1(ctx), VEC_NONE, 0, 0); }
 
 ENTER(sendto)
 {
-	if ((__u32)ctx->args[3] & MSG_OOB)
+	if ((__u32)ARG4(ctx) & MSG_OOB)
 		return 0;
-	return write_enter(ctx->args[0], VEC_BUFFER, ctx->args[1], 0);
+	return write_enter(ARG1(ctx), VEC_BUFFER, ARG2(ctx), 0);
 }
 
 ENTER(sendmsg)
 {
-	if ((__u32)ctx->args[2] & MSG_OOB)
+	if ((__u32)ARG3(ctx) & MSG_OOB)
 		return 0;
-	return write_enter(ctx->args[0], VEC_MSG, ctx->args[1], 0);
+	return write_enter(ARG1(ctx), VEC_MSG, ARG2(ctx), 0);
 }
 
 ENTER(sendmmsg)
 {
-	if ((__u32)ctx->args[3] & MSG_OOB)
+	if ((__u32)ARG4(ctx) & MSG_OOB)
 		return 0;
-	return write_enter(ctx->args[0], VEC_MMSG, ctx->args[1], 0);
+	return write_enter(ARG1(ctx), VEC_MMSG, ARG2(ctx), 0);
 }
 
 /* One program for every system call of a shape: each is verified once, and loaded once. */
-SEC("tracepoint/syscalls/sys_exit")
-int exit_read(struct sys_exit *ctx) { return read_exit(ctx->nr, ctx->ret); }
+EXIT(read) { return read_exit(REGS(ctx), RESULT(ctx)); }
+EXIT(write) { return write_exit(RESULT(ctx)); }
+EXIT(recvmmsg) { return mmsg_read(REGS(ctx), RESULT(ctx)); }
+EXIT(sendmmsg) { return mmsg_written(RESULT(ctx)); }
 
-SEC("tracepoint/syscalls/sys_exit")
-int exit_write(struct sys_exit *ctx) { return write_exit(ctx->ret); }
-
-EXIT(recvmmsg) { return mmsg_read(ctx->ret); }
-EXIT(sendmmsg) { return mmsg_written(ctx->ret); }
-
-SEC("tracepoint/syscalls/sys_enter")
-int enter_loop_wait(struct sys_enter *ctx) { return loop_waits(); }
+ENTER(loop_wait) { return loop_waits(); }
 
 static __always_inline bool traced(void)
 {
@@ -532,17 +519,8 @@ static __always_inline bool traced(void)
 }
 
 /* poll and ppoll; select and pselect6 */
-SEC("tracepoint/syscalls/sys_enter")
-int enter_poll_wait(struct sys_enter *ctx)
-{
-	return traced() && polls_for_requests(ctx->args[0], ctx->args[1]) ? loop_waits() : 0;
-}
-
-SEC("tracepoint/syscalls/sys_enter")
-int enter_select_wait(struct sys_enter *ctx)
-{
-	return traced() && selects_for_requests(ctx->args[0], ctx->args[1]) ? loop_waits() : 0;
-}
+ENTER(poll_wait) { return traced() && polls_for_requests(ARG1(ctx), ARG2(ctx)) ? loop_waits() : 0; }
+ENTER(select_wait) { return traced() && selects_for_requests(ARG1(ctx), ARG2(ctx)) ? loop_waits() : 0; }
 
 /* A connection that this process made or took: its role is certain and its stream begins here. */
 static __always_inline struct conn *connected(__s32 fd, __u8 role)
@@ -556,17 +534,16 @@ static __always_inline struct conn *connected(__s32 fd, __u8 role)
 	return sk ? conn_add(sk, tgid, role) : 0;
 }
 
-SEC("tracepoint/syscalls/sys_exit")
-int exit_accept(struct sys_exit *ctx)
+EXIT(accept)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_of(pid_tgid >> 32);
 
-	if (!t || ctx->ret < 0)
+	if (!t || RESULT(ctx) < 0)
 		return 0;
 	if (t->flags & TARGET_NODE)
 		node_activation(pid_tgid, true);
-	connected(ctx->ret, ROLE_SERVER);
+	connected(RESULT(ctx), ROLE_SERVER);
 	return 0;
 }
 
@@ -587,7 +564,7 @@ ENTER(connect)
 	if (!call)
 		return 0;
 	call->under_way = 1;
-	call->fd = ctx->args[0];
+	call->fd = ARG1(ctx);
 	call->context_kind = cur.key.kind;
 	call->context = cur.key.id;
 	return 0;
@@ -602,7 +579,7 @@ EXIT(connect)
 	struct context *x;
 	struct conn *c;
 
-	if (!call || (ctx->ret && ctx->ret != -EINPROGRESS))
+	if (!call || (RESULT(ctx) && RESULT(ctx) != -EINPROGRESS))
 		return 0;
 	key.kind = call->context_kind;
 	key.id = call->context;

@@ -444,6 +444,8 @@ const (
 	SocketMapPyContexts          = "py_contexts"
 	SocketMapPyThreads           = "py_threads"
 	SocketMapScratches           = "scratches"
+	SocketMapSyscallEntries      = "syscall_entries"
+	SocketMapSyscallExits        = "syscall_exits"
 	SocketMapTargets             = "targets"
 	SocketMapTasks               = "tasks"
 	SocketMapThreads             = "threads"
@@ -470,6 +472,8 @@ const (
 	SocketProgProcessFork        = "process_fork"
 	SocketProgSockGone           = "sock_gone"
 	SocketProgSockState          = "sock_state"
+	SocketProgSyscallBegins      = "syscall_begins"
+	SocketProgSyscallEnds        = "syscall_ends"
 	SocketVarClockOffset         = "clock_offset"
 	SocketVarPayloadSize         = "payload_size"
 	SocketVarStackSize           = "stack_size"
@@ -548,6 +552,8 @@ type SocketProgramSpecs struct {
 	ProcessFork     *ebpf.ProgramSpec `ebpf:"process_fork"`
 	SockGone        *ebpf.ProgramSpec `ebpf:"sock_gone"`
 	SockState       *ebpf.ProgramSpec `ebpf:"sock_state"`
+	SyscallBegins   *ebpf.ProgramSpec `ebpf:"syscall_begins"`
+	SyscallEnds     *ebpf.ProgramSpec `ebpf:"syscall_ends"`
 }
 
 // SocketMapSpecs contains maps before they are loaded into the kernel.
@@ -569,6 +575,8 @@ type SocketMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	SyscallEntries *ebpf.MapSpec `ebpf:"syscall_entries"`
+	SyscallExits   *ebpf.MapSpec `ebpf:"syscall_exits"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
@@ -630,6 +638,8 @@ type SocketMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
+	SyscallEntries *ebpf.Map `ebpf:"syscall_entries"`
+	SyscallExits   *ebpf.Map `ebpf:"syscall_exits"`
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
@@ -654,6 +664,8 @@ func (m *SocketMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
+		m.SyscallEntries,
+		m.SyscallExits,
 		m.Targets,
 		m.Tasks,
 		m.Threads,
@@ -706,6 +718,8 @@ type SocketPrograms struct {
 	ProcessFork     *ebpf.Program `ebpf:"process_fork"`
 	SockGone        *ebpf.Program `ebpf:"sock_gone"`
 	SockState       *ebpf.Program `ebpf:"sock_state"`
+	SyscallBegins   *ebpf.Program `ebpf:"syscall_begins"`
+	SyscallEnds     *ebpf.Program `ebpf:"syscall_ends"`
 }
 
 func (p *SocketPrograms) Close() error {
@@ -731,6 +745,8 @@ func (p *SocketPrograms) Close() error {
 		p.ProcessFork,
 		p.SockGone,
 		p.SockState,
+		p.SyscallBegins,
+		p.SyscallEnds,
 	)
 }
 

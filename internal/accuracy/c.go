@@ -8,6 +8,9 @@ import (
 //go:embed programs/c
 var cPrograms embed.FS
 
+// endUnseen: of pools whose results are waited for at a futex. Who comes when the result is there does not wait.
+const endUnseen = "a task that has ended before anybody waits for it: such an end is not seen"
+
 var cLanguage = language{
 	name: "c", packages: []string{"gcc", "libc6-dev:/usr/include/stdio.h"},
 	build: func(ctx context.Context, b *builder, w *workload) (command, error) {
@@ -39,16 +42,16 @@ var cLanguage = language{
 		{name: "epoll-delayed-timer", what: "as epoll-delayed, a background call every 2 ms", program: "loop.c", shape: "delayed-timer", calls: 1, cause: "as epoll-delayed"},
 		{name: "epoll-delayed", what: "writes a round later than it reads", program: "loop.c", shape: "delayed", calls: 1, cause: "as epoll-batch, and it looks like a loop that answers at once; nothing may be linked"},
 		pooled("wait", "pool, the connection's thread waits for its task", 1, 0.99, ""),
-		pooled("two-in-turn", "the same, two tasks in turn", 2, 0.99, ""),
+		pooled("two-in-turn", "the same, two tasks in turn", 2, 0.99, endUnseen),
 		pooled("chain", "the task goes through two pools", 1, 0.99, ""),
 		pooled("nested", "the first pool's thread waits for the second's", 1, 0, "who passes a completion on may have taken any task meanwhile"),
 		pooled("mixed", "every second request has a task without a call", 0, 0, "an end that nobody waits for and a task without a call look like one task"),
 		pooled("mixed-turn", "a task without a call, then one with", 1, 0, "as pool-mixed"),
-		pooled("fan-out", "three tasks at once, waited for in order", 3, 0, "an end that nobody waits for is not seen"),
+		pooled("fan-out", "three tasks at once, waited for in order", 3, 0, endUnseen),
 		pooled("silent", "the same, the second without a call", 2, 0, "as pool-mixed"),
 		pooled("silent-late", "the task may have ended before it is waited for; every second without a call", 0, 0, "as pool-mixed"),
 		pooled("shared", "all wait at one condition variable", 1, 0, "everybody is woken: where several wait at once, nothing is believed"),
-		pooled("forget", "nobody waits for the tasks of the background", 1, 0.99, ""),
+		pooled("forget", "nobody waits for the tasks of the background", 1, 0.99, endUnseen),
 		pooled("locked", "workers, connections and background take a fair lock", 1, 0, "a lock that changes hands looks like a completion"),
 		pooled("locked-mixed", "the same, every second request has a task without a call", 0, 0, "as pool-mixed"),
 		pooled("answer", "epoll loop, the pool calls and answers", 1, 0.99, ""),

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -18,28 +19,39 @@ import (
 func (w *workload) expensive() bool { return w.costly || w == &w.language.workloads[0] }
 
 const (
-	// costRounds are pairs: the program without the receiver, then traced. Their median counts.
+	// costRounds are triples: the program without the receiver, beside it, and traced. Their medians count.
 	costRounds = 5
 	// costTime is how long a round should at least take.
 	costTime = time.Second
-	// costConcurrency leaves the machine time to do the tracing beside the program.
-	costConcurrency = 16
+	// costConcurrency leaves the machine time to do the tracing beside the program. Its companion has as much.
+	costConcurrency = 8
 )
 
-// cost is what tracing adds to a program.
+// cost is what tracing adds to a program. Another one, its companion, is under load all the while.
 type cost struct {
-	workload  *workload
-	requests  int              // of a round
-	cpu       [2]time.Duration // per request
-	p99       [2]time.Duration
-	added     float64 // share of the CPU time, median of the pairs
-	low, high float64 // of the pairs
+	workload *workload
+	requests int                  // of a round
+	cpu      [sides]time.Duration // per request, medians
+	p99      [sides]time.Duration
+	added    spread        // share of the CPU time: traced, of what it is beside the receiver
+	whole    spread        // of what it is without one
+	programs time.Duration // run time of the BPF programs per request
 }
 
+// The sides of a round.
 const (
-	untraced = iota
-	traced
+	untraced = iota // there is no receiver
+	beside          // it traces the companion: what it does itself is on the same processors
+	traced          // it traces the program
+	sides
 )
+
+// spread is of the triples.
+type spread struct{ median, low, high float64 }
+
+func spreadOf(of []float64) spread { return spread{median(of), slices.Min(of), slices.Max(of)} }
+
+func (s spread) String() string { return fmt.Sprintf("%+.1f to %+.1f", 100*s.low, 100*s.high) }
 
 // limit is the share that tracing should add at most.
 func (c *cost) limit() float64 {
@@ -51,8 +63,8 @@ func (c *cost) limit() float64 {
 
 // costs measures the expensive ones among the workloads.
 func (r *report) costs(ctx context.Context, programs *builder, ws []*workload) error {
-	fmt.Printf("\n"+costColumns, "workload", "requests", "CPU µs", "traced", "added %", "goal %", "of pairs", "p99 ms", "traced")
-	fmt.Printf(costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
+	fmt.Println()
+	costHead(os.Stdout)
 	stats := &probeStats{byName: map[string]*probe{}}
 	for _, w := range ws {
 		if !w.expensive() {
@@ -72,18 +84,69 @@ func (r *report) costs(ctx context.Context, programs *builder, ws []*workload) e
 	return nil
 }
 
-const costColumns = "| %-24s | %8v | %7v | %7v | %7v | %6v | %14v | %7v | %7v |\n"
+const costColumns = "| %-24s | %8v | %7v | %7v | %7v | %7v | %6v | %14v | %7v | %14v | %7v | %7v | %7v |\n"
+
+func costHead(w io.Writer) {
+	fmt.Fprintf(w, costColumns, "workload", "requests", "CPU µs", "beside", "traced", "added %", "goal %", "of triples", "whole %", "of triples",
+		"BPF µs", "p99 ms", "traced")
+	fmt.Fprintf(w, costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
+}
 
 func (c *cost) row() string {
 	micro := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Microsecond)) }
 	milli := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
-	return fmt.Sprintf(costColumns, c.workload, c.requests, micro(c.cpu[untraced]), micro(c.cpu[traced]), fmt.Sprintf("%+.1f", 100*c.added),
-		fmt.Sprintf("%g", 100*c.limit()),
-		fmt.Sprintf("%+.1f to %+.1f", 100*c.low, 100*c.high), milli(c.p99[untraced]), milli(c.p99[traced]))
+	percent := func(f float64) string { return fmt.Sprintf("%+.1f", 100*f) }
+	return fmt.Sprintf(costColumns, c.workload, c.requests, micro(c.cpu[untraced]), micro(c.cpu[beside]), micro(c.cpu[traced]),
+		percent(c.added.median), fmt.Sprintf("%g", 100*c.limit()), c.added, percent(c.whole.median), c.whole,
+		micro(c.programs), milli(c.p99[beside]), milli(c.p99[traced]))
+}
+
+// underLoad is a program that is asked all the time.
+type underLoad struct {
+	*program
+	load *loader
+	stop func() error
+}
+
+// companion starts the plainest program of all beside the one that is measured, so that the receiver has as much to do
+// when it does not trace that.
+func companion(ctx context.Context, programs *builder) (*underLoad, error) {
+	w := workloads()[0]
+	b, err := startBackend(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	p, err := programs.start(ctx, w, b.addr(), setting{concurrency: costConcurrency, pool: 1})
+	if err != nil {
+		b.close()
+		return nil, err
+	}
+	l := newLoader(p.addr, costConcurrency)
+	ctx, cancel := context.WithCancel(ctx)
+	var failed error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		const some = 1000
+		for n := 0; ctx.Err() == nil; n += some {
+			if _, err := l.send(ctx, n, some); err != nil && ctx.Err() == nil {
+				failed = fmt.Errorf("load of %s beside: %w", w, err)
+				return
+			}
+		}
+	}()
+	return &underLoad{p, l, func() error {
+		cancel()
+		<-done
+		l.close()
+		err := errors.Join(failed, p.stop())
+		b.close()
+		return err
+	}}, nil
 }
 
 func measureCost(ctx context.Context, programs *builder, w *workload, stats *probeStats) (_ cost, err error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, 3*time.Minute, errors.New("it took more than 3 minutes"))
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("it took more than 5 minutes"))
 	defer cancel()
 	b, err := startBackend(ctx, w)
 	if err != nil {
@@ -97,6 +160,11 @@ func measureCost(ctx context.Context, programs *builder, w *workload, stats *pro
 	defer func() { err = errors.Join(err, p.stop()) }()
 	l := newLoader(p.addr, costConcurrency)
 	defer l.close()
+	other, err := companion(ctx, programs)
+	if err != nil {
+		return cost{}, err
+	}
+	defer func() { err = errors.Join(err, other.stop()) }()
 
 	// A virtual machine compiles while it warms up; how long a round must be is known then.
 	const warmup = 3000
@@ -119,18 +187,17 @@ func measureCost(ctx context.Context, programs *builder, w *workload, stats *pro
 		after, err := cpuTime(p.cmd.Process.Pid)
 		return (after - before) / time.Duration(c.requests), took[len(took)*99/100], err
 	}
-	var cpu [2][]time.Duration
-	var p99 [2][]time.Duration
-	var added []float64
+	var cpu, p99 [sides][]time.Duration
+	var added, whole []float64
 	for range costRounds {
-		for side := range 2 {
+		for side := range sides {
 			var t *tracer
-			if side == traced {
-				if t, err = startTracer(ctx, p, false, hold); err != nil {
+			if on := [sides]*program{beside: other.program, traced: p}[side]; on != nil {
+				if t, err = startTracer(ctx, on, false, hold); err != nil {
 					return cost{}, err
 				}
 			}
-			time.Sleep(quietFor) // in both, so that they differ in nothing else
+			time.Sleep(quietFor) // in each, so that they differ in nothing else
 			used, slowest, err := round()
 			if t != nil {
 				err = errors.Join(err, t.stop())
@@ -141,15 +208,18 @@ func measureCost(ctx context.Context, programs *builder, w *workload, stats *pro
 			cpu[side], p99[side] = append(cpu[side], used), append(p99[side], slowest)
 		}
 		n := len(added)
-		added = append(added, float64(cpu[traced][n])/float64(cpu[untraced][n])-1)
+		added = append(added, float64(cpu[traced][n])/float64(cpu[beside][n])-1)
+		whole = append(whole, float64(cpu[traced][n])/float64(cpu[untraced][n])-1)
 	}
+	before := stats.total()
 	if err := probed(ctx, p, stats, func() error { _, _, err := round(); return err }); err != nil {
 		return cost{}, err
 	}
-	for side := range 2 {
+	c.programs = (stats.total() - before) / time.Duration(c.requests)
+	for side := range sides {
 		c.cpu[side], c.p99[side] = median(cpu[side]), median(p99[side])
 	}
-	c.added, c.low, c.high = median(added), slices.Min(added), slices.Max(added)
+	c.added, c.whole = spreadOf(added), spreadOf(whole)
 	return c, nil
 }
 

@@ -223,26 +223,55 @@ and nothing but what spans say, so the comparison is of rules, not of products.
 	fmt.Fprintf(w, " here %d.\n", ours)
 }
 
+const costsTitle = `
+## What it costs the programs
+`
+
+// replaceCosts puts what was measured last into a document in the place of what it has.
+func (r *report) replaceCosts(name string) error {
+	old, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	before, after, found := strings.Cut(string(old), costsTitle)
+	if !found {
+		return fmt.Errorf("%s has no section %q: write it with -plan real", name, strings.TrimSpace(costsTitle))
+	}
+	const section = "\n## "
+	_, after, _ = strings.Cut(after, section)
+	var b strings.Builder
+	b.WriteString(before)
+	r.documentCosts(&b)
+	if after != "" {
+		b.WriteString(section + after)
+	}
+	return os.WriteFile(name, []byte(b.String()), 0o644)
+}
+
 func (r *report) documentCosts(w io.Writer) {
 	if len(r.cost) == 0 {
 		return
 	}
-	fmt.Fprintf(w, `
-## What it costs the programs
+	fmt.Fprintf(w, costsTitle+`
+CPU time of the program for each request (user and system, of its processes' clocks), in rounds of three, in turn on the
+same process, %d times: without the receiver; beside it, while it traces another program, %s, which is under load all the
+while; and traced. Medians, and the lowest and highest of the triples. "Added" is what tracing adds to what the program
+takes beside the receiver, and what the goal is for: the work that the program does itself for being traced. "Whole" is
+what it adds to what the program takes without a receiver on the machine: here the receiver, the load and both backends
+share the two halves of one core with the program, and whatever runs there slows it down, be it traced or not. These
+programs do little but make calls, so the shares are the highest that a program sees. Concurrency %d for each. "BPF" is how
+long BPF programs ran for each request, for the program and everything else on the machine (counted by the kernel in a
+round of its own, which adds some 20 ns to each run). p99: how long the slowest in a hundred took, beside and traced.
 
-CPU time of the program for each request (user and system, from /proc), and how long the slowest in a hundred
-took, without the receiver and traced, in turn on the same process, %d times: medians, and the lowest and
-highest pair. Concurrency %d; the load, the backend and the receiver share the processors.
-
-`, costRounds, costConcurrency)
-	fmt.Fprintf(w, costColumns, "workload", "requests", "CPU µs", "traced", "added %", "goal %", "of pairs", "p99 ms", "traced")
-	fmt.Fprintf(w, costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
+`, costRounds, workloads()[0], costConcurrency)
+	costHead(w)
 	for i := range r.cost {
 		fmt.Fprint(w, r.cost[i].row())
 	}
 	fmt.Fprint(w, `
-Each run of a BPF program, counted by the kernel in a round of its own, most processes being not traced; a
-uprobe costs its trap besides.
+Each run of a BPF program, counted by the kernel. All system calls of the machine run syscall_begins and
+syscall_ends, which go on to the programs of their numbers, most processes being not traced; a uprobe costs its trap
+besides.
 
 | program | runs | mean ns |
 | --- | --: | --: |

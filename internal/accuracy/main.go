@@ -10,7 +10,7 @@
 //	go run ./internal/accuracy -plan real
 //	go run ./internal/accuracy -workloads go/handler,go/fanout -concurrency 16 -explain 5
 //	go run ./internal/accuracy -workloads 'java/*' -concurrency 16,64 -attach warm,cold -noise hog
-//	go run ./internal/accuracy -cost
+//	go run ./internal/accuracy -cost # writes its section of docs/accuracy.md
 //
 // The rows go to standard output as they come, and a run of -plan real with all workloads also writes
 // docs/accuracy.md. It fails when a cell has a wrong link, or less recall than its row promises.
@@ -95,6 +95,11 @@ func run(ctx context.Context, o options) error {
 	}
 	if document && complete && o.out != "" {
 		if err := writeFile(o.out, r.document); err != nil {
+			return err
+		}
+	}
+	if o.cost && !document && complete && o.out != "" && stopped == nil {
+		if err := r.replaceCosts(o.out); err != nil {
 			return err
 		}
 	}

@@ -89,6 +89,15 @@ func TestDocument(t *testing.T) {
 	}
 }
 
+// A workload of which less is asked than of the others says why, for docs/accuracy.md.
+func TestGoals(t *testing.T) {
+	for _, w := range workloads() {
+		if w.goal < enough && w.cause == "" {
+			t.Errorf("%s: recall may fall to %g, and there is no cause", w, w.goal)
+		}
+	}
+}
+
 // Each language has a workload whose cost is measured.
 func TestExpensive(t *testing.T) {
 	n := map[*language]int{}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 )
@@ -97,6 +98,15 @@ func (s *probeStats) add(id ebpf.ProgramID) error {
 	of.hits += counted.RunCount
 	of.nanos += uint64(counted.Runtime)
 	return nil
+}
+
+// total is how long all of them ran.
+func (s *probeStats) total() time.Duration {
+	var n uint64
+	for _, p := range s.byName {
+		n += p.nanos
+	}
+	return time.Duration(n)
 }
 
 // sorted has the programs that ran, what took longest in all first.

@@ -33,12 +33,12 @@ var pythonLanguage = language{
 		{name: "asyncio-sleep", what: "sleep before each of two calls", program: "aio.py", shape: "sleep", calls: 2, pooled: true, goal: 0.99},
 		{name: "asyncio-timer", what: "call_later starts the task that calls", program: "aio.py", shape: "timer", calls: 1, pooled: true, goal: 0.99},
 		{name: "asyncio-executor", what: "run_in_executor", program: "aio.py", shape: "executor", calls: 1, pooled: true, goal: 0.99},
-		{name: "asyncio-executors", what: "run_in_executor three times at once", program: "aio.py", shape: "executors", calls: 3, pooled: true, goal: 0.95},
+		{name: "asyncio-executors", what: "run_in_executor three times at once", program: "aio.py", shape: "executors", calls: 3, pooled: true, goal: 0.99},
 		{name: "asyncio-to-thread", what: "to_thread", program: "aio.py", shape: "to_thread", calls: 1, pooled: true, goal: 0.99},
 		{name: "asyncio-detached", what: "a task that is left behind calls after the response", program: "aio.py", shape: "detached", calls: 1, pooled: true, goal: 0.99},
 		{name: "asyncio-dispatcher", what: "a task that the first request has started calls for all", program: "aio.py", shape: "dispatcher", calls: 1, pooled: true, cause: "what goes through an asyncio.Queue is not followed"},
 		{name: "asyncio-afterwards", what: "the handler calls once more when it has answered", program: "aio.py", shape: "afterwards", calls: 1, pooled: true, cause: "what a task does between two requests of a connection may be for either"},
-		{name: "pool-fanout", what: "ThreadPoolExecutor, three at once", program: "threads.py", shape: "fanout", calls: 3, pooled: true, goal: 0.95},
+		{name: "pool-fanout", what: "ThreadPoolExecutor, three at once", program: "threads.py", shape: "fanout", calls: 3, pooled: true, goal: 0.99},
 		{name: "queue", what: "threads that take tasks from a queue.Queue", program: "threads.py", shape: "queue", calls: 1, pooled: true, cause: "a queue.Queue is written in Python: only what comes back is seen"},
 		{name: "uvicorn", what: "uvicorn on asyncio, pooled connections", program: "asgi.py", shape: "direct", args: []string{"asyncio"}, home: "/usr", packages: uvicornPackages, calls: 1, pooled: true, goal: 0.99},
 		{name: "uvicorn-gather", what: "the same, gather of three", program: "asgi.py", shape: "gather", args: []string{"asyncio"}, home: "/usr", packages: uvicornPackages, calls: 3, pooled: true, goal: 0.99},
@@ -51,7 +51,7 @@ var pythonLanguage = language{
 		{name: "aiohttp-gather", what: "the same, gather of three", program: "aioweb.py", shape: "gather", home: "/usr", packages: aiohttpPackages, calls: 3, pooled: true, goal: 0.99},
 		{name: "gunicorn-sync", what: "gunicorn, a process for each request at a time", serve: gunicorn("sync"), shape: "direct", packages: []string{"gunicorn"}, calls: 1, pooled: true, goal: 0.99},
 		{name: "gunicorn-gthread", what: "gunicorn, threads", serve: gunicorn("gthread"), shape: "direct", packages: []string{"gunicorn"}, calls: 1, pooled: true, goal: 0.99},
-		{name: "gunicorn-fanout", what: "gunicorn, threads, three calls at once in a pool", serve: gunicorn("gthread"), shape: "fanout", packages: []string{"gunicorn"}, calls: 3, pooled: true, goal: 0.95},
+		{name: "gunicorn-fanout", what: "gunicorn, threads, three calls at once in a pool", serve: gunicorn("gthread"), shape: "fanout", packages: []string{"gunicorn"}, calls: 3, pooled: true, goal: 0.99},
 	},
 }
 

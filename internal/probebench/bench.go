@@ -34,7 +34,7 @@ type sample struct {
 	tracerCPU time.Duration
 	others    float64        // share of the machine that other processes used
 	programs  []programStats // only with stats
-	report    message        // of B only its hooks
+	report    message        // of B nothing
 }
 
 // server measures one server: rounds for the throughput, then one run of B and C each with the
@@ -80,11 +80,11 @@ func (b *bench) measure(ctx context.Context, t *target, v variant, stats bool) (
 	var c *child
 	switch v {
 	case empty:
-		c, err = startChild(ctx, b.self, b.self, emptyArg)
+		c, err = startChild(ctx, b.self, emptyArg)
 	case full:
 		var pids []byte
 		if pids, err = json.Marshal(t.pids); err == nil {
-			c, err = startChild(ctx, b.self, b.tracer, string(pids))
+			c, err = startChild(ctx, b.tracer, string(pids))
 		}
 	}
 	if err != nil {

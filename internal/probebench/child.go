@@ -12,33 +12,9 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
-const (
-	enterArg = "in-own-mount-namespace"
-	emptyArg = "empty-hooks"
-
-	tracefs = "/sys/kernel/tracing"
-)
-
-// enterNamespace is run in a mount namespace of its own: it makes sure that tracefs is there, and
-// becomes the command in args. The machine's mounts stay as they are.
-func enterNamespace(args []string) error {
-	if len(args) == 0 {
-		return errors.New(enterArg + ": no command")
-	}
-	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
-		return fmt.Errorf("make mounts private: %w", err)
-	}
-	if _, err := os.Stat(tracefs + "/events"); err != nil {
-		if err := unix.Mount("tracefs", tracefs, "tracefs", 0, ""); err != nil {
-			return fmt.Errorf("mount tracefs on %s: %w", tracefs, err)
-		}
-	}
-	return fmt.Errorf("start %s: %w", args[0], unix.Exec(args[0], args, os.Environ()))
-}
+const emptyArg = "empty-hooks"
 
 // message is what a child says, one JSON object a line.
 type message struct {
@@ -48,8 +24,6 @@ type message struct {
 	// (name and attributes), since the child's start.
 	Spans    map[string]uint64 `json:"spans,omitempty"`
 	Counters map[string]int64  `json:"counters,omitempty"`
-	// Hooks that are attached now, without those of single executables.
-	Hooks int64 `json:"hooks,omitempty"`
 }
 
 // child is a process that holds BPF programs. It ends when its stdin does.
@@ -62,9 +36,9 @@ type child struct {
 
 const readyTimeout = 60 * time.Second
 
-func startChild(ctx context.Context, self string, args ...string) (*child, error) {
-	c := &child{cmd: exec.CommandContext(ctx, self, append([]string{enterArg}, args...)...)}
-	c.cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
+func startChild(ctx context.Context, args ...string) (*child, error) {
+	c := &child{cmd: exec.CommandContext(ctx, args[0], args[1:]...)}
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	c.cmd.Stderr = &c.stderr
 	stdout, err := c.cmd.StdoutPipe()
 	if err != nil {

@@ -81,9 +81,6 @@ func (f figures) print(w io.Writer) {
 		}
 	}
 	if b, c := f.stats[empty], f.stats[full]; b.programs != nil && c.programs != nil {
-		if b.report.Hooks != c.report.Hooks {
-			fmt.Fprintf(w, "hooks attached: %d by B, %d by the receiver: the two do not compare\n", b.report.Hooks, c.report.Hooks)
-		}
 		if only := without(b.programs, c.programs); len(only) > 0 {
 			fmt.Fprintf(w, "hooks of B that the receiver did not attach: %s\n", strings.Join(only, " "))
 		}

@@ -34,15 +34,10 @@ type options struct {
 }
 
 func main() {
-	// Parts of this command that run as children of it.
-	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case enterArg:
-			exitOn(enterNamespace(os.Args[2:]))
-		case emptyArg:
-			exitOn(runEmptyHooks())
-			return
-		}
+	// A part of this command that runs as a child of it.
+	if len(os.Args) > 1 && os.Args[1] == emptyArg {
+		exitOn(runEmptyHooks())
+		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()

@@ -68,12 +68,8 @@ func (p *linkProcessor) pairUp(from payloads) error {
 				return err
 			}
 			for ordinal, more := range p.reader.read(td, true).besides {
-				a := b.waiting[ordinal]
-				if a.id == link.None || a.tenure == absent {
-					continue
-				}
-				if s := p.slots.At(a.id); s.tenure == a.tenure&^isPending && s.batch == b.number && s.ordinal == ordinal {
-					p.index.Say(a.id, more.rare.Exchange)
+				if id, here := p.here(b, ordinal); here {
+					p.index.Say(id, more.rare.Exchange)
 				}
 			}
 			return nil

@@ -101,29 +101,42 @@ type batch struct {
 	delivery uint64
 }
 
-// arrival is a span, or what stands for one, in the window.
-type arrival struct {
-	// id is link.None for a duplicate, which waits only for its batch to be done with.
-	id link.ID
-	// tenure is that of id, with the bit isPending for a pending span; absent for what left before a
-	// restart.
-	tenure uint32
-}
+// arrival is a span, or what stands for one, in the window: a link.ID, which are below 1<<31, with the bit isPending
+// for a pending span. Whether the id is still that of this span its slot says.
+type arrival uint32
 
 const (
-	isPending = 1 << 31
-	absent    = ^uint32(0)
+	isPending arrival = 1 << 31
+	// duplicate waits only for its batch to be done with.
+	duplicate = ^arrival(0)
+	// absent left before a restart.
+	absent = ^arrival(1)
 )
+
+// here returns the id of what arrived in b, false when that is nobody's any more or another span's.
+func (p *linkProcessor) here(b *batch, ordinal uint32) (link.ID, bool) {
+	a := b.waiting[ordinal]
+	// The number of a batch that all have left is another's.
+	if a >= absent || p.batches[b.number] != b {
+		return link.None, false
+	}
+	id := link.ID(a &^ isPending)
+	s := p.slots.At(id)
+	return id, s.batch == b.number && s.ordinal == ordinal
+}
 
 // slot is where the payload of a fact is. Millions of them are cheaper without a pointer.
 type slot struct {
 	batch, ordinal uint32
-	// tenure tells the uses of one link.ID apart.
+	// tenure tells the uses of one link.ID apart. It is never 0.
 	tenure uint32
 }
 
-// renew makes what knows the id by its tenure so far forget it.
-func (s *slot) renew() { s.tenure = (s.tenure + 1) &^ isPending }
+// nowhere is no batch's number.
+const nowhere = ^uint32(0)
+
+// renew makes what knows the id by its place or its tenure so far forget it.
+func (s *slot) renew() { s.batch, s.tenure = nowhere, max(s.tenure+1, 1) }
 
 // tenure is one use of a link.ID.
 type tenure struct {
@@ -367,49 +380,52 @@ func (p *linkProcessor) take(b *batch, in *reading, at window.Instant, marks map
 	for i := range in.facts {
 		f := &in.facts[i]
 		ordinal := uint32(i)
-		a := &b.waiting[i]
-		a.id = link.None
-		if f.Pending {
-			a.tenure = isPending
+		arrived := link.None
+		more := &plain
+		if b, some := in.besides[ordinal]; some {
+			more = &b
 		}
-		more := in.besides[ordinal]
 		mark, left := marks[ordinal]
 		id := p.index.Find(f)
 		seen := id != link.None
 		switch {
 		case left && mark.Trace == [16]byte{}, left && seen && !p.index.View(id).Pending:
-			a.tenure = absent
+			b.waiting[i] = absent
 			continue
 		case f.Pending && !seen:
 			pending++
-			a.id = p.add(f, more.rare)
+			arrived = p.add(f, &more.rare)
 		case !seen:
-			a.id = p.add(f, more.rare)
+			arrived = p.add(f, &more.rare)
 		case p.index.View(id).Pending && !f.Pending:
 			// What was announced has ended.
 			p.index.Replace(id, *f, more.rare)
-			a.id = id
+			arrived = id
 			p.slots.At(id).renew()
 		default:
 			duplicates++
 		}
-		var t tenure
-		if a.id != link.None {
-			s := p.slots.At(a.id)
-			s.batch, s.ordinal = b.number, ordinal
-			a.tenure |= s.tenure
-			t = tenure{a.id, s.tenure}
-			if more.odds != (sampling.Odds{}) {
-				p.book.Say(a.id, more.odds)
-			}
-		}
-		if left {
-			p.book.Restore(a.id, mark.Trace, trace.BondOf(mark.Parented, mark.Alone), sampling.Decision(mark.Decision), stamp(at))
-			p.retained.Push(p.retained.Now(), t)
-			a.tenure = absent
+		if arrived == link.None {
+			b.waiting[i] = duplicate
 			continue
 		}
-		if p.cfg.EarlyRelease && a.id != link.None {
+		s := p.slots.At(arrived)
+		s.batch, s.ordinal = b.number, ordinal
+		t := tenure{arrived, s.tenure}
+		if more.odds != (sampling.Odds{}) {
+			p.book.Say(arrived, more.odds)
+		}
+		if left {
+			p.book.Restore(arrived, mark.Trace, trace.BondOf(mark.Parented, mark.Alone), sampling.Decision(mark.Decision), stamp(at))
+			p.retained.Push(p.retained.Now(), t)
+			b.waiting[i] = absent
+			continue
+		}
+		b.waiting[i] = arrival(arrived)
+		if f.Pending {
+			b.waiting[i] |= isPending
+		}
+		if p.cfg.EarlyRelease {
 			p.early.arrived(p.index, f, t)
 		}
 	}
@@ -417,8 +433,11 @@ func (p *linkProcessor) take(b *batch, in *reading, at window.Instant, marks map
 	return duplicates, pending
 }
 
-func (p *linkProcessor) add(f *link.Fact, rare link.Rare) link.ID {
-	id := p.index.AddRare(*f, rare)
+// plain is beside most facts.
+var plain beside
+
+func (p *linkProcessor) add(f *link.Fact, rare *link.Rare) link.ID {
+	id := p.index.Take(f, rare)
 	p.book.Add(id)
 	p.slots.Grow(int(id) + 1)
 	p.slots.At(id).renew()

@@ -137,20 +137,20 @@ func (p *linkProcessor) depart(all bool) []departure {
 // due appends what leaves because the window of one arrival is over.
 func (p *linkProcessor) due(out []departure, b *batch, ordinal uint32, now window.Instant, all bool) []departure {
 	a := b.waiting[ordinal]
-	t := tenure{a.id, a.tenure &^ isPending}
+	id, here := p.here(b, ordinal)
 	switch {
-	case a.tenure == absent:
-	case a.id == link.None:
+	case a == absent:
+	case a == duplicate:
 		out = append(out, departure{batch: b, ordinal: ordinal, silent: true, forgotten: true})
-	case a.tenure&isPending != 0:
+	case a&isPending != 0:
 		d := departure{batch: b, ordinal: ordinal, silent: true}
-		if p.slots.At(t.id).tenure == t.n {
-			d.tenure = t
-			p.memory.announced(p.index, t.id)
+		if here {
+			d.tenure = tenure{id, p.slots.At(id).tenure}
+			p.memory.announced(p.index, id)
 		}
 		out = append(out, d)
-	case p.slots.At(t.id).tenure == t.n && p.book.Waits(t.id):
-		out = p.gather(out, t.id, now, all)
+	case here && p.book.Waits(id):
+		out = p.gather(out, id, now, all)
 	}
 	return out
 }
@@ -161,13 +161,14 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 	for i := range members {
 		m := &members[i]
 		f, s := p.index.View(m.ID), p.slots.At(m.ID)
-		b := p.batches[s.batch]
-		if f.Pending || (m.ID != due && !all && !p.arrivals.Settled(b.at, now)) {
+		// What was announced before a restart is in no batch.
+		if f.Pending || (m.ID != due && !all && !p.arrivals.Settled(p.batches[s.batch].at, now)) {
 			if m.Fixed {
 				p.memory.fixed(p.index, m)
 			}
 			continue
 		}
+		b := p.batches[s.batch]
 		p.book.Leave(m, stamp(now))
 		p.memory.left(p.index, m, b.seq, s.ordinal)
 		d := departure{

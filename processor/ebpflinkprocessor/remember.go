@@ -174,9 +174,15 @@ type decided map[link.Name]remembered
 
 // apply is for when they are there again.
 func (p *linkProcessor) apply(ds decided) {
-	for name, r := range ds {
-		f := name.Fact()
-		if id := p.index.Find(&f); id != link.None && p.book.Waits(id) {
+	if len(ds) == 0 {
+		return
+	}
+	var f link.Fact
+	for id := range link.ID(p.index.Cap()) {
+		if p.index.Read(id, &f); f.Span == (link.SpanID{}) || !p.book.Waits(id) {
+			continue
+		}
+		if r, ok := ds[f.Name()]; ok {
 			p.book.Fix(id, r.trace, r.decision, r.odds)
 		}
 	}
@@ -207,7 +213,7 @@ func (p *linkProcessor) recall(d *onDisk) (ds decided, spans int, err error) {
 			id := p.index.Find(&r.fact)
 			switch {
 			case id == link.None:
-				id = p.add(&r.fact, r.rare)
+				id = p.add(&r.fact, &r.rare)
 			case p.index.View(id).Pending && !r.fact.Pending:
 				p.index.Replace(id, r.fact, r.rare)
 				p.slots.At(id).renew()

@@ -39,7 +39,6 @@ type message struct {
 	Error    string            `json:"error,omitempty"`
 	Spans    map[string]uint64 `json:"spans,omitempty"`
 	Counters map[string]int64  `json:"counters,omitempty"`
-	Hooks    int64             `json:"hooks,omitempty"`
 }
 
 func main() {
@@ -103,11 +102,11 @@ func run(ctx context.Context, out *json.Encoder) (err error) {
 	}
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
-		counters, hooks, err := collect(ctx, reader)
+		counters, err := collect(ctx, reader)
 		if err != nil {
 			return fmt.Errorf("read the receiver's metrics: %w", err)
 		}
-		if err := out.Encode(message{Spans: sink.snapshot(), Counters: counters, Hooks: hooks}); err != nil {
+		if err := out.Encode(message{Spans: sink.snapshot(), Counters: counters}); err != nil {
 			return err
 		}
 	}
@@ -150,31 +149,25 @@ func (c *counter) snapshot() map[string]uint64 {
 	return all
 }
 
-// collect reads every integer sum, as name{attribute=value,…}, and the number of attached hooks.
-func collect(ctx context.Context, reader *sdkmetric.ManualReader) (counters map[string]int64, hooks int64, err error) {
+// collect reads every integer sum, as name{attribute=value,…}.
+func collect(ctx context.Context, reader *sdkmetric.ManualReader) (map[string]int64, error) {
 	var data metricdata.ResourceMetrics
 	if err := reader.Collect(ctx, &data); err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	counters = map[string]int64{}
+	counters := map[string]int64{}
 	for _, scope := range data.ScopeMetrics {
 		for _, m := range scope.Metrics {
-			switch d := m.Data.(type) {
-			case metricdata.Sum[int64]:
-				for _, p := range d.DataPoints {
-					counters[m.Name+attributes(p.Attributes)] += p.Value
-				}
-			case metricdata.Gauge[int64]:
-				for _, p := range d.DataPoints {
-					state, _ := p.Attributes.Value("state")
-					if strings.HasSuffix(m.Name, "ebpf_span_hooks") && state.AsString() == "attached" {
-						hooks += p.Value
-					}
-				}
+			d, ok := m.Data.(metricdata.Sum[int64])
+			if !ok {
+				continue
+			}
+			for _, p := range d.DataPoints {
+				counters[m.Name+attributes(p.Attributes)] += p.Value
 			}
 		}
 	}
-	return counters, hooks, nil
+	return counters, nil
 }
 
 func attributes(set attribute.Set) string {

@@ -7,6 +7,7 @@ import (
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
+	"go.opentelemetry.io/collector/pdata/xpdata"
 )
 
 // Reader makes pdata of blocks. It can be used again.
@@ -16,9 +17,14 @@ type Reader struct {
 	// Room is for how many more attributes each span gets room.
 	Room int
 
-	words  []string
-	strip  []bool
-	counts []int
+	words []string
+	strip []bool
+	// met is the number of the last span that has the word as a key; reading is that of this one.
+	met     []uint32
+	reading uint32
+	counts  []int
+	// attrs takes no time to look whether an attribute is there already.
+	attrs xpdata.MapBuilder
 	// kept is how many attributes the last stripped span had.
 	kept int
 	dec  ptrace.ProtoUnmarshaler
@@ -136,11 +142,11 @@ func parse(block []byte) (p parts, err error) {
 
 func (r *Reader) readWords(b []byte, n int) bool {
 	c := cursor{b: b}
-	r.words, r.strip = r.words[:0], r.strip[:0]
+	r.words, r.strip, r.met, r.reading = r.words[:0], r.strip[:0], r.met[:0], 0
 	for range n {
 		w := c.text(c.number())
 		r.words = append(r.words, w)
-		r.strip = append(r.strip, r.Strip != nil && r.Strip(w))
+		r.strip, r.met = append(r.strip, r.Strip != nil && r.Strip(w)), append(r.met, 0)
 	}
 	return !c.bad
 }
@@ -208,40 +214,47 @@ func (r *Reader) span(dst ptrace.Span, b []byte, strip bool) bool {
 	if c.bad || n > uint64(len(b)) {
 		return false
 	}
-	return r.attributes(dst.Attributes(), &c, int(n), strip) && c.at == len(b) && !c.bad
+	ok := r.attributes(&c, int(n), strip) && c.at == len(b) && !c.bad
+	r.attrs.UnsafeIntoMap(dst.Attributes())
+	if strip {
+		r.kept = dst.Attributes().Len()
+	}
+	return ok
 }
 
-func (r *Reader) attributes(dst pcommon.Map, c *cursor, n int, strip bool) bool {
+// attributes reads n attributes to attrs.
+func (r *Reader) attributes(c *cursor, n int, strip bool) bool {
 	room := n
 	if strip {
 		room = min(n, r.kept)
-		defer func() { r.kept = dst.Len() }()
 	}
-	dst.EnsureCapacity(room + r.Room)
+	r.attrs.EnsureCapacity(room + r.Room)
+	r.reading++
 	for range n {
 		tag := c.number()
-		if tag>>3 >= uint64(len(r.words)) {
+		if tag>>3 >= uint64(len(r.words)) || r.met[tag>>3] == r.reading {
 			return false
 		}
+		r.met[tag>>3] = r.reading
 		key, skip := r.words[tag>>3], strip && r.strip[tag>>3]
 		switch tag & 7 {
 		case typeString:
 			if skip {
 				r.skip(c)
 			} else {
-				dst.PutStr(key, r.text(c))
+				r.attrs.AppendEmpty(key).SetStr(r.text(c))
 			}
 		case typeInt:
 			if v := unzigzag(c.number()); !skip {
-				dst.PutInt(key, v)
+				r.attrs.AppendEmpty(key).SetInt(v)
 			}
 		case typeFalse, typeTrue:
 			if !skip {
-				dst.PutBool(key, tag&7 == typeTrue)
+				r.attrs.AppendEmpty(key).SetBool(tag&7 == typeTrue)
 			}
 		case typeDouble:
 			if v := c.fixed(); !skip {
-				dst.PutDouble(key, math.Float64frombits(v))
+				r.attrs.AppendEmpty(key).SetDouble(math.Float64frombits(v))
 			}
 		case typeStrings:
 			count := c.number()
@@ -250,7 +263,7 @@ func (r *Reader) attributes(dst pcommon.Map, c *cursor, n int, strip bool) bool 
 			}
 			var list pcommon.Slice
 			if !skip {
-				list = dst.PutEmptySlice(key)
+				list = r.attrs.AppendEmpty(key).SetEmptySlice()
 				list.EnsureCapacity(int(count))
 			}
 			for range count {

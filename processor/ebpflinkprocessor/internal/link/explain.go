@@ -63,7 +63,7 @@ func (x *Index) Explain(child ID) []Explanation {
 }
 
 func (x *Index) explain(child ID, c View, r *row, k Key) Explanation {
-	out := Explanation{Rule: r.rule, Class: r.class.String(), Shared: x.definitions(c, k) + x.refs.size(k), Outcome: NoCandidate}
+	out := Explanation{Rule: r.rule, Class: r.class.String(), Shared: x.definitions(c, k) + x.count(&x.refs, k, c.core), Outcome: NoCandidate}
 	for _, f := range r.compares.key {
 		out.Key = append(out.Key, f.name)
 	}

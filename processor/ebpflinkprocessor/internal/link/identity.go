@@ -6,10 +6,10 @@ import "encoding/binary"
 // The ids of raw spans are unique on their own; those of SDK spans in their trace.
 
 func spanKey(own uint64, s SpanID) Key {
-	return domainSpan.key(own, binary.LittleEndian.Uint64(s[:]), 0)
+	return domainSpan.key2(own, binary.LittleEndian.Uint64(s[:]))
 }
 
-func rawSpanKey(s SpanID) Key { return domainRawSpan.key(binary.LittleEndian.Uint64(s[:]), 0, 0) }
+func rawSpanKey(s SpanID) Key { return domainRawSpan.key1(binary.LittleEndian.Uint64(s[:])) }
 
 // key is where c is found by what it is.
 func (c *core) key() Key {
@@ -52,7 +52,15 @@ func (x *Index) Find(f *Fact) ID {
 	if f.Span == (SpanID{}) {
 		return None
 	}
-	c := core{Span: f.Span, own: ownKey(f.OwnTrace), Host: f.Host, Role: f.Role, Raw: f.Raw}
+	c := core{Span: f.Span, Host: f.Host, ReqSeq: f.ReqSeq, Role: f.Role, Raw: f.Raw}
+	if _, side, ok := x.stem(&c); ok {
+		if id, _ := x.alone(&c, side); id != None && x.View(id).same(f) {
+			return id
+		}
+	}
+	if !c.Raw {
+		c.own = ownKey(f.OwnTrace)
+	}
 	var one [1]ID
 	ids, crowd := x.defs.get(c.key(), &one)
 	if crowd != nil {
@@ -69,7 +77,7 @@ func (x *Index) Find(f *Fact) ID {
 	return None
 }
 
-// identify makes id known by what it is. Where that is not unique, which nobody but an attacker does, those
+// identify makes id known by what it is, where its stem does not. Where that is not unique, which nobody but an attacker does, those
 // found by it are also in a table of their own, or each would be looked at for each that comes.
 func (x *Index) identify(id ID) {
 	f := x.core(id)
@@ -130,7 +138,7 @@ func (x *Index) crowdOf(k Key, span SpanID) int {
 
 // definitions is how many spans define k, to which child refers.
 func (x *Index) definitions(child View, k Key) int {
-	n := x.defs.size(k)
+	n := x.count(&x.defs, k, child.core)
 	if k.domain() != domainSpan {
 		return n
 	}

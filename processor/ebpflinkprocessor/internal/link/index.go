@@ -30,9 +30,11 @@ type Index struct {
 	rows           []row
 	clockTolerance int64
 	maxCandidates  int
-	// processes: a rule asks for the process of every span.
-	processes bool
-	clocks    clocks
+	// processes: a rule asks for the process of every span. stemmed: one asks for the numbers of its connection.
+	processes, stemmed bool
+	// allKnown: all raw spans are known by their span ids.
+	allKnown bool
+	clocks   clocks
 
 	facts Pages[core]
 	free  []ID
@@ -71,6 +73,7 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 		clockTolerance: int64(clockTolerance),
 		maxCandidates:  DefaultMaxCandidates,
 		processes:      slices.Contains(rules, Timing),
+		stemmed:        slices.Contains(rules, TCPSeq),
 		rare:           map[ID]*Rare{},
 		hosts:          hosts{},
 		clocks:         newClocks(),
@@ -130,12 +133,16 @@ func (x *Index) TakeOverflow() int {
 }
 
 // Add takes in f.
-func (x *Index) Add(f Fact) ID { return x.AddRare(f, Rare{}) }
+func (x *Index) Add(f Fact) ID { return x.Take(&f, &nothing) }
 
 // AddRare takes in f and what is beside it.
-func (x *Index) AddRare(f Fact, r Rare) ID {
+func (x *Index) AddRare(f Fact, r Rare) ID { return x.Take(&f, &r) }
+
+// Take is AddRare without a copy of either; both are the caller's again.
+func (x *Index) Take(f *Fact, r *Rare) ID {
+	x.heed(f)
 	id := x.next()
-	x.set(id, &f, &r)
+	x.set(id, f, r)
 	x.gen++
 	return id
 }
@@ -154,6 +161,7 @@ func (x *Index) next() ID {
 
 // Replace puts f and what is beside it in the place of id: a pending span that has ended.
 func (x *Index) Replace(id ID, f Fact, r Rare) {
+	x.heed(&f)
 	x.unpost(id)
 	x.set(id, &f, &r)
 	x.gen++
@@ -182,9 +190,12 @@ func (x *Index) Remove(ids []ID) {
 }
 
 func (x *Index) post(id ID) {
-	x.identify(id)
+	f := x.View(id)
+	if !x.postStem(id, f.core) || x.known(f.core) {
+		x.identify(id)
+	}
 	var room [mostKeys]Key
-	keys, middle := x.keysOf(x.View(id), room[:0])
+	keys, middle := x.keysOf(f, room[:0])
 	for _, k := range keys[:middle] {
 		dropped, _ := x.defs.add(k, id)
 		x.overflow += dropped
@@ -195,9 +206,12 @@ func (x *Index) post(id ID) {
 }
 
 func (x *Index) unpost(id ID) {
-	x.unidentify(id)
+	f := x.View(id)
+	if !x.unpostStem(id, f.core) || x.known(f.core) {
+		x.unidentify(id)
+	}
 	var room [mostKeys]Key
-	keys, middle := x.keysOf(x.View(id), room[:0])
+	keys, middle := x.keysOf(f, room[:0])
 	for _, k := range keys[:middle] {
 		x.defs.remove(k, id)
 	}
@@ -209,12 +223,12 @@ func (x *Index) unpost(id ID) {
 // mostKeys is more than a fact has.
 const mostKeys = 16
 
-// keysOf appends the distinct keys that f defines, but for that of what it is, and from middle on those that
-// it refers to.
+// keysOf appends the distinct keys that f defines, but for that of what it is and those of its stem, and from middle
+// on those that it refers to.
 func (x *Index) keysOf(f View, to []Key) (keys []Key, middle uint32) {
 	p := x.plan(f.traits())
 	from := len(to)
-	for _, i := range p.defines {
+	for _, i := range p.posted {
 		if k, ok := x.rows[i].defines.key(f); ok && k.domain() != domainSpan && !slices.Contains(to[from:], k) {
 			to = append(to, k)
 		}
@@ -284,13 +298,29 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		more = r == id || (by != nil && by.paired && by.fits(x, x.View(r), x.View(id)) == unfit) || fn(r)
 		return more
 	}
+	c := x.core(id)
+	// only has the stem of id, as long as that is not split.
+	only, asked, divided := None, false, false
 	x.eachDefined(x.View(id), func(k Key, r *row) {
 		if !more {
 			return
 		}
 		by = r
+		if x.stemmed && r.numbered && !divided {
+			if !asked {
+				only, divided = x.alone(c, referring)
+				asked = true
+			}
+			if !divided {
+				if only != None && agree(k.domain(), c, x.core(only)) {
+					visit(only)
+					only = None
+				}
+				return
+			}
+		}
 		var one [1]ID
-		ids, crowd := x.refs.get(k, &one)
+		ids, crowd := x.ids(&x.refs, k, c, &one)
 		for _, r := range ids {
 			if !visit(r) {
 				return

@@ -39,6 +39,7 @@ const (
 	domainProcess
 	domainInstance
 	domainRawSpan
+	domainSeq
 )
 
 // bases are where the hash of each domain begins.
@@ -53,6 +54,13 @@ func (d domain) key(a, b, c uint64) Key {
 	h := mix(bases[d] ^ a)
 	h = mix(h ^ b)
 	return Key(mix(h^c)<<domainBits) | Key(d)
+}
+
+// key1 and key2 are for keys of fewer words.
+func (d domain) key1(a uint64) Key { return Key(mix(bases[d]^a)<<domainBits) | Key(d) }
+
+func (d domain) key2(a, b uint64) Key {
+	return Key(mix(mix(bases[d]^a)^b)<<domainBits) | Key(d)
 }
 
 // mix is a bijection with good avalanche: two rounds of xor-shift and odd multiplication.

@@ -189,7 +189,7 @@ func (x *Index) timeliest(r *row, child ID, c View, k Key, best score) (n int, p
 // time allows and until fn returns false. It returns false where that is more than one reference may look at.
 func (x *Index) candidates(r *row, child ID, c View, k Key, fn func(ID) bool) bool {
 	var one [1]ID
-	some, crowd := x.defs.get(k, &one)
+	some, crowd := x.ids(&x.defs, k, c.core, &one)
 	if r.among != nil {
 		var all bool
 		if some, all = r.among(x, child); !all {

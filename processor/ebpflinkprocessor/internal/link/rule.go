@@ -94,6 +94,8 @@ type row struct {
 	fits func(x *Index, child, parent View) score
 	// veto withdraws the row for a child, whatever the candidates.
 	veto func(x *Index, child View) bool
+	// numbered: the number of the request is part of the keys, so a stem stands for them.
+	numbered bool
 	// local: the key names a host, so both sides are raw spans by one clock.
 	local bool
 	// stated: the parent is the child's own statement, which time cannot contradict.

@@ -27,7 +27,7 @@ const (
 
 // looseSeq: sequence numbers, though the times of the two ends contradict.
 var looseSeq = row{
-	rule: Compat, class: probable, most: unique,
+	rule: Compat, class: probable, most: unique, numbered: true,
 	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if !f.Foreign {
 			return k, false

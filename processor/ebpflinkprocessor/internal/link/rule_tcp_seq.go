@@ -2,15 +2,15 @@ package link
 
 import "encoding/binary"
 
-// This row and the next have a key each. One of the request's number alone for both would make taking in a span a
-// fifth cheaper, but where connections begin at few numbers it names too many spans to believe any of them
+// This row and the next have a key each, of which the Index makes use where the number of the request alone is not enough
+// (stem.go). It alone for both finds too many spans to believe any of them where connections begin at few numbers
 // (few_numbers of `make accuracy-link`: recall 0.56).
 
 // seqByPair: both ends of a connection count its bytes alike, so the sequence numbers of request and
 // response are the same on the SERVER and on the CLIENT span of a call.
 var seqByPair = row{
 	rule: TCPSeq,
-	most: unique,
+	most: unique, numbered: true,
 	refers: &keyed{isRaw | isServer | hasReqSeq | hasRespSeq, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0; ok {
 			k = seqPair(f.core)
@@ -30,7 +30,7 @@ var seqByPair = row{
 // seqByPorts: without a response the two ports take the place of its number.
 var seqByPorts = row{
 	rule: TCPSeq,
-	most: unique,
+	most: unique, numbered: true,
 	refers: &keyed{isRaw | isServer | hasReqSeq | hasPortsToo, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasPorts(f); ok {
 			k = seqPorts(f.core, f.Peer.Port, f.Local.Port)
@@ -84,10 +84,10 @@ func seqContext(f View) Key {
 
 func hasPorts(f View) bool { return f.ReqSeq != 0 && f.Local.Port != 0 && f.Peer.Port != 0 }
 
-func seqPair(f *core) Key { return domainSeqPair.key(uint64(f.ReqSeq), uint64(f.RespSeq), 0) }
+func seqPair(f *core) Key { return domainSeqPair.key1(uint64(f.ReqSeq)<<32 | uint64(f.RespSeq)) }
 
 func seqPorts(f *core, client, server uint16) Key {
-	return domainSeqPorts.key(uint64(f.ReqSeq), uint64(client), uint64(server))
+	return domainSeqPorts.key1(uint64(f.ReqSeq)<<32 | uint64(client)<<16 | uint64(server))
 }
 
 // connected judges whether two ends show one connection. Sequence numbers are 32 bits, so what

@@ -175,7 +175,7 @@ func (x *Index) answered(call, but View) bool {
 		if !ok {
 			continue
 		}
-		list, crowd := x.refs.get(k, &one)
+		list, crowd := x.ids(&x.refs, k, call.core, &one)
 		if crowd != nil {
 			return true
 		}
@@ -306,7 +306,7 @@ func (x *Index) caller(server View) View {
 		return found
 	}
 	var one [1]ID
-	clients, crowd := x.defs.get(k, &one)
+	clients, crowd := x.ids(&x.defs, k, server.core, &one)
 	if crowd != nil || len(clients) != 1 {
 		return found
 	}

@@ -345,10 +345,13 @@ func (x *Index) learnSkew(id ID) {
 	if f.Foreign || !f.Raw || f.Role == Other || f.Pending || f.Host == 0 || f.ReqSeq == 0 || f.RespSeq == 0 {
 		return
 	}
+	if x.single(f.core) {
+		return
+	}
 	k := seqPair(f.core)
 	var oneClient, oneServer [1]ID
-	clients, _ := x.defs.get(k, &oneClient)
-	servers, _ := x.refs.get(k, &oneServer)
+	clients, _ := x.ids(&x.defs, k, f.core, &oneClient)
+	servers, _ := x.ids(&x.refs, k, f.core, &oneServer)
 	if len(clients) == 0 || len(servers) == 0 || len(clients) > skewClaims || len(servers) > skewClaims {
 		return
 	}

@@ -24,7 +24,7 @@ type entry[V any] struct {
 	segment *segment[V]
 }
 
-// segment is what a change needs to know of the places. The high bits of a key choose it, the low ones
+// segment is what a change needs to know of the places. The high bits of a key choose it (spread), the low ones
 // above the domain the place, from which on it probes.
 type segment[V any] struct {
 	n     int
@@ -44,8 +44,21 @@ type held[V any] struct {
 func (t *Table[V]) Len() int { return t.n }
 
 func (t *Table[V]) entry(k Key) entry[V] {
-	// A shift by 64 gives 0.
-	return t.directory[k>>(64-t.depth)]
+	return t.directory[t.place(k)]
+}
+
+func (t *Table[V]) place(k Key) uint32 {
+	// A shift by 32 gives 0.
+	return spread(k) >> (32 - t.depth)
+}
+
+// spread is what chooses the segment of k. Keys are hashes: by their high bits alone all segments would be full at
+// once, and the table half empty after that. Here a segment gets the more keys the higher it is, the last twice as many
+// as the first, so at any time as many of them are nearly full as have just been split. It is log2(1+x) nearly, x the
+// high bits from 0 to 1: x + 0.344x(1-x).
+func spread(k Key) uint32 {
+	x := uint64(k) >> 32
+	return uint32(x + (x*(1<<32-1-x)>>32)*88>>8)
 }
 
 // home is where a cache line of the places begins: most keys are found in the first four, in one look at
@@ -118,7 +131,7 @@ func (t *Table[V]) split(e entry[V], k Key) {
 			continue
 		}
 		half := e
-		if key>>(64-e.segment.depth)&1 != 0 {
+		if spread(key)>>(32-e.segment.depth)&1 != 0 {
 			half = upper
 		}
 		at, _ := half.find(key)
@@ -127,7 +140,7 @@ func (t *Table[V]) split(e entry[V], k Key) {
 	}
 	// The entries of a segment lie side by side; the upper half of them is the new one's.
 	span := 1 << (t.depth - e.segment.depth)
-	first := int(k>>(64-t.depth)) &^ (2*span - 1)
+	first := int(t.place(k)) &^ (2*span - 1)
 	for i := first + span; i < first+2*span; i++ {
 		t.directory[i] = upper
 	}

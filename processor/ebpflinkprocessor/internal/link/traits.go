@@ -62,8 +62,8 @@ type plan struct {
 	traits traits
 	// rows are those by which they may refer to a parent, strongest first.
 	rows []uint8
-	// defines and refers are the rows with different keys.
-	defines, refers []uint8
+	// defines are the rows with different keys, posted and refers those whose keys no stem stands for.
+	defines, posted, refers []uint8
 }
 
 // plans is how many are kept: few combinations of traits occur.
@@ -90,9 +90,15 @@ func (x *Index) makePlan(t traits) plan {
 	for i := range x.rows {
 		add(&p.defines, x.rows[i].defines, i, has(x.rows[i].defines))
 	}
+	stands := func(row int) bool { return x.stemmed && x.rows[row].numbered }
+	for _, i := range p.defines {
+		if !stands(int(i)) {
+			p.posted = append(p.posted, i)
+		}
+	}
 	met = nil
 	for i := range x.rows {
-		add(&p.refers, x.rows[i].refers, i, has(x.rows[i].refers))
+		add(&p.refers, x.rows[i].refers, i, has(x.rows[i].refers) || stands(i))
 		add(&p.rows, x.rows[i].refers, i, false)
 	}
 	return p

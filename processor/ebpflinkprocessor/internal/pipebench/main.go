@@ -26,6 +26,7 @@ func main() {
 	o := options{window: 10 * time.Second, curve: []int{100_000, 1_000_000, 10_000_000}}
 	flag.IntVar(&o.spans, "spans", 1_000_000, "spans of a run, rounded up to a multiple of 2000")
 	flag.IntVar(&o.reps, "reps", 3, "runs of each pipeline; figures are medians")
+	flag.DurationVar(&o.window, "window", o.window, "how long spans wait in each pipeline")
 	flag.StringVar(&o.dir, "dir", "", "where ebpf_link stores; default: the temporary directory")
 	quick := flag.Bool("quick", false, "200,000 spans, one run each, a window of 2s, no curve: for development")
 	only := flag.String("only", "", "names of pipelines, separated by commas; default: all")

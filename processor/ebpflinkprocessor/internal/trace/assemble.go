@@ -291,7 +291,8 @@ func (b *Book) Gather(start link.ID) []Member {
 				return more()
 			}
 			looks := b.ix.Looks()
-			if b.edge(r, cut).Parent != m.ID {
+			edge := b.edge(r, cut)
+			if edge.Parent != m.ID {
 				barren += 1 + b.ix.Looks() - looks
 				return more()
 			}
@@ -303,7 +304,7 @@ func (b *Book) Gather(start link.ID) []Member {
 				gone++
 				return more()
 			}
-			members = append(members, Member{ID: r, Edge: b.edge(r, cut), Cut: b.gaveUp(r, cut), depth: m.depth + 1})
+			members = append(members, Member{ID: r, Edge: edge, Cut: b.gaveUp(r, cut), depth: m.depth + 1})
 			return more()
 		})
 	}
@@ -316,7 +317,7 @@ func (b *Book) Gather(start link.ID) []Member {
 		}
 	}
 	// The order in which referrers were met is that of arrival; this one is not.
-	slices.SortFunc(members[1:], func(x, y Member) int { return b.compare(x, y) })
+	b.sort(members[1:])
 
 	if len(b.strays) > 1 {
 		slices.SortFunc(b.strays, func(x, y stray) int {
@@ -342,9 +343,22 @@ func (b *Book) before(x, y link.ID) bool {
 	return bytes.Compare(tx[:], ty[:]) < 0
 }
 
+// sort orders members, which is how most come.
+func (b *Book) sort(members []Member) {
+	for i := 1; i < len(members); i++ {
+		if b.compare(&members[i-1], &members[i]) > 0 {
+			slices.SortFunc(members, func(x, y Member) int { return b.compare(&x, &y) })
+			return
+		}
+	}
+}
+
 // compare orders members by depth, start and id.
-func (b *Book) compare(x, y Member) int {
-	return cmp.Or(cmp.Compare(x.depth, y.depth), b.earlier(x.ID, y.ID))
+func (b *Book) compare(x, y *Member) int {
+	if x.depth != y.depth {
+		return cmp.Compare(x.depth, y.depth)
+	}
+	return b.earlier(x.ID, y.ID)
 }
 
 // earlier orders spans by start and id.

@@ -37,9 +37,16 @@ type Queue[T any] struct {
 	clock  Clock
 	base   time.Time
 	length time.Duration
-	items  []item[T]
-	head   int
+	// runs hold the items: those of the first from head on, those of the last before tail. One slice for millions
+	// would be copied whenever it grows.
+	runs       []*[runSize]item[T]
+	head, tail int
+	// spare is a run that was popped.
+	spare *[runSize]item[T]
 }
+
+// runSize is how many items are allocated at once.
+const runSize = 1 << 8
 
 type item[T any] struct {
 	at Instant
@@ -70,17 +77,35 @@ func (q *Queue[T]) ago(now time.Time, age time.Duration) Instant {
 }
 
 // Push adds v, which arrived at. Arrivals out of order are due no later than their predecessor.
-func (q *Queue[T]) Push(at Instant, v T) { q.items = append(q.items, item[T]{at, v}) }
+func (q *Queue[T]) Push(at Instant, v T) {
+	if q.tail == runSize || len(q.runs) == 0 {
+		run := q.spare
+		if q.spare = nil; run == nil {
+			run = new([runSize]item[T])
+		}
+		q.runs, q.tail = append(q.runs, run), 0
+	}
+	q.runs[len(q.runs)-1][q.tail] = item[T]{at, v}
+	q.tail++
+}
 
 // Len counts the items that wait.
-func (q *Queue[T]) Len() int { return len(q.items) - q.head }
+func (q *Queue[T]) Len() int {
+	if len(q.runs) == 0 {
+		return 0
+	}
+	return (len(q.runs)-1)*runSize + q.tail - q.head
+}
+
+// first is the oldest item, of a Queue that is not empty.
+func (q *Queue[T]) first() *item[T] { return &q.runs[0][q.head] }
 
 // Lag is how long the oldest item has been due, 0 when none is.
 func (q *Queue[T]) Lag() time.Duration {
 	if q.Len() == 0 {
 		return 0
 	}
-	return max(0, time.Duration(q.Now()-q.items[q.head].at)-q.length)
+	return max(0, time.Duration(q.Now()-q.first().at)-q.length)
 }
 
 // Pop removes and returns the oldest item if it is due at now.
@@ -93,10 +118,10 @@ func (q *Queue[T]) Pop(now Instant) (v T, ok bool) {
 
 // Front returns the oldest item if it is due at now, and leaves it.
 func (q *Queue[T]) Front(now Instant) (v T, ok bool) {
-	if q.Len() == 0 || time.Duration(now-q.items[q.head].at) < q.length {
+	if q.Len() == 0 || time.Duration(now-q.first().at) < q.length {
 		return v, false
 	}
-	return q.items[q.head].v, true
+	return q.first().v, true
 }
 
 // Oldest removes and returns the oldest item, due or not.
@@ -104,14 +129,12 @@ func (q *Queue[T]) Oldest() (v T, ok bool) {
 	if q.Len() == 0 {
 		return v, false
 	}
-	v = q.items[q.head].v
-	q.items[q.head] = item[T]{}
-	q.head++
-	// Give the room of popped items back once they are most of the slice.
-	if q.head > 1024 && q.head*2 > len(q.items) {
-		n := copy(q.items, q.items[q.head:])
-		clear(q.items[n:])
-		q.items, q.head = q.items[:n], 0
+	v = q.first().v
+	*q.first() = item[T]{}
+	if q.head++; q.Len() == 0 || q.head == runSize {
+		q.spare, q.head = q.runs[0], 0
+		q.runs[0] = nil
+		q.runs = q.runs[1:]
 	}
 	return v, true
 }

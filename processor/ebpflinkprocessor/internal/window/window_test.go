@@ -35,9 +35,14 @@ func TestQueue(t *testing.T) {
 		require.Equal(t, i, v)
 	}
 	require.Zero(t, q.Len())
-	require.Less(t, len(q.items), 3000, "room of popped items is given back")
+	require.Empty(t, q.runs, "room of popped items is given back")
+	q.Push(q.Now(), 7)
+	v, ok = q.Oldest()
+	require.True(t, ok)
+	require.Equal(t, 7, v)
 	_, ok = q.Oldest()
 	require.False(t, ok)
+	require.Zero(t, q.Len())
 }
 
 // TestSystemClockIsMonotonic: a wall clock that is set changes no wait, as differences are taken of the

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 )
 
@@ -39,13 +40,27 @@ func (t *Tracer) attach(h hook) (io.Closer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if h.group == traced {
+	switch h.on {
+	case syscallEntry:
+		return addToSyscall(t.objects.SyscallEntries, h.name, p)
+	case syscallExit:
+		return addToSyscall(t.objects.SyscallExits, h.name, p)
+	case typedTracepoint:
 		return link.AttachTracing(link.TracingOptions{Program: p})
 	}
-	if h.group != "" {
-		return perfTracepoint(h.group, h.name, p.FD())
-	}
 	return link.AttachRawTracepoint(link.RawTracepointOptions{Name: h.name, Program: p})
+}
+
+// addToSyscall makes p the program of a system call in a table of them. It goes with the table.
+func addToSyscall(table *ebpf.Map, name string, p *ebpf.Program) (io.Closer, error) {
+	number, ok := syscallNumbers[name]
+	if !ok {
+		return nil, fmt.Errorf("this architecture has no %s(2): %w", name, os.ErrNotExist)
+	}
+	if err := table.Put(number, p); err != nil {
+		return nil, fmt.Errorf("program of %s(2), number %d: %w", name, number, err)
+	}
+	return io.NopCloser(nil), nil
 }
 
 func stateOf(err error) State {

@@ -7,39 +7,42 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// hook is a row: a program and where it sits. group "" means a raw tracepoint, which needs no tracefs;
-// group traced one whose arguments have their types.
+// hook is a row: a program and where it sits.
 type hook struct {
-	program     string
-	group, name string
-	required    bool
+	program string
+	on      attachPoint
+	// name of the tracepoint, or of the system call.
+	name     string
+	required bool
 	// without says what is missing where an optional hook is.
 	without string
 }
 
-func (h hook) String() string {
-	if h.group == "" {
-		return "raw_tracepoint/" + h.name
-	}
-	if h.group == traced {
-		return traced + "/" + h.name
-	}
-	return "tracepoint/" + h.group + "/" + h.name
-}
+// attachPoint is a kind of place.
+type attachPoint string
 
-// traced is the group of the programs of type tracing, which know from their section where they sit.
-const traced = "tp_btf"
+const (
+	rawTracepoint attachPoint = "raw_tracepoint"
+	// typedTracepoint: its arguments have their types, and its programs know from their section where they sit.
+	typedTracepoint attachPoint = "tp_btf"
+	// Where a system call begins and ends: the program is one of those that go on from the hook of all of them, see
+	// bpf/syscall.bpf.h.
+	syscallEntry attachPoint = "sys_enter"
+	syscallExit  attachPoint = "sys_exit"
+)
+
+func (h hook) String() string { return string(h.on) + "/" + h.name }
 
 // hooks are attached in this order, and detached in reverse. A program may sit on several.
 var hooks = func() []hook {
 	rows := []hook{
-		{program: "process_exit", name: "sched_process_exit", required: true},
-		{program: "process_fork", name: "sched_process_fork", required: true},
-		{program: "process_exec", name: "sched_process_exec", required: true},
-		{program: "sock_state", name: "inet_sock_set_state", required: true},
-		{program: "sock_gone", name: "tcp_destroy_sock", required: true},
+		{program: "process_exit", on: rawTracepoint, name: "sched_process_exit", required: true},
+		{program: "process_fork", on: rawTracepoint, name: "sched_process_fork", required: true},
+		{program: "process_exec", on: rawTracepoint, name: "sched_process_exec", required: true},
+		{program: "sock_state", on: rawTracepoint, name: "inet_sock_set_state", required: true},
+		{program: "sock_gone", on: rawTracepoint, name: "tcp_destroy_sock", required: true},
 		{
-			program: "wake", group: traced, name: "sched_waking",
+			program: "wake", on: typedTracepoint, name: "sched_waking",
 			without: "calls that the threads of a pool make are not linked by the way back",
 		},
 		enter("connect", true, ""),
@@ -49,7 +52,7 @@ var hooks = func() []hook {
 	}
 	for name, required := range map[string]bool{"epoll_wait": false, "epoll_pwait": true, "epoll_pwait2": false} {
 		rows = append(rows, hook{
-			program: "enter_loop_wait", group: "syscalls", name: "sys_enter_" + name, required: required,
+			program: "enter_loop_wait", on: syscallEntry, name: name, required: required,
 			without: "event loops that wait with " + name + "(2) are taken for blocking threads",
 		})
 	}
@@ -58,7 +61,7 @@ var hooks = func() []hook {
 		"select": "enter_select_wait", "pselect6": "enter_select_wait",
 	} {
 		rows = append(rows, hook{
-			program: program, group: "syscalls", name: "sys_enter_" + name,
+			program: program, on: syscallEntry, name: name,
 			without: "event loops that wait with " + name + "(2) are taken for blocking threads",
 		})
 	}
@@ -66,23 +69,23 @@ var hooks = func() []hook {
 		rows = append(rows, exit(name, "exit_read", true, ""))
 	}
 	rows = append(rows, exit("recvmmsg", "exit_recvmmsg", true, ""))
-	// Each exit before its entry: a call that is seen to begin is seen to end.
 	for _, name := range []string{"write", "writev", "sendto", "sendmsg"} {
 		rows = append(rows, exit(name, "exit_write", true, ""), enter(name, true, ""))
 	}
 	rows = append(rows, exit("sendmmsg", "exit_sendmmsg", true, ""), enter("sendmmsg", true, ""))
 	const sendfile = "bytes sent by sendfile(2) show up as gaps"
-	return append(rows, exit("sendfile64", "exit_write", false, sendfile), enter("sendfile64", false, sendfile))
+	return append(rows, exit("sendfile64", "exit_write", false, sendfile), enter("sendfile64", false, sendfile),
+		// When every system call has its program; the end first, so that a call that is seen to begin is seen to end.
+		hook{program: "syscall_ends", on: typedTracepoint, name: "sys_exit", required: true},
+		hook{program: "syscall_begins", on: typedTracepoint, name: "sys_enter", required: true})
 }()
 
 func enter(name string, required bool, without string) hook {
-	return hook{
-		program: "enter_" + name, group: "syscalls", name: "sys_enter_" + name, required: required, without: without,
-	}
+	return hook{"enter_" + name, syscallEntry, name, required, without}
 }
 
 func exit(name, program string, required bool, without string) hook {
-	return hook{program: program, group: "syscalls", name: "sys_exit_" + name, required: required, without: without}
+	return hook{program, syscallExit, name, required, without}
 }
 
 // programs are the loaded ones by name, from the fields that bpf2go generated.
@@ -91,6 +94,7 @@ func (t *Tracer) programs() map[string]*ebpf.Program {
 	byName := map[string]*ebpf.Program{
 		"process_exit": p.ProcessExit, "process_fork": p.ProcessFork, "process_exec": p.ProcessExec,
 		"sock_state": p.SockState, "sock_gone": p.SockGone,
+		"syscall_begins": p.SyscallBegins, "syscall_ends": p.SyscallEnds,
 		"enter_connect": p.EnterConnect, "exit_connect": p.ExitConnect, "exit_accept": p.ExitAccept,
 		"enter_loop_wait": p.EnterLoopWait, "enter_poll_wait": p.EnterPollWait, "enter_select_wait": p.EnterSelectWait,
 		"exit_read": p.ExitRead, "exit_write": p.ExitWrite,

@@ -1,0 +1,23 @@
+package probe
+
+import (
+	"maps"
+
+	"golang.org/x/sys/unix"
+)
+
+// syscallNumbers are the numbers of the system calls that hooks name. Those that an architecture has beside the others
+// are in a file of its own.
+var syscallNumbers = func() map[string]uint32 {
+	numbers := map[string]uint32{
+		"accept": unix.SYS_ACCEPT, "accept4": unix.SYS_ACCEPT4, "connect": unix.SYS_CONNECT,
+		"epoll_pwait": unix.SYS_EPOLL_PWAIT, "epoll_pwait2": unix.SYS_EPOLL_PWAIT2,
+		"ppoll": unix.SYS_PPOLL, "pselect6": unix.SYS_PSELECT6,
+		"read": unix.SYS_READ, "readv": unix.SYS_READV, "recvfrom": unix.SYS_RECVFROM,
+		"recvmsg": unix.SYS_RECVMSG, "recvmmsg": unix.SYS_RECVMMSG,
+		"write": unix.SYS_WRITE, "writev": unix.SYS_WRITEV, "sendto": unix.SYS_SENDTO,
+		"sendmsg": unix.SYS_SENDMSG, "sendmmsg": unix.SYS_SENDMMSG, "sendfile64": unix.SYS_SENDFILE,
+	}
+	maps.Copy(numbers, oldSyscalls)
+	return numbers
+}()
