@@ -28,26 +28,12 @@ func TestHands(t *testing.T) {
 		t.Skip("what compiles the BPF programs is not here:", err)
 	}
 	dir := t.TempDir()
-	sources, err := filepath.Glob("*.h")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range append(sources, "goroutine.bpf.c") {
-		text, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, k := range kernelOnly {
-			text = k.what.ReplaceAll(text, []byte(k.by))
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	copyPatched(t, dir, "*.h", "goroutine.bpf.c", "testdata/hands/hands.c")
+	copyPatched(t, filepath.Join(dir, "bpf"), "testdata/hands/bpf/*.h")
 	hands := filepath.Join(dir, "hands")
 	// The hooks are those of amd64 wherever this runs.
 	compile := exec.Command(compiler, "-D__TARGET_ARCH_x86", "-O1", "-g", "-w", "-fno-strict-aliasing",
-		"-I", dir, "-I", "testdata/hands", "-o", hands, "testdata/hands/hands.c")
+		"-I", dir, "-o", hands, filepath.Join(dir, "hands.c"))
 	if out, err := compile.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", compile, err, out)
 	}
@@ -61,5 +47,31 @@ func TestHands(t *testing.T) {
 	}
 	if calls == 0 || float64(linked) < 0.6*float64(calls) {
 		t.Errorf("linked %d of %d calls", linked, calls)
+	}
+}
+
+// copyPatched copies files without what is kernelOnly. It opens them here, so that go test knows of them.
+func copyPatched(t *testing.T, to string, patterns ...string) {
+	t.Helper()
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range patterns {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, k := range kernelOnly {
+				text = k.what.ReplaceAll(text, []byte(k.by))
+			}
+			if err := os.WriteFile(filepath.Join(to, filepath.Base(name)), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }

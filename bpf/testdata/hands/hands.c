@@ -16,13 +16,13 @@
 
 unsigned long now;
 
-/* Every map is a hash table; what is written once is found again until all is cleared. */
-#define ENTRIES 65536
+/* All maps are one hash table, in which nothing is forgotten until all is cleared. */
+#define ENTRIES 32768
 static struct entry {
 	void *map;
 	bool used, there;
 	__u8 key[32];
-	__u64 value[64];
+	__u64 value[128];
 } table[ENTRIES];
 static __u32 used[ENTRIES], used_count;
 
@@ -52,10 +52,17 @@ static struct entry *entry_of(void *map, const void *key, size_t n, bool make)
 	}
 }
 
-void *map_lookup(void *map, size_t key_size, size_t value_size, const void *key)
+void *map_lookup(void *map, int type, size_t key_size, size_t value_size, const void *key)
 {
-	struct entry *e = entry_of(map, key, key_size, false);
+	bool array = type == BPF_MAP_TYPE_ARRAY || type == BPF_MAP_TYPE_PERCPU_ARRAY;
+	struct entry *e = entry_of(map, key, key_size, array);
 
+	if (array && !e->there) {
+		if (value_size > sizeof(e->value))
+			abort();
+		memset(e->value, 0, value_size);
+		e->there = true;
+	}
 	return e && e->there ? e->value : NULL;
 }
 

@@ -16,13 +16,14 @@
 
 extern unsigned long now;
 
-void *map_lookup(void *map, size_t key_size, size_t value_size, const void *key);
+void *map_lookup(void *map, int type, size_t key_size, size_t value_size, const void *key);
 long map_update(void *map, size_t key_size, size_t value_size, const void *key, const void *value, int flags);
 long map_delete(void *map, size_t key_size, size_t value_size, const void *key);
 void *record_reserve(void);
 void record_submit(void *record);
 
-#define bpf_map_lookup_elem(m, k) map_lookup((m), sizeof(*(m)->key), sizeof(*(m)->value), (k))
+#define bpf_map_lookup_elem(m, k)                                                                          \
+	map_lookup((m), sizeof(*(m)->type) / sizeof(int), sizeof(*(m)->key), sizeof(*(m)->value), (k))
 #define bpf_map_update_elem(m, k, v, f) map_update((m), sizeof(*(m)->key), sizeof(*(m)->value), (k), (v), (f))
 #define bpf_map_delete_elem(m, k) map_delete((m), sizeof(*(m)->key), sizeof(*(m)->value), (k))
 #define bpf_ringbuf_reserve(m, n, f) record_reserve()
