@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * One hook where every system call of the machine begins, and one where it ends: the program of its number goes on
- * from there. A tracepoint for each system call would go through perf, which takes a third of the time again, needs
- * tracefs, and leaves programs out on a CPU where somebody's update of a map was preempted (kernel/trace/bpf_trace.c
- * trace_call_bpf).
+ * from there. A tracepoint for each system call would go through perf, which needs tracefs, and leaves programs out on
+ * a CPU where somebody's update of a map was preempted (kernel/trace/bpf_trace.c trace_call_bpf).
  */
 #ifndef SYSCALL_BPF_H
 #define SYSCALL_BPF_H

@@ -72,13 +72,13 @@ var javaLanguage = language{
 		platformThreads("NioServer", "nio-blocking", "the loop itself calls and waits", "an epoll loop may serve several requests at once"),
 		platformThreads("ClientServer", "client", "java.net.http, a thread waits", "the client's own threads read and write"),
 		platformThreads("ClientServer", "client-async", "java.net.http, the client's threads answer", "the client's own threads read and write"),
-		javaPool("future", "fixed pool, Future.get", 1, 0.99, endUnseen),
+		javaPool("future", "fixed pool, Future.get", 1, 0.99, othersToo),
 		javaPool("cached", "cached pool, Future.get", 1, 0.99, ""),
 		javaPool("sequence", "fixed pool, three calls in a task", 3, 0, "the earlier calls of a task are known by its signature only"),
 		javaPool("mixed", "fixed pool, every second request has a task without a call", 0, 0, "an end that nobody waits for and a task without a call look like one task"),
 		javaPool("completable", "CompletableFuture, the second of two pools calls", 1, 0.99, ""),
 		javaPool("completable-first", "the same, the first of them calls", 1, 0, "the woken thread of the second pool may take any task"),
-		javaPool("forkjoin", "ForkJoinPool", 1, 0.99, endUnseen),
+		javaPool("forkjoin", "ForkJoinPool", 1, 0.99, othersToo),
 		javaPool("invokeall", "fixed pool, invokeAll of three", 3, 0, endUnseen),
 		javaPool("invokeall-mixed", "the same, the second without a call", 2, 0, "as pool-mixed"),
 		javaPool("spawn", "a thread for each call", 1, 0.99, ""),
@@ -87,6 +87,10 @@ var javaLanguage = language{
 		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0, "a permit that changes hands looks like a completion"),
 	},
 }
+
+// othersToo: WAKE_OTHERS_TOO of bpf/event.h.
+const othersToo = "a worker that has read the response and wakes a thread of no request before that of the request: " +
+	"the first may have waited for the call; next: the JVM's own threads, by their names, wait for none"
 
 // causes of what virtual threads do not reach.
 var virtualCauses = map[string]string{
