@@ -23,8 +23,11 @@ struct go_type {
 
 /* What was seen of the values of a type, and what never changes of it. */
 struct seen_type {
-	__u8 marks; /* enum type_marks, and a count */
+	__u8 marks; /* enum type_marks */
 	__u8 shape; /* enum type_shape */
+	/* How often one was taken for a task, or for an answer, up to ON_PROBATION. Not in marks: what two CPUs write
+	 * at once must not take a mark away. */
+	__u8 tasks, answers;
 };
 
 /* A value on its way from one goroutine to another. */
@@ -75,19 +78,18 @@ struct {
 enum type_marks {
 	/* An owner of a request gave one away: a task, or a resource. */
 	TYPE_GIVEN = 1,
-	/* One came to an owner of a request who had asked for nothing, from one who had no call finished,
-	 * or from an owner of another request: a resource, as a connection of a pool is, and no task. */
+	/* One came to an owner of a request who had asked for nothing, from one who had no call finished or works
+	 * for another, or from an owner of another request; or to one who gave such away next: a resource, as a
+	 * connection of a pool is, and no task. */
 	TYPE_RESOURCE = 2,
 	/* One was taken by a goroutine that reads for others: it goes with a call, and is none. */
 	TYPE_NOTE = 4,
 	/* Who served a request got one from elsewhere, not as its task, and gave one away. */
 	TYPE_LENT = 8,
-	/* The rest counts how often one was taken for a task. */
-	TYPE_TASK = 16,
 };
 
-/* That often a type is on probation: a resource looks like a task until it has gone round. */
-#define TASKS_ON_PROBATION 3
+/* That often a type is on probation: a resource looks like a task, or an answer, until it has gone round. */
+#define ON_PROBATION 3
 
 enum type_shape {
 	TYPE_SIGNAL = 1, /* it has no bytes */
@@ -128,6 +130,12 @@ static __always_inline void value_of_type(__u32 tgid, const struct target *t, __
 		first.shape = v->seen->shape;
 	v->signal = first.shape & TYPE_SIGNAL;
 	v->plain = first.shape & TYPE_PLAIN;
+}
+
+/* A few types in one word: two may have the same bit. */
+static __always_inline __u64 type_bit(const struct value *v)
+{
+	return 1ULL << ((v->type * 0x9e3779b97f4a7c15ULL) >> 58);
 }
 
 static __always_inline __u64 elemtype_of(const struct target *t, const struct hchan *chan)
@@ -180,15 +188,28 @@ static __always_inline void mark_type(const struct value *v, __u8 mark)
 }
 
 /* Hardly any of this type was taken for a task: it may still turn out to be a resource. */
-static __always_inline bool on_probation(const struct value *v)
+static __always_inline bool task_on_probation(const struct value *v)
 {
 	struct seen_type *seen = seen_type(v);
 
 	if (!seen)
 		return v->type; /* of which nothing can be remembered */
-	if (seen->marks >= TASKS_ON_PROBATION * TYPE_TASK)
+	if (seen->tasks >= ON_PROBATION)
 		return false;
-	seen->marks += TYPE_TASK;
+	seen->tasks++;
+	return true;
+}
+
+/* The same of an answer that did not come from one who was seen to work for its taker. */
+static __always_inline bool answer_on_probation(const struct value *v)
+{
+	struct seen_type *seen = seen_type(v);
+
+	if (!seen)
+		return true;
+	if (seen->answers >= ON_PROBATION)
+		return false;
+	seen->answers++;
 	return true;
 }
 

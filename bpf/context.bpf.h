@@ -274,6 +274,9 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 		x->done_call = 0;
 		x->arrived = 0;
 		x->answers = 0;
+		x->asked = 0; /* nothing of what this one is for */
+		x->lent = 0;
+		x->type = 0;
 	}
 	c->turn_bytes = c->turn_bytes + len < c->turn_bytes ? ~0U : c->turn_bytes + len;
 	c->last_dir = DIR_IN;

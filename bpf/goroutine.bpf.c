@@ -42,7 +42,7 @@ static __always_inline int goroutine_key(__u64 g, const struct target *t, struct
 /* The taker works on what the giver serves from here on. */
 static __always_inline void give(struct context *from, struct context *src, __u64 from_id,
 				 struct context *to, __u8 how, const struct token *token,
-				 const struct value *v, bool finished, bool probation)
+				 const struct value *v, bool finished)
 {
 	bool created = to->given_by == EVIDENCE_GO_CREATED && live(&to->given);
 	bool other = token->epoch != to->given.epoch;
@@ -74,7 +74,8 @@ static __always_inline void give(struct context *from, struct context *src, __u6
 	to->tasker = from_id;
 	to->type = v->type;
 	to->segment = new_id();
-	to->uses = v->unseen || probation ? 254 : 0;
+	/* What is unsure anyway says nothing of the type. */
+	to->uses = v->unseen || (!unsure && task_on_probation(v)) ? 254 : 0;
 	to->spawned = 0;
 	to->base = 0;
 	to->base_uses = 0;
@@ -111,11 +112,19 @@ static __always_inline void call_passed(const struct context *from, struct conte
 /* It gave a task away, or a resource: an owner that gives resources asks for nothing. */
 static __always_inline void asks(struct context *x, const struct value *v)
 {
-	x->asked = 1;
-	if (live(&x->own))
+	bool lent = x->lent && x->lent == v->type;
+
+	if (live(&x->own)) {
 		mark_type(v, TYPE_GIVEN);
-	if (x->lent && x->lent == v->type)
+		if (lent) {
+			mark_type(v, TYPE_RESOURCE);
+			return;
+		}
+		x->type |= type_bit(v);
+	} else if (lent) {
 		mark_type(v, TYPE_LENT);
+	}
+	x->asked = 1;
 }
 
 /* Who gets something that goes from request to request serves what it served. If it can be a task after
@@ -140,6 +149,8 @@ static __always_inline void found(struct context *to, const struct value *v)
 	if (live(&to->own)) {
 		if (!to->asked)
 			mark_type(v, TYPE_RESOURCE);
+		else if (!(to->type & type_bit(v)))
+			to->lent = v->type;
 		return;
 	}
 	if (live(&to->given) && v->type != to->type)
@@ -150,6 +161,9 @@ static __always_inline void found(struct context *to, const struct value *v)
 	else if (to->given_by == EVIDENCE_CHANNEL)
 		to->given.epoch = 0; /* it now works on something of which nothing is known */
 }
+
+/* Of an answer that may be none: as of one who has done too much since. */
+static const struct context doubted = {.uses = 255};
 
 /*
  * A value went from one goroutine to another. Either a finished call goes back to who wanted it, or
@@ -191,6 +205,9 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 	if (to && live(&to->own)) {
 		bool working = live(&from->given);
 		bool same = working && from->given.epoch == to->own.epoch;
+		bool lent = src && src->lent && src->lent == v->type;
+		bool resource = !v->signal && !same &&
+				(owner || (lent && working) || (!finished && !to->asked));
 
 		/*
 		 * Back to who owns the request: what the giver finished belongs to it. Not from one that
@@ -198,20 +215,27 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		 * known: those may be slots of a semaphore. Nor what may be a resource: it came to one who
 		 * has asked for nothing, and is of a type that goes away from such as well.
 		 */
-		bool answer = !v->signal && !(marks & TYPE_RESOURCE) &&
-			      (to->asked || !(marks & TYPE_GIVEN)) && !spread &&
+		bool answer = !v->signal && !resource && !lent && !(marks & TYPE_RESOURCE) &&
+			      (to->asked || !(marks & (TYPE_GIVEN | TYPE_LENT))) && !spread &&
 			      (!working || from->given_by == EVIDENCE_CHANNEL);
 
-		if (!v->signal && !same && (owner || (!finished && !to->asked)))
-			mark_type(v, TYPE_RESOURCE);
-		if (finished && (same || from->reader || answer)) {
+		if (resource || lent)
+			mark_type(v, resource ? TYPE_RESOURCE : TYPE_LENT);
+		if (!v->signal && !same && !(to->type & type_bit(v)))
+			to->lent = v->type; /* it never gave one for which this may be the answer */
+		if (finished && (same || from->reader)) {
 			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->last_call, to->own.epoch,
 				      bpf_ktime_get_ns(), same ? from : 0);
 			call_passed(from, src, v);
 			to->asked = 0;
-		} else if (shared && answer) {
-			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->returned, to->own.epoch,
-				      bpf_ktime_get_ns(), 0);
+		} else if (answer && (finished || shared)) {
+			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, finished ? from->last_call : from->returned,
+				      to->own.epoch, bpf_ktime_get_ns(),
+				      answer_on_probation(v) ? &doubted : 0);
+			if (finished) {
+				call_passed(from, src, v);
+				to->asked = 0;
+			}
 		}
 		if (same && src && src->given_by == EVIDENCE_CHANNEL && src->segment == from->segment)
 			src->given.epoch = 0; /* the task is done */
@@ -246,17 +270,17 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 	how = serves(from, owner, &token);
 	if (to && live(&to->given) && v->type != to->type && (!how || token.epoch != to->given.epoch))
 		to->lent = v->type;
+	if (src && !(marks & (TYPE_RESOURCE | TYPE_LENT)))
+		asks(src, v);
+	marks = type_marks(v);
 	if (marks & (TYPE_RESOURCE | TYPE_LENT)) {
 		if (to)
 			borrowed(to, marks);
 		return;
 	}
-	if (src)
-		asks(src, v);
 	if (how) {
 		if (to || (to = context_make(to_key)))
-			give(from, src, from_id, to, how, &token, v, finished,
-			     on_probation(v));
+			give(from, src, from_id, to, how, &token, v, finished);
 	} else if (to && to->given_by == EVIDENCE_CHANNEL) {
 		to->given.epoch = 0; /* it now works on something of which nothing is known */
 	}

@@ -244,9 +244,11 @@ type GoroutineScratch struct {
 }
 
 type GoroutineSeenType struct {
-	_     structs.HostLayout
-	Marks uint8
-	Shape uint8
+	_       structs.HostLayout
+	Marks   uint8
+	Shape   uint8
+	Tasks   uint8
+	Answers uint8
 }
 
 type GoroutineTarget struct {

@@ -174,8 +174,9 @@ struct context {
 	__u64 done_call;    /* the last call with which it woke who waited for it, and none since */
 	__u64 response_at;  /* when its reader got the CPU to read it: see schedule.bpf.h */
 	/* goroutines only: */
-	__u64 type;          /* of the value that was the hand-over, see struct value */
-	__u64 lent;          /* type of what it got from another request, while it served its own */
+	__u64 type;          /* of the value that was the hand-over, see struct value; of who read its request itself,
+				a bit for each type that it has given away since: see type_bit */
+	__u64 lent;          /* type of what it got from elsewhere, while it served its own request */
 	/* event loops only, see loop.bpf.h: */
 	__u64 activation;       /* which round this is, a number of new_id */
 	__u64 answered;         /* the epoch whose response was begun since last_call arrived */

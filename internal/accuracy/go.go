@@ -67,6 +67,7 @@ var goLanguage = language{
 		{name: "pool-handler", what: "connections in a channel, taken by handlers", calls: 1, pooled: true, goal: 0.99},
 		{name: "pool-workers", what: "the same, by workers with a WaitGroup, two calls", calls: 2, pooled: true, cause: "as sql-workers"},
 		{name: "pool-mixed", what: "the same, by handlers, goroutines and workers", calls: 4, pooled: true, cause: "the second call of a worker as sql-workers; one by one the first, too: a connection is known as none but a connection once two requests have exchanged it"},
+		{name: "pool-types", what: "the same, another type of connections every few requests", calls: 4, pooled: true, cause: probation + "; the rest as pool-mixed"},
 		{name: "slots-pool", what: "slots and connections, as go-redis has them, three goroutines", calls: 3, pooled: true, goal: 0.99},
 		{name: "worker-own", what: "workers with a channel each, as fasthttp has them", calls: 1, goal: 0.99},
 		{name: "redis-pool", what: "Redis, a command on a connection of a pool", backend: newRedisBackend, packages: []string{"redis-server"}, calls: 1, pooled: true, goal: 0.99},

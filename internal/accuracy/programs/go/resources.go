@@ -1,6 +1,11 @@
 package main
 
-import "sync"
+import (
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+)
 
 // starved is a pool of connections as database/sql has it: free ones in a slice under a mutex; who finds
 // none waits on a channel of its own, into which whoever gives one back puts it.
@@ -117,8 +122,9 @@ func poolHandler(b *backend, size int) shape { return through(channelled(b, size
 func poolWorkers(b *backend, size int) shape { return waited(2*size, channelled(b, size)) }
 
 // poolMixed: handlers, a goroutine of theirs, workers and background work do.
-func poolMixed(b *backend, size int) shape {
-	call := channelled(b, size)
+func poolMixed(b *backend, size int) shape { return mixed(channelled(b, size), size) }
+
+func mixed(call func(path string) error, size int) shape {
 	w := waited(size, call)
 	return shape{func(id string) error {
 		var wg sync.WaitGroup
@@ -135,6 +141,50 @@ func poolMixed(b *backend, size int) shape {
 		wg.Wait()
 		return w.serve(id)
 	}, call}
+}
+
+// Of poolTypes: how many pools follow each other, and how many requests use each.
+const (
+	poolsInTurn  = 40
+	turnRequests = 16
+)
+
+// poolTypes: the same with a pool of another type every few requests, as if the program had just begun: the
+// first values of a type say least of what it is.
+func poolTypes(b *backend, size int) shape {
+	pools := make([]func(path string) error, poolsInTurn)
+	for i := range pools {
+		pools[i] = ofType(b, size, i+1)
+	}
+	var requests, calls atomic.Int64
+	turn := func() int64 { return requests.Load() / turnRequests }
+	s := mixed(func(path string) error { return pools[turn()%poolsInTurn](path) }, size)
+	return shape{
+		func(id string) error {
+			requests.Add(1)
+			return s.serve(id)
+		},
+		// Every second uses the next one, where whoever comes first then finds what this has put back.
+		func(path string) error { return pools[(turn()+calls.Add(1)%2)%poolsInTurn](path) },
+	}
+}
+
+// ofType is channelled, with values of a type for each n.
+func ofType(b *backend, size, n int) func(path string) error {
+	of := reflect.ArrayOf(n, reflect.TypeFor[[0]rawConn]())
+	pool := reflect.MakeChan(reflect.ChanOf(reflect.BothDir, reflect.PointerTo(of)), size)
+	for range size {
+		c, err := b.dial()
+		if err != nil {
+			fail(err)
+		}
+		pool.Send(reflect.NewAt(of, unsafe.Pointer(c)))
+	}
+	return func(path string) error {
+		c, _ := pool.Recv()
+		defer pool.Send(c)
+		return (*rawConn)(c.UnsafePointer()).call(path)
+	}
 }
 
 // slotsPool: a semaphore of slots, and connections in a slice under a mutex, as go-redis has them.

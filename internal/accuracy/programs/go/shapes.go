@@ -47,6 +47,7 @@ var shapes = map[string]func(*backend, int) shape{
 	"pool-handler":      poolHandler,
 	"pool-workers":      poolWorkers,
 	"pool-mixed":        poolMixed,
+	"pool-types":        poolTypes,
 	"slots-pool":        slotsPool,
 	"worker-own":        workerOwnChannel,
 	"redis-pool":        redisPooled,

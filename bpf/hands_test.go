@@ -1,0 +1,77 @@
+package bpf
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// kernelOnly is what a program in user space cannot have: how the kernel's structures are read.
+var kernelOnly = []struct {
+	what *regexp.Regexp
+	by   string
+}{
+	{regexp.MustCompile(`(?s)#define KERNEL_READ\(.*?\}\)\n`), "#define KERNEL_READ(...) 0\n"},
+	{regexp.MustCompile(`#pragma clang attribute.*`), ""},
+	{regexp.MustCompile(`extern .*__ksym.*`), ""},
+}
+
+// TestHands lets the programs of goroutine.bpf.c see goroutines that share connections, in many orders. None may
+// make a wrong link, however little is known of the type of what they share, and nearly all calls are linked that
+// can be.
+func TestHands(t *testing.T) {
+	const compiler = "clang-19"
+	if _, err := exec.LookPath(compiler); err != nil {
+		t.Skip("what compiles the BPF programs is not here:", err)
+	}
+	dir := t.TempDir()
+	copyPatched(t, dir, "*.h", "goroutine.bpf.c", "testdata/hands/hands.c")
+	copyPatched(t, filepath.Join(dir, "bpf"), "testdata/hands/bpf/*.h")
+	hands := filepath.Join(dir, "hands")
+	// The hooks are those of amd64 wherever this runs.
+	compile := exec.Command(compiler, "-D__TARGET_ARCH_x86", "-O1", "-g", "-w", "-fno-strict-aliasing",
+		"-I", dir, "-o", hands, filepath.Join(dir, "hands.c"))
+	if out, err := compile.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", compile, err, out)
+	}
+	out, err := exec.Command(hands, "1", "300").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var calls, linked, wrong int
+	if _, err := fmt.Sscanf(string(out), "calls=%d linked=%d wrong=%d", &calls, &linked, &wrong); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if calls == 0 || float64(linked) < 0.6*float64(calls) {
+		t.Errorf("linked %d of %d calls", linked, calls)
+	}
+}
+
+// copyPatched copies files without what is kernelOnly. It opens them here, so that go test knows of them.
+func copyPatched(t *testing.T, to string, patterns ...string) {
+	t.Helper()
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, pattern := range patterns {
+		names, err := filepath.Glob(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			text, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, k := range kernelOnly {
+				text = k.what.ReplaceAll(text, []byte(k.by))
+			}
+			if err := os.WriteFile(filepath.Join(to, filepath.Base(name)), text, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
