@@ -33,8 +33,8 @@ type child struct {
 }
 
 // start runs program as a Collector with p for n spans on its core, and returns when it listens.
-func start(ctx context.Context, program string, p pipeline, o options, n int, profile string) (c *child, err error) {
-	c = &child{ended: make(chan error, 1)}
+func start(ctx context.Context, program string, p pipeline, o options, n int, profile string) (_ *child, err error) {
+	c := &child{ended: make(chan error, 1)}
 	if c.dir, err = os.MkdirTemp(o.dir, "pipebench-"); err != nil {
 		return nil, err
 	}
