@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"testing"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 )
 
 // kernelOnly is what a program in user space cannot have: how the kernel's structures are read.
@@ -25,7 +27,7 @@ var kernelOnly = []struct {
 func TestHands(t *testing.T) {
 	const compiler = "clang-19"
 	if _, err := exec.LookPath(compiler); err != nil {
-		t.Skip("what compiles the BPF programs is not here:", err)
+		bpftest.Lacks(t, compiler)
 	}
 	dir := t.TempDir()
 	copyPatched(t, dir, "*.h", "goroutine.bpf.c", "testdata/hands/hands.c")

@@ -101,27 +101,35 @@ func (c *cost) row() string {
 		micro(c.programs), milli(c.p99[beside]), milli(c.p99[traced]))
 }
 
-// underLoad is a program that is asked all the time.
-type underLoad struct {
+// served is a program with its backend, and who asks it.
+type served struct {
 	*program
-	load *loader
-	stop func() error
+	backend backend
+	load    *loader
 }
 
-// companion starts the plainest program of all beside the one that is measured, so that the receiver has as much to do
-// when it does not trace that.
-func companion(ctx context.Context, programs *builder) (*underLoad, error) {
-	w := workloads()[0]
-	b, err := startBackend(ctx, w)
+func (b *builder) serve(ctx context.Context, w *workload) (*served, error) {
+	calls, err := startBackend(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	p, err := programs.start(ctx, w, b.addr(), setting{concurrency: costConcurrency, pool: 1})
+	p, err := b.start(ctx, w, calls.addr(), setting{concurrency: costConcurrency, pool: 1})
 	if err != nil {
-		b.close()
+		calls.close()
 		return nil, err
 	}
-	l := newLoader(p.addr, costConcurrency)
+	return &served{p, calls, newLoader(p.addr, costConcurrency)}, nil
+}
+
+func (s *served) close() error {
+	s.load.close()
+	err := s.stop()
+	s.backend.close()
+	return err
+}
+
+// keepAsking puts s under load until the function that it returns is called.
+func (s *served) keepAsking(ctx context.Context) (enough func() error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var failed error
 	done := make(chan struct{})
@@ -129,47 +137,39 @@ func companion(ctx context.Context, programs *builder) (*underLoad, error) {
 		defer close(done)
 		const some = 1000
 		for n := 0; ctx.Err() == nil; n += some {
-			if _, err := l.send(ctx, n, some); err != nil && ctx.Err() == nil {
-				failed = fmt.Errorf("load of %s beside: %w", w, err)
+			if _, err := s.load.send(ctx, n, some); err != nil && ctx.Err() == nil {
+				failed = fmt.Errorf("load beside: %w", err)
 				return
 			}
 		}
 	}()
-	return &underLoad{p, l, func() error {
+	return func() error {
 		cancel()
 		<-done
-		l.close()
-		err := errors.Join(failed, p.stop())
-		b.close()
-		return err
-	}}, nil
+		return failed
+	}
 }
 
 func measureCost(ctx context.Context, programs *builder, w *workload, stats *probeStats) (_ cost, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("it took more than 5 minutes"))
 	defer cancel()
-	b, err := startBackend(ctx, w)
+	p, err := programs.serve(ctx, w)
 	if err != nil {
 		return cost{}, err
 	}
-	defer b.close()
-	p, err := programs.start(ctx, w, b.addr(), setting{concurrency: costConcurrency, pool: 1})
+	defer func() { err = errors.Join(err, p.close()) }()
+	// The plainest program of all, so that the receiver has as much to do when it does not trace p.
+	companion, err := programs.serve(ctx, workloads()[0])
 	if err != nil {
 		return cost{}, err
 	}
-	defer func() { err = errors.Join(err, p.stop()) }()
-	l := newLoader(p.addr, costConcurrency)
-	defer l.close()
-	other, err := companion(ctx, programs)
-	if err != nil {
-		return cost{}, err
-	}
-	defer func() { err = errors.Join(err, other.stop()) }()
+	enough := companion.keepAsking(ctx)
+	defer func() { err = errors.Join(err, enough(), companion.close()) }()
 
 	// A virtual machine compiles while it warms up; how long a round must be is known then.
 	const warmup = 3000
 	began := time.Now()
-	if _, err := l.send(ctx, 0, warmup); err != nil {
+	if _, err := p.load.send(ctx, 0, warmup); err != nil {
 		return cost{}, err
 	}
 	c := cost{workload: w, requests: max(1000, int(warmup*costTime/time.Since(began)))}
@@ -179,7 +179,7 @@ func measureCost(ctx context.Context, programs *builder, w *workload, stats *pro
 		if err != nil {
 			return 0, 0, err
 		}
-		took, err := l.send(ctx, next, c.requests)
+		took, err := p.load.send(ctx, next, c.requests)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -192,7 +192,7 @@ func measureCost(ctx context.Context, programs *builder, w *workload, stats *pro
 	for range costRounds {
 		for side := range sides {
 			var t *tracer
-			if on := [sides]*program{beside: other.program, traced: p}[side]; on != nil {
+			if on := [sides]*program{beside: companion.program, traced: p.program}[side]; on != nil {
 				if t, err = startTracer(ctx, on, false, hold); err != nil {
 					return cost{}, err
 				}
@@ -212,7 +212,7 @@ func measureCost(ctx context.Context, programs *builder, w *workload, stats *pro
 		whole = append(whole, float64(cpu[traced][n])/float64(cpu[untraced][n])-1)
 	}
 	before := stats.total()
-	if err := probed(ctx, p, stats, func() error { _, _, err := round(); return err }); err != nil {
+	if err := probed(ctx, p.program, stats, func() error { _, _, err := round(); return err }); err != nil {
 		return cost{}, err
 	}
 	c.programs = (stats.total() - before) / time.Duration(c.requests)

@@ -19,18 +19,7 @@ import (
 // again, and calls for nobody.
 func deselectChild() {
 	runtime.LockOSThread()
-	check := func(err error) {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
-	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	check(err)
-	check(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	check(unix.Listen(l, 4))
-	at, err := unix.Getsockname(l)
-	check(err)
+	l, at := listening(4)
 	connect := func() int {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 		check(err)

@@ -22,15 +22,10 @@ const foreignRequest = "GET /foreign HTTP/1.1\r\n\r\n"
 // foreignChild makes system calls by the 32-bit numbers: 45 is brk there, and recvfrom among those of 64 bits, whose
 // arguments are in the registers as well. Then it sends a request, by its own numbers.
 func foreignChild() {
-	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	check(err)
-	check(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	check(unix.Listen(l, 1))
-	at, err := unix.Getsockname(l)
-	check(err)
+	l, at := listening(1)
 	fmt.Println("ready")
 	in := bufio.NewReader(os.Stdin)
-	_, err = in.ReadString('\n')
+	_, err := in.ReadString('\n')
 	check(err)
 	c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	check(err)

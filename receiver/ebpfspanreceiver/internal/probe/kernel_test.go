@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
@@ -82,6 +83,24 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// check ends a child that cannot go on, and says where.
+func check(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// listening is a socket of a child on loopback, and its address.
+func listening(backlog int) (int, unix.Sockaddr) {
+	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	check(err)
+	check(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	check(unix.Listen(l, backlog))
+	at, err := unix.Getsockname(l)
+	check(err)
+	return l, at
 }
 
 // httpChild serves /b/ and, at /a/, calls it; prints its address, and exits when stdin closes.

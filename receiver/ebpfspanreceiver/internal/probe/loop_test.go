@@ -18,20 +18,9 @@ import (
 
 // loopChild does what it is told, a line for each system call: THREAD WHAT [NAME [TEXT]].
 func loopChild() {
-	check := func(err error) {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
 	backend, err := net.ResolveTCPAddr("tcp", os.Args[len(os.Args)-1])
 	check(err)
-	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	check(err)
-	check(unix.Bind(listener, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	check(unix.Listen(listener, 8))
-	at, err := unix.Getsockname(listener)
-	check(err)
+	listener, at := listening(8)
 	counter, err := unix.Eventfd(0, 0)
 	check(err)
 	var pipe [2]int

@@ -27,12 +27,7 @@ func overChild() {
 	in := bufio.NewReader(os.Stdin)
 	_, err := in.ReadString('\n')
 	check(err)
-	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	check(err)
-	check(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	check(unix.Listen(l, 2))
-	at, err := unix.Getsockname(l)
-	check(err)
+	l, at := listening(2)
 	buf := make([]byte, 4096)
 	connect := func() (client, server int) {
 		client, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)

@@ -21,22 +21,11 @@ const (
 
 // reusedChild waits for bytes of one connection while its descriptor becomes that of another.
 func reusedChild() {
-	check := func(err error) {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
 	fmt.Println("ready")
 	in := bufio.NewReader(os.Stdin)
 	_, err := in.ReadString('\n')
 	check(err)
-	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	check(err)
-	check(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	check(unix.Listen(l, 2))
-	at, err := unix.Getsockname(l)
-	check(err)
+	l, at := listening(2)
 	var clients, servers [2]int
 	for i := range clients {
 		clients[i], err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)

@@ -114,21 +114,10 @@ func parts(name string) []string {
 // syscallsChild sends a request over a connection to itself with each kind of system call, once its
 // standard input says so.
 func syscallsChild() {
-	check := func(err error) {
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-	}
-	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	check(err)
-	check(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	check(unix.Listen(l, 1))
+	l, at := listening(1)
 	fmt.Println("ready")
 	in := bufio.NewReader(os.Stdin)
-	_, err = in.ReadString('\n')
-	check(err)
-	at, err := unix.Getsockname(l)
+	_, err := in.ReadString('\n')
 	check(err)
 	c, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	check(err)

@@ -84,12 +84,7 @@ func futexChild() {
 		}
 	}()
 	runtime.LockOSThread()
-	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	check(err)
-	check(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	check(unix.Listen(l, 1))
-	at, err := unix.Getsockname(l)
-	check(err)
+	l, at := listening(1)
 	fmt.Printf("127.0.0.1:%d\n", at.(*unix.SockaddrInet4).Port)
 	in, _, err := unix.Accept(l)
 	check(err)
@@ -102,12 +97,6 @@ func futexChild() {
 		done.wait()
 		_, err = unix.Write(in, []byte("answer"))
 		check(err)
-	}
-}
-
-func check(err error) {
-	if err != nil {
-		panic(err)
 	}
 }
 
