@@ -61,19 +61,126 @@ struct element {
 	__u64 context[__builtin_offsetof(struct context, done_call) / sizeof(__u64)]; /* the beginning of a struct context */
 };
 
+#define ELEMENT_WORDS (sizeof(struct element) / sizeof(__u64))
+
 static __always_inline struct context *context_in(struct element *e)
 {
 	return (struct context *)e->context;
 }
 
-/* Written where a value is put into a buffer, removed where it is taken. LRU: values that are received
- * into nothing are not seen, and of one that was forgotten the giver is not known. */
+#define PLACE_SETS_LOG2 12
+#define PLACES_IN_SET 4
+
+struct place_set {
+	__u64 addr[PLACES_IN_SET]; /* of the places, 0: none */
+	__u64 oldest;              /* goes next */
+	struct {
+		__u64 sum; /* see sum_with: an address alone does not say of which process it is */
+		struct element element;
+	} places[PLACES_IN_SET];
+};
+
+/*
+ * Written where a value is put into a buffer, removed where it is taken: a place is found by its address, in one
+ * set. What is received into nothing is not seen, so when a set is full, the oldest goes; of a value that was
+ * forgotten the giver is not known. An array: to enter and remove an element of a map that is hashed takes longer than
+ * all the rest that a program does about it.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct place);
-	__type(value, struct element);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << PLACE_SETS_LOG2);
+	__type(key, __u32);
+	__type(value, struct place_set);
 } places SEC(".maps");
+
+/* Where an address of a process is found in an array of 1 << log2. */
+static __always_inline __u32 place_hash(const struct place *p, __u32 log2)
+{
+	/* Heaps begin at the same address in every process. */
+	return ((p->addr ^ (__u64)p->tgid << 40) * 0x9e3779b97f4a7c15ULL) >> (64 - log2);
+}
+
+static __always_inline struct place_set *place_set_of(const struct place *p)
+{
+	__u32 at = place_hash(p, PLACE_SETS_LOG2);
+
+	return bpf_map_lookup_elem(&places, &at);
+}
+
+static __always_inline __u64 place_sum(const struct place *p)
+{
+	return sum_with((__u64)p->tgid << 32 | p->program, p->addr);
+}
+
+/* Which of a set has this address, or PLACES_IN_SET. */
+static __always_inline __u32 place_in(const struct place_set *set, __u64 addr)
+{
+	__u32 i;
+
+#pragma unroll
+	for (i = 0; i < PLACES_IN_SET; i++)
+		if (set->addr[i] == addr)
+			break;
+	return i;
+}
+
+/* Which of a set is free, else the oldest. Two CPUs do not begin with the same one: of two that take one at once,
+ * neither is known. */
+static __always_inline __u32 place_free(struct place_set *set)
+{
+	__u32 i, at, first = bpf_get_smp_processor_id();
+
+#pragma unroll
+	for (i = 0; i < PLACES_IN_SET; i++) {
+		at = (first + i) % PLACES_IN_SET;
+		if (!set->addr[at])
+			return at;
+	}
+	return set->oldest++;
+}
+
+/* The channel is locked: nobody else asks for this place. */
+static __always_inline void place_put(struct place_set *set, const struct place *p, const struct element *e)
+{
+	__u32 i, at = place_in(set, p->addr);
+	__u64 sum = place_sum(p);
+
+	if (at == PLACES_IN_SET)
+		at = place_free(set);
+	at %= PLACES_IN_SET;
+	set->addr[at] = p->addr;
+#pragma unroll
+	for (i = 0; i < ELEMENT_WORDS; i++)
+		sum = sum_with(sum, ((const __u64 *)e)[i]);
+	set->places[at].element = *e;
+	set->places[at].sum = sum;
+}
+
+/* Returns false if nothing is known of what was there. */
+static __always_inline bool place_take(struct place_set *set, const struct place *p, struct element *e)
+{
+	__u32 i, at = place_in(set, p->addr);
+	__u64 sum = place_sum(p);
+
+	if (at == PLACES_IN_SET)
+		return false;
+	at %= PLACES_IN_SET;
+	*e = set->places[at].element;
+	barrier(); /* what was copied is what is compared */
+#pragma unroll
+	for (i = 0; i < ELEMENT_WORDS; i++)
+		sum = sum_with(sum, ((const __u64 *)e)[i]);
+	set->addr[at] = 0;
+	return sum == set->places[at].sum;
+}
+
+static __always_inline void place_clear(struct place_set *set, const struct place *p)
+{
+	__u32 at = place_in(set, p->addr);
+
+	if (at != PLACES_IN_SET)
+		set->addr[at % PLACES_IN_SET] = 0;
+}
 
 enum type_marks {
 	/* An owner of a request gave one away: a task, or a resource. */
@@ -161,6 +268,27 @@ static __always_inline void value_of_chan(__u32 tgid, const struct target *t, co
 		v->signal = chan->elemsize == 0;
 		v->unseen = chan->size != 0;
 	}
+}
+
+/* The same where nothing else is asked of the channel. */
+static __always_inline int value_in(__u32 tgid, const struct target *t, __u64 at, struct value *v)
+{
+	__u64 type, offset = t->flags & TARGET_CHAN_TIMER ? __builtin_offsetof(struct hchan, rest[1])
+							  : __builtin_offsetof(struct hchan, rest[0]);
+	struct hchan chan;
+
+	if (t->flags & TARGET_BUFFERS) {
+		if (bpf_probe_read_user(&type, sizeof(type), (void *)(at + offset))) {
+			count_loss(LOSS_GOROUTINE);
+			return -1;
+		}
+		value_of_type(tgid, t, type, v);
+		return 0;
+	}
+	if (read_chan(at, &chan))
+		return -1;
+	value_of_chan(tgid, t, &chan, v);
+	return 0;
 }
 
 /* The compiler would keep it twice, test one and use the other, of which the verifier knows nothing. */

@@ -140,7 +140,7 @@ static __always_inline struct conn *conn_get(__u64 sk, __u32 tgid)
 	struct conn *c = bpf_map_lookup_elem(&conns, &sk);
 	__u32 ports = ports_of(sk);
 
-	if (c && (c->ports == ports || (ports && ports == (c->ports & 0xffff))))
+	if (LIKELY(c && (c->ports == ports || (ports && ports == (c->ports & 0xffff)))))
 		return c;
 	return conn_add(sk, tgid, 0);
 }

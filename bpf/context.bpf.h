@@ -69,7 +69,9 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 {
 	__builtin_memset(out, 0, sizeof(*out));
 	out->key.tgid = pid_tgid >> 32;
-	if (t->flags & TARGET_GO) {
+	if (LIKELY(!(t->flags & TARGET_OTHER_CONTEXTS))) {
+		out->key.id = (__u32)pid_tgid;
+	} else if (t->flags & TARGET_GO) {
 		struct goroutine go = {};
 
 		current_goroutine(t, &go);
@@ -84,8 +86,6 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 		current_stream(&out->key);
 	} else if (t->flags & TARGET_TOKIO) {
 		current_tokio(pid_tgid, &out->key);
-	} else if (!(t->flags & TARGET_NO_CONTEXT)) {
-		out->key.id = (__u32)pid_tgid;
 	}
 }
 
@@ -95,17 +95,72 @@ static __always_inline __u64 context_id(const struct context_key *key)
 	return (key->id << 3) | key->kind;
 }
 
-static __always_inline struct context *context_find(const struct context_key *key)
-{
-	if (!key->id)
-		return 0;
-	if (key->kind != CONTEXT_THREAD)
-		return bpf_map_lookup_elem(&tasks, key);
-	return bpf_map_lookup_elem(&threads, key);
-}
-
 /* What a context begins as: not on the stack, of which there are 512 bytes. */
 static const struct context unknown_context;
+
+static __always_inline struct creation *creation_at(const struct context_key *key)
+{
+	__u32 at = (key->id + key->tgid * 0x9e3779b1U) % CREATIONS;
+
+	return bpf_map_lookup_elem(&creations, &at);
+}
+
+static __always_inline __u64 creation_sum(const struct context_key *key, const struct token *given, __u64 tasker,
+					  __u64 segment, __u64 base, __u64 uses)
+{
+	__u64 sum = sum_with(key->id, (__u64)key->tgid << 32 | uses);
+
+	sum = sum_with(sum_with(sum, given->epoch), given->sk);
+	return sum_with(sum_with(sum_with(sum, tasker), segment), base);
+}
+
+/* The first thing that a goroutine does which was created by one that served a request, see goroutine.bpf.c. */
+static __always_inline struct context *context_of_creation(const struct context_key *key)
+{
+	struct creation *c = creation_at(key);
+	struct context *x;
+
+	if (!c || c->id != key->id || c->tgid != key->tgid)
+		return 0;
+	if (bpf_map_update_elem(&tasks, key, &unknown_context, BPF_NOEXIST))
+		return bpf_map_lookup_elem(&tasks, key);
+	x = bpf_map_lookup_elem(&tasks, key);
+	if (!x)
+		return 0;
+	x->given = c->given;
+	x->tasker = c->tasker;
+	x->segment = c->segment;
+	x->base = c->base;
+	x->uses = c->uses;
+	x->base_uses = c->base_uses;
+	barrier(); /* what was copied is what is compared */
+	if (c->sum != creation_sum(key, &x->given, x->tasker, x->segment, x->base, x->base_uses << 8 | x->uses))
+		x->given.epoch = 0; /* another goroutine was entered meanwhile */
+	else
+		x->given_by = EVIDENCE_GO_CREATED;
+	c->id = 0; /* once only: if the context is forgotten, what it has done since is as well */
+	return x;
+}
+
+/* The context as it is known, without what a goroutine was made for. */
+static __always_inline struct context *context_known(const struct context_key *key)
+{
+	if (key->kind == CONTEXT_THREAD)
+		return bpf_map_lookup_elem(&threads, key);
+	return bpf_map_lookup_elem(&tasks, key);
+}
+
+static __always_inline struct context *context_find(const struct context_key *key)
+{
+	struct context *x;
+
+	if (!key->id)
+		return 0;
+	x = context_known(key);
+	if (UNLIKELY(!x && key->kind == CONTEXT_GOROUTINE)) /* at the end of each program, out of the way */
+		return context_of_creation(key);
+	return x;
+}
 
 static __always_inline struct context *context_make(const struct context_key *key)
 {
@@ -116,8 +171,8 @@ static __always_inline struct context *context_make(const struct context_key *ke
 	if (key->kind != CONTEXT_THREAD)
 		bpf_map_update_elem(&tasks, key, &unknown_context, BPF_NOEXIST);
 	else
-		bpf_map_update_elem(&threads, key, &unknown_context, BPF_NOEXIST);
-	found = context_find(key);
+		bpf_map_update_elem(&threads, key, &new_thread, BPF_NOEXIST);
+	found = context_known(key);
 	if (!found)
 		count_loss(LOSS_CONTEXTS_FULL);
 	return found;
@@ -138,14 +193,36 @@ static __always_inline struct conn *conn_of(const struct token *t)
 
 static __always_inline bool live(const struct token *t) { return conn_of(t); }
 
+/* The turn of the socket that was asked for last. The tokens that a hand-over compares are mostly of one request,
+ * or of its connection. */
+struct last_turn {
+	__u64 sk, turn;
+};
+
+/* The same, where several are asked. */
+static __always_inline bool live_too(const struct token *t, struct last_turn *last)
+{
+	__u64 sk = t->sk;
+	struct conn *c;
+
+	if (!t->epoch)
+		return false;
+	if (sk != last->sk) {
+		c = bpf_map_lookup_elem(&conns, &sk);
+		last->sk = sk;
+		last->turn = c ? c->turn : 0;
+	}
+	return last->turn == t->epoch;
+}
+
 /* What a context is serving, and how that is known. Returns 0 when it is unknown. owns: its own is live. */
-static __always_inline __u8 serves(const struct context *x, bool owns, struct token *out)
+static __always_inline __u8 serves(const struct context *x, bool owns, struct token *out, struct last_turn *last)
 {
 	if (owns) {
 		*out = x->own;
 		return x->loop ? EVIDENCE_LOOP : EVIDENCE_SAME_THREAD;
 	}
-	if (live(&x->given)) {
+	if (live_too(&x->given, last)) {
 		*out = x->given;
 		return x->given_by;
 	}
@@ -154,7 +231,9 @@ static __always_inline __u8 serves(const struct context *x, bool owns, struct to
 
 static __always_inline __u8 serving(const struct context *x, struct token *out)
 {
-	return serves(x, live(&x->own), out);
+	struct last_turn last = {};
+
+	return serves(x, live_too(&x->own, &last), out, &last);
 }
 
 /* What a context serves is known well enough to be handed on: hints are not. */
@@ -244,12 +323,12 @@ static __always_inline void emit_origin(__u8 context_kind, __u8 what, __u32 tgid
 }
 
 /* First bytes of a response or a request were read by this context on a server socket. */
-static __always_inline void request_read(struct context *x, struct conn *c, __u64 sk, __u32 len)
+static __always_inline void request_read(struct context *x, struct conn *c, __u64 sk, const struct data_event *e)
 {
 	bool first = c->last_dir != DIR_IN;
 
 	if (first) {
-		c->turn = new_id();
+		c->turn = new_id_at(e->ts);
 		c->turn_bytes = 0;
 	}
 	/*
@@ -266,7 +345,7 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 				x->loop = 1;
 		}
 		if (x->loop && first)
-			loop_request(x, bpf_ktime_get_ns());
+			loop_request(x, e->ts);
 		x->own.epoch = c->turn;
 		x->own.sk = sk;
 		x->given.epoch = 0;
@@ -278,7 +357,7 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 		x->lent = 0;
 		x->type = 0;
 	}
-	c->turn_bytes = c->turn_bytes + len < c->turn_bytes ? ~0U : c->turn_bytes + len;
+	c->turn_bytes = c->turn_bytes + e->len < c->turn_bytes ? ~0U : c->turn_bytes + e->len;
 	c->last_dir = DIR_IN;
 }
 
@@ -305,13 +384,14 @@ static __always_inline void stream_calls(struct context *x, const struct conn *c
  * This context writes on a client socket. It goes on with its last call when nothing has come back since
  * and it still works for the same request; otherwise a new call begins. No hand-over may be visible
  * between two calls of a goroutine that writes for others: user space, which sees how many requests a
- * call holds, does not trust them.
+ * call holds, does not trust them. e: the record of the bytes.
  */
 static __always_inline void call_written(struct context *x, struct conn *c, const struct current *cur,
-					 const struct target *t, __u64 ts)
+					 const struct target *t, struct data_event *e)
 {
 	struct context_key parent = {.tgid = cur->key.tgid, .kind = CONTEXT_GOROUTINE, .id = cur->parent};
 	__u64 writer = context_id(&cur->key), opened_for = 0;
+	__u64 ts = e->ts;
 	struct context *p;
 	struct token token = {};
 	__u8 what = 0, sure = c->flags & CONN_SURE ? 1 : 2;
@@ -320,7 +400,7 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 		what = serving(x, &token);
 		x->wrote = 1;
 	}
-	if (c->last_dir == DIR_OUT) {
+	if (UNLIKELY(c->last_dir == DIR_OUT)) {
 		if (c->writer == writer && (c->epoch == token.epoch || (x && loop_goes_on(x))))
 			return;
 		if (cur->key.kind == CONTEXT_STREAM && !cur->key.id)
@@ -330,7 +410,7 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 	if (c->last_dir == DIR_NONE)
 		opened_for = c->epoch;
 	c->flags &= ~(CONN_LED | CONN_SURE);
-	c->turn = new_id();
+	c->turn = new_id_at(ts);
 	c->writer = writer;
 	c->epoch = token.epoch;
 	c->last_dir = DIR_OUT;
@@ -354,9 +434,11 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 					   ts);
 			x->led = 1;
 		}
+	} else if (what == EVIDENCE_CHANNEL || what == EVIDENCE_GO_CREATED) {
+		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts, x);
 	} else if (what) {
-		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts,
-			      what == EVIDENCE_CHANNEL || what == EVIDENCE_GO_CREATED ? x : 0);
+		e->evidence = what; /* it goes with the bytes */
+		e->epoch = token.epoch;
 	}
 	if (!x || !x->last_call || cur->key.kind == CONTEXT_GOROUTINE)
 		return;
@@ -411,7 +493,7 @@ static __always_inline bool awaits_for_others(const struct conn *c, __u64 self)
 }
 
 /* This context read (a part of) the response of the connection's current call. */
-static __always_inline void response_read(struct context *x, struct conn *c, __u64 sk, __u64 self)
+static __always_inline void response_read(struct context *x, struct conn *c, __u64 sk, __u64 self, __u64 ts)
 {
 	c->last_dir = DIR_IN;
 	if (x && c->writer == self)
@@ -419,7 +501,7 @@ static __always_inline void response_read(struct context *x, struct conn *c, __u
 	if (!x || c->flags & CONN_MULTIPLEXED)
 		return;
 	if (x->loop) {
-		loop_response(x, c, sk, bpf_ktime_get_ns());
+		loop_response(x, c, sk, ts);
 		return;
 	}
 	if (x->last_call != c->turn) {
@@ -428,7 +510,7 @@ static __always_inline void response_read(struct context *x, struct conn *c, __u
 		response_arrives(x);
 	}
 	if ((self & 7) == CONTEXT_TOKIO)
-		x->response_at = bpf_ktime_get_ns(); /* its thread has had the CPU for other tasks */
+		x->response_at = ts; /* its thread has had the CPU for other tasks */
 	x->last_call = c->turn;
 	x->returned = 0;
 	x->last_by = 0;

@@ -73,12 +73,16 @@ struct data_event {
 	__u32 other_seq;   /* position of the other direction at ts */
 	__u32 len;         /* bytes on the wire */
 	__u32 captured;    /* bytes of payload that follow */
+	/* The request that these bytes, the first of a call, were written for, as `evidence` says. A record of its
+	 * own is an evidence_event that says more. */
+	__u64 epoch;
 	__u8 laddr[16];
 	__u8 raddr[16];
 	__u16 lport;
 	__u16 rport;
 	__u8 context_kind; /* enum context_kind */
-	__u8 pad[3];
+	__u8 evidence;     /* enum evidence_kind, 0: none here */
+	__u8 pad[2];
 };
 
 enum conn_what {
@@ -106,7 +110,8 @@ enum evidence_kind {
 	EVIDENCE_GO_PARENT = 4,    /* the goroutine that created it serves now: see TARGET_NO_CREATION */
 	EVIDENCE_CHANNEL = 5,      /* a channel hand-off to the goroutine that wrote the call */
 	EVIDENCE_CHANNEL_BACK = 6, /* the goroutine that read the call's response handed over to
-				      the one that owns the request */
+				      the one that owns the request, or is done in a group for which
+				      that waits. call 0: its task, segment, went back without one */
 	EVIDENCE_LOOP = 7,         /* an event loop read the request last, before it wrote */
 	EVIDENCE_TASK_BACK = 8,    /* as CHANNEL_BACK, to a goroutine that was given the request */
 	EVIDENCE_ANSWER = 9,       /* who read the call's response began the response of the request.
@@ -239,7 +244,7 @@ struct process_event {
 	__u64 ts;
 };
 
-_Static_assert(sizeof(struct data_event) == 112, "data_event has no hidden padding");
+_Static_assert(sizeof(struct data_event) == 120, "data_event has no hidden padding");
 _Static_assert(sizeof(struct conn_event) == 24, "conn_event has no hidden padding");
 _Static_assert(sizeof(struct evidence_event) == 48, "evidence_event has no hidden padding");
 _Static_assert(sizeof(struct origin_event) == 32, "origin_event has no hidden padding");
@@ -272,6 +277,10 @@ enum target_flags {
 	/* the probes of tokio's tasks are attached */
 	TARGET_TOKIO = 1024,
 };
+
+/* Its threads are not the contexts, or not all of them. */
+#define TARGET_OTHER_CONTEXTS \
+	(TARGET_GO | TARGET_NO_CONTEXT | TARGET_JAVA | TARGET_PYTHON | TARGET_HAPROXY | TARGET_TOKIO)
 
 struct target {
 	__u32 flags;

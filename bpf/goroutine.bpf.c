@@ -10,8 +10,9 @@
  *   runtime.recv        a value is taken straight from a goroutine that waits to send it
  *   runtime.newproc     a goroutine was created
  *   typedmemmove        in chansend, chanrecv and selectgo: a value goes into a buffer or out of one
+ *   sync.WaitGroup.Add  somebody is to be waited for, or is done
  */
-#include "channel.bpf.h"
+#include "waitgroup.bpf.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
 
@@ -39,14 +40,18 @@ static __always_inline int goroutine_key(__u64 g, const struct target *t, struct
 	return key->id ? 0 : -1; /* 0 is the scheduler: timers and the collector hand over nothing */
 }
 
+/* As struct context.uses of a hand-over of which only the way back can tell: it is used once too often already. */
+#define UNPROVEN 254
+
 /* The taker works on what the giver serves from here on. */
 static __always_inline void give(struct context *from, struct context *src, __u64 from_id,
 				 struct context *to, __u8 how, const struct token *token,
-				 const struct value *v, bool finished)
+				 const struct value *v, bool finished, struct last_turn *last)
 {
-	bool created = to->given_by == EVIDENCE_GO_CREATED && live(&to->given);
+	bool created = to->given_by == EVIDENCE_GO_CREATED && live_too(&to->given, last);
 	bool other = token->epoch != to->given.epoch;
-	bool busy = to->given_by == EVIDENCE_CHANNEL && other && live(&to->given);
+	bool busy = to->given_by == EVIDENCE_CHANNEL && other && live_too(&to->given, last);
+	bool idle = busy && (!to->uses || to->uses == UNPROVEN); /* it has done nothing for it */
 	bool unsure; /* what it serves by now */
 
 	if (to->wrote)
@@ -66,7 +71,7 @@ static __always_inline void give(struct context *from, struct context *src, __u6
 	 * given away after a call may be its result, or what the call was made with; who opens connections
 	 * gives them to whoever waits for one.
 	 */
-	unsure = (created && other && !to->writer) || (busy && !to->uses) || v->plain || finished ||
+	unsure = (created && other && !to->writer) || idle || v->plain || finished ||
 		 (from->dialer && how == EVIDENCE_GO_CREATED);
 
 	to->given = *token;
@@ -75,13 +80,15 @@ static __always_inline void give(struct context *from, struct context *src, __u6
 	to->type = v->type;
 	to->segment = new_id();
 	/* What is unsure anyway says nothing of the type. */
-	to->uses = v->unseen || (!unsure && task_on_probation(v)) ? 254 : 0;
+	to->uses = v->unseen || (!unsure && task_on_probation(v)) ? UNPROVEN : 0;
 	to->spawned = 0;
 	to->base = 0;
 	to->base_uses = 0;
 	to->last_call = 0;
 	to->returned = 0;
 	to->wrote = 0;
+	if (other)
+		to->doubled = idle;
 	if (how == EVIDENCE_CHANNEL || how == EVIDENCE_GO_CREATED) {
 		if (how == EVIDENCE_CHANNEL && from == src)
 			use_given(from); /* of a value from a buffer, it was counted when it went in */
@@ -110,11 +117,11 @@ static __always_inline void call_passed(const struct context *from, struct conte
 }
 
 /* It gave a task away, or a resource: an owner that gives resources asks for nothing. */
-static __always_inline void asks(struct context *x, const struct value *v)
+static __always_inline void asks(struct context *x, const struct value *v, struct last_turn *last)
 {
 	bool lent = x->lent && x->lent == v->type;
 
-	if (live(&x->own)) {
+	if (live_too(&x->own, last)) {
 		mark_type(v, TYPE_GIVEN);
 		if (lent) {
 			mark_type(v, TYPE_RESOURCE);
@@ -138,6 +145,7 @@ static __always_inline void borrowed(struct context *to, __u8 marks)
 /* A value came from a goroutine of which nothing is known. */
 static __always_inline void found(struct context *to, const struct value *v)
 {
+	struct last_turn last = {};
 	__u8 marks;
 
 	if (!to || v->signal)
@@ -146,14 +154,14 @@ static __always_inline void found(struct context *to, const struct value *v)
 		mark_type(v, TYPE_NOTE);
 		return;
 	}
-	if (live(&to->own)) {
+	if (live_too(&to->own, &last)) {
 		if (!to->asked)
 			mark_type(v, TYPE_RESOURCE);
 		else if (!(to->type & type_bit(v)))
 			to->lent = v->type;
 		return;
 	}
-	if (live(&to->given) && v->type != to->type)
+	if (live_too(&to->given, &last) && v->type != to->type)
 		to->lent = v->type;
 	marks = type_marks(v);
 	if (marks & (TYPE_RESOURCE | TYPE_LENT))
@@ -170,20 +178,18 @@ static const struct context doubted = {.uses = 255};
  * whoever takes the value works for whom the giver worked; or neither: an acknowledgement, a slot of a
  * semaphore. A value without bytes is a signal and no task.
  *
- * from is the giver as it was when it gave; src the giver as it is now, or 0; to the taker, or 0.
+ * from is the giver as it was when it gave; src the giver as it is now, or 0; to the taker, or 0, who does not
+ * read for others.
  */
 static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context *from,
 				      struct context *src, const struct context_key *to_key,
 				      struct context *to, const struct value *v)
 {
+	struct last_turn last = {};
 	struct token token = {};
 	bool finished, owner, shared, spread, back;
 	__u8 how, marks;
 
-	if (to && to->reader) {
-		mark_type(v, TYPE_NOTE);
-		return; /* who reads for others gets acknowledgements only */
-	}
 	if (from->dialer && (to || (to = context_make(to_key))))
 		to->asked = 1; /* with a connection it will ask */
 	if (from->reader && from->last_call && to && !to->asked) {
@@ -195,15 +201,15 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		return;
 	}
 	marks = type_marks(v);
-	owner = live(&from->own);
+	owner = live_too(&from->own, &last);
 	finished = from->last_call && !owner;
 	/* A second one gets the result of the same call: it was made for both, or for none of them. */
 	spread = from->returned && from->returned_type == v->type && !v->signal && !from->reader;
 	shared = spread && !from->last_call;
 	spread = spread && from->returned == from->last_call;
 
-	if (to && live(&to->own)) {
-		bool working = live(&from->given);
+	if (to && live_too(&to->own, &last)) {
+		bool working = live_too(&from->given, &last);
 		bool same = working && from->given.epoch == to->own.epoch;
 		bool lent = src && src->lent && src->lent == v->type;
 		bool resource = !v->signal && !same &&
@@ -223,7 +229,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 			mark_type(v, resource ? TYPE_RESOURCE : TYPE_LENT);
 		if (!v->signal && !same && !(to->type & type_bit(v)))
 			to->lent = v->type; /* it never gave one for which this may be the answer */
-		if (finished && (same || from->reader)) {
+		if (finished && ((same && !(marks & TYPE_RESOURCE)) || from->reader)) {
 			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->last_call, to->own.epoch,
 				      bpf_ktime_get_ns(), same ? from : 0);
 			call_passed(from, src, v);
@@ -248,7 +254,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		/* On its way back; it does not change what the taker serves. */
 		if (spread)
 			return;
-		if (to && live(&to->given))
+		if (to && live_too(&to->given, &last))
 			emit_evidence(tgid, EVIDENCE_TASK_BACK, from->last_call, to->given.epoch,
 				      bpf_ktime_get_ns(), to);
 		if (to || (to = context_make(to_key))) {
@@ -261,17 +267,17 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 	}
 	if (v->signal || (!owner && (from->reader || from->wrote || back)))
 		return; /* an answer */
-	if (shared && !owner && to && live(&to->given))
+	if (shared && !owner && to && live_too(&to->given, &last))
 		emit_evidence(tgid, EVIDENCE_TASK_BACK, from->returned, to->given.epoch, bpf_ktime_get_ns(), to);
 	if (finished && src && src->last_call == from->last_call) {
 		src->returned = from->last_call;
 		src->returned_type = v->type;
 	}
-	how = serves(from, owner, &token);
-	if (to && live(&to->given) && v->type != to->type && (!how || token.epoch != to->given.epoch))
+	how = serves(from, owner, &token, &last);
+	if (to && live_too(&to->given, &last) && v->type != to->type && (!how || token.epoch != to->given.epoch))
 		to->lent = v->type;
 	if (src && !(marks & (TYPE_RESOURCE | TYPE_LENT)))
-		asks(src, v);
+		asks(src, v, &last);
 	marks = type_marks(v);
 	if (marks & (TYPE_RESOURCE | TYPE_LENT)) {
 		if (to)
@@ -280,7 +286,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 	}
 	if (how) {
 		if (to || (to = context_make(to_key)))
-			give(from, src, from_id, to, how, &token, v, finished);
+			give(from, src, from_id, to, how, &token, v, finished, &last);
 	} else if (to && to->given_by == EVIDENCE_CHANNEL) {
 		to->given.epoch = 0; /* it now works on something of which nothing is known */
 	}
@@ -292,15 +298,23 @@ struct hands {
 	struct context *from, *to; /* or 0 */
 };
 
-/* Whether anything is known of either, which is asked before what they hand over is looked at. */
+/*
+ * Whether anything is known of either, which is asked before what they hand over is looked at. Who reads for
+ * others gets notes, whoever gives them: see found.
+ */
 static __always_inline bool known_hands(__u32 tgid, const struct target *t, __u64 from_g, __u64 to_g,
 					struct hands *h)
 {
 	h->from_key.tgid = h->to_key.tgid = tgid;
-	if (goroutine_key(from_g, t, &h->from_key) || goroutine_key(to_g, t, &h->to_key))
+	h->from = 0;
+	if (goroutine_key(to_g, t, &h->to_key))
+		return false;
+	h->to = context_find(&h->to_key);
+	if (h->to && h->to->reader)
+		return true;
+	if (goroutine_key(from_g, t, &h->from_key))
 		return false;
 	h->from = context_find(&h->from_key);
-	h->to = context_find(&h->to_key);
 	if (h->from)
 		return true;
 	asm volatile("" ::: "memory"); /* the compiler would or the two pointers, which the verifier refuses */
@@ -321,52 +335,80 @@ static __always_inline int hand_straight(__u32 tgid, const struct hands *h, cons
 static __always_inline void put(__u32 tgid, const struct target *t, __u64 addr, __u64 g, __u64 type)
 {
 	struct context_key key = {.tgid = tgid};
-	struct element e = {};
+	struct last_turn last = {};
 	struct context *from = 0;
+	struct place_set *set;
 	struct value v = {};
+	struct element e;
 	struct place place;
 
 	place_of(tgid, t, addr, &place);
+	set = place_set_of(&place);
+	if (!set)
+		return;
 	if (!goroutine_key(g, t, &key))
 		from = context_find(&key);
 	if (!from) {
-		bpf_map_delete_elem(&places, &place);
+		place_clear(set, &place);
 		return;
 	}
 	value_of_type(tgid, t, type, &v);
-	if (v.signal)
+	if (v.signal) {
+		place_clear(set, &place);
 		return;
+	}
+	__builtin_memset(&e, 0, __builtin_offsetof(struct element, context));
 	e.giver = key.id;
 	e.asked = from->asked;
 	e.uses = from->uses;
 	if (!v.plain && !(type_marks(&v) & TYPE_RESOURCE)) {
 		if (from->given_by == EVIDENCE_CHANNEL && !(type_marks(&v) & TYPE_NOTE))
 			use_given(from);
-		asks(from, &v);
+		asks(from, &v, &last);
 	}
 	__builtin_memcpy(e.context, from, sizeof(e.context));
-	bpf_map_update_elem(&places, &place, &e, BPF_ANY);
+	place_put(set, &place, &e);
 }
 
 /* It comes out again. */
 static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr, __u64 g, __u64 type)
 {
 	struct context_key to_key = {.tgid = tgid}, from_key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE};
-	struct context *src, *to;
-	struct element *known, e;
+	struct place_set *set;
 	struct value v = {};
+	struct element e;
 	struct place place;
+	struct context *to;
+	bool known;
 
 	if (goroutine_key(g, t, &to_key))
 		return;
 	place_of(tgid, t, addr, &place);
-	known = bpf_map_lookup_elem(&places, &place);
+	set = place_set_of(&place);
+	if (!set)
+		return;
 	to = context_find(&to_key);
-	if (!to) {
-		asm volatile("" ::: "memory"); /* see known_hands */
-		if (!known)
-			return;
+	if (to && to->reader) { /* see known_hands */
+		place_clear(set, &place);
+		value_of_type(tgid, t, type, &v);
+		found(to, &v);
+		return;
 	}
+	e.giver = 0; /* the compiler would spill it where there is none, which the verifier refuses */
+	known = place_take(set, &place, &e);
+	if (known && e.giver == to_key.id && to && to->segment == context_in(&e)->segment) {
+		/* Its own: it was no use of anything. */
+		if (to->uses == context_in(&e)->uses) {
+			to->uses = e.uses;
+			to->asked = e.asked;
+		}
+		return;
+	}
+	/* Its own, which it put there before it was given another task: the former again, if that is what it is. */
+	if (known && e.giver == to_key.id && (!to || to->type != type))
+		return;
+	if (!known && !to)
+		return;
 	value_of_type(tgid, t, type, &v);
 	if (v.signal)
 		return;
@@ -374,17 +416,8 @@ static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr,
 		found(to, &v);
 		return;
 	}
-	e = *known; /* the place may be another's at once */
-	bpf_map_delete_elem(&places, &place);
 	from_key.id = e.giver;
-	src = context_find(&from_key);
-	if (e.giver != to_key.id) {
-		hand_over(tgid, e.giver, context_in(&e), src, &to_key, to, &v);
-	} else if (src && src->segment == context_in(&e)->segment && src->uses == context_in(&e)->uses) {
-		/* Its own: it was no use of anything. */
-		src->uses = e.uses;
-		src->asked = e.asked;
-	}
+	hand_over(tgid, e.giver, context_in(&e), context_find(&from_key), &to_key, to, &v);
 }
 
 static __always_inline __u64 sudog_g(__u64 sudog)
@@ -440,12 +473,10 @@ int go_send(struct regs *ctx)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct target *t = target_with(tgid, TARGET_GO);
 	struct value v = {};
-	struct hchan chan;
 	struct hands h;
 
-	if (!t || !known_hands(tgid, t, REG_G(ctx), sudog_g(REG_ARG1(ctx)), &h) || read_chan(REG_ARG0(ctx), &chan))
+	if (!t || !known_hands(tgid, t, REG_G(ctx), sudog_g(REG_ARG1(ctx)), &h) || value_in(tgid, t, REG_ARG0(ctx), &v))
 		return 0;
-	value_of_chan(tgid, t, &chan, &v);
 	return hand_straight(tgid, &h, &v);
 }
 
@@ -505,6 +536,29 @@ int go_take(struct regs *ctx)
 	return 0;
 }
 
+/* From runtime.g.goid on, as far as parentGoid is in every release that has it: one read instead of two. */
+struct goroutine_ids {
+	__u64 id;
+	__u64 between[14];
+	__u64 parent, parent_126; /* Go 1.21 to 1.25, Go 1.26 */
+};
+
+/* As read_goroutine, which has no room on the stack of the programs that it is in. */
+static __always_inline int read_new_goroutine(__u64 g, const struct target *t, struct goroutine *out)
+{
+	__u32 apart = t->parent_goid - t->goid;
+	bool later = apart == __builtin_offsetof(struct goroutine_ids, parent_126);
+	struct goroutine_ids ids;
+
+	if (!t->parent_goid || (!later && apart != __builtin_offsetof(struct goroutine_ids, parent)))
+		return read_goroutine(g, t, out);
+	if (bpf_probe_read_user(&ids, sizeof(ids), (void *)(g + t->goid)))
+		return -1;
+	out->id = ids.id;
+	out->parent = later ? ids.parent_126 : ids.parent;
+	return 0;
+}
+
 /* call of runqput(pp *p, gp *g, next bool) in newproc: gp is complete, with its parent's id */
 SEC("uprobe/go_new")
 int go_new(struct regs *ctx)
@@ -512,14 +566,14 @@ int go_new(struct regs *ctx)
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
 	struct context_key key = {.tgid = tgid}, parent_key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE};
 	struct target *t = target_with(tgid, TARGET_GO);
+	struct creation fresh = {.tgid = tgid}, *c;
 	struct goroutine go = {};
 	struct context *parent;
-	struct context fresh = {};
 	__u8 how;
 
 	if (!t)
 		return 0;
-	if (read_goroutine(REG_ARG1(ctx), t, &go)) {
+	if (read_new_goroutine(REG_ARG1(ctx), t, &go)) {
 		count_loss(LOSS_GOROUTINE);
 		return 0;
 	}
@@ -532,9 +586,10 @@ int go_new(struct regs *ctx)
 	if (!parent)
 		return 0;
 	how = serving(parent, &fresh.given);
-	if (!how)
+	c = creation_at(&key);
+	if (!how || !c)
 		return 0;
-	fresh.given_by = EVIDENCE_GO_CREATED;
+	fresh.id = key.id;
 	fresh.tasker = parent_key.id;
 	if (how == EVIDENCE_CHANNEL || how == EVIDENCE_GO_CREATED) {
 		/*
@@ -552,7 +607,90 @@ int go_new(struct regs *ctx)
 				fresh.uses = parent->spawned;
 		}
 	}
-	if (bpf_map_update_elem(&tasks, &key, &fresh, BPF_ANY))
-		count_loss(LOSS_CONTEXTS_FULL);
+	fresh.sum = creation_sum(&key, &fresh.given, fresh.tasker, fresh.segment, fresh.base,
+				 fresh.base_uses << 8 | fresh.uses);
+	*c = fresh;
+	/* Of what the process ran before, where ids began at 1 as well. */
+	if (bpf_map_lookup_elem(&tasks, &key))
+		bpf_map_delete_elem(&tasks, &key);
+	return 0;
+}
+
+/* Whoever adds to a group waits for it. Only of who has read its request itself it is certain what it serves. */
+static __always_inline void group_joined(__u32 tgid, const struct target *t, const struct place *place,
+					 struct wait_group *w, __u64 g)
+{
+	struct context_key key = {.tgid = tgid};
+	struct context *x = 0;
+	__u64 before = 0, epoch = 0;
+	bool known = wait_group_known(w, place, &before);
+
+	if (!goroutine_key(g, t, &key))
+		x = context_find(&key);
+	if (x && live(&x->own))
+		epoch = x->own.epoch;
+	if (wait_group_empty(place)) {
+		if (known || epoch)
+			wait_group_is(w, place, epoch);
+	} else if (known && before != epoch) {
+		wait_group_is(w, place, 0);
+	}
+}
+
+/*
+ * Who was given a task of a request, and is done for somebody who waits for that request alone, has done the task
+ * until now. So whatever it had from elsewhere meanwhile was for this task, or for nothing. But who is then done for
+ * another as well, and was given nothing in between, had both tasks at once.
+ */
+static __always_inline void group_left(__u32 tgid, const struct target *t, const struct place *place,
+				       const struct wait_group *w, __u64 g)
+{
+	struct context_key key = {.tgid = tgid};
+	struct context *x;
+	__u64 epoch = 0;
+
+	if (!wait_group_known(w, place, &epoch) || !epoch || goroutine_key(g, t, &key))
+		return;
+	x = context_find(&key);
+	if (!x || live(&x->own) || x->given_by != EVIDENCE_CHANNEL)
+		return;
+	if (x->given.epoch != epoch) {
+		if (x->given.epoch && !x->given.sk)
+			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, 0, epoch, bpf_ktime_get_ns(), x);
+		x->given.epoch = 0; /* it does not work for this one, or not only */
+		return;
+	}
+	if (!live(&x->given))
+		return;
+	if (x->doubled) {
+		x->given.epoch = 0;
+		return;
+	}
+	if (x->uses > 1 || x->base_uses > 1)
+		emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, x->last_call, epoch, bpf_ktime_get_ns(), x);
+	x->last_call = 0;
+	x->returned = 0;
+	x->given.sk = 0; /* the task is done */
+}
+
+/* sync.(*WaitGroup).Add(delta): Done, and what Go starts, call it as well. */
+SEC("uprobe/go_group")
+int go_group(struct regs *ctx)
+{
+	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
+	struct target *t = target_with(tgid, TARGET_GO);
+	struct wait_group *w;
+	struct place place;
+
+	if (!t)
+		return 0;
+	place_of(tgid, t, REG_ARG0(ctx), &place);
+	w = wait_group_of(&place);
+	if (!w)
+		return 0;
+	if ((__s64)REG_ARG1(ctx) > 0)
+		group_joined(tgid, t, &place, w, REG_G(ctx));
+	else
+		group_left(tgid, t, &place, w, REG_G(ctx));
 	return 0;
 }

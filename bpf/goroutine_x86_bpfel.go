@@ -13,25 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type GoroutineCall struct {
-	_             structs.HostLayout
-	Sk            uint64
-	Ts            uint64
-	Buf           uint64
-	Turn          uint64
-	Context       uint64
-	ParentContext uint64
-	Seq           uint32
-	OtherSeq      uint32
-	Count         uint32
-	Fd            int32
-	Dir           uint8
-	Vec           uint8
-	ContextKind   uint8
-	UnderWay      uint8
-	Pad           [4]uint8
-}
-
 type GoroutineConn struct {
 	_         structs.HostLayout
 	Id        uint64
@@ -108,7 +89,7 @@ type GoroutineContext struct {
 	Doubts    uint8
 	Requests  uint8
 	Led       uint8
-	Pad1      uint8
+	Doubled   uint8
 	Ahead     int16
 	Rounds    uint16
 }
@@ -120,13 +101,22 @@ type GoroutineContextKey struct {
 	Id   uint64
 }
 
-type GoroutineElement struct {
-	_       structs.HostLayout
-	Giver   uint64
-	Uses    uint8
-	Asked   uint8
-	Pad     [6]uint8
-	Context [11]uint64
+type GoroutineCreation struct {
+	_        structs.HostLayout
+	Id       uint64
+	Tgid     uint32
+	Uses     uint8
+	BaseUses uint8
+	Pad      [2]uint8
+	Given    struct {
+		_     structs.HostLayout
+		Epoch uint64
+		Sk    uint64
+	}
+	Tasker  uint64
+	Segment uint64
+	Base    uint64
+	Sum     uint64
 }
 
 type GoroutineHaproxyTarget struct {
@@ -166,6 +156,24 @@ type GoroutinePlace struct {
 	Tgid    uint32
 	Program uint32
 	Addr    uint64
+}
+
+type GoroutinePlaceSet struct {
+	_      structs.HostLayout
+	Addr   [4]uint64
+	Oldest uint64
+	Places [4]struct {
+		_       structs.HostLayout
+		Sum     uint64
+		Element struct {
+			_       structs.HostLayout
+			Giver   uint64
+			Uses    uint8
+			Asked   uint8
+			Pad     [6]uint8
+			Context [11]uint64
+		}
+	}
 }
 
 type GoroutinePyAnswer struct {
@@ -233,12 +241,14 @@ type GoroutineScratch struct {
 		OtherSeq      uint32
 		Len           uint32
 		Captured      uint32
+		Epoch         uint64
 		Laddr         [16]uint8
 		Raddr         [16]uint8
 		Lport         uint16
 		Rport         uint16
 		ContextKind   uint8
-		Pad           [3]uint8
+		Evidence      uint8
+		Pad           [2]uint8
 	}
 	Payload [16384]uint8
 }
@@ -260,6 +270,48 @@ type GoroutineTarget struct {
 	M          uint16
 	Curg       uint16
 	Program    uint32
+}
+
+type GoroutineThread struct {
+	_       structs.HostLayout
+	Context GoroutineContext
+	Call    struct {
+		_     structs.HostLayout
+		Event struct {
+			_             structs.HostLayout
+			Kind          uint8
+			Dir           uint8
+			Role          uint8
+			Flags         uint8
+			Tgid          uint32
+			Tid           uint32
+			Netns         uint32
+			Ts            uint64
+			Conn          uint64
+			Turn          uint64
+			Context       uint64
+			ParentContext uint64
+			Seq           uint32
+			OtherSeq      uint32
+			Len           uint32
+			Captured      uint32
+			Epoch         uint64
+			Laddr         [16]uint8
+			Raddr         [16]uint8
+			Lport         uint16
+			Rport         uint16
+			ContextKind   uint8
+			Evidence      uint8
+			Pad           [2]uint8
+		}
+		Sk       uint64
+		Buf      uint64
+		Count    uint32
+		Fd       int32
+		Vec      uint8
+		UnderWay uint8
+		Pad      [6]uint8
+	}
 }
 
 type GoroutineTokioTask struct {
@@ -287,12 +339,19 @@ type GoroutineTokioThread struct {
 	}
 }
 
+type GoroutineWaitGroup struct {
+	_     structs.HostLayout
+	Addr  uint64
+	Epoch uint64
+	Sum   uint64
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	GoroutineMapCalls          = "calls"
 	GoroutineMapConns          = "conns"
+	GoroutineMapCreations      = "creations"
 	GoroutineMapEvents         = "events"
 	GoroutineMapHaproxyTargets = "haproxy_targets"
 	GoroutineMapJavaTargets    = "java_targets"
@@ -304,12 +363,15 @@ const (
 	GoroutineMapPyContexts     = "py_contexts"
 	GoroutineMapPyThreads      = "py_threads"
 	GoroutineMapScratches      = "scratches"
+	GoroutineMapSelected       = "selected"
 	GoroutineMapTargets        = "targets"
 	GoroutineMapTasks          = "tasks"
 	GoroutineMapThreads        = "threads"
 	GoroutineMapTokioTasks     = "tokio_tasks"
 	GoroutineMapTokioThreads   = "tokio_threads"
 	GoroutineMapValueTypes     = "value_types"
+	GoroutineMapWaitGroups     = "wait_groups"
+	GoroutineProgGoGroup       = "go_group"
 	GoroutineProgGoNew         = "go_new"
 	GoroutineProgGoPut         = "go_put"
 	GoroutineProgGoRecv        = "go_recv"
@@ -318,6 +380,7 @@ const (
 	GoroutineProgGoSendInlined = "go_send_inlined"
 	GoroutineProgGoTake        = "go_take"
 	GoroutineVarClockOffset    = "clock_offset"
+	GoroutineVarLastSelectable = "last_selectable"
 	GoroutineVarPayloadSize    = "payload_size"
 	GoroutineVarStackSize      = "stack_size"
 	GoroutineVarWakeupBytes    = "wakeup_bytes"
@@ -365,6 +428,7 @@ type GoroutineSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GoroutineProgramSpecs struct {
+	GoGroup       *ebpf.ProgramSpec `ebpf:"go_group"`
 	GoNew         *ebpf.ProgramSpec `ebpf:"go_new"`
 	GoPut         *ebpf.ProgramSpec `ebpf:"go_put"`
 	GoRecv        *ebpf.ProgramSpec `ebpf:"go_recv"`
@@ -378,8 +442,8 @@ type GoroutineProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GoroutineMapSpecs struct {
-	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Creations      *ebpf.MapSpec `ebpf:"creations"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -391,22 +455,25 @@ type GoroutineMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	Selected       *ebpf.MapSpec `ebpf:"selected"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
 	TokioTasks     *ebpf.MapSpec `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.MapSpec `ebpf:"tokio_threads"`
 	ValueTypes     *ebpf.MapSpec `ebpf:"value_types"`
+	WaitGroups     *ebpf.MapSpec `ebpf:"wait_groups"`
 }
 
 // GoroutineVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type GoroutineVariableSpecs struct {
-	ClockOffset *ebpf.VariableSpec `ebpf:"clock_offset"`
-	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
-	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
-	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
+	ClockOffset    *ebpf.VariableSpec `ebpf:"clock_offset"`
+	LastSelectable *ebpf.VariableSpec `ebpf:"last_selectable"`
+	PayloadSize    *ebpf.VariableSpec `ebpf:"payload_size"`
+	StackSize      *ebpf.VariableSpec `ebpf:"stack_size"`
+	WakeupBytes    *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
 
 // GoroutineObjects contains all objects after they have been loaded into the kernel.
@@ -429,8 +496,8 @@ func (o *GoroutineObjects) Close() error {
 //
 // It can be passed to LoadGoroutineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GoroutineMaps struct {
-	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
+	Creations      *ebpf.Map `ebpf:"creations"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -442,18 +509,20 @@ type GoroutineMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
+	Selected       *ebpf.Map `ebpf:"selected"`
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
 	TokioTasks     *ebpf.Map `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.Map `ebpf:"tokio_threads"`
 	ValueTypes     *ebpf.Map `ebpf:"value_types"`
+	WaitGroups     *ebpf.Map `ebpf:"wait_groups"`
 }
 
 func (m *GoroutineMaps) Close() error {
 	return _GoroutineClose(
-		m.Calls,
 		m.Conns,
+		m.Creations,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,
@@ -465,12 +534,14 @@ func (m *GoroutineMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
+		m.Selected,
 		m.Targets,
 		m.Tasks,
 		m.Threads,
 		m.TokioTasks,
 		m.TokioThreads,
 		m.ValueTypes,
+		m.WaitGroups,
 	)
 }
 
@@ -478,16 +549,18 @@ func (m *GoroutineMaps) Close() error {
 //
 // It can be passed to LoadGoroutineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GoroutineVariables struct {
-	ClockOffset *ebpf.Variable `ebpf:"clock_offset"`
-	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
-	StackSize   *ebpf.Variable `ebpf:"stack_size"`
-	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`
+	ClockOffset    *ebpf.Variable `ebpf:"clock_offset"`
+	LastSelectable *ebpf.Variable `ebpf:"last_selectable"`
+	PayloadSize    *ebpf.Variable `ebpf:"payload_size"`
+	StackSize      *ebpf.Variable `ebpf:"stack_size"`
+	WakeupBytes    *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
 
 // GoroutinePrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to LoadGoroutineObjects or ebpf.CollectionSpec.LoadAndAssign.
 type GoroutinePrograms struct {
+	GoGroup       *ebpf.Program `ebpf:"go_group"`
 	GoNew         *ebpf.Program `ebpf:"go_new"`
 	GoPut         *ebpf.Program `ebpf:"go_put"`
 	GoRecv        *ebpf.Program `ebpf:"go_recv"`
@@ -499,6 +572,7 @@ type GoroutinePrograms struct {
 
 func (p *GoroutinePrograms) Close() error {
 	return _GoroutineClose(
+		p.GoGroup,
 		p.GoNew,
 		p.GoPut,
 		p.GoRecv,

@@ -159,6 +159,11 @@ enum bpf_func_id___task_regs {
 
 #pragma clang attribute pop
 
+/* Where code lies: what is rarely run is put behind the rest. The programs run with cold caches in most machines,
+ * and then each line of code that is touched is waited for. */
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
 /* Linux 6.2: an address gets a type, and its members are then loaded like any other memory. */
 extern void *bpf_rdonly_cast(const void *at, __u32 type) __ksym __weak;
 

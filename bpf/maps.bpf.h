@@ -13,6 +13,7 @@
 const volatile __u32 payload_size = 4096;      /* bytes captured of one record, <= MAX_PAYLOAD */
 const volatile __u64 clock_offset;             /* wall clock less CLOCK_MONOTONIC at start, ns: see new_id */
 const volatile __u64 wakeup_bytes = 256 << 10; /* the reader is woken when this much waits */
+const volatile __u32 last_selectable;          /* the last process id that `selected` has a byte for, 2^n - 1 */
 
 /* Bytes, connections and evidence. Sized by the user (ring_buffer_size). */
 struct {
@@ -34,8 +35,19 @@ struct {
 	__type(value, __u64);
 } losses SEC(".maps");
 
+/* A byte for each tgid, which is 0 where targets has none: nearly every process of a machine is not selected, and
+ * this one load is what it pays for. A byte too many costs a look-up in targets. User space maps it; made as large as
+ * pid_max (proc(5)) when it is loaded. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u8); /* the first of them */
+} selected SEC(".maps");
+
 /* Selected processes by tgid. Written by user space, by fork (a child inherits until user space has
- * looked at it) and removed by exit. The one look-up that an unselected process pays for. */
+ * looked at it) and removed by exit. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 8192);
@@ -92,28 +104,17 @@ struct {
 	__type(value, struct conn);
 } conns SEC(".maps");
 
-/* What a thread writes, or connects. Keyed by pid_tgid. An entry stays for the next system call of its thread,
- * which is far cheaper than to enter it each time, and goes with the thread. */
+/* What a thread writes, or connects. */
 struct call {
+	struct data_event event; /* as far as it is known when the system call begins */
 	__u64 sk;
-	__u64 ts;
 	__u64 buf; /* buffer, iovec, msghdr or mmsghdr, as vec says */
-	__u64 turn;
-	__u64 context; /* see struct data_event */
-	__u64 parent_context;
-	__u32 seq;
-	__u32 other_seq;
 	__u32 count; /* iovecs */
 	__s32 fd;
-	__u8 dir;
 	__u8 vec;
-	__u8 context_kind;
 	__u8 under_way;
-	__u8 pad[4];
+	__u8 pad[6];
 };
-
-/* What an entry begins as. */
-static const struct call no_call;
 
 enum vec {
 	VEC_BUFFER = 0,
@@ -123,13 +124,6 @@ enum vec {
 	VEC_NONE = 4, /* bytes without a user buffer: sendfile, MSG_TRUNC */
 	VEC_NOT_READ = 5, /* nothing of the stream moves: MSG_PEEK and the like */
 };
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
-	__type(key, __u64);
-	__type(value, struct call);
-} calls SEC(".maps");
 
 struct context_key {
 	__u32 tgid;
@@ -195,17 +189,28 @@ struct context {
 	__u8 doubts;    /* enum wake_doubt, of last_call */
 	__u8 requests; /* event loops: requests read in this activation, since one led to something */
 	__u8 led;      /* event loops: the last of them has */
-	__u8 pad1;
+	__u8 doubled; /* goroutines: was given it while it had another task */
 	__s16 ahead;   /* event loops: notifications read, less answers begun */
 	__u16 rounds;  /* event loops: activations so far, modulo 2^16 */
 };
 
-/* Threads: removed at exit. */
+/* A thread: what it serves, if it is a context, and its system call, whatever runs on it. One look-up finds both,
+ * and what a look-up costs is memory that is in no cache. */
+struct thread {
+	struct context context; /* the first member: see context_find */
+	struct call call;
+};
+
+/* What an entry begins as: not on the stack, of which there are 512 bytes. */
+static const struct thread new_thread;
+
+/* An entry stays for the next system call of its thread, which is far cheaper than to enter it each time, and is
+ * removed when the thread exits. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
-	__type(key, struct context_key);
-	__type(value, struct context);
+	__type(key, struct context_key); /* of kind CONTEXT_THREAD */
+	__type(value, struct thread);
 } threads SEC(".maps");
 
 /* Every other kind of context: nothing says when a goroutine ends, so the least recently used goes. Their
@@ -216,6 +221,28 @@ struct {
 	__type(key, struct context_key);
 	__type(value, struct context);
 } tasks SEC(".maps");
+
+#define CREATIONS 65536
+
+/* For what a goroutine was created, until it does something that is seen: most never do. */
+struct creation {
+	__u64 id; /* of the goroutine, 0: none */
+	__u32 tgid;
+	__u8 uses, base_uses;
+	__u8 pad[2];
+	struct token given;
+	__u64 tasker, segment, base; /* see struct context */
+	__u64 sum; /* of all that, see sum_with */
+};
+
+/* Ids of goroutines count up, so what is written next lies beside what was written last, which a map that is hashed
+ * does not do. The oldest goes, which means a missing link. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, CREATIONS);
+	__type(key, __u32);
+	__type(value, struct creation);
+} creations SEC(".maps");
 
 /* Where a record is put together. Twice MAX_PAYLOAD, so that offset and length can each be masked. */
 struct scratch {
@@ -243,17 +270,56 @@ static __always_inline void count_loss(__u32 reason)
  * clock (as it was set when the collector started) in units of 4 ns, which come again after 208 days. No counter:
  * from Linux 5.19 on a program on a uprobe may be preempted between reading and writing one, and 5.10 has no
  * atomic instruction that returns what it added to. Two calls on one CPU are further apart than 4 ns, as each
- * reads the clock.
+ * reads the clock. now: what its caller has just read there, and makes no other number of.
  */
-static __always_inline __u64 new_id(void)
+static __always_inline __u64 new_id_at(__u64 now)
 {
-	return ((__u64)bpf_get_smp_processor_id() << 52) | (((clock_offset + bpf_ktime_get_ns()) >> 2) & ((1ULL << 52) - 1));
+	return ((__u64)bpf_get_smp_processor_id() << 52) | (((clock_offset + now) >> 2) & ((1ULL << 52) - 1));
+}
+
+static __always_inline __u64 new_id(void) { return new_id_at(bpf_ktime_get_ns()); }
+
+/*
+ * An entry of an array that several programs may write at once, on other CPUs or, from Linux 5.19 on, by preempting
+ * each other, holds a sum of what it is of and of what it says. If it fits, all of it is of one piece. There are no
+ * locks, and 5.10 has no atomic instruction with a result to make one of.
+ */
+static __always_inline __u64 sum_with(__u64 sum, __u64 word)
+{
+	sum = (sum ^ word) * 0x9e3779b97f4a7c15ULL;
+	return sum ^ sum >> 32;
 }
 
 static __always_inline __u64 wakeup_flags(void *ring)
 {
 	return bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) >= wakeup_bytes ? BPF_RB_FORCE_WAKEUP
 									 : BPF_RB_NO_WAKEUP;
+}
+
+/* The byte of a process, 0 where it has none: pid_max was raised after the start. */
+static __always_inline __u8 *selected_at(__u32 tgid)
+{
+	__u32 zero = 0;
+	__u8 *all = bpf_map_lookup_elem(&selected, &zero);
+
+	/* Masked for the verifier, which from Linux 5.10 to 6.1 forgets the comparison. */
+	return all && tgid <= last_selectable ? all + (tgid & last_selectable) : 0;
+}
+
+/* False where a process is not in targets for sure: asked where every process of the machine comes by. */
+static __always_inline bool may_be_selected(__u32 tgid)
+{
+	__u8 *byte = selected_at(tgid);
+
+	return !byte || *byte;
+}
+
+static __always_inline void mark_selected(__u32 tgid, __u8 as)
+{
+	__u8 *byte = selected_at(tgid);
+
+	if (byte)
+		*byte = as;
 }
 
 static __always_inline struct target *target_of(__u32 tgid)

@@ -13,25 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type NodeCall struct {
-	_             structs.HostLayout
-	Sk            uint64
-	Ts            uint64
-	Buf           uint64
-	Turn          uint64
-	Context       uint64
-	ParentContext uint64
-	Seq           uint32
-	OtherSeq      uint32
-	Count         uint32
-	Fd            int32
-	Dir           uint8
-	Vec           uint8
-	ContextKind   uint8
-	UnderWay      uint8
-	Pad           [4]uint8
-}
-
 type NodeConn struct {
 	_         structs.HostLayout
 	Id        uint64
@@ -108,7 +89,7 @@ type NodeContext struct {
 	Doubts    uint8
 	Requests  uint8
 	Led       uint8
-	Pad1      uint8
+	Doubled   uint8
 	Ahead     int16
 	Rounds    uint16
 }
@@ -118,6 +99,24 @@ type NodeContextKey struct {
 	Tgid uint32
 	Kind uint32
 	Id   uint64
+}
+
+type NodeCreation struct {
+	_        structs.HostLayout
+	Id       uint64
+	Tgid     uint32
+	Uses     uint8
+	BaseUses uint8
+	Pad      [2]uint8
+	Given    struct {
+		_     structs.HostLayout
+		Epoch uint64
+		Sk    uint64
+	}
+	Tasker  uint64
+	Segment uint64
+	Base    uint64
+	Sum     uint64
 }
 
 type NodeHaproxyTarget struct {
@@ -244,12 +243,14 @@ type NodeScratch struct {
 		OtherSeq      uint32
 		Len           uint32
 		Captured      uint32
+		Epoch         uint64
 		Laddr         [16]uint8
 		Raddr         [16]uint8
 		Lport         uint16
 		Rport         uint16
 		ContextKind   uint8
-		Pad           [3]uint8
+		Evidence      uint8
+		Pad           [2]uint8
 	}
 	Payload [16384]uint8
 }
@@ -263,6 +264,48 @@ type NodeTarget struct {
 	M          uint16
 	Curg       uint16
 	Program    uint32
+}
+
+type NodeThread struct {
+	_       structs.HostLayout
+	Context NodeContext
+	Call    struct {
+		_     structs.HostLayout
+		Event struct {
+			_             structs.HostLayout
+			Kind          uint8
+			Dir           uint8
+			Role          uint8
+			Flags         uint8
+			Tgid          uint32
+			Tid           uint32
+			Netns         uint32
+			Ts            uint64
+			Conn          uint64
+			Turn          uint64
+			Context       uint64
+			ParentContext uint64
+			Seq           uint32
+			OtherSeq      uint32
+			Len           uint32
+			Captured      uint32
+			Epoch         uint64
+			Laddr         [16]uint8
+			Raddr         [16]uint8
+			Lport         uint16
+			Rport         uint16
+			ContextKind   uint8
+			Evidence      uint8
+			Pad           [2]uint8
+		}
+		Sk       uint64
+		Buf      uint64
+		Count    uint32
+		Fd       int32
+		Vec      uint8
+		UnderWay uint8
+		Pad      [6]uint8
+	}
 }
 
 type NodeTokioTask struct {
@@ -294,8 +337,8 @@ type NodeTokioThread struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	NodeMapCalls             = "calls"
 	NodeMapConns             = "conns"
+	NodeMapCreations         = "creations"
 	NodeMapEvents            = "events"
 	NodeMapHaproxyTargets    = "haproxy_targets"
 	NodeMapJavaTargets       = "java_targets"
@@ -308,6 +351,7 @@ const (
 	NodeMapPyContexts        = "py_contexts"
 	NodeMapPyThreads         = "py_threads"
 	NodeMapScratches         = "scratches"
+	NodeMapSelected          = "selected"
 	NodeMapTargets           = "targets"
 	NodeMapTasks             = "tasks"
 	NodeMapThreads           = "threads"
@@ -319,6 +363,7 @@ const (
 	NodeProgNodeInit         = "node_init"
 	NodeProgNodeTimers       = "node_timers"
 	NodeVarClockOffset       = "clock_offset"
+	NodeVarLastSelectable    = "last_selectable"
 	NodeVarPayloadSize       = "payload_size"
 	NodeVarStackSize         = "stack_size"
 	NodeVarWakeupBytes       = "wakeup_bytes"
@@ -377,8 +422,8 @@ type NodeProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type NodeMapSpecs struct {
-	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Creations      *ebpf.MapSpec `ebpf:"creations"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -391,6 +436,7 @@ type NodeMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	Selected       *ebpf.MapSpec `ebpf:"selected"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
@@ -402,10 +448,11 @@ type NodeMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type NodeVariableSpecs struct {
-	ClockOffset *ebpf.VariableSpec `ebpf:"clock_offset"`
-	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
-	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
-	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
+	ClockOffset    *ebpf.VariableSpec `ebpf:"clock_offset"`
+	LastSelectable *ebpf.VariableSpec `ebpf:"last_selectable"`
+	PayloadSize    *ebpf.VariableSpec `ebpf:"payload_size"`
+	StackSize      *ebpf.VariableSpec `ebpf:"stack_size"`
+	WakeupBytes    *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
 
 // NodeObjects contains all objects after they have been loaded into the kernel.
@@ -428,8 +475,8 @@ func (o *NodeObjects) Close() error {
 //
 // It can be passed to LoadNodeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type NodeMaps struct {
-	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
+	Creations      *ebpf.Map `ebpf:"creations"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -442,6 +489,7 @@ type NodeMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
+	Selected       *ebpf.Map `ebpf:"selected"`
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
@@ -451,8 +499,8 @@ type NodeMaps struct {
 
 func (m *NodeMaps) Close() error {
 	return _NodeClose(
-		m.Calls,
 		m.Conns,
+		m.Creations,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,
@@ -465,6 +513,7 @@ func (m *NodeMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
+		m.Selected,
 		m.Targets,
 		m.Tasks,
 		m.Threads,
@@ -477,10 +526,11 @@ func (m *NodeMaps) Close() error {
 //
 // It can be passed to LoadNodeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type NodeVariables struct {
-	ClockOffset *ebpf.Variable `ebpf:"clock_offset"`
-	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
-	StackSize   *ebpf.Variable `ebpf:"stack_size"`
-	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`
+	ClockOffset    *ebpf.Variable `ebpf:"clock_offset"`
+	LastSelectable *ebpf.Variable `ebpf:"last_selectable"`
+	PayloadSize    *ebpf.Variable `ebpf:"payload_size"`
+	StackSize      *ebpf.Variable `ebpf:"stack_size"`
+	WakeupBytes    *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
 
 // NodePrograms contains all programs after they have been loaded into the kernel.

@@ -13,25 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type PythonCall struct {
-	_             structs.HostLayout
-	Sk            uint64
-	Ts            uint64
-	Buf           uint64
-	Turn          uint64
-	Context       uint64
-	ParentContext uint64
-	Seq           uint32
-	OtherSeq      uint32
-	Count         uint32
-	Fd            int32
-	Dir           uint8
-	Vec           uint8
-	ContextKind   uint8
-	UnderWay      uint8
-	Pad           [4]uint8
-}
-
 type PythonConn struct {
 	_         structs.HostLayout
 	Id        uint64
@@ -108,7 +89,7 @@ type PythonContext struct {
 	Doubts    uint8
 	Requests  uint8
 	Led       uint8
-	Pad1      uint8
+	Doubled   uint8
 	Ahead     int16
 	Rounds    uint16
 }
@@ -118,6 +99,24 @@ type PythonContextKey struct {
 	Tgid uint32
 	Kind uint32
 	Id   uint64
+}
+
+type PythonCreation struct {
+	_        structs.HostLayout
+	Id       uint64
+	Tgid     uint32
+	Uses     uint8
+	BaseUses uint8
+	Pad      [2]uint8
+	Given    struct {
+		_     structs.HostLayout
+		Epoch uint64
+		Sk    uint64
+	}
+	Tasker  uint64
+	Segment uint64
+	Base    uint64
+	Sum     uint64
 }
 
 type PythonHaproxyTarget struct {
@@ -243,12 +242,14 @@ type PythonScratch struct {
 		OtherSeq      uint32
 		Len           uint32
 		Captured      uint32
+		Epoch         uint64
 		Laddr         [16]uint8
 		Raddr         [16]uint8
 		Lport         uint16
 		Rport         uint16
 		ContextKind   uint8
-		Pad           [3]uint8
+		Evidence      uint8
+		Pad           [2]uint8
 	}
 	Payload [16384]uint8
 }
@@ -262,6 +263,48 @@ type PythonTarget struct {
 	M          uint16
 	Curg       uint16
 	Program    uint32
+}
+
+type PythonThread struct {
+	_       structs.HostLayout
+	Context PythonContext
+	Call    struct {
+		_     structs.HostLayout
+		Event struct {
+			_             structs.HostLayout
+			Kind          uint8
+			Dir           uint8
+			Role          uint8
+			Flags         uint8
+			Tgid          uint32
+			Tid           uint32
+			Netns         uint32
+			Ts            uint64
+			Conn          uint64
+			Turn          uint64
+			Context       uint64
+			ParentContext uint64
+			Seq           uint32
+			OtherSeq      uint32
+			Len           uint32
+			Captured      uint32
+			Epoch         uint64
+			Laddr         [16]uint8
+			Raddr         [16]uint8
+			Lport         uint16
+			Rport         uint16
+			ContextKind   uint8
+			Evidence      uint8
+			Pad           [2]uint8
+		}
+		Sk       uint64
+		Buf      uint64
+		Count    uint32
+		Fd       int32
+		Vec      uint8
+		UnderWay uint8
+		Pad      [6]uint8
+	}
 }
 
 type PythonTokioTask struct {
@@ -293,8 +336,8 @@ type PythonTokioThread struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	PythonMapCalls           = "calls"
 	PythonMapConns           = "conns"
+	PythonMapCreations       = "creations"
 	PythonMapEvents          = "events"
 	PythonMapHaproxyTargets  = "haproxy_targets"
 	PythonMapJavaTargets     = "java_targets"
@@ -307,6 +350,7 @@ const (
 	PythonMapPyProcesses     = "py_processes"
 	PythonMapPyThreads       = "py_threads"
 	PythonMapScratches       = "scratches"
+	PythonMapSelected        = "selected"
 	PythonMapTargets         = "targets"
 	PythonMapTasks           = "tasks"
 	PythonMapThreads         = "threads"
@@ -320,6 +364,7 @@ const (
 	PythonProgPyPut          = "py_put"
 	PythonProgPyPutMethod    = "py_put_method"
 	PythonVarClockOffset     = "clock_offset"
+	PythonVarLastSelectable  = "last_selectable"
 	PythonVarPayloadSize     = "payload_size"
 	PythonVarStackSize       = "stack_size"
 	PythonVarWakeupBytes     = "wakeup_bytes"
@@ -380,8 +425,8 @@ type PythonProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type PythonMapSpecs struct {
-	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Creations      *ebpf.MapSpec `ebpf:"creations"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -394,6 +439,7 @@ type PythonMapSpecs struct {
 	PyProcesses    *ebpf.MapSpec `ebpf:"py_processes"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	Selected       *ebpf.MapSpec `ebpf:"selected"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
@@ -405,10 +451,11 @@ type PythonMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type PythonVariableSpecs struct {
-	ClockOffset *ebpf.VariableSpec `ebpf:"clock_offset"`
-	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
-	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
-	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
+	ClockOffset    *ebpf.VariableSpec `ebpf:"clock_offset"`
+	LastSelectable *ebpf.VariableSpec `ebpf:"last_selectable"`
+	PayloadSize    *ebpf.VariableSpec `ebpf:"payload_size"`
+	StackSize      *ebpf.VariableSpec `ebpf:"stack_size"`
+	WakeupBytes    *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
 
 // PythonObjects contains all objects after they have been loaded into the kernel.
@@ -431,8 +478,8 @@ func (o *PythonObjects) Close() error {
 //
 // It can be passed to LoadPythonObjects or ebpf.CollectionSpec.LoadAndAssign.
 type PythonMaps struct {
-	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
+	Creations      *ebpf.Map `ebpf:"creations"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -445,6 +492,7 @@ type PythonMaps struct {
 	PyProcesses    *ebpf.Map `ebpf:"py_processes"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
+	Selected       *ebpf.Map `ebpf:"selected"`
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
@@ -454,8 +502,8 @@ type PythonMaps struct {
 
 func (m *PythonMaps) Close() error {
 	return _PythonClose(
-		m.Calls,
 		m.Conns,
+		m.Creations,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,
@@ -468,6 +516,7 @@ func (m *PythonMaps) Close() error {
 		m.PyProcesses,
 		m.PyThreads,
 		m.Scratches,
+		m.Selected,
 		m.Targets,
 		m.Tasks,
 		m.Threads,
@@ -480,10 +529,11 @@ func (m *PythonMaps) Close() error {
 //
 // It can be passed to LoadPythonObjects or ebpf.CollectionSpec.LoadAndAssign.
 type PythonVariables struct {
-	ClockOffset *ebpf.Variable `ebpf:"clock_offset"`
-	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
-	StackSize   *ebpf.Variable `ebpf:"stack_size"`
-	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`
+	ClockOffset    *ebpf.Variable `ebpf:"clock_offset"`
+	LastSelectable *ebpf.Variable `ebpf:"last_selectable"`
+	PayloadSize    *ebpf.Variable `ebpf:"payload_size"`
+	StackSize      *ebpf.Variable `ebpf:"stack_size"`
+	WakeupBytes    *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
 
 // PythonPrograms contains all programs after they have been loaded into the kernel.

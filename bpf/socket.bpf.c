@@ -34,29 +34,49 @@ char __license[] SEC("license") = "Dual BSD/GPL";
 /* A peek moves nothing; urgent data and the error queue are outside of the stream. */
 #define NOT_A_READ (MSG_PEEK | MSG_ERRQUEUE | MSG_OOB)
 
-/* The entry of this thread in calls, which stays until the thread ends. */
-static __always_inline struct call *call_begins(__u64 pid_tgid)
+static __always_inline struct context_key key_of_thread(__u64 pid_tgid)
 {
-	struct call *call = bpf_map_lookup_elem(&calls, &pid_tgid);
+	return (struct context_key){.tgid = pid_tgid >> 32, .id = (__u32)pid_tgid};
+}
 
-	if (call)
-		return call;
-	bpf_map_update_elem(&calls, &pid_tgid, &no_call, BPF_NOEXIST);
-	call = bpf_map_lookup_elem(&calls, &pid_tgid);
-	if (!call)
-		count_loss(LOSS_CALLS_FULL);
-	return call;
+/* The evidence of a call whose bytes did not go, or whose end was not seen, in a record of its own: that call goes
+ * on with the next bytes, which say nothing of it. */
+static __always_inline void emit_held_evidence(struct data_event *e)
+{
+	if (LIKELY(!e->evidence))
+		return;
+	emit_evidence(e->tgid, e->evidence, e->turn, e->epoch, e->ts, 0);
+	e->evidence = 0;
+}
+
+/* The entry of this thread, one of whose system calls begins. */
+static __always_inline struct thread *call_begins(__u64 pid_tgid)
+{
+	struct context_key key = key_of_thread(pid_tgid);
+	struct thread *thread = bpf_map_lookup_elem(&threads, &key);
+
+	if (UNLIKELY(!thread)) {
+		bpf_map_update_elem(&threads, &key, &new_thread, BPF_NOEXIST);
+		thread = bpf_map_lookup_elem(&threads, &key);
+		if (!thread) {
+			count_loss(LOSS_CALLS_FULL);
+			return 0;
+		}
+	}
+	emit_held_evidence(&thread->call.event);
+	return thread;
 }
 
 /* The system call of this thread that is over, or 0 where nothing is known of its beginning. */
 static __always_inline struct call *call_ends(__u64 pid_tgid)
 {
-	struct call *call = bpf_map_lookup_elem(&calls, &pid_tgid);
+	struct context_key key = key_of_thread(pid_tgid);
+	struct thread *thread = bpf_map_lookup_elem(&threads, &key);
 
-	if (!call || !call->under_way)
+	if (!thread || !thread->call.under_way)
 		return 0;
-	call->under_way = 0;
-	return call;
+	thread->call.under_way = 0;
+	return &thread->call;
 }
 
 /* A thread that waits in epoll serves whatever is ready: what it read before says nothing of what it
@@ -123,20 +143,40 @@ static __always_inline int note_exit(struct file *file, const struct target *t, 
 	return 0;
 }
 
-static __always_inline void call_in_context(struct call *call, const struct current *cur)
+/* A record of bytes of a connection, but for what they are and for what: turn, positions, length. All of it is
+ * set, as the memory has held another. */
+static __always_inline void begin_record(struct data_event *e, __u8 dir, const struct conn *c, __u64 pid_tgid,
+					 const struct current *cur)
 {
-	call->context_kind = cur->key.kind;
-	call->context = cur->key.kind == CONTEXT_THREAD ? 0 : cur->key.id;
-	call->parent_context = cur->parent;
+	e->kind = EVENT_DATA;
+	e->dir = dir;
+	e->role = c->role;
+	e->flags = c->flags & CONN_MIDSTREAM ? DATA_MIDSTREAM : 0;
+	e->tgid = pid_tgid >> 32;
+	e->tid = (__u32)pid_tgid;
+	e->netns = c->netns;
+	e->ts = bpf_ktime_get_ns();
+	e->conn = c->id;
+	e->context = cur->key.kind == CONTEXT_THREAD ? 0 : cur->key.id;
+	e->parent_context = cur->parent;
+	__builtin_memcpy(e->laddr, c->laddr, sizeof(c->laddr));
+	__builtin_memcpy(e->raddr, c->raddr, sizeof(c->raddr));
+	e->lport = c->ports >> 16;
+	e->rport = c->ports & 0xffff;
+	e->context_kind = cur->key.kind;
+	e->evidence = 0;
+	e->epoch = 0;
+	e->pad[0] = e->pad[1] = 0;
 }
 
 static __always_inline int write_enter(__s32 fd, __u8 vec, __u64 buf, __u32 count)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_of(pid_tgid >> 32);
+	struct data_event *e;
+	struct thread *thread;
 	struct file *file;
 	struct current cur;
-	struct call *call;
 	struct context *x;
 	struct conn *c;
 	__u64 sk, turn;
@@ -150,56 +190,92 @@ static __always_inline int write_enter(__s32 fd, __u8 vec, __u64 buf, __u32 coun
 	c = conn_get(sk, pid_tgid >> 32);
 	if (!c)
 		return 0;
-	call = call_begins(pid_tgid);
-	if (!call)
+	thread = call_begins(pid_tgid);
+	if (!thread)
 		return 0;
 	current_context(t, pid_tgid, &cur);
 	if (cur.lost)
 		count_loss(LOSS_VIRTUAL_THREAD);
 	if (c->role == ROLE_CLIENT)
 		stream_of_connection(&cur.key, c);
-	call->under_way = 1;
-	call->sk = sk;
-	call->ts = bpf_ktime_get_ns();
-	call->dir = DIR_OUT;
-	call->vec = vec;
-	call->buf = buf;
-	call->count = count;
-	call_in_context(call, &cur);
-	if (c->role == ROLE_CLIENT && cur.key.kind == CONTEXT_STREAM)
+	thread->call.under_way = 1;
+	thread->call.sk = sk;
+	thread->call.vec = vec;
+	thread->call.buf = buf;
+	thread->call.count = count;
+	e = &thread->call.event;
+	begin_record(e, DIR_OUT, c, pid_tgid, &cur);
+	if (cur.key.kind == CONTEXT_THREAD)
+		x = cur.key.id ? &thread->context : 0;
+	else if (c->role == ROLE_CLIENT && cur.key.kind == CONTEXT_STREAM)
 		x = context_make(&cur.key);
 	else
 		x = context_find(&cur.key);
 	turn = c->turn;
 	if (c->role == ROLE_CLIENT)
-		call_written(x, c, &cur, t, call->ts);
+		call_written(x, c, &cur, t, e);
 	else
-		response_written(x, c, &cur, call->ts);
+		response_written(x, c, &cur, e->ts);
 	if (t->flags & TARGET_NODE && c->turn != turn)
 		node_call(pid_tgid, c->turn);
 	if (cur.key.kind == CONTEXT_PYTHON && c->role == ROLE_SERVER)
 		py_answered(pid_tgid, sk, cur.key.id);
-	call->turn = c->turn;
-	call->seq = write_seq_of(sk);
-	call->other_seq = copied_seq_of(sk);
+	e->turn = c->turn;
+	e->seq = write_seq_of(sk);
+	e->other_seq = copied_seq_of(sk);
 	/* Of an older connection somebody may be reading just now, and not have told yet. */
 	if (!(c->flags & (CONN_POSITION | CONN_MIDSTREAM)))
 		find_position(c, sk);
 	return 0;
 }
 
-/* One record of len bytes; payload from an iovec array or a plain buffer. */
-static __always_inline void emit_data(const struct call *call, const struct conn *c, __u64 pid_tgid,
-				      __u32 seq, __u32 len, __u8 vec, __u64 buf, __u32 count,
-				      __u8 flags)
-{
-	__u32 zero = 0, want = len, got = 0, copied;
-	struct scratch *s = bpf_map_lookup_elem(&scratches, &zero);
+/* Most messages are short. Where there is no room to be made to measure before they are copied, they go to the ring
+ * straight, in records of one size: four lines of the cache with the ring's own header. */
+#define SHORT_PAYLOAD (256 - 8 - sizeof(struct data_event))
 
-	if (!s)
+struct short_record {
+	struct data_event event;
+	__u8 payload[SHORT_PAYLOAD];
+};
+
+static __always_inline void emit_short(const struct data_event *e, __u64 buf)
+{
+	struct short_record *r = bpf_ringbuf_reserve(&events, sizeof(*r), 0);
+	__u32 got = e->len;
+
+	if (!r) {
+		count_loss(LOSS_EVENTS_FULL);
 		return;
+	}
+	asm volatile("" : "+r"(got)); /* see copy_bytes */
+	got &= 255;
+	if (got > SHORT_PAYLOAD)
+		got = SHORT_PAYLOAD;
+	if (UNLIKELY(bpf_probe_read_user(r->payload, got, (void *)buf))) {
+		count_loss(LOSS_PAYLOAD_FAULT);
+		got = 0;
+	}
+	r->event = *e;
+	r->event.captured = got;
+	/* How full the ring is must be known now and then only: some of these records are small beside wakeup_bytes. */
+	bpf_ringbuf_submit(r, e->ts & 7 ? BPF_RB_NO_WAKEUP : wakeup_flags(&events));
+}
+
+/* One record of e->len bytes; payload from an iovec array or a plain buffer. */
+static __always_inline void emit_data(const struct data_event *e, __u8 vec, __u64 buf, __u32 count)
+{
+	__u32 zero = 0, want = e->len, got = 0, copied;
+	struct scratch *s;
+
 	if (want > payload_size)
 		want = payload_size;
+	if (LIKELY(vec == VEC_BUFFER && want == e->len && want <= SHORT_PAYLOAD)) {
+		emit_short(e, buf);
+		return;
+	}
+	s = bpf_map_lookup_elem(&scratches, &zero);
+	if (!s)
+		return;
 	if (want > MAX_PAYLOAD)
 		want = MAX_PAYLOAD;
 	if (vec == VEC_BUFFER) {
@@ -210,59 +286,40 @@ static __always_inline void emit_data(const struct call *call, const struct conn
 	}
 	if (got > MAX_PAYLOAD)
 		got = MAX_PAYLOAD;
-	__builtin_memset(&s->event, 0, sizeof(s->event));
-	s->event.kind = EVENT_DATA;
-	s->event.dir = call->dir;
-	s->event.role = c->role;
-	s->event.flags = flags | (c->flags & CONN_MIDSTREAM ? DATA_MIDSTREAM : 0);
-	s->event.tgid = pid_tgid >> 32;
-	s->event.tid = (__u32)pid_tgid;
-	s->event.ts = call->ts;
-	s->event.conn = c->id;
-	s->event.turn = call->turn;
-	s->event.context = call->context;
-	s->event.context_kind = call->context_kind;
-	s->event.parent_context = call->parent_context;
-	s->event.seq = seq;
-	s->event.other_seq = call->other_seq;
-	s->event.len = len;
+	s->event = *e;
 	s->event.captured = got;
-	s->event.netns = c->netns;
-	s->event.lport = c->ports >> 16;
-	s->event.rport = c->ports & 0xffff;
-	__builtin_memcpy(s->event.laddr, c->laddr, sizeof(c->laddr));
-	__builtin_memcpy(s->event.raddr, c->raddr, sizeof(c->raddr));
 	if (bpf_ringbuf_output(&events, s, sizeof(s->event) + got, wakeup_flags(&events)))
 		count_loss(LOSS_EVENTS_FULL);
 }
 
 /* Marks of the context and the connection when bytes arrived. */
 static __always_inline void bytes_read(struct conn *c, const struct target *t, const struct current *cur,
-				       __u64 sk, __u64 pid_tgid, __u32 len)
+				       __u64 sk, __u64 pid_tgid, const struct data_event *e)
 {
 	struct context *x = context_make(&cur->key);
 
 	if (t->flags & TARGET_PYTHON && c->role == ROLE_SERVER && c->last_dir != DIR_IN)
 		py_requested(pid_tgid, sk);
 	if (c->role == ROLE_SERVER)
-		request_read(x, c, sk, len);
+		request_read(x, c, sk, e);
 	else
-		response_read(x, c, sk, context_id(&cur->key));
+		response_read(x, c, sk, context_id(&cur->key), e->ts);
 }
 
 /*
- * A read that has ended took len bytes from seq on. Every read of a connection begins where the last one
+ * A read that has ended took e->len bytes from e->seq on. Every read of a connection begins where the last one
  * ended. Else bytes were moved that are not seen, or several threads read at once. Returns false where it
  * would begin before that: another thread read at once, or it has closed the descriptor meanwhile and opened
  * another connection under its number.
  */
-static __always_inline bool read_fits(struct conn *c, __u32 seq, __u32 len, __u8 *flags)
+static __always_inline bool read_fits(struct conn *c, struct data_event *e)
 {
-	__s32 ahead = c->flags & CONN_POSITION ? seq - c->position : 0;
+	__s32 ahead = c->flags & CONN_POSITION ? e->seq - c->position : 0;
 
-	c->position = seq + len;
+	c->position = e->seq + e->len;
 	c->flags |= CONN_POSITION;
-	*flags = ahead ? DATA_SEQ_DERIVED : 0;
+	if (ahead)
+		e->flags |= DATA_SEQ_DERIVED;
 	if (ahead < 0)
 		count_loss(LOSS_READ_PLACE);
 	return ahead >= 0;
@@ -324,11 +381,11 @@ static __always_inline int read_exit(const struct regs *regs, __s64 ret)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_of(pid_tgid >> 32);
-	struct call call = {.dir = DIR_IN};
+	struct data_event *e;
+	struct call call;
 	struct current cur;
 	struct file *file;
 	struct conn *c;
-	__u8 flags;
 	int event;
 
 	if (!t || (ret <= 0 && !(t->flags & (TARGET_GO | TARGET_NODE))))
@@ -337,7 +394,7 @@ static __always_inline int read_exit(const struct regs *regs, __s64 ret)
 	if (call.vec == VEC_NOT_READ)
 		return 0;
 	file = file_of_fd(SYSCALL_ARG1(regs));
-	if (t->flags & TARGET_NODE && (event = node_reads((__u64)file)))
+	if (UNLIKELY(t->flags & TARGET_NODE) && (event = node_reads((__u64)file)))
 		node_activation(pid_tgid, event == NODE_READ_BYTES);
 	if (ret <= 0 && t->flags & TARGET_NODE)
 		return 0;
@@ -357,18 +414,20 @@ static __always_inline int read_exit(const struct regs *regs, __s64 ret)
 	current_reader(t, pid_tgid, c, &cur);
 	if (cur.lost)
 		count_loss(LOSS_VIRTUAL_THREAD);
-	call.ts = bpf_ktime_get_ns();
 	call.count = SYSCALL_ARG3(regs);
-	call.seq = copied_seq_of(call.sk) - (__u32)ret;
-	call.other_seq = write_seq_of(call.sk);
-	call_in_context(&call, &cur);
-	if (!read_fits(c, call.seq, ret, &flags))
+	e = &call.event;
+	begin_record(e, DIR_IN, c, pid_tgid, &cur);
+	e->seq = copied_seq_of(call.sk) - (__u32)ret;
+	e->other_seq = write_seq_of(call.sk);
+	e->len = ret;
+	e->captured = 0;
+	if (!read_fits(c, e))
 		return 0;
-	bytes_read(c, t, &cur, call.sk, pid_tgid, ret);
-	call.turn = c->turn;
+	bytes_read(c, t, &cur, call.sk, pid_tgid, e);
+	e->turn = c->turn;
 	if (call.vec == VEC_MSG)
 		buffers_of_message(&call);
-	emit_data(&call, c, pid_tgid, call.seq, ret, call.vec, call.buf, call.count, flags);
+	emit_data(e, call.vec, call.buf, call.count);
 	return 0;
 }
 
@@ -376,16 +435,18 @@ static __always_inline int write_exit(__s64 ret)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct call *call = call_ends(pid_tgid);
-	struct conn *c;
 
-	if (!call || ret <= 0)
+	if (!call)
 		return 0;
-	c = bpf_map_lookup_elem(&conns, &call->sk);
-	if (!c)
-		return 0; /* its process was deselected meanwhile: who writes holds the socket */
+	if (ret <= 0) {
+		emit_held_evidence(&call->event);
+		return 0;
+	}
 	if (call->vec == VEC_MSG)
 		buffers_of_message(call);
-	emit_data(call, c, pid_tgid, call->seq, ret, call->vec, call->buf, call->count, 0);
+	call->event.len = ret;
+	emit_data(&call->event, call->vec, call->buf, call->count);
+	call->event.evidence = 0; /* told */
 	return 0;
 }
 
@@ -393,7 +454,7 @@ static __always_inline int write_exit(__s64 ret)
  * beyond the fourth show up as a gap in the sequence. */
 #define MAX_MESSAGES 4
 
-static __always_inline int emit_messages(struct call *call, const struct conn *c, __u64 pid_tgid, __s64 n, __u8 flags)
+static __always_inline int emit_messages(struct data_event *e, __u64 at, __s64 n)
 {
 	struct user_mmsg m;
 	int i;
@@ -401,14 +462,16 @@ static __always_inline int emit_messages(struct call *call, const struct conn *c
 	for (i = 0; i < MAX_MESSAGES; i++) {
 		if (i >= n)
 			return 0;
-		if (bpf_probe_read_user(&m, sizeof(m), (void *)(call->buf + i * sizeof(m)))) {
+		if (bpf_probe_read_user(&m, sizeof(m), (void *)(at + i * sizeof(m)))) {
 			count_loss(LOSS_PAYLOAD_FAULT);
 			return 0;
 		}
 		if (!m.len)
 			continue;
-		emit_data(call, c, pid_tgid, call->seq, m.len, VEC_IOVEC, m.hdr.iov, m.hdr.iovlen, flags);
-		call->seq += m.len;
+		e->len = m.len;
+		emit_data(e, VEC_IOVEC, m.hdr.iov, m.hdr.iovlen);
+		e->evidence = 0; /* told */
+		e->seq += m.len;
 	}
 	if (n > MAX_MESSAGES)
 		count_loss(LOSS_VECTORS);
@@ -419,12 +482,13 @@ static __always_inline int mmsg_written(__s64 n)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct call *call = call_ends(pid_tgid);
-	struct conn *c;
 
-	if (!call || n <= 0)
+	if (!call)
 		return 0;
-	c = bpf_map_lookup_elem(&conns, &call->sk);
-	return c ? emit_messages(call, c, pid_tgid, n, 0) : 0;
+	if (n > 0)
+		emit_messages(&call->event, call->buf, n);
+	emit_held_evidence(&call->event);
+	return 0;
 }
 
 static __always_inline __u32 length_of_messages(__u64 at, __s64 n)
@@ -445,18 +509,18 @@ static __always_inline int mmsg_read(const struct regs *regs, __s64 n)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_of(pid_tgid >> 32);
-	struct call call = {.dir = DIR_IN};
+	struct data_event event, *e = &event;
 	struct current cur;
 	struct conn *c;
-	__u32 len, after;
-	__u8 flags;
+	__u64 sk, at;
+	__u32 after;
 
 	if (!t || n <= 0)
 		return 0;
 	if ((__u32)SYSCALL_ARG4(regs) & NOT_A_READ)
 		return 0;
-	call.sk = tcp_sock_of_file(file_of_fd(SYSCALL_ARG1(regs)));
-	c = call.sk ? conn_get(call.sk, pid_tgid >> 32) : 0;
+	sk = tcp_sock_of_file(file_of_fd(SYSCALL_ARG1(regs)));
+	c = sk ? conn_get(sk, pid_tgid >> 32) : 0;
 	if (!c)
 		return 0;
 	if (t->flags & TARGET_NODE)
@@ -464,20 +528,20 @@ static __always_inline int mmsg_read(const struct regs *regs, __s64 n)
 	current_reader(t, pid_tgid, c, &cur);
 	if (cur.lost)
 		count_loss(LOSS_VIRTUAL_THREAD);
-	call.ts = bpf_ktime_get_ns();
-	call.buf = SYSCALL_ARG2(regs);
-	call.other_seq = write_seq_of(call.sk);
-	call_in_context(&call, &cur);
-	after = copied_seq_of(call.sk);
-	len = length_of_messages(call.buf, n);
+	at = SYSCALL_ARG2(regs);
+	begin_record(e, DIR_IN, c, pid_tgid, &cur);
+	e->other_seq = write_seq_of(sk);
+	after = copied_seq_of(sk);
+	e->len = length_of_messages(at, n);
+	e->captured = 0;
 	if (n > MAX_MESSAGES && c->flags & CONN_POSITION)
-		len = after - c->position; /* those that are not looked at included */
-	call.seq = after - len;
-	if (!read_fits(c, call.seq, len, &flags))
+		e->len = after - c->position; /* those that are not looked at included */
+	e->seq = after - e->len;
+	if (!read_fits(c, e))
 		return 0;
-	bytes_read(c, t, &cur, call.sk, pid_tgid, len);
-	call.turn = c->turn;
-	return emit_messages(&call, c, pid_tgid, n, flags);
+	bytes_read(c, t, &cur, sk, pid_tgid, e);
+	e->turn = c->turn;
+	return emit_messages(e, at, n);
 }
 
 ENTER(write) { return write_enter(ARG1(ctx), VEC_BUFFER, ARG2(ctx), 0); }
@@ -551,7 +615,7 @@ ENTER(connect)
 {
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_of(pid_tgid >> 32);
-	struct call *call;
+	struct thread *thread;
 	struct current cur;
 	struct context *x;
 
@@ -560,13 +624,13 @@ ENTER(connect)
 	current_context(t, pid_tgid, &cur);
 	if (cur.key.kind == CONTEXT_GOROUTINE && (x = context_make(&cur.key)))
 		x->dialer = 1;
-	call = call_begins(pid_tgid);
-	if (!call)
+	thread = call_begins(pid_tgid);
+	if (!thread)
 		return 0;
-	call->under_way = 1;
-	call->fd = ARG1(ctx);
-	call->context_kind = cur.key.kind;
-	call->context = cur.key.id;
+	thread->call.under_way = 1;
+	thread->call.fd = ARG1(ctx);
+	thread->call.event.context_kind = cur.key.kind;
+	thread->call.event.context = cur.key.id;
 	return 0;
 }
 
@@ -581,8 +645,8 @@ EXIT(connect)
 
 	if (!call || (RESULT(ctx) && RESULT(ctx) != -EINPROGRESS))
 		return 0;
-	key.kind = call->context_kind;
-	key.id = call->context;
+	key.kind = call->event.context_kind;
+	key.id = call->event.context;
 	c = connected(call->fd, ROLE_CLIENT);
 	x = context_find(&key);
 	if (c && key.kind == CONTEXT_STREAM)
@@ -675,7 +739,7 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	__u32 tgid = BPF_CORE_READ(parent, tgid), child_tgid = BPF_CORE_READ(child, tgid);
 	struct context_key key = {.tgid = tgid, .id = BPF_CORE_READ(child, pid)};
 	struct target *t = target_of(tgid), copy;
-	struct context fresh = {};
+	struct token given = {};
 	struct current cur;
 	struct context *x;
 	__u8 how;
@@ -685,6 +749,8 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 			copy = *t;
 			if (bpf_map_update_elem(&targets, &child_tgid, &copy, BPF_ANY))
 				count_loss(LOSS_TARGETS_FULL);
+			else
+				mark_selected(child_tgid, 1);
 			emit_process(PROCESS_FORK, child_tgid, tgid, 0, 0);
 		}
 		return 0;
@@ -698,12 +764,18 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	x = context_find(&cur.key);
 	if (!x)
 		return 0;
-	how = serving(x, &fresh.given);
+	how = serving(x, &given);
 	if (!known_to_serve(how))
 		return 0;
-	fresh.given_by = EVIDENCE_SPAWN;
-	if (bpf_map_update_elem(&threads, &key, &fresh, BPF_ANY))
+	if (bpf_map_update_elem(&threads, &key, &new_thread, BPF_ANY)) {
 		count_loss(LOSS_CONTEXTS_FULL);
+		return 0;
+	}
+	x = context_find(&key); /* it has not run yet */
+	if (x) {
+		x->given = given;
+		x->given_by = EVIDENCE_SPAWN;
+	}
 	return 0;
 }
 
@@ -729,13 +801,13 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 
 	if (x && x->given_by == EVIDENCE_SPAWN && x->given.epoch)
 		emit_origin(CONTEXT_THREAD, ORIGIN_ENDED, tgid, pid, x->given.epoch);
-	bpf_map_delete_elem(&calls, &pid_tgid);
 	bpf_map_delete_elem(&py_threads, &pid_tgid);
 	bpf_map_delete_elem(&tokio_threads, &pid_tgid);
 	bpf_map_delete_elem(&node_loops, &pid_tgid);
 	bpf_map_delete_elem(&threads, &key);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0; /* other threads live on */
+	mark_selected(tgid, 0);
 	if (bpf_map_delete_elem(&targets, &tgid) == 0)
 		emit_process(PROCESS_EXIT, tgid, 0, 0, 0);
 	return 0;

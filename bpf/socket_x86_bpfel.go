@@ -34,25 +34,6 @@ type SocketAsyncEvent struct {
 	Trigger     uint64
 }
 
-type SocketCall struct {
-	_             structs.HostLayout
-	Sk            uint64
-	Ts            uint64
-	Buf           uint64
-	Turn          uint64
-	Context       uint64
-	ParentContext uint64
-	Seq           uint32
-	OtherSeq      uint32
-	Count         uint32
-	Fd            int32
-	Dir           uint8
-	Vec           uint8
-	ContextKind   uint8
-	UnderWay      uint8
-	Pad           [4]uint8
-}
-
 type SocketConn struct {
 	_         structs.HostLayout
 	Id        uint64
@@ -140,7 +121,7 @@ type SocketContext struct {
 	Doubts    uint8
 	Requests  uint8
 	Led       uint8
-	Pad1      uint8
+	Doubled   uint8
 	Ahead     int16
 	Rounds    uint16
 }
@@ -150,6 +131,24 @@ type SocketContextKey struct {
 	Tgid uint32
 	Kind uint32
 	Id   uint64
+}
+
+type SocketCreation struct {
+	_        structs.HostLayout
+	Id       uint64
+	Tgid     uint32
+	Uses     uint8
+	BaseUses uint8
+	Pad      [2]uint8
+	Given    struct {
+		_     structs.HostLayout
+		Epoch uint64
+		Sk    uint64
+	}
+	Tasker  uint64
+	Segment uint64
+	Base    uint64
+	Sum     uint64
 }
 
 type SocketDataEvent struct {
@@ -170,12 +169,14 @@ type SocketDataEvent struct {
 	OtherSeq      uint32
 	Len           uint32
 	Captured      uint32
+	Epoch         uint64
 	Laddr         [16]uint8
 	Raddr         [16]uint8
 	Lport         uint16
 	Rport         uint16
 	ContextKind   uint8
-	Pad           [3]uint8
+	Evidence      uint8
+	Pad           [2]uint8
 }
 
 type SocketEvidenceEvent struct {
@@ -400,6 +401,22 @@ type SocketTarget struct {
 	Program    uint32
 }
 
+type SocketThread struct {
+	_       structs.HostLayout
+	Context SocketContext
+	Call    struct {
+		_        structs.HostLayout
+		Event    SocketDataEvent
+		Sk       uint64
+		Buf      uint64
+		Count    uint32
+		Fd       int32
+		Vec      uint8
+		UnderWay uint8
+		Pad      [6]uint8
+	}
+}
+
 type SocketTokioTask struct {
 	_      structs.HostLayout
 	Id     uint64
@@ -429,8 +446,8 @@ type SocketTokioThread struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	SocketMapCalls               = "calls"
 	SocketMapConns               = "conns"
+	SocketMapCreations           = "creations"
 	SocketMapEvents              = "events"
 	SocketMapHaproxyTargets      = "haproxy_targets"
 	SocketMapJavaTargets         = "java_targets"
@@ -444,6 +461,7 @@ const (
 	SocketMapPyContexts          = "py_contexts"
 	SocketMapPyThreads           = "py_threads"
 	SocketMapScratches           = "scratches"
+	SocketMapSelected            = "selected"
 	SocketMapSyscallEntries      = "syscall_entries"
 	SocketMapSyscallExits        = "syscall_exits"
 	SocketMapTargets             = "targets"
@@ -474,7 +492,10 @@ const (
 	SocketProgSockState          = "sock_state"
 	SocketProgSyscallBegins      = "syscall_begins"
 	SocketProgSyscallEnds        = "syscall_ends"
+	SocketVarBegins              = "begins"
 	SocketVarClockOffset         = "clock_offset"
+	SocketVarEnds                = "ends"
+	SocketVarLastSelectable      = "last_selectable"
 	SocketVarPayloadSize         = "payload_size"
 	SocketVarStackSize           = "stack_size"
 	SocketVarUnusedAsyncEvent    = "unused_async_event"
@@ -560,8 +581,8 @@ type SocketProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SocketMapSpecs struct {
-	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Creations      *ebpf.MapSpec `ebpf:"creations"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -575,6 +596,7 @@ type SocketMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	Selected       *ebpf.MapSpec `ebpf:"selected"`
 	SyscallEntries *ebpf.MapSpec `ebpf:"syscall_entries"`
 	SyscallExits   *ebpf.MapSpec `ebpf:"syscall_exits"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -588,7 +610,10 @@ type SocketMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type SocketVariableSpecs struct {
+	Begins              *ebpf.VariableSpec `ebpf:"begins"`
 	ClockOffset         *ebpf.VariableSpec `ebpf:"clock_offset"`
+	Ends                *ebpf.VariableSpec `ebpf:"ends"`
+	LastSelectable      *ebpf.VariableSpec `ebpf:"last_selectable"`
 	PayloadSize         *ebpf.VariableSpec `ebpf:"payload_size"`
 	StackSize           *ebpf.VariableSpec `ebpf:"stack_size"`
 	UnusedAsyncEvent    *ebpf.VariableSpec `ebpf:"unused_async_event"`
@@ -623,8 +648,8 @@ func (o *SocketObjects) Close() error {
 //
 // It can be passed to LoadSocketObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SocketMaps struct {
-	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
+	Creations      *ebpf.Map `ebpf:"creations"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -638,6 +663,7 @@ type SocketMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
+	Selected       *ebpf.Map `ebpf:"selected"`
 	SyscallEntries *ebpf.Map `ebpf:"syscall_entries"`
 	SyscallExits   *ebpf.Map `ebpf:"syscall_exits"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -649,8 +675,8 @@ type SocketMaps struct {
 
 func (m *SocketMaps) Close() error {
 	return _SocketClose(
-		m.Calls,
 		m.Conns,
+		m.Creations,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,
@@ -664,6 +690,7 @@ func (m *SocketMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
+		m.Selected,
 		m.SyscallEntries,
 		m.SyscallExits,
 		m.Targets,
@@ -678,7 +705,10 @@ func (m *SocketMaps) Close() error {
 //
 // It can be passed to LoadSocketObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SocketVariables struct {
+	Begins              *ebpf.Variable `ebpf:"begins"`
 	ClockOffset         *ebpf.Variable `ebpf:"clock_offset"`
+	Ends                *ebpf.Variable `ebpf:"ends"`
+	LastSelectable      *ebpf.Variable `ebpf:"last_selectable"`
 	PayloadSize         *ebpf.Variable `ebpf:"payload_size"`
 	StackSize           *ebpf.Variable `ebpf:"stack_size"`
 	UnusedAsyncEvent    *ebpf.Variable `ebpf:"unused_async_event"`

@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * One hook where every system call of the machine begins, and one where it ends: the program of its number goes on
- * from there. A tracepoint for each system call would go through perf, which needs tracefs, and leaves programs out on
- * a CPU where somebody's update of a map was preempted (kernel/trace/bpf_trace.c trace_call_bpf).
+ * from there, if a selected process makes it. A tracepoint for each system call would go through perf, which needs
+ * tracefs, and leaves programs out on a CPU where somebody's update of a map was preempted (kernel/trace/bpf_trace.c
+ * trace_call_bpf).
  */
 #ifndef SYSCALL_BPF_H
 #define SYSCALL_BPF_H
 
-#include "kernel.bpf.h"
+#include "maps.bpf.h"
+
+#define SYSCALLS 512
+
+/* Whether one of the programs below is for the number. Set before load: most system calls end here. */
+const volatile __u8 begins[SYSCALLS], ends[SYSCALLS];
 
 /* By number. Filled by user space before the two hooks are attached: hooks.go. */
 struct syscalls {
 	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, 512);
+	__uint(max_entries, SYSCALLS);
 	__type(key, __u32);
 	__type(value, __u32);
 };
@@ -40,7 +46,7 @@ static __always_inline bool native(void)
 	static __always_inline int on_##name(__u64 *ctx); \
 	SEC(section) int name(__u64 *ctx)                 \
 	{                                                 \
-		return native() ? on_##name(ctx) : 0;     \
+		return LIKELY(native()) ? on_##name(ctx) : 0; \
 	}                                                 \
 	static __always_inline int on_##name(__u64 *ctx)
 
@@ -50,14 +56,20 @@ static __always_inline bool native(void)
 SEC("tp_btf/sys_enter")
 int syscall_begins(__u64 *ctx)
 {
-	bpf_tail_call(ctx, &syscall_entries, NUMBER(ctx));
-	return 0; /* none of ours */
+	__u32 nr = NUMBER(ctx);
+
+	if (begins[nr % SYSCALLS] && may_be_selected(bpf_get_current_pid_tgid() >> 32))
+		bpf_tail_call(ctx, &syscall_entries, nr);
+	return 0;
 }
 
 SEC("tp_btf/sys_exit")
 int syscall_ends(__u64 *ctx)
 {
-	bpf_tail_call(ctx, &syscall_exits, (__u32)SYSCALL_NR(REGS(ctx)));
+	__u32 nr = SYSCALL_NR(REGS(ctx));
+
+	if (ends[nr % SYSCALLS] && may_be_selected(bpf_get_current_pid_tgid() >> 32))
+		bpf_tail_call(ctx, &syscall_exits, nr);
 	return 0;
 }
 

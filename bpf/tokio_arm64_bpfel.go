@@ -13,25 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type TokioCall struct {
-	_             structs.HostLayout
-	Sk            uint64
-	Ts            uint64
-	Buf           uint64
-	Turn          uint64
-	Context       uint64
-	ParentContext uint64
-	Seq           uint32
-	OtherSeq      uint32
-	Count         uint32
-	Fd            int32
-	Dir           uint8
-	Vec           uint8
-	ContextKind   uint8
-	UnderWay      uint8
-	Pad           [4]uint8
-}
-
 type TokioConn struct {
 	_         structs.HostLayout
 	Id        uint64
@@ -108,7 +89,7 @@ type TokioContext struct {
 	Doubts    uint8
 	Requests  uint8
 	Led       uint8
-	Pad1      uint8
+	Doubled   uint8
 	Ahead     int16
 	Rounds    uint16
 }
@@ -118,6 +99,24 @@ type TokioContextKey struct {
 	Tgid uint32
 	Kind uint32
 	Id   uint64
+}
+
+type TokioCreation struct {
+	_        structs.HostLayout
+	Id       uint64
+	Tgid     uint32
+	Uses     uint8
+	BaseUses uint8
+	Pad      [2]uint8
+	Given    struct {
+		_     structs.HostLayout
+		Epoch uint64
+		Sk    uint64
+	}
+	Tasker  uint64
+	Segment uint64
+	Base    uint64
+	Sum     uint64
 }
 
 type TokioHaproxyTarget struct {
@@ -217,12 +216,14 @@ type TokioScratch struct {
 		OtherSeq      uint32
 		Len           uint32
 		Captured      uint32
+		Epoch         uint64
 		Laddr         [16]uint8
 		Raddr         [16]uint8
 		Lport         uint16
 		Rport         uint16
 		ContextKind   uint8
-		Pad           [3]uint8
+		Evidence      uint8
+		Pad           [2]uint8
 	}
 	Payload [16384]uint8
 }
@@ -236,6 +237,48 @@ type TokioTarget struct {
 	M          uint16
 	Curg       uint16
 	Program    uint32
+}
+
+type TokioThread struct {
+	_       structs.HostLayout
+	Context TokioContext
+	Call    struct {
+		_     structs.HostLayout
+		Event struct {
+			_             structs.HostLayout
+			Kind          uint8
+			Dir           uint8
+			Role          uint8
+			Flags         uint8
+			Tgid          uint32
+			Tid           uint32
+			Netns         uint32
+			Ts            uint64
+			Conn          uint64
+			Turn          uint64
+			Context       uint64
+			ParentContext uint64
+			Seq           uint32
+			OtherSeq      uint32
+			Len           uint32
+			Captured      uint32
+			Epoch         uint64
+			Laddr         [16]uint8
+			Raddr         [16]uint8
+			Lport         uint16
+			Rport         uint16
+			ContextKind   uint8
+			Evidence      uint8
+			Pad           [2]uint8
+		}
+		Sk       uint64
+		Buf      uint64
+		Count    uint32
+		Fd       int32
+		Vec      uint8
+		UnderWay uint8
+		Pad      [6]uint8
+	}
 }
 
 type TokioTokioTask struct {
@@ -267,8 +310,8 @@ type TokioTokioThread struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	TokioMapCalls          = "calls"
 	TokioMapConns          = "conns"
+	TokioMapCreations      = "creations"
 	TokioMapEvents         = "events"
 	TokioMapHaproxyTargets = "haproxy_targets"
 	TokioMapJavaTargets    = "java_targets"
@@ -279,6 +322,7 @@ const (
 	TokioMapPyContexts     = "py_contexts"
 	TokioMapPyThreads      = "py_threads"
 	TokioMapScratches      = "scratches"
+	TokioMapSelected       = "selected"
 	TokioMapTargets        = "targets"
 	TokioMapTasks          = "tasks"
 	TokioMapThreads        = "threads"
@@ -289,6 +333,7 @@ const (
 	TokioProgTokioPoll     = "tokio_poll"
 	TokioProgTokioWake     = "tokio_wake"
 	TokioVarClockOffset    = "clock_offset"
+	TokioVarLastSelectable = "last_selectable"
 	TokioVarPayloadSize    = "payload_size"
 	TokioVarStackSize      = "stack_size"
 	TokioVarWakeupBytes    = "wakeup_bytes"
@@ -346,8 +391,8 @@ type TokioProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TokioMapSpecs struct {
-	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Creations      *ebpf.MapSpec `ebpf:"creations"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
@@ -358,6 +403,7 @@ type TokioMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	Selected       *ebpf.MapSpec `ebpf:"selected"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
@@ -369,10 +415,11 @@ type TokioMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type TokioVariableSpecs struct {
-	ClockOffset *ebpf.VariableSpec `ebpf:"clock_offset"`
-	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
-	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
-	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
+	ClockOffset    *ebpf.VariableSpec `ebpf:"clock_offset"`
+	LastSelectable *ebpf.VariableSpec `ebpf:"last_selectable"`
+	PayloadSize    *ebpf.VariableSpec `ebpf:"payload_size"`
+	StackSize      *ebpf.VariableSpec `ebpf:"stack_size"`
+	WakeupBytes    *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
 
 // TokioObjects contains all objects after they have been loaded into the kernel.
@@ -395,8 +442,8 @@ func (o *TokioObjects) Close() error {
 //
 // It can be passed to LoadTokioObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TokioMaps struct {
-	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
+	Creations      *ebpf.Map `ebpf:"creations"`
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
@@ -407,6 +454,7 @@ type TokioMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
+	Selected       *ebpf.Map `ebpf:"selected"`
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
@@ -416,8 +464,8 @@ type TokioMaps struct {
 
 func (m *TokioMaps) Close() error {
 	return _TokioClose(
-		m.Calls,
 		m.Conns,
+		m.Creations,
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,
@@ -428,6 +476,7 @@ func (m *TokioMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
+		m.Selected,
 		m.Targets,
 		m.Tasks,
 		m.Threads,
@@ -440,10 +489,11 @@ func (m *TokioMaps) Close() error {
 //
 // It can be passed to LoadTokioObjects or ebpf.CollectionSpec.LoadAndAssign.
 type TokioVariables struct {
-	ClockOffset *ebpf.Variable `ebpf:"clock_offset"`
-	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
-	StackSize   *ebpf.Variable `ebpf:"stack_size"`
-	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`
+	ClockOffset    *ebpf.Variable `ebpf:"clock_offset"`
+	LastSelectable *ebpf.Variable `ebpf:"last_selectable"`
+	PayloadSize    *ebpf.Variable `ebpf:"payload_size"`
+	StackSize      *ebpf.Variable `ebpf:"stack_size"`
+	WakeupBytes    *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
 
 // TokioPrograms contains all programs after they have been loaded into the kernel.

@@ -66,7 +66,7 @@ int wake(__u64 *ctx)
 	enum place kind;
 	bool serves;
 
-	if (p->tgid != tgid) /* most are; it costs nothing to see */
+	if (p->tgid != tgid || !may_be_selected(tgid)) /* most are; it costs nothing to see */
 		return 0;
 	t = target_of(tgid);
 	if (!t || t->flags & (TARGET_GO | TARGET_NO_CONTEXT))

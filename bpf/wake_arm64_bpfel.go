@@ -13,25 +13,6 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-type WakeCall struct {
-	_             structs.HostLayout
-	Sk            uint64
-	Ts            uint64
-	Buf           uint64
-	Turn          uint64
-	Context       uint64
-	ParentContext uint64
-	Seq           uint32
-	OtherSeq      uint32
-	Count         uint32
-	Fd            int32
-	Dir           uint8
-	Vec           uint8
-	ContextKind   uint8
-	UnderWay      uint8
-	Pad           [4]uint8
-}
-
 type WakeConn struct {
 	_         structs.HostLayout
 	Id        uint64
@@ -108,7 +89,7 @@ type WakeContext struct {
 	Doubts    uint8
 	Requests  uint8
 	Led       uint8
-	Pad1      uint8
+	Doubled   uint8
 	Ahead     int16
 	Rounds    uint16
 }
@@ -118,6 +99,24 @@ type WakeContextKey struct {
 	Tgid uint32
 	Kind uint32
 	Id   uint64
+}
+
+type WakeCreation struct {
+	_        structs.HostLayout
+	Id       uint64
+	Tgid     uint32
+	Uses     uint8
+	BaseUses uint8
+	Pad      [2]uint8
+	Given    struct {
+		_     structs.HostLayout
+		Epoch uint64
+		Sk    uint64
+	}
+	Tasker  uint64
+	Segment uint64
+	Base    uint64
+	Sum     uint64
 }
 
 type WakeFutex struct {
@@ -238,12 +237,14 @@ type WakeScratch struct {
 		OtherSeq      uint32
 		Len           uint32
 		Captured      uint32
+		Epoch         uint64
 		Laddr         [16]uint8
 		Raddr         [16]uint8
 		Lport         uint16
 		Rport         uint16
 		ContextKind   uint8
-		Pad           [3]uint8
+		Evidence      uint8
+		Pad           [2]uint8
 	}
 	Payload [16384]uint8
 }
@@ -257,6 +258,48 @@ type WakeTarget struct {
 	M          uint16
 	Curg       uint16
 	Program    uint32
+}
+
+type WakeThread struct {
+	_       structs.HostLayout
+	Context WakeContext
+	Call    struct {
+		_     structs.HostLayout
+		Event struct {
+			_             structs.HostLayout
+			Kind          uint8
+			Dir           uint8
+			Role          uint8
+			Flags         uint8
+			Tgid          uint32
+			Tid           uint32
+			Netns         uint32
+			Ts            uint64
+			Conn          uint64
+			Turn          uint64
+			Context       uint64
+			ParentContext uint64
+			Seq           uint32
+			OtherSeq      uint32
+			Len           uint32
+			Captured      uint32
+			Epoch         uint64
+			Laddr         [16]uint8
+			Raddr         [16]uint8
+			Lport         uint16
+			Rport         uint16
+			ContextKind   uint8
+			Evidence      uint8
+			Pad           [2]uint8
+		}
+		Sk       uint64
+		Buf      uint64
+		Count    uint32
+		Fd       int32
+		Vec      uint8
+		UnderWay uint8
+		Pad      [6]uint8
+	}
 }
 
 type WakeTokioTask struct {
@@ -288,8 +331,8 @@ type WakeTokioThread struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	WakeMapCalls          = "calls"
 	WakeMapConns          = "conns"
+	WakeMapCreations      = "creations"
 	WakeMapEvents         = "events"
 	WakeMapFutexes        = "futexes"
 	WakeMapHaproxyTargets = "haproxy_targets"
@@ -301,6 +344,7 @@ const (
 	WakeMapPyContexts     = "py_contexts"
 	WakeMapPyThreads      = "py_threads"
 	WakeMapScratches      = "scratches"
+	WakeMapSelected       = "selected"
 	WakeMapTargets        = "targets"
 	WakeMapTasks          = "tasks"
 	WakeMapThreads        = "threads"
@@ -308,6 +352,7 @@ const (
 	WakeMapTokioThreads   = "tokio_threads"
 	WakeProgWake          = "wake"
 	WakeVarClockOffset    = "clock_offset"
+	WakeVarLastSelectable = "last_selectable"
 	WakeVarPayloadSize    = "payload_size"
 	WakeVarStackSize      = "stack_size"
 	WakeVarWakeupBytes    = "wakeup_bytes"
@@ -362,8 +407,8 @@ type WakeProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WakeMapSpecs struct {
-	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Conns          *ebpf.MapSpec `ebpf:"conns"`
+	Creations      *ebpf.MapSpec `ebpf:"creations"`
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	Futexes        *ebpf.MapSpec `ebpf:"futexes"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
@@ -375,6 +420,7 @@ type WakeMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
+	Selected       *ebpf.MapSpec `ebpf:"selected"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
@@ -386,10 +432,11 @@ type WakeMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WakeVariableSpecs struct {
-	ClockOffset *ebpf.VariableSpec `ebpf:"clock_offset"`
-	PayloadSize *ebpf.VariableSpec `ebpf:"payload_size"`
-	StackSize   *ebpf.VariableSpec `ebpf:"stack_size"`
-	WakeupBytes *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
+	ClockOffset    *ebpf.VariableSpec `ebpf:"clock_offset"`
+	LastSelectable *ebpf.VariableSpec `ebpf:"last_selectable"`
+	PayloadSize    *ebpf.VariableSpec `ebpf:"payload_size"`
+	StackSize      *ebpf.VariableSpec `ebpf:"stack_size"`
+	WakeupBytes    *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
 }
 
 // WakeObjects contains all objects after they have been loaded into the kernel.
@@ -412,8 +459,8 @@ func (o *WakeObjects) Close() error {
 //
 // It can be passed to LoadWakeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WakeMaps struct {
-	Calls          *ebpf.Map `ebpf:"calls"`
 	Conns          *ebpf.Map `ebpf:"conns"`
+	Creations      *ebpf.Map `ebpf:"creations"`
 	Events         *ebpf.Map `ebpf:"events"`
 	Futexes        *ebpf.Map `ebpf:"futexes"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
@@ -425,6 +472,7 @@ type WakeMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
+	Selected       *ebpf.Map `ebpf:"selected"`
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
@@ -434,8 +482,8 @@ type WakeMaps struct {
 
 func (m *WakeMaps) Close() error {
 	return _WakeClose(
-		m.Calls,
 		m.Conns,
+		m.Creations,
 		m.Events,
 		m.Futexes,
 		m.HaproxyTargets,
@@ -447,6 +495,7 @@ func (m *WakeMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.Scratches,
+		m.Selected,
 		m.Targets,
 		m.Tasks,
 		m.Threads,
@@ -459,10 +508,11 @@ func (m *WakeMaps) Close() error {
 //
 // It can be passed to LoadWakeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WakeVariables struct {
-	ClockOffset *ebpf.Variable `ebpf:"clock_offset"`
-	PayloadSize *ebpf.Variable `ebpf:"payload_size"`
-	StackSize   *ebpf.Variable `ebpf:"stack_size"`
-	WakeupBytes *ebpf.Variable `ebpf:"wakeup_bytes"`
+	ClockOffset    *ebpf.Variable `ebpf:"clock_offset"`
+	LastSelectable *ebpf.Variable `ebpf:"last_selectable"`
+	PayloadSize    *ebpf.Variable `ebpf:"payload_size"`
+	StackSize      *ebpf.Variable `ebpf:"stack_size"`
+	WakeupBytes    *ebpf.Variable `ebpf:"wakeup_bytes"`
 }
 
 // WakePrograms contains all programs after they have been loaded into the kernel.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math"
 	"slices"
@@ -80,16 +79,19 @@ type trial struct {
 	loader  *loader
 	tracer  *tracer
 	made    map[string]int // the truth
+	// explained is how many examples are kept of each kind of call that went wrong.
+	explained int
 }
 
 // startWithin is for a program that is compiled first, with tokio, while other cells run.
 const startWithin = 3 * time.Minute
 
 // prepare starts a workload's program and traces it.
-func prepare(ctx context.Context, programs *builder, w *workload, s setting, requests int) (_ *trial, err error) {
+func prepare(ctx context.Context, programs *builder, j job, explained int) (_ *trial, err error) {
+	w, s := j.workload, j.setting
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("it took more than %s to build and start", startWithin))
 	defer cancel()
-	t := &trial{cell: cell{workload: w, setting: s, requests: requests}}
+	t := &trial{cell: cell{workload: w, setting: s, requests: j.requests}, explained: explained}
 	if s.concurrency == 1 {
 		t.cell.requests /= 5
 	}
@@ -110,7 +112,7 @@ func prepare(ctx context.Context, programs *builder, w *workload, s setting, req
 			return nil, fmt.Errorf("before tracing: %w", err)
 		}
 	}
-	if t.tracer, err = startTracer(ctx, t.program, s.guess, s.hold()); err != nil {
+	if t.tracer, err = startTracer(ctx, t.program, tracing{s.hold(), s.guess, explained > 0}); err != nil {
 		return nil, fmt.Errorf("start the receiver: %w", err)
 	}
 	time.Sleep(quietFor)
@@ -207,10 +209,10 @@ func (t *trial) settle(ctx context.Context) (_ cell, err error) {
 	if len(from.raw) != len(from.finished) {
 		return cell{}, fmt.Errorf("ebpf_link was given %d spans and let %d go on", len(from.raw), len(from.finished))
 	}
-	c.score = judge(from.raw, t.made, c.requests)
-	c.traces = judge(from.finished, t.made, c.requests)
+	c.score = judge(from.raw, t.made, c.requests, t.explained)
+	c.traces = judge(from.finished, t.made, c.requests, t.explained)
 	for _, of := range baselines {
-		c.baselines = append(c.baselines, judge(of.apply(from.raw, c.workload.calls), t.made, c.requests))
+		c.baselines = append(c.baselines, judge(of.apply(from.raw, c.workload.calls), t.made, c.requests, 0))
 	}
 	return c, nil
 }
@@ -218,31 +220,6 @@ func (t *trial) settle(ctx context.Context) (_ cell, err error) {
 // discards are the receiver's metrics of what does not become a span.
 var discards = []string{
 	"bytes_skipped", "connections_ignored", "exchanges_dropped", "records_irregular", "spans_dropped",
-}
-
-// explain prints some of the calls that went wrong, with the link attributes of their spans.
-func (c *cell) explain(w io.Writer, n int) {
-	for _, list := range []struct {
-		what  string
-		calls []verdict
-	}{
-		{"wrong", c.wrongCalls},
-		{"unlinked", c.unlinked},
-		{"false parent", c.falseCalls},
-		{"wrong in its trace", c.traces.wrongCalls},
-		{"false parent in its trace", c.traces.falseCalls},
-		{"wrong late link", c.traces.lateCalls},
-	} {
-		for _, v := range list.calls[:min(n, len(list.calls))] {
-			fmt.Fprintf(w, "%s c=%d %s: %s\n", c.workload, c.setting.concurrency, list.what, v)
-		}
-	}
-	for _, path := range c.unseen[:min(n, len(c.unseen))] {
-		fmt.Fprintf(w, "%s c=%d no span: %s\n", c.workload, c.setting.concurrency, path)
-	}
-	if n > 0 && len(c.unseen) > 0 {
-		fmt.Fprintf(w, "%s c=%d discarded: %s\n", c.workload, c.setting.concurrency, counted(c.discarded))
-	}
 }
 
 // counted writes the counts that are not zero, by name.

@@ -19,10 +19,11 @@ import (
 func (w *workload) expensive() bool { return w.costly || w == &w.language.workloads[0] }
 
 const (
-	// costRounds are triples: the program without the receiver, beside it, and traced. Their medians count.
-	costRounds = 5
-	// costTime is how long a round should at least take.
-	costTime = time.Second
+	// costRounds are triples: the program without the receiver, beside it, and traced. Their medians count. So many,
+	// and a multiple of the sides, so that each side is as often the first as it is the last.
+	costRounds = 3 * sides
+	// costTime is how long a round should at least take. A second is not enough: triples were 30 points apart.
+	costTime = 2 * time.Second
 	// costConcurrency leaves the machine time to do the tracing beside the program. Its companion has as much.
 	costConcurrency = 8
 )
@@ -168,12 +169,16 @@ func measureCost(ctx context.Context, programs *builder, w *workload, stats *pro
 
 	// A virtual machine compiles while it warms up; how long a round must be is known then.
 	const warmup = 3000
-	began := time.Now()
-	if _, err := p.load.send(ctx, 0, warmup); err != nil {
-		return cost{}, err
+	next := 0
+	var began time.Time
+	for range 2 {
+		began = time.Now()
+		if _, err := p.load.send(ctx, next, warmup); err != nil {
+			return cost{}, err
+		}
+		next += warmup
 	}
 	c := cost{workload: w, requests: max(1000, int(warmup*costTime/time.Since(began)))}
-	next := warmup
 	round := func() (cpu, p99 time.Duration, err error) {
 		before, err := cpuTime(p.cmd.Process.Pid)
 		if err != nil {
@@ -189,11 +194,12 @@ func measureCost(ctx context.Context, programs *builder, w *workload, stats *pro
 	}
 	var cpu, p99 [sides][]time.Duration
 	var added, whole []float64
-	for range costRounds {
-		for side := range sides {
+	for n := range costRounds {
+		for turn := range sides {
+			side := (n + turn) % sides // what drifts meanwhile is in each side's favour as often
 			var t *tracer
 			if on := [sides]*program{beside: companion.program, traced: p.program}[side]; on != nil {
-				if t, err = startTracer(ctx, on, false, hold); err != nil {
+				if t, err = startTracer(ctx, on, tracing{hold: hold}); err != nil {
 					return cost{}, err
 				}
 			}
@@ -207,7 +213,6 @@ func measureCost(ctx context.Context, programs *builder, w *workload, stats *pro
 			}
 			cpu[side], p99[side] = append(cpu[side], used), append(p99[side], slowest)
 		}
-		n := len(added)
 		added = append(added, float64(cpu[traced][n])/float64(cpu[beside][n])-1)
 		whole = append(whole, float64(cpu[traced][n])/float64(cpu[untraced][n])-1)
 	}
@@ -230,7 +235,7 @@ func probed(ctx context.Context, p *program, stats *probeStats, round func() err
 		return err
 	}
 	defer counting.Close()
-	t, err := startTracer(ctx, p, false, hold)
+	t, err := startTracer(ctx, p, tracing{hold: hold})
 	if err != nil {
 		return err
 	}

@@ -253,15 +253,16 @@ func (r *report) documentCosts(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, costsTitle+`
-CPU time of the program for each request (user and system, of its processes' clocks), in rounds of three, in turn on the
-same process, %d times: without the receiver; beside it, while it traces another program, %s, which is under load all the
-while; and traced. Medians, and the lowest and highest of the triples. "Added" is what tracing adds to what the program
-takes beside the receiver, and what the goal is for: the work that the program does itself for being traced. "Whole" is
-what it adds to what the program takes without a receiver on the machine: here the receiver, the load and both backends
-share the two halves of one core with the program, and whatever runs there slows it down, be it traced or not. These
-programs do little but make calls, so the shares are the highest that a program sees. Concurrency %d for each. "BPF" is how
-long BPF programs ran for each request, for the program and everything else on the machine (counted by the kernel in a
-round of its own, which adds some 20 ns to each run). p99: how long the slowest in a hundred took, beside and traced.
+CPU time of the program for each request (user and system, of its processes' clocks), in rounds of three, in turn and in
+changing order on the same process, %d times: without the receiver; beside it, while it traces another program, %s,
+which is under load all the while; and traced. Medians, and the lowest and highest of the triples. "Added" is what
+tracing adds to what the program takes beside the receiver, and what the goal is for: the work that the program does
+itself for being traced. "Whole" is what it adds to what the program takes without a receiver on the machine: here the
+receiver, the load and both backends share the two halves of one core with the program, and whatever runs there slows it
+down, be it traced or not. These programs do little but make calls, so the shares are the highest that a program sees.
+Concurrency %d for each. "BPF" is how long BPF programs ran for each request, for the program and everything else on the
+machine (counted by the kernel in a round of its own, which adds some 20 ns to each run). p99: how long the slowest in a
+hundred took, beside and traced.
 
 `, costRounds, workloads()[0], costConcurrency)
 	costHead(w)

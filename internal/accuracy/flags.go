@@ -74,7 +74,7 @@ func parseFlags(args []string) (options, error) {
 	f.BoolVar(&o.cost, "cost", false, "measure what tracing costs the programs, not the links")
 	f.BoolVar(&o.guess, "statistical", false, "switch the receiver's statistical fallback on: what it guesses may be wrong")
 	f.BoolVar(&o.packages, "packages", false, "print the packages of Debian that the workloads need and this machine lacks, and do nothing else")
-	f.IntVar(&o.explain, "explain", 0, "print up to that `number` of wrong and of unlinked calls of a cell")
+	f.IntVar(&o.explain, "explain", 0, "print up to that `number` of wrong and of unlinked calls of a cell, and why those are not linked")
 	f.StringVar(&o.out, "out", "docs/accuracy.md", "`file` for what -plan real finds, and -cost in a section of it, when all workloads were run")
 	f.StringVar(&o.cells, "cells", "", "`file` for all figures of every cell, separated by tabs")
 	if err := f.Parse(args); err != nil {

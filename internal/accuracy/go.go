@@ -9,8 +9,6 @@ const (
 	probation = "the first three values of a type: it may be that of connections, which go round, until more were seen"
 	oneWrite  = "several requests in one write: nothing says which task each of them is of; " +
 		"next: their order, where as many tasks were taken as the write holds requests, checked by whom the responses go to"
-	// nextWaitGroup: both are calls of sync.(*WaitGroup).Add, Done with -1.
-	nextWaitGroup = "nothing comes back by a channel; next: who has added to a WaitGroup, when who works is done"
 )
 
 var goLanguage = language{
@@ -38,9 +36,9 @@ var goLanguage = language{
 		{name: "worker-cond", what: "pool, mutex and sync.Cond", calls: 1, pooled: true, goal: 0.99, cause: probation},
 		{name: "worker-waitgroup", what: "pool, three tasks, results by WaitGroup and slice", calls: 3, pooled: true, goal: 0.99},
 		{name: "worker-raw", what: "pool, a connection for each worker", calls: 1, pooled: true, goal: 0.99},
-		{name: "worker-skip", what: "pool, buffered, WaitGroup, some tasks without a call", calls: 2, pooled: true, cause: "a worker that takes a second task, and made no call for the first, may do both at once; " + nextWaitGroup},
+		{name: "worker-skip", what: "pool, buffered, WaitGroup, some tasks without a call", calls: 2, pooled: true, goal: 0.99},
 		{name: "worker-spawn", what: "pool, buffered, a goroutine for each call", calls: 1, pooled: true, goal: 0.99},
-		{name: "worker-ondemand", what: "pool that grows on demand, WaitGroup", calls: 2, pooled: true, cause: "a worker that was made for one request and gets something of another may have got a connection or a slot; " + nextWaitGroup},
+		{name: "worker-ondemand", what: "pool that grows on demand, WaitGroup", calls: 2, pooled: true, goal: 0.99},
 		{name: "dispatcher", what: "dispatcher, buffered workers, shared result channel", calls: 1, pooled: true, goal: 0.99},
 		{name: "fanout", what: "three goroutines, as errgroup does", calls: 3, goal: 0.99},
 		{name: "fanout-channel", what: "three goroutines, results by channel", calls: 3, goal: 0.99},
@@ -58,16 +56,17 @@ var goLanguage = language{
 		{name: "batch", what: "one call for several requests, then one of its own", goal: 0.99},
 		{name: "batch-buffered", what: "the same, everything buffered", goal: 0.99},
 		{name: "leader", what: "a request makes one call for several, then one of its own", goal: 0.99},
-		{name: "wake-spawn", what: "tasks in a slice, a channel that only wakes", calls: 1, cause: "tasks wait in a slice, and who makes goroutines for them is only woken, once for several; " + nextWaitGroup},
+		{name: "wake-spawn", what: "tasks in a slice, a channel that only wakes", calls: 1, cause: "tasks wait in a slice, and who makes goroutines for them is only woken, once for several; that such a goroutine is done (sync.WaitGroup) says nothing of its call, which may be of a task that ended unseen before; next: where goroutines end"},
 		{name: "stages", what: "a worker calls, passes on, and another calls", calls: 2, pooled: true, goal: 0.99},
-		{name: "retried", what: "workers on demand, some tasks go back into the queue", pooled: true, cause: "who has made one call may have taken another task from a slice before its second, and who gives something away after a call may give the result; " + nextWaitGroup},
+		{name: "retried", what: "workers on demand, some tasks go back into the queue", pooled: true, cause: "who puts a task back and takes another, and then the first again, had both at once"},
 		{name: "sql-handler", what: "handlers wait for connections, as database/sql does", calls: 1, pooled: true, goal: 0.99},
 		{name: "sql-fanout", what: "the same, three goroutines", calls: 3, pooled: true, goal: 0.99, cause: "until a connection has gone round, who waits for one may have got a task"},
-		{name: "sql-workers", what: "the same, workers with a WaitGroup, two calls", calls: 2, pooled: true, cause: "a connection from a worker of another request may be a task, and a worker that has made one call may have taken another task; " + nextWaitGroup},
+		{name: "sql-workers", what: "the same, workers with a WaitGroup, two calls", calls: 2, pooled: true, goal: 0.99, cause: "until a connection has gone round, who waits for one may have got a task"},
 		{name: "pool-handler", what: "connections in a channel, taken by handlers", calls: 1, pooled: true, goal: 0.99},
-		{name: "pool-workers", what: "the same, by workers with a WaitGroup, two calls", calls: 2, pooled: true, cause: "as sql-workers"},
-		{name: "pool-mixed", what: "the same, by handlers, goroutines and workers", calls: 4, pooled: true, cause: "the second call of a worker as sql-workers"},
-		{name: "pool-types", what: "the same, another type of connections every few requests", calls: 4, pooled: true, cause: probation + "; the rest as pool-mixed"},
+		{name: "pool-workers", what: "the same, by workers with a WaitGroup, two calls", calls: 2, pooled: true, cause: "until a connection has gone round, it may be a task; the rest is not known"},
+		{name: "pool-mixed", what: "the same, by handlers, goroutines and workers", calls: 4, pooled: true, goal: 0.99, cause: "as pool-workers"},
+		{name: "pool-types", what: "the same, another type of connections every few requests", calls: 4, pooled: true, cause: probation},
+		{name: "pool-batch", what: "the same, by handlers, and by workers that take two tasks before they begin; WaitGroup", calls: 2, pooled: true, cause: "who has two tasks at once may have made the call for either"},
 		{name: "slots-pool", what: "slots and connections, as go-redis has them, three goroutines", calls: 3, pooled: true, goal: 0.99},
 		{name: "worker-own", what: "workers with a channel each, as fasthttp has them", calls: 1, goal: 0.99},
 		{name: "redis-pool", what: "Redis, a command on a connection of a pool", backend: newRedisBackend, packages: []string{"redis-server"}, calls: 1, pooled: true, goal: 0.99},

@@ -157,7 +157,7 @@ func (r *report) links(ctx context.Context, programs *builder, o options) error 
 			}
 			r.cells = append(r.cells, s.cell)
 			t.row(&s.cell)
-			s.cell.explain(os.Stderr, o.explain)
+			s.cell.explain(os.Stderr)
 		}
 	}
 	defer collect(0)
@@ -175,7 +175,7 @@ func (r *report) links(ctx context.Context, programs *builder, o options) error 
 			j, p := jobs[begun], make(chan step, 1)
 			prepared = append(prepared, p)
 			go func() {
-				trial, err := prepare(ctx, programs, j.workload, j.setting, j.requests)
+				trial, err := prepare(ctx, programs, j, o.explain)
 				p <- step{job: j, trial: trial, err: err}
 			}()
 		}

@@ -41,6 +41,8 @@ var nodeLanguage = language{
 		loop("limiter", "a queue as p-limit has it", 1, 0.99, ""),
 		loop("limiter-sequential", "the same, three calls in turn", 3, 0, "a promise has no id, so a task of the queue looks like what follows the response"),
 		loop("limiter-each", "the same, each call waits in it", 3, 0, "the same"),
+		loop("limiter-shared", "the same, the background waits in it as well", 3, 0, "the same"),
+		loop("queue-callback", "the same with callbacks", 3, 0, "the same"),
 		loop("lock", "a call, a lock that is handed on, a call", 2, 0.99, ""),
 		loop("lock-answer", "a call, then a lock, with a timer, that is handed on", 1, 0.99, ""),
 		loop("loader-tick", "a batch of what is asked for until the next tick", 1, 0.99, ""),

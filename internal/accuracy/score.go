@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"sort"
 	"strconv"
 	"strings"
 )
@@ -27,8 +26,7 @@ type score struct {
 	requests int
 	whole    int // requests of which every call is linked right, and no other is linked to them
 
-	wrongCalls, unlinked, falseCalls, lateCalls []verdict
-	unseen                                      []string // paths of calls without a span
+	examples examples
 }
 
 func (s *score) wrong() int { return s.linked - s.right }
@@ -42,27 +40,6 @@ func share(part, whole int) float64 {
 		return -1
 	}
 	return float64(part) / float64(whole)
-}
-
-// verdict is a call whose link is not what it should be.
-type verdict struct {
-	call    span
-	claimed string // the path of the request that it was linked to
-}
-
-func (v verdict) String() string {
-	var attrs []string
-	for k, a := range v.call.attrs.All() {
-		if strings.HasPrefix(k, "ebpf.") || strings.HasPrefix(k, "go.") || k == "network.local.port" {
-			attrs = append(attrs, k+"="+a.AsString())
-		}
-	}
-	sort.Strings(attrs)
-	to := ""
-	if v.claimed != "" {
-		to = " → " + v.claimed
-	}
-	return fmt.Sprintf("%s%s %s", v.call.path, to, strings.Join(attrs, " "))
 }
 
 const backgroundID = "bg"
@@ -91,9 +68,9 @@ func originOf(path string) (id string, known bool) {
 	return "", err == nil
 }
 
-// judge scores the spans of a cell. made are the paths that the backend was asked for.
-func judge(spans []span, made map[string]int, requests int) score {
-	s := score{requests: requests}
+// judge scores the spans of a cell, with that many examples. made are the paths that the backend was asked for.
+func judge(spans []span, made map[string]int, requests, explained int) score {
+	s := score{requests: requests, examples: examples{limit: explained}}
 	ids := map[string]owner{}   // request id → what owns its calls
 	paths := map[owner]string{} // and the path of the request
 	ends := map[string]int64{}  // request id → when it was answered
@@ -120,15 +97,15 @@ func judge(spans []span, made map[string]int, requests int) score {
 			continue
 		}
 		owned := sp.owner != owner{}
-		v := verdict{sp, paths[sp.owner]}
-		if v.claimed == "" && owned {
-			v.claimed = fmt.Sprintf("%x, of no request", sp.owner)
+		claimed := paths[sp.owner]
+		if claimed == "" && owned {
+			claimed = fmt.Sprintf("%x, of no request", sp.owner)
 		}
 		if sp.late != (owner{}) {
 			s.late++
 			if from, known := originOf(sp.path); known && (from == "" || ids[from] != sp.late) {
 				s.lateWrong++
-				s.lateCalls = append(s.lateCalls, verdict{sp, paths[sp.late]})
+				s.examples.call(wrongLate, &sp, paths[sp.late])
 			}
 		}
 		if id == backgroundID {
@@ -139,7 +116,7 @@ func judge(spans []span, made map[string]int, requests int) score {
 			}
 			if owned {
 				s.falseParents++
-				s.falseCalls = append(s.falseCalls, v)
+				s.examples.call(falseParent, &sp, claimed)
 				intruded[sp.owner] = true
 			}
 			continue
@@ -147,7 +124,7 @@ func judge(spans []span, made map[string]int, requests int) score {
 		s.captured++
 		switch {
 		case !owned:
-			s.unlinked = append(s.unlinked, v)
+			s.examples.call(noLink, &sp, "")
 			continue
 		case sp.owner == ids[id]:
 			s.right++
@@ -155,7 +132,7 @@ func judge(spans []span, made map[string]int, requests int) score {
 				missing[id]-- // a span too many does not stand for another call
 			}
 		default:
-			s.wrongCalls = append(s.wrongCalls, v)
+			s.examples.call(wrongLink, &sp, claimed)
 			intruded[sp.owner] = true
 		}
 		s.linked++
@@ -168,7 +145,7 @@ func judge(spans []span, made map[string]int, requests int) score {
 	}
 	for path := range made {
 		if !seen[path] && requestOf(path) != backgroundID {
-			s.unseen = append(s.unseen, path)
+			s.examples.add(noSpan, func() string { return path })
 		}
 	}
 	s.tally(spans, made, ends)

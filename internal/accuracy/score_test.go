@@ -27,7 +27,7 @@ func TestJudge(t *testing.T) {
 	}, map[string]int{
 		"/d/1/a": 1, "/d/1/b": 1, "/d/2/a": 1, "/d/3/a": 1, "/d/4/a": 1, "/d/5/a": 1, "/d/6/a": 1,
 		"/d/bg/7": 1, "/d/bg/8": 1,
-	}, 6)
+	}, 6, 1)
 	for name, c := range map[string][2]int{
 		"calls": {s.calls, 7}, "captured": {s.captured, 6}, "linked": {s.linked, 5}, "right": {s.right, 3},
 		"wrong": {s.wrong(), 2}, "served": {s.served, 4}, "background": {s.background, 2},
@@ -37,8 +37,12 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: %d, not %d", name, c[0], c[1])
 		}
 	}
-	if !slices.Equal(s.unseen, []string{"/d/6/a"}) {
-		t.Errorf("calls without a span: %v", s.unseen)
+	for m, want := range [mistakes][]string{
+		wrongLink: {"/d/2/a → /r/1 "}, noLink: {"/d/3/a "}, falseParent: {"/d/bg/7 → /r/4 "}, noSpan: {"/d/6/a"},
+	} {
+		if got := s.examples.lists[m]; !slices.Equal(got, want) {
+			t.Errorf("examples of %+v: %q, not %q", mistakeNames[m], got, want)
+		}
 	}
 	if p, r := s.precision(), s.recall(); p != 3.0/5 || r != 3.0/7 {
 		t.Errorf("precision %v, recall %v", p, r)
@@ -56,7 +60,7 @@ func TestLate(t *testing.T) {
 		server("/r/1", 11), server("/r/2", 22),
 		late("/d/bg/late-1", 11), late("/d/1/a", 11), late("/d/bg/detached", 22), // right, or not known
 		late("/d/bg/late-1", 22), late("/d/1/a", 22), late("/d/bg/7", 11), // wrong
-	}, map[string]int{"/d/1/a": 1}, 2)
+	}, map[string]int{"/d/1/a": 1}, 2, 0)
 	if s.late != 6 || s.lateWrong != 3 || s.falseParents != 0 {
 		t.Errorf("%d late, %d wrong, %d false parents", s.late, s.lateWrong, s.falseParents)
 	}
@@ -66,11 +70,11 @@ func TestLate(t *testing.T) {
 func TestEarly(t *testing.T) {
 	request, early, late := server("/r/1", 11), call("/d/bg/late-1", 11), call("/d/bg/late-1", 11)
 	request.end, early.start, late.start = 100, 100, 101
-	s := judge([]span{request, early, late}, nil, 1)
+	s := judge([]span{request, early, late}, nil, 1, 0)
 	if s.background != 2 || s.falseParents != 1 || s.whole != 0 {
 		t.Errorf("%d of %d are strays, %d whole", s.falseParents, s.background, s.whole)
 	}
-	if s := judge([]span{request, early}, nil, 1); s.falseParents != 0 || s.whole != 1 {
+	if s := judge([]span{request, early}, nil, 1, 0); s.falseParents != 0 || s.whole != 1 {
 		t.Errorf("%d strays, %d whole", s.falseParents, s.whole)
 	}
 }
@@ -88,7 +92,7 @@ func TestWhole(t *testing.T) {
 		"one twice": {[]span{call("/d/1/a", 11), call("/d/1/a", 11)}, 0},
 		"intruder":  {[]span{call("/d/1/a", 11), call("/d/1/b", 11), call("/d/bg/1", 11)}, 0},
 	} {
-		if got := judge(append(tc.calls, server("/r/1", 11)), made, 1).whole; got != tc.whole {
+		if got := judge(append(tc.calls, server("/r/1", 11)), made, 1, 0).whole; got != tc.whole {
 			t.Errorf("%s: %d whole, not %d", name, got, tc.whole)
 		}
 	}
@@ -140,7 +144,7 @@ func TestTally(t *testing.T) {
 			late.start = 101
 			spans = append(spans, late)
 		}
-		if s := judge(spans, map[string]int{"/d/1/a": tt.made}, 2); s.tallied != 1 || s.miscounted != tt.wrong {
+		if s := judge(spans, map[string]int{"/d/1/a": tt.made}, 2, 0); s.tallied != 1 || s.miscounted != tt.wrong {
 			t.Errorf("%+v: %d counted, %d wrong", tt, s.tallied, s.miscounted)
 		}
 	}

@@ -32,11 +32,18 @@ type tracer struct {
 	raw, finished []span
 }
 
+// tracing is how a program is traced.
+type tracing struct {
+	hold    time.Duration
+	guess   bool // with the statistical fallback
+	explain bool // calls without a request say why
+}
+
 // startTracer returns when every process of p is traced. Those that it starts later are, by the mark in
 // their environment; by their pids those that write their title where it was.
-func startTracer(ctx context.Context, p *program, guess bool, hold time.Duration) (*tracer, error) {
+func startTracer(ctx context.Context, p *program, how tracing) (*tracer, error) {
 	pids := p.pids()
-	t := &tracer{telemetry: componenttest.NewTelemetry(), hold: hold}
+	t := &tracer{telemetry: componenttest.NewTelemetry(), hold: how.hold}
 	tracing := make(chan struct{}, 1024)
 	logger, err := newLogger(func(e zapcore.Entry) {
 		if e.Message == "Tracing process" {
@@ -49,7 +56,7 @@ func startTracer(ctx context.Context, p *program, guess bool, hold time.Duration
 	if err != nil {
 		return nil, err
 	}
-	if err := t.assemble(ctx, logger, guess, []ebpfspanreceiver.SelectorConfig{{PIDs: pids}, {Env: []string{markName + "=" + p.mark}}}); err != nil {
+	if err := t.assemble(ctx, logger, how, []ebpfspanreceiver.SelectorConfig{{PIDs: pids}, {Env: []string{markName + "=" + p.mark}}}); err != nil {
 		return nil, err
 	}
 	if err := t.linker.Start(ctx, componenttest.NewNopHost()); err != nil {
@@ -74,7 +81,7 @@ func startTracer(ctx context.Context, p *program, guess bool, hold time.Duration
 }
 
 // assemble makes receiver → linker → t, and keeps what flows between the two as well.
-func (t *tracer) assemble(ctx context.Context, logger *zap.Logger, guess bool, include []ebpfspanreceiver.SelectorConfig) error {
+func (t *tracer) assemble(ctx context.Context, logger *zap.Logger, how tracing, include []ebpfspanreceiver.SelectorConfig) error {
 	end, err := consumer.NewTraces(t.finish)
 	if err != nil {
 		return err
@@ -91,7 +98,8 @@ func (t *tracer) assemble(ctx context.Context, logger *zap.Logger, guess bool, i
 	cfg := f.CreateDefaultConfig().(*ebpfspanreceiver.Config)
 	cfg.Discovery.Include = include
 	cfg.Hold = t.hold
-	cfg.Statistical.Enabled = guess
+	cfg.Statistical.Enabled = how.guess
+	cfg.Explain = how.explain
 	cfg.RingBufferSize = 64 << 20
 	cfg.RawArguments = true // the truth about a Redis command is in its key
 	if err := cfg.Validate(); err != nil {

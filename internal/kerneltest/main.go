@@ -76,7 +76,7 @@ func parseFlags(args []string) (options, error) {
 	fs.BoolVar(&o.fetchOnly, "fetch-only", false, "fetch the kernels and stop")
 	fs.BoolVar(&o.verbose, "v", false, "print the guest's output as it comes")
 	fs.DurationVar(&o.bootTimeout, "boot-timeout", 3*time.Minute, "time until user space must be up")
-	fs.DurationVar(&o.testTimeout, "test-timeout", 10*time.Minute, "time that one package's tests may take")
+	fs.DurationVar(&o.testTimeout, "test-timeout", 20*time.Minute, "time that one package's tests may take")
 	fs.IntVar(&o.memoryMiB, "memory", 2048, "guest memory in MiB")
 	fs.IntVar(&o.cpus, "cpus", 2, "guest CPUs")
 	fs.IntVar(&o.count, "count", 1, "how often each test runs")

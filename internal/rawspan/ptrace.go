@@ -32,6 +32,7 @@ func (l *Link) Put(m pcommon.Map) {
 			m.PutStr(AttrLinkClass, l.HintClass)
 		}
 	}
+	putStrings(m, AttrRefused, l.Refused)
 	if l.LateOf != 0 {
 		m.PutStr(AttrLateOf, FormatID(l.LateOf))
 	}
@@ -60,107 +61,208 @@ func (l *Link) Put(m pcommon.Map) {
 	l.Compat.put(m)
 }
 
+// Attr is a link attribute, 0 none.
+type Attr uint8
+
+const (
+	_ Attr = iota
+	isReqSeq
+	isRespSeq
+	isSystrace
+	isPseudoThread
+	isLinkHint
+	isLinkConfidence
+	isLinkClass
+	isLateOf
+	isLocalAddress
+	isPeerAddress
+	isLocalPort
+	isPeerPort
+	isConnection
+	isReqRequestID
+	isRespRequestID
+	isAppTraceID
+	isAppParentID
+	isAppSampled
+	isPending
+	isCalls
+	isCompatProducer
+	isCompatHost
+	isCompatTap
+	isCompatProcess
+	isCompatRequestID
+	isCompatResponseID
+)
+
+var attrKeys = [...]string{
+	isReqSeq:           AttrReqSeq,
+	isRespSeq:          AttrRespSeq,
+	isSystrace:         AttrSystrace,
+	isPseudoThread:     AttrPseudoThread,
+	isLinkHint:         AttrLinkHint,
+	isLinkConfidence:   AttrLinkConfidence,
+	isLinkClass:        AttrLinkClass,
+	isLateOf:           AttrLateOf,
+	isLocalAddress:     AttrLocalAddress,
+	isPeerAddress:      AttrPeerAddress,
+	isLocalPort:        AttrLocalPort,
+	isPeerPort:         AttrPeerPort,
+	isConnection:       AttrConnection,
+	isReqRequestID:     AttrReqRequestID,
+	isRespRequestID:    AttrRespRequestID,
+	isAppTraceID:       AttrAppTraceID,
+	isAppParentID:      AttrAppParentID,
+	isAppSampled:       AttrAppSampled,
+	isPending:          AttrPending,
+	isCalls:            AttrCalls,
+	isCompatProducer:   AttrCompatProducer,
+	isCompatHost:       AttrCompatHost,
+	isCompatTap:        AttrCompatTap,
+	isCompatProcess:    AttrCompatProcess,
+	isCompatRequestID:  AttrCompatRequestID,
+	isCompatResponseID: AttrCompatResponseID,
+}
+
+var attrs = func() map[string]Attr {
+	m := make(map[string]Attr, len(attrKeys))
+	for a, key := range attrKeys[1:] {
+		m[key] = Attr(a + 1)
+	}
+	return m
+}()
+
+// AttrOf says which link attribute has the key.
+func AttrOf(key string) Attr { return attrs[key] }
+
 // ReadLink reads the link attributes of s. An attribute of the wrong type, a zero or a malformed
 // id counts as absent and adds one to malformed; so do the words of another producer without its name.
-func ReadLink(s ptrace.Span) (l Link, malformed int) { return ReadLinkAnd(s, nil) }
-
-// ReadLinkAnd also calls rest, unless it is nil, with each attribute that is no link attribute.
-func ReadLinkAnd(s ptrace.Span, rest func(key string, v pcommon.Value)) (l Link, malformed int) {
-	bad := func() { malformed++ }
+func ReadLink(s ptrace.Span) (l Link, malformed int) {
+	var r LinkReader
 	s.Attributes().Range(func(k string, v pcommon.Value) bool {
-		switch k {
-		case AttrReqSeq:
-			l.ReqSeq = readSeq(v, bad)
-		case AttrRespSeq:
-			l.RespSeq = readSeq(v, bad)
-		case AttrSystrace:
-			l.Systrace = readID(v, bad)
-		case AttrPseudoThread:
-			l.PseudoThread = readID(v, bad)
-		case AttrLinkHint:
-			l.Hints = readStrings(v, bad)
-		case AttrLinkConfidence:
-			// A NaN fails both comparisons.
-			if c := v.Double(); v.Type() == pcommon.ValueTypeDouble && c > 0 && c <= 1 {
-				l.HintConfidence = c
-			} else {
-				bad()
-			}
-		case AttrLinkClass:
-			if v.Type() != pcommon.ValueTypeStr || v.Str() == "" {
-				bad()
-				break
-			}
-			l.HintClass = v.Str()
-		case AttrLateOf:
-			l.LateOf = readID(v, bad)
-		case AttrLocalAddress:
-			l.Local = netip.AddrPortFrom(readAddr(v, bad), l.Local.Port())
-		case AttrPeerAddress:
-			l.Peer = netip.AddrPortFrom(readAddr(v, bad), l.Peer.Port())
-		case AttrLocalPort:
-			l.Local = netip.AddrPortFrom(l.Local.Addr(), readPort(v, bad))
-		case AttrPeerPort:
-			l.Peer = netip.AddrPortFrom(l.Peer.Addr(), readPort(v, bad))
-		case AttrConnection:
-			if v.Type() != pcommon.ValueTypeStr {
-				bad()
-				break
-			}
-			l.Connection = v.Str()
-		case AttrReqRequestID:
-			l.ReqRequestID = readStrings(v, bad)
-		case AttrRespRequestID:
-			l.RespRequestID = readStrings(v, bad)
-		case AttrAppTraceID:
-			readHex(v, l.AppTraceID[:], bad)
-		case AttrAppParentID:
-			readHex(v, l.AppParentID[:], bad)
-		case AttrAppSampled:
-			if v.Type() != pcommon.ValueTypeBool {
-				bad()
-				break
-			}
-			l.AppSampled, l.HasAppSampled = v.Bool(), true
-		case AttrPending:
-			if v.Type() != pcommon.ValueTypeBool {
-				bad()
-				break
-			}
-			l.Pending = v.Bool()
-		case AttrCalls:
-			if v.Type() != pcommon.ValueTypeInt || v.Int() < 0 || v.Int() > math.MaxInt32 {
-				bad()
-				break
-			}
-			l.Calls, l.HasCalls = int(v.Int()), true
-		case AttrCompatProducer:
-			l.Compat.Producer = readWord(v, bad)
-		case AttrCompatHost:
-			l.Compat.Host = readWord(v, bad)
-		case AttrCompatTap:
-			l.Compat.Tap = readWord(v, bad)
-		case AttrCompatProcess:
-			if l.Compat.Process = readInt(v); l.Compat.Process <= 0 {
-				l.Compat.Process = 0
-				bad()
-			}
-		case AttrCompatRequestID:
-			l.Compat.RequestID = readForeignID(v, bad)
-		case AttrCompatResponseID:
-			l.Compat.ResponseID = readForeignID(v, bad)
-		default:
-			if rest != nil {
-				rest(k, v)
-			}
-		}
+		r.Read(AttrOf(k), v)
 		return true
 	})
-	if l.Compat.Producer == "" && l.Compat != (Compat{}) {
-		l.Compat = Compat{}
-		bad()
+	l = *r.End()
+	return l, r.malformed
+}
+
+// LinkReader reads the links of one span after the other, attribute by attribute.
+type LinkReader struct {
+	Link
+	malformed int
+	addrs     addresses
+}
+
+// Begin forgets the last span.
+func (r *LinkReader) Begin() { r.Link, r.malformed = Link{}, 0 }
+
+// End returns what was read of the span; it is valid until Begin.
+func (r *LinkReader) End() *Link {
+	if r.Compat.Producer == "" && r.Compat != (Compat{}) {
+		r.Compat = Compat{}
+		r.bad()
 	}
-	return l, malformed
+	return &r.Link
+}
+
+// Malformed is how many attributes of the span were not as they should be.
+func (r *LinkReader) Malformed() int { return r.malformed }
+
+func (r *LinkReader) bad() { r.malformed++ }
+
+// Read reads an attribute.
+func (r *LinkReader) Read(a Attr, v pcommon.Value) {
+	switch a {
+	case isReqSeq:
+		r.ReqSeq = r.seq(v)
+	case isRespSeq:
+		r.RespSeq = r.seq(v)
+	case isSystrace:
+		r.Systrace = r.id(v)
+	case isPseudoThread:
+		r.PseudoThread = r.id(v)
+	case isLinkHint:
+		r.Hints = r.strings(v)
+	case isLinkConfidence:
+		// A NaN fails both comparisons.
+		if c := v.Double(); v.Type() == pcommon.ValueTypeDouble && c > 0 && c <= 1 {
+			r.HintConfidence = c
+		} else {
+			r.bad()
+		}
+	case isLinkClass:
+		if v.Type() != pcommon.ValueTypeStr || v.Str() == "" {
+			r.bad()
+			break
+		}
+		r.HintClass = v.Str()
+	case isLateOf:
+		r.LateOf = r.id(v)
+	case isLocalAddress:
+		r.Local = netip.AddrPortFrom(r.addr(v), r.Local.Port())
+	case isPeerAddress:
+		r.Peer = netip.AddrPortFrom(r.addr(v), r.Peer.Port())
+	case isLocalPort:
+		r.Local = netip.AddrPortFrom(r.Local.Addr(), r.port(v))
+	case isPeerPort:
+		r.Peer = netip.AddrPortFrom(r.Peer.Addr(), r.port(v))
+	case isConnection:
+		if v.Type() != pcommon.ValueTypeStr {
+			r.bad()
+			break
+		}
+		r.Connection = v.Str()
+	case isReqRequestID:
+		r.ReqRequestID = r.strings(v)
+	case isRespRequestID:
+		r.RespRequestID = r.strings(v)
+	case isAppTraceID:
+		r.hex(v, r.AppTraceID[:])
+	case isAppParentID:
+		r.hex(v, r.AppParentID[:])
+	case isAppSampled:
+		if v.Type() != pcommon.ValueTypeBool {
+			r.bad()
+			break
+		}
+		r.AppSampled, r.HasAppSampled = v.Bool(), true
+	case isPending:
+		if v.Type() != pcommon.ValueTypeBool {
+			r.bad()
+			break
+		}
+		r.Pending = v.Bool()
+	case isCalls:
+		if v.Type() != pcommon.ValueTypeInt || v.Int() < 0 || v.Int() > math.MaxInt32 {
+			r.bad()
+			break
+		}
+		r.Calls, r.HasCalls = int(v.Int()), true
+	case isCompatProducer:
+		r.Compat.Producer = r.word(v)
+	case isCompatHost:
+		r.Compat.Host = r.word(v)
+	case isCompatTap:
+		r.Compat.Tap = r.word(v)
+	case isCompatProcess:
+		if r.Compat.Process = readInt(v); r.Compat.Process <= 0 {
+			r.Compat.Process = 0
+			r.bad()
+		}
+	case isCompatRequestID:
+		r.Compat.RequestID = r.foreignID(v)
+	case isCompatResponseID:
+		r.Compat.ResponseID = r.foreignID(v)
+	}
+}
+
+// addr reads an address.
+func (r *LinkReader) addr(v pcommon.Value) netip.Addr {
+	a, ok := r.addrs.parse(v.Str())
+	if !ok {
+		r.bad()
+	}
+	return a
 }
 
 func (c *Compat) put(m pcommon.Map) {
@@ -205,42 +307,34 @@ func putAddr(m pcommon.Map, addrKey, portKey string, a netip.AddrPort) {
 	m.PutInt(portKey, int64(a.Port()))
 }
 
-func readSeq(v pcommon.Value, bad func()) uint32 {
+func (r *LinkReader) seq(v pcommon.Value) uint32 {
 	if v.Type() != pcommon.ValueTypeInt || v.Int() <= 0 || v.Int() > 0xffffffff {
-		bad()
+		r.bad()
 		return 0
 	}
 	return uint32(v.Int())
 }
 
-func readPort(v pcommon.Value, bad func()) uint16 {
+func (r *LinkReader) port(v pcommon.Value) uint16 {
 	if v.Type() != pcommon.ValueTypeInt || v.Int() < 0 || v.Int() > 0xffff {
-		bad()
+		r.bad()
 		return 0
 	}
 	return uint16(v.Int())
 }
 
-func readAddr(v pcommon.Value, bad func()) netip.Addr {
-	a, err := netip.ParseAddr(v.Str())
-	if err != nil {
-		bad()
-	}
-	return a
-}
-
-func readID(v pcommon.Value, bad func()) uint64 {
+func (r *LinkReader) id(v pcommon.Value) uint64 {
 	id, err := strconv.ParseUint(v.Str(), 16, 64)
 	if err != nil || id == 0 {
-		bad()
+		r.bad()
 		return 0
 	}
 	return id
 }
 
-func readWord(v pcommon.Value, bad func()) string {
+func (r *LinkReader) word(v pcommon.Value) string {
 	if v.Type() != pcommon.ValueTypeStr || v.Str() == "" {
-		bad()
+		r.bad()
 		return ""
 	}
 	return v.Str()
@@ -264,25 +358,25 @@ func readInt(v pcommon.Value) int64 {
 
 // readForeignID reads an id as its producer has it: 64 bits in an integer, where OTLP has no sign to
 // spare, or hex.
-func readForeignID(v pcommon.Value, bad func()) uint64 {
+func (r *LinkReader) foreignID(v pcommon.Value) uint64 {
 	if v.Type() != pcommon.ValueTypeInt {
-		return readID(v, bad)
+		return r.id(v)
 	}
 	if v.Int() == 0 {
-		bad()
+		r.bad()
 	}
 	return uint64(v.Int())
 }
 
-func readHex(v pcommon.Value, dst []byte, bad func()) {
+func (r *LinkReader) hex(v pcommon.Value, dst []byte) {
 	s := v.Str()
 	if len(s) != 2*len(dst) {
-		bad()
+		r.bad()
 		return
 	}
 	if _, err := hex.Decode(dst, []byte(s)); err != nil {
 		clear(dst)
-		bad()
+		r.bad()
 		return
 	}
 	for _, b := range dst {
@@ -290,10 +384,10 @@ func readHex(v pcommon.Value, dst []byte, bad func()) {
 			return
 		}
 	}
-	bad()
+	r.bad()
 }
 
-func readStrings(v pcommon.Value, bad func()) []string {
+func (r *LinkReader) strings(v pcommon.Value) []string {
 	switch v.Type() {
 	case pcommon.ValueTypeStr:
 		return []string{v.Str()}
@@ -301,14 +395,14 @@ func readStrings(v pcommon.Value, bad func()) []string {
 		out := make([]string, 0, v.Slice().Len())
 		for _, e := range v.Slice().All() {
 			if e.Type() != pcommon.ValueTypeStr {
-				bad()
+				r.bad()
 				continue
 			}
 			out = append(out, e.Str())
 		}
 		return out
 	default:
-		bad()
+		r.bad()
 		return nil
 	}
 }

@@ -39,6 +39,8 @@ const (
 	AttrAppSampled     = "ebpf.app.sampled"
 	AttrPending        = "ebpf.span.pending"
 	AttrCalls          = "ebpf.link.calls"
+	// AttrRefused is for readers: nothing links by it.
+	AttrRefused = "ebpf.link.refused"
 )
 
 // Attribute keys of spans that another producer made, whose ids have other meanings than ours: the
@@ -106,6 +108,8 @@ type Link struct {
 	HintConfidence float64
 	// HintClass is what they are worth: exact, probable or statistical.
 	HintClass string
+	// Refused says of a call without a request why there is none, where the receiver was asked to.
+	Refused []string
 	// LateOf is the systrace id of the request that a call comes from which began after the response.
 	LateOf        uint64
 	Local, Peer   netip.AddrPort

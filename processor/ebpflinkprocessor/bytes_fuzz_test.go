@@ -40,7 +40,11 @@ func FuzzBatchBytes(f *testing.F) {
 		require.NoError(t, err)
 		again, err := dec.UnmarshalTraces(stored)
 		require.NoError(t, err)
-		require.Equal(t, in, r.reader.read(again, true))
+		sameReading(t, in, r.reader.read(again, true))
+		written := r.reader.begin(td, true)
+		_, err = (&encoder{}).encode(td, written, func([]byte) (uint64, error) { return 0, nil })
+		require.NoError(t, err)
+		sameReading(t, in, written)
 		for i := range fs {
 			rare := besides[uint32(i)].rare
 			fact, beside, rest, err := link.ReadFact(link.AppendFact(nil, &fs[i], &rare))

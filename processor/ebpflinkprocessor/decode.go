@@ -31,7 +31,7 @@ type decoder struct {
 const linkAttributes = 3
 
 func newDecoder() decoder {
-	return decoder{blocks: block.Reader{Strip: rawspan.IsLinkAttr, Room: linkAttributes}}
+	return decoder{blocks: block.Reader{Strip: rawspan.IsLinkAttr, Room: linkAttributes, Share: block.CanShare()}}
 }
 
 // take appends the spans of an encoded batch at the given ordinals to td, in order; stripped says for each

@@ -237,7 +237,8 @@ func TestBatchWaitsInEitherForm(t *testing.T) {
 			}
 			form.write(spans.At(3))
 			var e encoder
-			_, err := e.encode(td, func(b []byte) (uint64, error) {
+			in := (&reader{}).begin(td, false)
+			_, err := e.encode(td, in, func(b []byte) (uint64, error) {
 				require.Equal(t, form.block, block.Is(b))
 				d := newDecoder()
 				whole, err := d.all(b)

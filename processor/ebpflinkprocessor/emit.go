@@ -2,7 +2,6 @@ package ebpflinkprocessor
 
 import (
 	"cmp"
-	"math"
 	"slices"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -67,6 +66,7 @@ type scratch struct {
 	ordinals   []uint32
 	stripped   []bool
 	decoder    decoder
+	evidence   evidence
 	departures []store.Departure
 	touched    []*batch
 }
@@ -136,9 +136,7 @@ func (p *linkProcessor) finish(s ptrace.Span, d *departure) {
 	}
 	attrs := s.Attributes()
 	if d.linkedHere() {
-		attrs.PutStr(rawspan.AttrRule, m.Edge.Rule)
-		attrs.PutDouble(rawspan.AttrConfidence, confidence(m.Edge.Confidence))
-		attrs.PutInt(rawspan.AttrCandidates, int64(m.Edge.Candidates))
+		p.scratch.evidence.put(attrs, &m.Edge)
 	}
 	if p.cfg.Explain {
 		explain(attrs.PutEmptyMap(rawspan.AttrExplain), d)
@@ -162,8 +160,5 @@ func adopt(s ptrace.Span, a *trace.Adoptions) {
 // linkedHere: the parent was found here and not stated by the span itself.
 func (d *departure) linkedHere() bool {
 	m := &d.member
-	return m.Edge.Parent != link.None && !m.Conflict && !m.Edge.Stated
+	return m.Inherited || (m.Edge.Parent != link.None && !m.Conflict && !m.Edge.Stated)
 }
-
-// confidence is stored in half the space; six digits of it are meant.
-func confidence(c float32) float64 { return math.Round(float64(c)*1e6) / 1e6 }

@@ -19,27 +19,57 @@ type said struct {
 	port uint16
 }
 
-func (s *said) read(key string, v pcommon.Value) {
-	switch key {
-	case "http.request.method", "http.method":
+// What spans say of an exchange, as numbers beside those of rawspan.Attr.
+const (
+	firstSaid = 64 + iota
+	saysMethod
+	saysSystem
+	saysPath
+	saysURL
+	saysStatus
+	saysPort
+)
+
+// saidIn is where it is said: by the names of today and by the older ones.
+var saidIn = map[string]uint8{
+	"http.request.method": saysMethod, "http.method": saysMethod,
+	"db.system.name": saysSystem, "db.system": saysSystem, "rpc.system.name": saysSystem, "rpc.system": saysSystem,
+	"url.path": saysPath,
+	"url.full": saysURL, "http.url": saysURL, "http.target": saysURL,
+	"http.response.status_code": saysStatus, "http.status_code": saysStatus,
+	"server.port": saysPort, "net.peer.port": saysPort,
+}
+
+// read reads an attribute.
+func (s *said) read(as uint8, v pcommon.Value) {
+	switch as {
+	case saysMethod:
 		s.Method = link.WordKey(v.Str())
-	case "db.system.name", "db.system", "rpc.system.name", "rpc.system":
+	case saysSystem:
 		s.System = link.WordKey(v.Str())
-	case "url.path":
+	case saysPath:
 		s.Path = link.WordKey(v.Str())
-	case "url.full", "http.url", "http.target":
+	case saysURL:
 		// A SERVER span has the path alone, a CLIENT span all of it.
 		if u, err := url.Parse(v.Str()); err == nil && s.Path == 0 {
 			s.Path = link.WordKey(u.Path)
 		}
-	case "http.response.status_code", "http.status_code":
+	case saysStatus:
 		if v.Type() == pcommon.ValueTypeInt {
 			s.Status = link.StatusKey(v.Int())
 		}
-	case "server.port", "net.peer.port":
+	case saysPort:
 		if v.Type() == pcommon.ValueTypeInt && v.Int() > 0 && v.Int() <= math.MaxUint16 {
 			s.port = uint16(v.Int())
 		}
+	}
+}
+
+// put puts it beside f; sdk says that the span is of an SDK.
+func (s *said) put(f *link.Fact, r *link.Rare, sdk bool) {
+	r.Exchange = s.Exchange
+	if sdk && f.Role == link.Client && f.Peer.Port == 0 {
+		f.Peer.Port = s.port
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/rawspan"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/block"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 )
@@ -36,7 +37,7 @@ const mostFacts = 4096
 // done gives the room of in back; nobody may use it any more.
 func (r *reader) done(in *reading) {
 	if cap(in.facts) <= mostFacts {
-		*in = reading{facts: in.facts[:0], hosts: in.hosts[:0]}
+		in.reset()
 		r.spare.Put(in)
 	}
 }
@@ -52,6 +53,23 @@ type reading struct {
 	malformed int
 	// paired: some are of an SDK that names its process, so that exchanges are asked for.
 	paired bool
+
+	by *reader
+	// exchanges: what spans say of their exchanges is asked for.
+	exchanges bool
+	// source is the resource, ours says of the scope that it is that of raw spans.
+	source source
+	ours   bool
+	link   rawspan.LinkReader
+	picks  []block.Pick
+}
+
+// source is what a resource says of all its spans.
+type source struct {
+	at      origin
+	process uint64
+	service uint32
+	owner   link.Exchange
 }
 
 // origin is a host.id and its hash.
@@ -60,112 +78,152 @@ type origin struct {
 	name string
 }
 
-// read reads each span of td. Beside all facts is the process where a rule asks for it, and with exchanges
-// what the span says of its exchange.
-func (r *reader) read(td ptrace.Traces, exchanges bool) *reading {
+// begin returns a reading of td without facts. With exchanges, what spans say of theirs will be beside the facts, as
+// is the process where a rule asks for it.
+func (r *reader) begin(td ptrace.Traces, exchanges bool) *reading {
 	in, _ := r.spare.Get().(*reading)
 	if in == nil {
 		in = &reading{}
 	}
+	in.by, in.exchanges = r, exchanges
 	in.facts = slices.Grow(in.facts, td.SpanCount())
-	for _, rs := range td.ResourceSpans().All() {
-		at := origin{}
-		if v, ok := rs.Resource().Attributes().Get(rawspan.ResHostID); ok && v.Type() == pcommon.ValueTypeStr && v.Str() != "" {
-			at = origin{link.HostKey(v.Str()), v.Str()}
-			if n := len(in.hosts); n == 0 || in.hosts[n-1] != at {
-				in.hosts = append(in.hosts, at)
-			}
-		}
-		process := uint64(0)
-		if v, ok := rs.Resource().Attributes().Get(rawspan.ResPID); ok && v.Type() == pcommon.ValueTypeInt {
-			process = link.ProcessKey(v.Int())
-		}
-		service := uint32(0)
-		if v, ok := rs.Resource().Attributes().Get(rawspan.ResService); ok && v.Type() == pcommon.ValueTypeStr {
-			service = link.ServiceKey(v.Str())
-		}
-		var owner link.Exchange
-		if r.sameCall {
-			owner = ownerOf(rs.Resource().Attributes(), at.key, service)
-		}
-		for _, ss := range rs.ScopeSpans().All() {
-			ours := ss.Scope().Name() == rawspan.ScopeName
-			for _, s := range ss.Spans().All() {
-				var words *said
-				if exchanges && owner.Known() && s.Kind() != ptrace.SpanKindInternal {
-					words = &said{Exchange: owner}
-				}
-				f, rare, sdk, bad := r.fact(s, at, ours, words)
-				in.paired = in.paired || (sdk && owner.Known())
-				if rare.Process == 0 {
-					rare.Process = process
-				}
-				f.Service = service
-				more := beside{rare: rare}
-				if state := s.TraceState().AsRaw(); state != "" {
-					var err error
-					if more.odds, err = sampling.ReadOdds(state); err != nil {
-						more.odds = sampling.Odds{}
-						bad++
-					}
-				}
-				if !rare.Empty() || (r.everyProcess && rare.Process != 0) || rare.Exchange.Known() || more.odds != (sampling.Odds{}) {
-					if in.besides == nil {
-						in.besides = map[uint32]beside{}
-					}
-					in.besides[uint32(len(in.facts))] = more
-				}
-				in.facts = append(in.facts, f)
-				in.malformed += bad
-			}
-		}
-	}
 	return in
 }
 
-// fact reads s; words is where to write what it says of its exchange, nil when nobody asks.
-func (r *reader) fact(s ptrace.Span, at origin, ours bool, words *said) (_ link.Fact, _ link.Rare, sdk bool, malformed int) {
-	var rest func(string, pcommon.Value)
-	if words != nil {
-		rest = words.read
+// reset forgets what was read.
+func (in *reading) reset() {
+	clear(in.picks[:cap(in.picks)])
+	in.link.Begin()
+	*in = reading{facts: in.facts[:0], hosts: in.hosts[:0], by: in.by, exchanges: in.exchanges, link: in.link, picks: in.picks[:0]}
+}
+
+// read reads each span of td.
+func (r *reader) read(td ptrace.Traces, exchanges bool) *reading {
+	in := r.begin(td, exchanges)
+	in.all(td)
+	return in
+}
+
+// all reads each span of td.
+func (in *reading) all(td ptrace.Traces) {
+	for _, rs := range td.ResourceSpans().All() {
+		in.Resource(rs)
+		for _, ss := range rs.ScopeSpans().All() {
+			in.Scope(ss)
+			for _, s := range ss.Spans().All() {
+				in.picks = in.picks[:0]
+				for k, v := range s.Attributes().All() {
+					if as := in.Pick(k); as != 0 {
+						in.picks = append(in.picks, block.Pick{As: as, Value: v})
+					}
+				}
+				in.Span(s, in.picks)
+			}
+		}
 	}
-	l, malformed := rawspan.ReadLinkAnd(s, rest)
-	f := link.Fact{
-		Span:     link.SpanID(s.SpanID()),
-		OwnTrace: link.TraceID(s.TraceID()),
-		Host:     at.key,
-		Start:    nano(s.StartTimestamp()),
-		End:      nano(s.EndTimestamp()),
-		Role:     role(s.Kind()),
+	in.picks = in.picks[:0]
+}
+
+// Pick says what of an attribute is read: a rawspan.Attr, or what is said of an exchange.
+func (in *reading) Pick(key string) uint8 {
+	if a := rawspan.AttrOf(key); a != 0 || !in.exchanges {
+		return uint8(a)
 	}
-	f.SetLink(&l)
-	f.Peer.Untraced = r.traced.exclude(l.Peer.Addr())
+	return saidIn[key]
+}
+
+// Resource reads what the spans that follow have in common.
+func (in *reading) Resource(rs ptrace.ResourceSpans) {
+	from := source{}
+	attrs := rs.Resource().Attributes()
+	if v, ok := attrs.Get(rawspan.ResHostID); ok && v.Type() == pcommon.ValueTypeStr && v.Str() != "" {
+		from.at = origin{link.HostKey(v.Str()), v.Str()}
+		if n := len(in.hosts); n == 0 || in.hosts[n-1] != from.at {
+			in.hosts = append(in.hosts, from.at)
+		}
+	}
+	if v, ok := attrs.Get(rawspan.ResPID); ok && v.Type() == pcommon.ValueTypeInt {
+		from.process = link.ProcessKey(v.Int())
+	}
+	if v, ok := attrs.Get(rawspan.ResService); ok && v.Type() == pcommon.ValueTypeStr {
+		from.service = link.ServiceKey(v.Str())
+	}
+	if in.by.sameCall {
+		from.owner = ownerOf(attrs, from.at.key, from.service)
+	}
+	in.source = from
+}
+
+// Scope reads what the spans that follow have in common.
+func (in *reading) Scope(ss ptrace.ScopeSpans) { in.ours = ss.Scope().Name() == rawspan.ScopeName }
+
+// Span reads s, whose attributes that are asked for are picks.
+func (in *reading) Span(s ptrace.Span, picks []block.Pick) {
+	from := &in.source
+	said := said{Exchange: from.owner}
+	asked := in.exchanges && from.owner.Known() && s.Kind() != ptrace.SpanKindInternal
+	in.link.Begin()
+	for i := range picks {
+		switch p := &picks[i]; {
+		case p.As < firstSaid:
+			in.link.Read(rawspan.Attr(p.As), p.Value)
+		case asked:
+			said.read(p.As, p.Value)
+		}
+	}
+	in.facts = append(in.facts, link.Fact{})
+	ordinal := uint32(len(in.facts) - 1)
+	rare, sdk := in.fact(&in.facts[ordinal], s)
+	if asked && (in.facts[ordinal].Raw || sdk) {
+		said.put(&in.facts[ordinal], &rare, sdk)
+	}
+	in.paired = in.paired || (sdk && from.owner.Known())
+	if rare.Process == 0 {
+		rare.Process = from.process
+	}
+	more := beside{rare: rare}
+	if state := s.TraceState().AsRaw(); state != "" {
+		var err error
+		if more.odds, err = sampling.ReadOdds(state); err != nil {
+			more.odds = sampling.Odds{}
+			in.malformed++
+		}
+	}
+	if !rare.Empty() || (in.by.everyProcess && rare.Process != 0) || rare.Exchange.Known() || more.odds != (sampling.Odds{}) {
+		if in.besides == nil {
+			in.besides = map[uint32]beside{}
+		}
+		in.besides[ordinal] = more
+	}
+	in.malformed += in.link.Malformed()
+}
+
+// fact makes f, which is empty, of s and of what was read of its link.
+func (in *reading) fact(f *link.Fact, s ptrace.Span) (rare link.Rare, sdk bool) {
+	l, from := in.link.End(), &in.source
+	f.Span, f.OwnTrace = link.SpanID(s.SpanID()), link.TraceID(s.TraceID())
+	f.Host, f.Service = from.at.key, from.service
+	f.Start, f.End = nano(s.StartTimestamp()), nano(s.EndTimestamp())
+	f.Role = role(s.Kind())
+	f.SetLink(l)
+	f.Peer.Untraced = in.by.traced.exclude(l.Peer.Addr())
 	// A span that says who its parent is has been linked or was made by an SDK: its word holds.
-	f.Raw = s.ParentSpanID().IsEmpty() && (ours || l.Raw())
+	f.Raw = s.ParentSpanID().IsEmpty() && (in.ours || l.Raw())
 	if f.Raw {
 		f.NotSampled = l.HasAppSampled && !l.AppSampled
 		f.CtxTrace, f.CtxParent = link.TraceID(l.AppTraceID), link.SpanID(l.AppParentID)
-	} else {
-		f.CtxTrace, f.CtxParent = f.OwnTrace, link.SpanID(s.ParentSpanID())
-	}
-	var rare link.Rare
-	if f.Raw {
 		rare.RequestID, rare.ResponseID = requestID(l.ReqRequestID), requestID(l.RespRequestID)
 		if l.Compat.Producer != "" {
 			// Whatever it says of its host, the request is of that of the resource.
-			anchor(&f, at)
-			translate(&f, &rare, &l.Compat)
+			anchor(f, from.at)
+			translate(f, &rare, &l.Compat)
 		}
+	} else {
+		f.CtxTrace, f.CtxParent = f.OwnTrace, link.SpanID(s.ParentSpanID())
 	}
 	// A raw span that was linked elsewhere is none of an SDK.
-	sdk = !f.Raw && !ours && !l.Raw() && (f.Role == link.Client || f.Role == link.Server)
-	if words != nil && (f.Raw || sdk) {
-		rare.Exchange = words.Exchange
-		if sdk && f.Role == link.Client && f.Peer.Port == 0 {
-			f.Peer.Port = words.port
-		}
-	}
-	return f, rare, sdk, malformed
+	sdk = !f.Raw && !in.ours && !l.Raw() && (f.Role == link.Client || f.Role == link.Server)
+	return rare, sdk
 }
 
 // anchor says on f which SERVER span its systrace id names: what linking can say itself of a host that it

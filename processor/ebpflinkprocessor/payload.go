@@ -13,8 +13,8 @@ import (
 
 // payloads keeps batches until their spans have left.
 type payloads interface {
-	// append returns the number of the batch, which is its own for good.
-	append(arrival int64, td ptrace.Traces) (seq uint64, err error)
+	// append reads the spans of td to in, and returns the number of the batch, which is its own for good.
+	append(arrival int64, td ptrace.Traces, in *reading) (seq uint64, err error)
 	// load calls fn with the encoded batch, which is only valid during the call.
 	load(seq uint64, fn func(payload []byte) error) error
 	release([]store.Departure) error
@@ -34,8 +34,8 @@ type encoder struct {
 const fewSpans = 8
 
 // encode calls keep with a block, or with OTLP where that is better or a block has no place for something; it
-// is valid during the call.
-func (e *encoder) encode(td ptrace.Traces, keep func([]byte) (uint64, error)) (seq uint64, err error) {
+// is valid during the call. The spans are read to in, which has none.
+func (e *encoder) encode(td ptrace.Traces, in *reading, keep func([]byte) (uint64, error)) (seq uint64, err error) {
 	var b []byte
 	ok := td.SpanCount() >= fewSpans*td.ResourceSpans().Len()
 	if ok {
@@ -44,9 +44,12 @@ func (e *encoder) encode(td ptrace.Traces, keep func([]byte) (uint64, error)) (s
 			w = &block.Writer{}
 		}
 		defer e.blocks.Put(w)
-		b, ok, err = w.Write(td)
+		// The attributes are gone through once for both.
+		b, ok, err = w.Write(td, in)
 	}
 	if err == nil && !ok {
+		in.reset()
+		in.all(td)
 		b, err = e.otlp.MarshalTraces(td)
 	}
 	if err != nil {
@@ -61,8 +64,8 @@ type onDisk struct {
 	enc encoder
 }
 
-func (d *onDisk) append(arrival int64, td ptrace.Traces) (uint64, error) {
-	return d.enc.encode(td, func(b []byte) (uint64, error) { return d.Append(arrival, b) })
+func (d *onDisk) append(arrival int64, td ptrace.Traces, in *reading) (uint64, error) {
+	return d.enc.encode(td, in, func(b []byte) (uint64, error) { return d.Append(arrival, b) })
 }
 
 func (d *onDisk) load(seq uint64, fn func([]byte) error) error { return d.Load(seq, fn) }
@@ -82,8 +85,8 @@ type inMemory struct {
 
 func newInMemory() *inMemory { return &inMemory{batches: map[uint64][]byte{}} }
 
-func (m *inMemory) append(_ int64, td ptrace.Traces) (uint64, error) {
-	return m.enc.encode(td, func(b []byte) (uint64, error) {
+func (m *inMemory) append(_ int64, td ptrace.Traces, in *reading) (uint64, error) {
+	return m.enc.encode(td, in, func(b []byte) (uint64, error) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.seq++

@@ -67,6 +67,8 @@ type linkProcessor struct {
 	retained *window.Queue[tenure]
 	early    *early
 	slots    link.Pages[slot]
+	// near is slots.Ahead.
+	near func(link.ID)
 	// batches are those that spans wait in; the places in unused are free.
 	batches []*batch
 	unused  []uint32
@@ -179,7 +181,8 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	p.index.Use(&p.arena)
 	p.book.Use(&p.arena)
 	p.scratch.decoder = newDecoder()
-	p.slots.Arena = &p.arena
+	p.scratch.evidence.share = p.scratch.decoder.blocks.Share
+	p.slots.Arena, p.near = &p.arena, p.slots.Ahead
 	return p, nil
 }
 
@@ -305,11 +308,9 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 		return err
 	}
 	asked := p.paired.Load()
-	in := p.reader.read(td, asked)
-	malformed := in.malformed
-	b := &batch{left: len(in.facts)}
-	var err error
-	if b.seq, err = p.payloads.append(p.clock.Now().UnixNano(), td); err != nil {
+	in := p.reader.begin(td, asked)
+	seq, err := p.payloads.append(p.clock.Now().UnixNano(), td, in)
+	if err != nil {
 		p.held.Add(-int64(n))
 		p.tel.storeError(ctx, "append")
 		if errors.Is(err, store.ErrTooLarge) {
@@ -319,6 +320,8 @@ func (p *linkProcessor) ConsumeTraces(ctx context.Context, td ptrace.Traces) err
 		p.tel.refuse(ctx, n, refusedStorage)
 		return fmt.Errorf("ebpf_link: %w", err)
 	}
+	malformed := in.malformed
+	b := &batch{seq: seq, left: len(in.facts)}
 	p.mu.Lock()
 	if !asked && (in.paired || p.paired.Load()) {
 		in = p.reader.read(td, true)
@@ -378,6 +381,9 @@ func (p *linkProcessor) take(b *batch, in *reading, at window.Instant, marks map
 	}
 	b.at, b.waiting = at, make([]arrival, len(in.facts))
 	for i := range in.facts {
+		if i%link.AtOnce == 0 {
+			p.index.Expect(in.facts[i:min(i+link.AtOnce, len(in.facts))])
+		}
 		f := &in.facts[i]
 		ordinal := uint32(i)
 		arrived := link.None
@@ -452,25 +458,37 @@ func (p *linkProcessor) forget(ctx context.Context) {
 	p.mu.Lock()
 	var expired, surplus int
 	var gone []link.ID
-	drop := func(t tenure) {
-		if p.slots.At(t.id).tenure != t.n {
-			return
+	drop := func(pop func() (tenure, bool)) {
+		var room [link.AtOnce]tenure
+		for len(gone) < forgetAtOnce {
+			n := 0
+			for ; n < len(room); n++ {
+				t, ok := pop()
+				if !ok {
+					break
+				}
+				p.slots.Ahead(t.id)
+				room[n] = t
+			}
+			for _, t := range room[:n] {
+				if p.slots.At(t.id).tenure == t.n {
+					gone = append(gone, t.id)
+				}
+			}
+			if n < len(room) {
+				break
+			}
 		}
-		gone = append(gone, t.id)
 	}
 	now := p.retained.Now()
-	for len(gone) < forgetAtOnce {
-		t, ok := p.retained.Pop(now)
-		if !ok {
-			break
-		}
-		drop(t)
-	}
+	drop(func() (tenure, bool) { return p.retained.Pop(now) })
 	expired = len(gone)
-	for p.retained.Len() > p.cfg.MaxLinkFacts && len(gone) < forgetAtOnce {
-		t, _ := p.retained.Oldest()
-		drop(t)
-	}
+	drop(func() (t tenure, ok bool) {
+		if p.retained.Len() > p.cfg.MaxLinkFacts {
+			t, ok = p.retained.Oldest()
+		}
+		return t, ok
+	})
 	surplus = len(gone) - expired
 	for _, id := range gone {
 		p.slots.At(id).renew()
@@ -486,7 +504,7 @@ func (p *linkProcessor) forget(ctx context.Context) {
 	p.tel.decided(ctx, decided, whole)
 }
 
-// forgetAtOnce bounds how long the lock is held.
+// forgetAtOnce bounds, give or take link.AtOnce, how long the lock is held.
 const forgetAtOnce = 20_000
 
 // Shutdown stops taking spans in and sends on what waits, until ctx ends. What is left then stays in

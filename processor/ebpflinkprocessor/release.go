@@ -115,7 +115,11 @@ func (p *linkProcessor) depart(all bool) []departure {
 		if !ok {
 			break
 		}
+		near := b.next
 		for ; int(b.next) < len(b.waiting) && len(out) < p.cfg.MaxSpansPerExport; b.next++ {
+			if b.next == near {
+				near = p.ahead(b, near)
+			}
 			out = p.due(out, b, b.next, now, all)
 		}
 		if int(b.next) == len(b.waiting) {
@@ -132,6 +136,21 @@ func (p *linkProcessor) depart(all bool) []departure {
 		p.scratch.out = nil
 	}
 	return out
+}
+
+// ahead brings near what due will look at for some of what waits in b, from one arrival on up to another, which it
+// returns.
+func (p *linkProcessor) ahead(b *batch, from uint32) (to uint32) {
+	to = min(from+link.AtOnce, uint32(len(b.waiting)))
+	var room [link.AtOnce]link.ID
+	ids := room[:0]
+	for ordinal := from; ordinal < to; ordinal++ {
+		if id, here := p.here(b, ordinal); here && b.waiting[ordinal]&isPending == 0 {
+			ids = append(ids, id)
+		}
+	}
+	p.book.Ahead(ids, p.near)
+	return to
 }
 
 // due appends what leaves because the window of one arrival is over.

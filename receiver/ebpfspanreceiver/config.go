@@ -18,6 +18,7 @@ type Config struct {
 	RescanInterval time.Duration `mapstructure:"rescan_interval"`
 	CaptureQuery   bool          `mapstructure:"capture_query"`
 	RawArguments   bool          `mapstructure:"raw_arguments"`
+	Explain        bool          `mapstructure:"explain"`
 
 	Statistical StatisticalConfig `mapstructure:"statistical"`
 

@@ -46,7 +46,7 @@ func TestConfig(t *testing.T) {
 			{Container: []string{"*"}},
 		}},
 		PayloadSize: 8192, RingBufferSize: 33554432, MaxConnections: 1000, Hold: 2 * time.Second,
-		RescanInterval: 30 * time.Second, CaptureQuery: true, RawArguments: true,
+		RescanInterval: 30 * time.Second, CaptureQuery: true, RawArguments: true, Explain: true,
 		Statistical: StatisticalConfig{Enabled: true, Posterior: 0.99},
 	}
 	for name, w := range want {

@@ -3,6 +3,7 @@ package ebpfspanreceiver
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"go.uber.org/zap"
@@ -16,6 +17,7 @@ import (
 var goPrograms = map[goruntime.Kind]string{
 	goruntime.ChanSend: "go_send", goruntime.ChanRecv: "go_recv", goruntime.NewGoroutine: "go_new",
 	goruntime.BufferPut: "go_put", goruntime.BufferTake: "go_take",
+	goruntime.WaitGroupAdd: "go_group",
 }
 
 // golang attaches the goroutine probes of Go executables, once for each file, for as long as a
@@ -93,12 +95,18 @@ func (g *golang) inspect(p *process.Process) *goFile {
 		}
 		sites = append(sites, probe.Site{Program: program, Offset: s.Offset})
 	}
-	for _, s := range info.Buffers.Sites {
+	for _, s := range slices.Concat(info.Buffers.Sites, info.GroupSites) {
 		sites = append(sites, probe.Site{Program: goPrograms[s.Kind], Offset: s.Offset})
 	}
 	if info.Buffers.Reason != "" {
+		f.missing = append(f.missing, "the buffers of its channels: "+info.Buffers.Reason)
 		log.Info("What waits in the buffers of channels is not seen: some calls of worker pools stay unlinked",
 			zap.String("reason", info.Buffers.Reason))
+	}
+	if info.GroupReason != "" {
+		f.missing = append(f.missing, "who waits in a sync.WaitGroup: "+info.GroupReason)
+		log.Info("Who waits in a sync.WaitGroup is not seen: some calls of worker pools stay unlinked",
+			zap.String("reason", info.GroupReason))
 	}
 	for _, m := range info.Missing {
 		g.counts.Missing.Add(1)

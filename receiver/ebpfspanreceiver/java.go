@@ -151,6 +151,7 @@ func (j *java) tell(vm *javaVM, l javaruntime.Layout, err error) {
 		vm.readable = true
 	}
 	if err := j.tracer.Java(uint32(vm.pid), t); err != nil {
+		j.missing.note(vm.service, "what runs on the threads of its Java VM")
 		vm.log.Warn("A Java VM cannot be noted: its calls are not linked to its requests", zap.Error(err))
 		vm.readable = false
 	}

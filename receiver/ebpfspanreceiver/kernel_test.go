@@ -28,7 +28,7 @@ import (
 )
 
 // children are programs that this test binary can be instead, so that a guest kernel needs no other.
-var children = map[string]func(){"go-http": goHTTPChild, "start": startInBadPlace, "blocking": blockingChild}
+var children = map[string]func(){"go-http": goHTTPChild, "start": startInBadPlace, "blocking": blockingChild, "go-hands": handsChild}
 
 const childEnv = "EBPFSPAN_TEST_CHILD"
 

@@ -1,12 +1,16 @@
 package ebpfspanreceiver
 
 import (
+	"context"
 	"slices"
 	"sync"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
 )
 
 // missing remembers what could not be attached or read for a service, and is said again with what it
@@ -37,31 +41,83 @@ func (m *missing) note(service, part string) {
 	m.parts[service] = append(have, part)
 }
 
+// hooks notes those of the kernel that are not there, for a service that would need them.
+func (m *missing) hooks(service string, all []probe.Status) {
+	for _, s := range all {
+		if s.Links != "" {
+			m.note(service, "the hook "+s.Hook+": "+s.Links)
+		}
+	}
+}
+
 func (m *missing) of(service string) []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.parts[service])
 }
 
-// unlinked are the calls of which it is not known whether they belong to a request.
-func unlinked(s *causality.ServiceCounts) (n uint64) {
-	for o := range s.Outcomes {
-		switch causality.Outcome(o) {
-		case causality.Linked, causality.Late, causality.Uncounted:
-		default:
-			n += s.Outcomes[o].Load()
-		}
+// each calls f with every service of which something is missing.
+func (m *missing) each(f func(service string, parts []string)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for service, parts := range m.parts {
+		f(service, parts)
 	}
-	return n
 }
 
-// recallReport warns of services whose calls stay without a request, where the cause is known.
-func (r *ebpfReceiver) recallReport() {
-	for _, s := range r.counts.causality.Services() {
-		n, parts := unlinked(s), r.counts.missing.of(s.Service)
-		if n > 0 && len(parts) > 0 {
-			r.log.Warn("Calls of a service are linked to no request, or were made by none. Something is missing that would tell",
-				zap.String("service.name", s.Service), zap.Uint64("calls", n), zap.Strings("missing", parts))
+// unlinked are the calls of which it is not known whether they belong to a request, of all.
+func unlinked(s *causality.ServiceCounts) (n, all uint64) {
+	for o := range s.Outcomes {
+		calls := s.Outcomes[o].Load()
+		if all += calls; causality.Outcome(o).Unlinked() {
+			n += calls
 		}
 	}
+	return n, all
+}
+
+// saidAgain is how many times as many calls there are when something that is missing is said once more.
+const saidAgain = 10
+
+// recallReport warns of services whose calls stay without a request, where the cause is known: when it is first seen,
+// when it has grown, and at the end.
+func (r *ebpfReceiver) recallReport(end bool) {
+	for _, s := range r.counts.causality.Services() {
+		n, all := unlinked(s)
+		if n == 0 || !end && n < saidAgain*r.said[s.Service] {
+			continue
+		}
+		parts := r.counts.missing.of(s.Service)
+		if len(parts) == 0 {
+			continue
+		}
+		if r.said == nil {
+			r.said = map[string]uint64{}
+		}
+		r.said[s.Service] = n
+		r.log.Warn("Calls of a service are linked to no request, or were made by none. Something is missing that would tell",
+			zap.String("service.name", s.Service), zap.Uint64("calls", n), zap.Uint64("of", all), zap.Strings("missing", parts))
+	}
+}
+
+// observeMissing shows the same.
+func (r *ebpfReceiver) observeMissing(_ context.Context, o metric.Int64Observer) error {
+	calls := map[string]uint64{}
+	for _, s := range r.counts.causality.Services() {
+		calls[s.Service], _ = unlinked(s)
+	}
+	r.counts.missing.each(func(service string, parts []string) {
+		for _, part := range parts {
+			o.Observe(int64(calls[service]), metric.WithAttributes(attribute.String("part", part), attribute.String("service", service)))
+		}
+	})
+	return nil
+}
+
+// refused adds what is missing of a service to why a call of it has no request.
+func (m *missing) refused(service string, why []string) []string {
+	for _, part := range m.of(service) {
+		why = append(why, "missing: "+part)
+	}
+	return why
 }

@@ -60,6 +60,7 @@ func (n *node) use(p *process.Process, target *probe.Target) {
 	if err := n.tracer.Node(uint32(p.PID), probe.NodeTarget{
 		AsyncIDs: l.AsyncIDs, Depth: l.Depth, WrapIDs: l.WrapIDs, Check: l.Check, Stack: l.Stack, Fields: l.Fields,
 	}); err != nil {
+		n.missing.note(p.ServiceName, "the asynchronous ids of its Node.js")
 		n.log.Warn("The event loops of a Node.js process cannot be noted", zap.Int("pid", p.PID), zap.Error(err))
 		return
 	}

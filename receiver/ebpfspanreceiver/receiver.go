@@ -67,6 +67,8 @@ type ebpfReceiver struct {
 	writer spanWriter
 	batch  *batch
 	adjust time.Time
+	// said is how many calls of a service had no request when it was last said that something is missing.
+	said map[string]uint64
 	progress
 	// unknown waits for what is known of its process.
 	unknown unknown
@@ -154,7 +156,7 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 	}
 	r.solver = causality.NewSolver(causality.Options{
 		Hold: r.config.Hold, Grace: grace, MaxHeld: maxHeld, MaxAge: maxAge,
-		Posterior: r.config.Statistical.threshold(), Identify: r.identify, Queues: r.queues, UnderWay: r.underWay,
+		Posterior: r.config.Statistical.threshold(), Explain: r.config.Explain, Identify: r.identify, Queues: r.queues, UnderWay: r.underWay,
 	}, &r.counts.causality)
 	r.table = exchange.NewTable(exchange.Options{
 		MaxConns: r.config.MaxConnections, PendingAfter: r.config.PendingAfter, WatchedSince: r.watchedSince,
@@ -239,7 +241,7 @@ func (r *ebpfReceiver) summarize() {
 		fields = append(fields, zap.Uint64("evidence."+name, n))
 	}
 	r.log.Info("Stopped tracing", fields...)
-	r.recallReport()
+	r.recallReport(true)
 }
 
 // release frees what Start took, last first.
@@ -269,6 +271,7 @@ func (r *ebpfReceiver) selected(p *process.Process) {
 	r.instances++
 	r.processes[uint32(p.PID)] = &described{Process: p, serving: map[uint64]int{}, instance: r.instances}
 	r.mu.Unlock()
+	r.counts.missing.hooks(p.ServiceName, r.tracer.Status())
 	r.listening(p)
 	r.loops(p)
 	var target probe.Target
@@ -450,6 +453,9 @@ func (r *ebpfReceiver) event(raw []byte) {
 	switch r.events.Kind {
 	case event.KindData:
 		r.read = max(r.read, r.events.Data.Ts)
+		if r.events.Evidence.What != 0 {
+			r.solver.Evidence(&r.events.Evidence)
+		}
 		r.table.Data(&r.events.Data)
 	case event.KindConn:
 		r.table.Conn(&r.events.Conn)
@@ -471,6 +477,7 @@ func (r *ebpfReceiver) tick(drained bool) {
 		r.adjust = wall
 		r.writer.clock.Adjust()
 		r.forgetProcesses(wall)
+		r.recallReport(false)
 	}
 	now := r.advance(r.writer.clock.Now(), drained)
 	r.table.Tick(now)
@@ -553,6 +560,9 @@ func (r *ebpfReceiver) lineage(x *exchange.Exchange) uint64 {
 }
 
 func (r *ebpfReceiver) write(p *described, x *exchange.Exchange, from origin) {
+	if from.owner != nil && len(from.owner.Refused) > 0 {
+		from.owner.Refused = r.counts.missing.refused(p.ServiceName, from.owner.Refused)
+	}
 	r.writer.write(r.batch.of(p.Process), x, from)
 	if r.batch.spans >= batchSpans {
 		r.flush()

@@ -77,6 +77,8 @@ func (w *spanWriter) write(spans ptrace.SpanSlice, x *exchange.Exchange, from or
 			l.HintClass = causality.Classes[owner.Class]
 		case owner.Outcome == causality.Late, owner.Outcome == causality.Uncounted:
 			l.LateOf = owner.Request
+		default:
+			l.Refused = owner.Refused
 		}
 		// The kernel's time, not the wall's: it is the same each time it is converted.
 		id = rawspan.SpanID(w.host, "client", x.Local, x.Peer, x.ReqSeq, x.Start)

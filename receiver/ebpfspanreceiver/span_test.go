@@ -41,6 +41,25 @@ func writeSpan(x *exchange.Exchange, owner *causality.Answer, lineage uint64) (p
 	return spans.At(0), l
 }
 
+// Why a call has no request is on its span where the receiver was asked to say so.
+func TestRefused(t *testing.T) {
+	for _, tc := range []struct {
+		owner causality.Answer
+		want  []any
+	}{
+		{causality.Answer{Outcome: causality.Untrusted, Refused: []string{"wake: never_alone"}}, []any{"wake: never_alone"}},
+		{causality.Answer{Outcome: causality.Untrusted}, nil},
+		{causality.Answer{Outcome: causality.Late, Request: 7, Refused: []string{"wake: never_alone"}}, nil},
+	} {
+		s, _ := writeSpan(sampleExchange(), &tc.owner, 0)
+		v, ok := s.Attributes().Get(rawspan.AttrRefused)
+		require.Equal(t, tc.want != nil, ok)
+		if ok {
+			require.Equal(t, tc.want, v.Slice().AsRaw())
+		}
+	}
+}
+
 func TestClientSpan(t *testing.T) {
 	x := sampleExchange()
 	s, l := writeSpan(x, &causality.Answer{Outcome: causality.Linked, Request: 77, Hints: []string{"channel"}, Confidence: 0.995}, 5)

@@ -41,6 +41,7 @@ func (r *ebpfReceiver) observe() error {
 		{t.RegisterReceiverEbpfSpanRequestsCallback, r.perService("outcome", func(s *causality.ServiceCounts, i int) (string, uint64) {
 			return causality.Fates[i], s.Fates[i].Load()
 		}, len(causality.Fates))},
+		{t.RegisterReceiverEbpfSpanMissingCallback, r.observeMissing},
 		{t.RegisterReceiverEbpfSpanLinksCallback, r.perService("class", func(s *causality.ServiceCounts, i int) (string, uint64) {
 			return causality.Classes[i], s.Links[i].Load()
 		}, len(causality.Classes))},

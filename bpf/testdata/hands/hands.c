@@ -122,6 +122,13 @@ static __u32 any(__u32 below)
 	return (state >> 11) % below;
 }
 
+#define BATCH 2
+
+/* sync.WaitGroup: the counter is the upper half. */
+struct wg {
+	__u64 state;
+};
+
 enum what { HANDLER, CHILD, WORKER, BACKGROUND };
 
 /* It begins as runtime.g does for these programs, see struct target. */
@@ -139,6 +146,9 @@ struct g {
 	__u32 pending; /* handler: others that work for it */
 	__u32 conn;
 	struct g *works_for;
+	struct wg *group;       /* handler: in which others work for it */
+	struct g *tasks[BATCH]; /* worker: for whom it has work */
+	__u32 task_count, task;
 };
 
 struct sudog {
@@ -176,6 +186,11 @@ static const char *const shapes[] = {"cowj", "coj", "oj", "oo", "o", "jo", "joo"
 #define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
 static const char *handler_does;
 static __u32 worker_calls, child_calls;
+
+/* Whether handlers wait in groups, whether in one and the same, and how many tasks a worker takes before it begins. */
+static bool in_groups, one_for_all;
+static __u32 batch;
+static struct wg groups[64], everybody;
 
 static void tick(void) { now += 64; }
 
@@ -246,8 +261,12 @@ static void write_call(struct g *g)
 {
 	struct current cur = {.key = key_of(g), .parent = g->parent};
 	struct conn *c = conn_at(conn_sk(g));
+	struct data_event e = {.ts = now};
 
-	call_written(context_of(g), c, &cur, &target, now);
+	call_written(context_of(g), c, &cur, &target, &e);
+	if (e.evidence && told_count < 8 * MOST) /* as internal/event takes it from the bytes */
+		told[told_count++] = (struct evidence_event){
+			.what = e.evidence, .ts = e.ts, .call = c->turn, .epoch = e.epoch};
 	calls_made[call_count].turn = c->turn;
 	calls_made[call_count].truth = g->serves;
 	calls_made[call_count++].start = now;
@@ -258,7 +277,7 @@ static void read_response(struct g *g)
 {
 	struct context_key key = key_of(g);
 
-	response_read(context_of(g), conn_at(conn_sk(g)), conn_sk(g), context_id(&key));
+	response_read(context_of(g), conn_at(conn_sk(g)), conn_sk(g), context_id(&key), now);
 }
 
 /* Returns whether it was the last step of a call. */
@@ -270,6 +289,30 @@ static bool call(struct g *g)
 	steps[g->of_call](g);
 	g->of_call = (g->of_call + 1) % 4;
 	return !g->of_call;
+}
+
+/* It joins, or leaves, and is seen before. */
+static void add_to(struct g *g, struct wg *group, __s64 n)
+{
+	struct regs r = at_probe(g, group, (void *)n, NULL);
+
+	tick();
+	go_group(&r);
+	group->state += (__u64)n << 32;
+}
+
+static void joins(struct g *g)
+{
+	if (in_groups)
+		add_to(g, g->group, 1);
+}
+
+/* A worker, or a child, has done what a handler wanted. */
+static void leaves(struct g *g, struct g *handler)
+{
+	if (in_groups)
+		add_to(g, handler->group, -1);
+	handler->pending--;
 }
 
 static struct g *new_g(enum what what)
@@ -290,13 +333,13 @@ static void create_child(struct g *g)
 	child->works_for = g;
 	child->calls = child_calls;
 	g->pending++;
+	joins(g);
 	go_new(&r);
 }
 
 static void take_on(struct g *worker, struct g *for_whom)
 {
-	worker->works_for = for_whom;
-	worker->serves = for_whom->serves;
+	worker->tasks[worker->task_count++] = for_whom;
 	worker->waits = for_whom->waits = false;
 }
 
@@ -306,6 +349,7 @@ static void give_job(struct g *g)
 	struct regs r;
 
 	g->pending++;
+	joins(g);
 	if (wait_job.first == wait_job.end) {
 		wait_worker.g[wait_worker.end++] = g;
 		g->waits = true;
@@ -323,6 +367,8 @@ static void get_job(struct g *g)
 	struct regs r;
 
 	if (wait_worker.first == wait_worker.end) {
+		if (g->task_count)
+			return; /* it does not wait for more */
 		wait_job.g[wait_job.end++] = g;
 		g->waits = true;
 		return;
@@ -333,16 +379,30 @@ static void get_job(struct g *g)
 	take_on(g, waiting.g);
 }
 
+/* In memory that others have had before. */
+static struct wg *free_group(void)
+{
+	struct wg *group;
+
+	do
+		group = &groups[any(64)];
+	while (group->state);
+	group->state = 1; /* not to be had, and nobody is in it */
+	return group;
+}
+
 static void read_request(struct g *g)
 {
 	struct conn *c = conn_at(g->sk);
+	struct data_event e = {.ts = now, .len = 100};
 
 	if (request_count >= request_limit) {
 		g->ended = true;
 		return;
 	}
-	request_read(context_of(g), c, g->sk, 100);
+	request_read(context_of(g), c, g->sk, &e);
 	g->serves = c->turn;
+	g->group = one_for_all ? &everybody : free_group();
 	g->request = request_count;
 	requests[request_count].turn = c->turn;
 	requests[request_count].end = 0;
@@ -355,6 +415,8 @@ static void respond(struct g *g)
 	struct current cur = {.key = key_of(g)};
 
 	response_written(context_of(g), conn_at(g->sk), &cur, now);
+	if (!one_for_all)
+		g->group->state = 0;
 	requests[g->request].end = now;
 	g->next = 0;
 	g->sleeps_until = now + any(any(4) ? 500 : 20000);
@@ -387,6 +449,34 @@ static void handler_step(struct g *g)
 	}
 }
 
+/* It takes its tasks, makes the calls of each, and is done with them in any order. */
+static void worker_step(struct g *g)
+{
+	if (g->task_count < batch && g->next < batch) {
+		g->next++;
+		get_job(g);
+		return;
+	}
+	g->next = batch;
+	if (g->task < g->task_count) {
+		g->serves = g->tasks[g->task]->serves;
+		if (call(g) && ++g->calls == worker_calls) {
+			g->calls = 0;
+			g->task++;
+		}
+		return;
+	}
+	if (g->task_count) {
+		__u32 done = any(g->task_count);
+
+		leaves(g, g->tasks[done]);
+		g->tasks[done] = g->tasks[--g->task_count];
+	}
+	g->task = g->task_count;
+	if (!g->task_count)
+		g->task = g->next = 0;
+}
+
 static void step(struct g *g)
 {
 	tick();
@@ -396,18 +486,12 @@ static void step(struct g *g)
 		return;
 	case CHILD:
 		if (call(g) && !--g->calls) {
-			g->works_for->pending--;
+			leaves(g, g->works_for);
 			g->ended = true;
 		}
 		return;
 	case WORKER:
-		if (!g->next) {
-			g->next = 1;
-			get_job(g);
-		} else if (call(g) && g->next++ == worker_calls) {
-			g->works_for->pending--;
-			g->next = 0;
-		}
+		worker_step(g);
 		return;
 	case BACKGROUND:
 		if (call(g))
@@ -432,14 +516,19 @@ static struct g *schedule(struct g *last, __u32 slice)
 	}
 }
 
-/* See tasks.wentTo, receiver/ebpfspanreceiver/internal/causality. */
+/* See tasks, receiver/ebpfspanreceiver/internal/causality. */
 static bool went_to(__u64 segment, __u64 turn)
 {
-	for (__u32 i = 0; i < told_count; i++)
-		if (segment && told[i].what == EVIDENCE_CHANNEL_BACK && told[i].segment == segment &&
-		    told[i].epoch == turn)
-			return true;
-	return false;
+	bool went = false;
+
+	for (__u32 i = 0; i < told_count; i++) {
+		if (!segment || told[i].what != EVIDENCE_CHANNEL_BACK || told[i].segment != segment)
+			continue;
+		if (told[i].epoch != turn)
+			return false;
+		went = true;
+	}
+	return went;
 }
 
 /* Its rank, or 3 for what says nothing of this call: as rules, ranks and requests do there. */
@@ -465,6 +554,8 @@ static __u32 rank_of(const struct evidence_event *e, __u64 start)
 	for (i = 0; i < request_count && requests[i].turn != e->epoch; i++)
 		;
 	if (i == request_count || start < requests[i].start || (requests[i].end && start > requests[i].end))
+		return 3;
+	if (e->what == EVIDENCE_CHANNEL_BACK && e->segment && !went_to(e->segment, e->epoch))
 		return 3;
 	if ((e->uses > 1 && !went_to(e->segment, e->epoch)) || (e->base_uses > 1 && !went_to(e->base, e->epoch)))
 		return 3;
@@ -511,6 +602,11 @@ static void begin(__u64 seed)
 	handlers = any(3) ? 1 + any(16) : 1 + any(2);
 	conn_count = 1 + any(any(2) ? 4 : 1 + handlers / 2);
 	request_limit = handlers * (2 + any(6));
+	in_groups = any(3);
+	one_for_all = !any(4);
+	batch = any(4) ? 1 : BATCH;
+	memset(groups, 0, sizeof(groups));
+	everybody.state = 0;
 
 	bpf_map_update_elem(&targets, &tgid, &target, BPF_ANY);
 	pool = (struct hchan){.size = conn_count, .buf = (__u64)places_of_pool, .elemsize = 8,
@@ -566,8 +662,8 @@ int main(int argc, char **argv)
 			if (!to || to == calls_made[i].truth)
 				continue;
 			wrong++;
-			printf("seed %llu, handlers do %s, %u connections: call %u of request %llx was linked to %llx\n",
-			       seed, handler_does, conn_count, i, calls_made[i].truth, to);
+			printf("seed %llu, handlers do %s, %u connections, batches of %u, groups %d%d: call %u of request %llx was linked to %llx\n",
+			       seed, handler_does, conn_count, batch, in_groups, one_for_all, i, calls_made[i].truth, to);
 		}
 	}
 	printf("calls=%llu linked=%llu wrong=%llu\n", all, linked, wrong);

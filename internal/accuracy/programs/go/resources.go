@@ -2,6 +2,7 @@ package main
 
 import (
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -140,6 +141,45 @@ func mixed(call func(path string) error, size int) shape {
 		}
 		wg.Wait()
 		return w.serve(id)
+	}, call}
+}
+
+// poolBatch: a worker takes up to two tasks that wait before it makes the call of either, and ends them in reverse;
+// meanwhile the handlers use the same connections.
+func poolBatch(b *backend, size int) shape {
+	type job struct {
+		path string
+		done *sync.WaitGroup
+	}
+	call := channelled(b, size)
+	queue := make(chan job, 1024)
+	for range size {
+		go func() {
+			for j := range queue {
+				jobs := []job{j}
+				select {
+				case other := <-queue:
+					jobs = append(jobs, other)
+				default:
+				}
+				for _, j := range jobs {
+					if err := call(j.path); err != nil {
+						fail(err)
+					}
+				}
+				for _, j := range slices.Backward(jobs) {
+					j.done.Done()
+				}
+			}
+		}()
+	}
+	return shape{func(id string) error {
+		var wg sync.WaitGroup
+		wg.Add(1)
+		queue <- job{op(id, "left"), &wg}
+		err := call(op(id, "own"))
+		wg.Wait()
+		return err
 	}, call}
 }
 

@@ -48,6 +48,7 @@ var shapes = map[string]func(*backend, int) shape{
 	"pool-workers":      poolWorkers,
 	"pool-mixed":        poolMixed,
 	"pool-types":        poolTypes,
+	"pool-batch":        poolBatch,
 	"slots-pool":        slotsPool,
 	"worker-own":        workerOwnChannel,
 	"redis-pool":        redisPooled,

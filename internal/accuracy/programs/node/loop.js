@@ -90,6 +90,23 @@ function flushed (task) {
   return new Promise((resolve, reject) => waiting.push({ task, resolve, reject }))
 }
 
+// queued is a queue of callbacks that keeps nothing of who left them.
+const left = []
+let active = 0
+function queued (task) {
+  left.push(task)
+  pump()
+}
+function pump () {
+  while (active < pool && left.length > 0) {
+    active++
+    left.shift()(() => { active--; pump() })
+  }
+}
+
+// The calls of nobody's, unless a shape has them wait in its queue.
+let background = (path) => callThen(path, () => {})
+
 const sequential = async (id) => { for (const n of ['a', 'b', 'c']) await op(id, n) }
 
 const shapes = {
@@ -117,7 +134,16 @@ const shapes = {
   'fanout-sequential': (id) => Promise.all(['a', 'b', 'c'].map(async (n) => { await op(id, n + '1'); await op(id, n + '2') })),
   limiter: (id) => limiter(() => op(id, 'a')),
   'limiter-sequential': (id) => limiter(() => sequential(id)),
+  'limiter-shared': (id) => {
+    background = (path) => limiter(() => call(path)).catch(() => {})
+    return shapes['limiter-each'](id)
+  },
   'limiter-each': async (id) => { for (const n of ['a', 'b', 'c']) await limiter(() => op(id, n)) },
+  'queue-callback': (id, done) => {
+    background = (path) => queued((free) => callThen(path, free))
+    const each = (n) => queued((free) => callThen(`/d/${id}/${n}`, (e) => { free(); e || n === 'c' ? done(e) : each(n === 'a' ? 'b' : 'c') }))
+    each('a')
+  },
   lock: async (id) => { await op(id, 'a'); await lock(async () => { if (random(2)) await sleep(0) }); await op(id, 'b') },
   'lock-answer': async (id) => { await op(id, 'a'); await lock(() => sleep(0)) },
   'loader-tick': (id) => load(id, (f) => process.nextTick(f)),
@@ -145,8 +171,8 @@ const server = http.createServer((req, res) => {
 })
 server.keepAliveTimeout = 60000
 
-let background = 0
-setInterval(() => callThen(`/d/bg/${background++}`, () => {}), 5).unref()
+let made = 0
+setInterval(() => background(`/d/bg/${made++}`), 5).unref()
 
 server.listen(0, '127.0.0.1', () => console.log(`127.0.0.1:${server.address().port}`))
 process.stdin.on('end', () => process.exit(0)).resume()

@@ -109,7 +109,7 @@ func TestSpanComesBackAsItWas(t *testing.T) {
 		for name, tt := range spans {
 			t.Run(name, func(t *testing.T) {
 				td := one(tt.write)
-				b, ok, err := w.Write(td)
+				b, ok, err := w.Write(td, nil)
 				require.NoError(t, err)
 				require.Equal(t, tt.usual, ok)
 				if !ok {
@@ -149,7 +149,7 @@ func batch(rnd *rand.Rand, shape [][]int) ptrace.Traces {
 					k := fmt.Sprintf("key %d", rnd.IntN(20))
 					switch rnd.IntN(4) {
 					case 0:
-						a.PutInt(k, rnd.Int64())
+						a.PutInt(k, rnd.Int64N([]int64{3, math.MaxInt64}[rnd.IntN(2)]))
 					case 1:
 						a.PutStr(k, fmt.Sprint(rnd.Int64()))
 					default:
@@ -196,9 +196,10 @@ func TestTakeGivesWhatWasChosen(t *testing.T) {
 				total += n
 			}
 		}
-		for range 50 {
+		for round := range 50 {
+			r.Share = round%2 == 1
 			td := batch(rnd, shape)
-			b, ok, err := w.Write(td)
+			b, ok, err := w.Write(td, nil)
 			require.NoError(t, err)
 			require.True(t, ok)
 			n, err := Count(b)
@@ -229,7 +230,7 @@ func TestTooManyWords(t *testing.T) {
 		for i := range maxWords {
 			s.Attributes().PutInt(fmt.Sprint("key ", i), 1)
 		}
-	}))
+	}), nil)
 	require.NoError(t, err)
 	require.False(t, ok)
 
@@ -240,7 +241,7 @@ func TestTooManyWords(t *testing.T) {
 			ss.AppendEmpty().Attributes().PutStr("k", fmt.Sprintf("value %100d", i))
 		}
 	}
-	b, ok, err := w.Write(td)
+	b, ok, err := w.Write(td, nil)
 	require.NoError(t, err)
 	require.True(t, ok)
 	p, err := parse(b)
@@ -261,14 +262,14 @@ func TestTooManyWords(t *testing.T) {
 func FuzzTake(f *testing.F) {
 	var w Writer
 	for _, tt := range spans {
-		if b, ok, _ := w.Write(one(tt.write)); ok {
+		if b, ok, _ := w.Write(one(tt.write), nil); ok {
 			f.Add(append([]byte(nil), b...))
 		}
 	}
-	b, _, _ := w.Write(batch(rand.New(rand.NewPCG(1, 2)), [][]int{{3, 4}, {0}, {5, 0, 2}}))
+	b, _, _ := w.Write(batch(rand.New(rand.NewPCG(1, 2)), [][]int{{3, 4}, {0}, {5, 0, 2}}), nil)
 	f.Add(append([]byte(nil), b...))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		var r Reader
+		r := Reader{Share: true}
 		n, err := Count(b)
 		if err != nil {
 			return
@@ -283,7 +284,7 @@ func FuzzTake(f *testing.F) {
 		}
 		require.Equal(t, n, got.SpanCount())
 		var w Writer
-		again, ok, err := w.Write(got)
+		again, ok, err := w.Write(got, nil)
 		if err != nil || !ok {
 			return
 		}
@@ -333,7 +334,7 @@ func BenchmarkWrite(b *testing.B) {
 		var w Writer
 		size := 0
 		for range b.N {
-			out, ok, err := w.Write(td)
+			out, ok, err := w.Write(td, nil)
 			if !ok || err != nil {
 				b.Fatal(ok, err)
 			}
@@ -356,20 +357,23 @@ func BenchmarkWrite(b *testing.B) {
 func BenchmarkTake(b *testing.B) {
 	td := request()
 	var w Writer
-	block, _, _ := w.Write(td)
+	block, _, _ := w.Write(td, nil)
 	r := Reader{Strip: func(k string) bool { return strings.HasPrefix(k, "ebpf.") }, Room: 3}
 	var some []uint32
 	stripped := make([]bool, 125)
 	for i := range uint32(125) {
 		some, stripped[i] = append(some, 4*i), true
 	}
-	b.Run("block", func(b *testing.B) {
-		b.ReportAllocs()
-		for range b.N {
-			if err := r.Take(ptrace.NewTraces(), block, some, stripped); err != nil {
-				b.Fatal(err)
+	for _, share := range []bool{true, false} {
+		b.Run(fmt.Sprintf("share=%t", share), func(b *testing.B) {
+			r.Share = share
+			b.ReportAllocs()
+			for range b.N {
+				if err := r.Take(ptrace.NewTraces(), block, some, stripped); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-		perSpan(b, len(some))
-	})
+			perSpan(b, len(some))
+		})
+	}
 }

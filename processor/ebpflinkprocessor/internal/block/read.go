@@ -16,11 +16,11 @@ type Reader struct {
 	Strip func(key string) bool
 	// Room is for how many more attributes each span gets room.
 	Room int
+	// Share: equal values may be one object, as CanShare says.
+	Share bool
 
-	words []string
-	strip []bool
-	// met is the number of the last span that has the word as a key; reading is that of this one.
-	met     []uint32
+	words []readWord
+	// reading is the number of the span that is read.
 	reading uint32
 	counts  []int
 	// attrs takes no time to look whether an attribute is there already.
@@ -28,6 +28,17 @@ type Reader struct {
 	// kept is how many attributes the last stripped span had.
 	kept int
 	dec  ptrace.ProtoUnmarshaler
+}
+
+// readWord is a text that has a number.
+type readWord struct {
+	text string
+	// value is the text as a value, once an attribute had it.
+	value Shared
+	// As a key: whether it is not for everyone, the number of the last span that has it, and its last integer.
+	strip   bool
+	met     uint32
+	integer Recent[int64]
 }
 
 // Take appends the spans at the given ordinals, which ascend, to td. Ordinals count the spans in the order in
@@ -142,11 +153,10 @@ func parse(block []byte) (p parts, err error) {
 
 func (r *Reader) readWords(b []byte, n int) bool {
 	c := cursor{b: b}
-	r.words, r.strip, r.met, r.reading = r.words[:0], r.strip[:0], r.met[:0], 0
+	r.words, r.reading = r.words[:0], 0
 	for range n {
 		w := c.text(c.number())
-		r.words = append(r.words, w)
-		r.strip, r.met = append(r.strip, r.Strip != nil && r.Strip(w)), append(r.met, 0)
+		r.words = append(r.words, readWord{text: w, strip: r.Strip != nil && r.Strip(w)})
 	}
 	return !c.bad
 }
@@ -232,20 +242,28 @@ func (r *Reader) attributes(c *cursor, n int, strip bool) bool {
 	r.reading++
 	for range n {
 		tag := c.number()
-		if tag>>3 >= uint64(len(r.words)) || r.met[tag>>3] == r.reading {
+		if tag>>3 >= uint64(len(r.words)) {
 			return false
 		}
-		r.met[tag>>3] = r.reading
-		key, skip := r.words[tag>>3], strip && r.strip[tag>>3]
+		w := &r.words[tag>>3]
+		if w.met == r.reading {
+			return false
+		}
+		w.met = r.reading
+		key, skip := w.text, strip && w.strip
 		switch tag & 7 {
 		case typeString:
 			if skip {
 				r.skip(c)
 			} else {
-				r.attrs.AppendEmpty(key).SetStr(r.text(c))
+				r.value(r.attrs.AppendEmpty(key), c)
 			}
 		case typeInt:
-			if v := unzigzag(c.number()); !skip {
+			switch v := unzigzag(c.number()); {
+			case skip:
+			case r.Share:
+				w.integer.Set(r.attrs.AppendEmpty(key), v, pcommon.Value.SetInt)
+			default:
 				r.attrs.AppendEmpty(key).SetInt(v)
 			}
 		case typeFalse, typeTrue:
@@ -293,7 +311,25 @@ func (r *Reader) text(c *cursor) string {
 		c.bad = true
 		return ""
 	}
-	return r.words[n>>1]
+	return r.words[n>>1].text
+}
+
+// value reads a text to dst.
+func (r *Reader) value(dst pcommon.Value, c *cursor) {
+	n := c.number()
+	switch {
+	case n&1 == 0:
+		dst.SetStr(c.text(n >> 1))
+	case n>>1 >= uint64(len(r.words)):
+		c.bad = true
+	case r.words[n>>1].value != Shared{}:
+		r.words[n>>1].value.Set(dst)
+	default:
+		dst.SetStr(r.words[n>>1].text)
+		if r.Share {
+			r.words[n>>1].value = Share(dst)
+		}
+	}
 }
 
 // skip passes over a text.

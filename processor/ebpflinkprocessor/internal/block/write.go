@@ -18,6 +18,26 @@ type Writer struct {
 	span    uint32
 	name    habit
 	enc     ptrace.ProtoMarshaler
+	visitor Visitor
+	picks   []Pick
+}
+
+// Visitor reads a batch while it is written: what is asked for of the attributes is found by the numbers of their
+// keys, and not by their texts a second time.
+type Visitor interface {
+	// Pick says whether the values of a key are asked for: it returns what they are picked as, or 0.
+	Pick(key string) uint8
+	// Resource and Scope announce those of the spans that follow.
+	Resource(ptrace.ResourceSpans)
+	Scope(ptrace.ScopeSpans)
+	// Span gives a span; picks are valid during the call, and in the order of the attributes.
+	Span(s ptrace.Span, picks []Pick)
+}
+
+// Pick is an attribute that is asked for.
+type Pick struct {
+	As    uint8
+	Value pcommon.Value
 }
 
 // word is a text that has a number.
@@ -27,6 +47,8 @@ type word struct {
 	// had there.
 	next, span uint32
 	value      habit
+	// pick is what the visitor picks its values as.
+	pick uint8
 }
 
 // habit guesses the next text in a place by those before: most places have few different ones, or none twice.
@@ -37,8 +59,10 @@ type habit struct {
 	once string
 }
 
-// Write encodes td. It returns false for spans with anything that a block has no place for.
-func (w *Writer) Write(td ptrace.Traces) (b []byte, ok bool, err error) {
+// Write encodes td and shows its spans to v, unless that is nil. It returns false for spans with anything that a
+// block has no place for; v has seen those before it.
+func (w *Writer) Write(td ptrace.Traces, v Visitor) (b []byte, ok bool, err error) {
+	w.visitor = v
 	defer w.forget()
 	if w.index == nil {
 		w.index = map[string]uint32{}
@@ -47,13 +71,23 @@ func (w *Writer) Write(td ptrace.Traces) (b []byte, ok bool, err error) {
 	w.words, w.index[""] = append(w.words, word{}), 0
 	w.b, w.lengths = append(w.b[:0], first), w.lengths[:0]
 	for _, rs := range td.ResourceSpans().All() {
+		if v != nil {
+			v.Resource(rs)
+		}
 		for _, ss := range rs.ScopeSpans().All() {
+			if v != nil {
+				v.Scope(ss)
+			}
 			spans := ss.Spans()
 			for i := range spans.Len() {
 				w.span++
 				begin := len(w.b)
-				if !w.write(spans.At(i)) {
+				s := spans.At(i)
+				if !w.write(s) {
 					return nil, false, nil
+				}
+				if v != nil {
+					v.Span(s, w.picks)
 				}
 				w.lengths = appendNumber(w.lengths, uint64(len(w.b)-begin))
 			}
@@ -91,12 +125,17 @@ const (
 func (w *Writer) forget() {
 	clear(w.words)
 	clear(w.index)
+	clear(w.picks[:cap(w.picks)])
+	w.picks, w.visitor = w.picks[:0], nil
 	w.words, w.size, w.span, w.name = w.words[:0], 0, 0, habit{}
 	if cap(w.words) > mostKeptWords {
 		w.words, w.index = nil, nil
 	}
 	if cap(w.b) > mostKept {
 		w.b = nil
+	}
+	if cap(w.picks) > mostKeptWords {
+		w.picks = nil
 	}
 }
 
@@ -160,6 +199,7 @@ func (w *Writer) write(s ptrace.Span) bool {
 	b = appendNumber(b, zigzag(int64(s.EndTimestamp()-s.StartTimestamp())))
 	attrs := s.Attributes()
 	b = appendNumber(b, uint64(attrs.Len()))
+	w.picks = w.picks[:0]
 	before := uint32(0)
 	for k, v := range attrs.All() {
 		n, ok := w.key(before, k)
@@ -169,6 +209,9 @@ func (w *Writer) write(s ptrace.Span) bool {
 		}
 		before = n
 		w.words[n].span = w.span
+		if as := w.words[n].pick; as != 0 {
+			w.picks = append(w.picks, Pick{as, v})
+		}
 		tag := uint64(n)<<3 + typeString
 		switch v.Type() {
 		case pcommon.ValueTypeStr:
@@ -211,6 +254,9 @@ func (w *Writer) key(before uint32, k string) (n uint32, ok bool) {
 	}
 	if n, ok = w.word(k); ok {
 		w.words[before].next = n
+		if w.visitor != nil {
+			w.words[n].pick = w.visitor.Pick(k)
+		}
 	}
 	return n, ok
 }

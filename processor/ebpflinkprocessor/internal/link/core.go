@@ -94,46 +94,59 @@ func (x *Index) Read(id ID, f *Fact) {
 	}
 }
 
-// coreOf is the core of f.
-func coreOf(f *Fact) core {
-	return core{
-		Span: f.Span, own: ownKey(f.OwnTrace), Host: f.Host, Systrace: f.Systrace, Pseudo: f.Pseudo, Start: f.Start, End: f.End,
-		ReqSeq: f.ReqSeq, RespSeq: f.RespSeq, Local: f.Local, Peer: f.Peer, HintConfidence: f.HintConfidence, Service: f.Service,
-		Role: f.Role, Raw: f.Raw, Pending: f.Pending, Calls: f.Calls,
-	}
+// keep makes c what it keeps of f; far stays. Field by field: what is made elsewhere and then copied costs more.
+func (c *core) keep(f *Fact) {
+	c.Span, c.own = f.Span, ownKey(f.OwnTrace)
+	c.Host, c.Systrace, c.Pseudo = f.Host, f.Systrace, f.Pseudo
+	c.Start, c.End = f.Start, f.End
+	c.ReqSeq, c.RespSeq = f.ReqSeq, f.RespSeq
+	c.Local, c.Peer = f.Local, f.Peer
+	c.HintConfidence, c.Service = f.HintConfidence, f.Service
+	c.Role, c.Raw, c.Pending, c.Calls = f.Role, f.Raw, f.Pending, f.Calls
 }
 
-// fartherOf makes far the rest of f, which has r beside it.
-func (x *Index) fartherOf(far *farther, f *Fact, r *Rare) {
-	*far = farther{
-		CtxTrace: f.CtxTrace, CtxParent: f.CtxParent, Anchor: f.Anchor, LateOf: f.LateOf, NotSampled: f.NotSampled,
-		rare: !r.Empty() || (x.processes && r.Process != 0),
-	}
-	if !f.Raw {
-		far.OwnTrace = f.OwnTrace
-	}
+// bare: nothing of f is in farther.
+func (f *Fact) bare() bool {
+	return (f.Raw || f.OwnTrace == TraceID{}) && f.LateOf == 0 && !f.NotSampled && f.Anchor == SpanID{} && f.CtxParent == SpanID{} && f.CtxTrace == TraceID{}
 }
 
-// put makes c and what is beside it the fact id.
-func (x *Index) put(id ID, c *core, beside *farther, r *Rare) {
-	to := x.core(id)
-	far := to.far
-	*to = *c
-	if beside.rare {
+// put makes f and what is beside it the fact id.
+func (x *Index) put(id ID, f *Fact, r *Rare) {
+	c := x.core(id)
+	c.keep(f)
+	rare := !r.Empty() || (x.processes && r.Process != 0)
+	if rare {
 		kept := *r
 		kept.Exchange = none
 		x.rare[id] = &kept
 	} else if len(x.rare) > 0 {
 		delete(x.rare, id)
 	}
-	x.say(id, r.Exchange)
-	if *beside == (farther{}) {
-		x.far.Give(far)
+	x.say(id, &r.Exchange)
+	if !rare && f.bare() {
+		x.far.Give(c.far)
+		c.far = 0
 		return
 	}
-	if far == 0 {
-		far = x.far.Take()
+	if c.far == 0 {
+		c.far = x.far.Take()
 	}
-	*x.far.Of(far) = *beside
-	to.far = far
+	far := x.far.Of(c.far)
+	*far = farther{
+		CtxTrace: f.CtxTrace, CtxParent: f.CtxParent, Anchor: f.Anchor, LateOf: f.LateOf, NotSampled: f.NotSampled, rare: rare,
+	}
+	if !f.Raw {
+		far.OwnTrace = f.OwnTrace
+	}
+}
+
+// drop makes id nobody's.
+func (x *Index) drop(id ID) {
+	c := x.core(id)
+	x.far.Give(c.far)
+	*c = core{}
+	if len(x.rare) > 0 {
+		delete(x.rare, id)
+	}
+	x.say(id, &none)
 }

@@ -55,19 +55,19 @@ func (x *Index) exchange(id ID) *Exchange {
 }
 
 // say keeps what id says.
-func (x *Index) say(id ID, e Exchange) {
-	if e != none {
+func (x *Index) say(id ID, e *Exchange) {
+	if *e != none {
 		x.exchanges.Grow(int(id) + 1)
 	}
 	if int(id) < x.exchanges.Len() {
-		*x.exchanges.At(id) = e
+		*x.exchanges.At(id) = *e
 	}
 }
 
 // Say adds what id says of its exchange to what is known of it.
 func (x *Index) Say(id ID, e Exchange) {
 	x.unpost(id)
-	x.say(id, e)
+	x.say(id, &e)
 	x.post(id)
 	x.gen++
 }

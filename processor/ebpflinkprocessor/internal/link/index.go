@@ -22,8 +22,8 @@ const (
 	DefaultMaxCandidates = 4096
 )
 
-// edgesCached is more than the members of almost any trace, whose ids are close to each other.
-const edgesCached = 1 << 10
+// edgesCached is more than the members of almost any trace, and no more than has room in the nearest cache.
+const edgesCached = 1 << 8
 
 // Index holds facts by the keys that they define and refer to. It is not safe for concurrent use.
 type Index struct {
@@ -32,6 +32,10 @@ type Index struct {
 	maxCandidates  int
 	// processes: a rule asks for the process of every span. stemmed: one asks for the numbers of its connection.
 	processes, stemmed bool
+	// stating: there have been SERVER spans of an SDK that name a parent.
+	stating bool
+	// callers are the rows with a pair.
+	callers []uint8
 	// allKnown: all raw spans are known by their span ids.
 	allKnown bool
 	clocks   clocks
@@ -79,6 +83,11 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 		clocks:         newClocks(),
 		gen:            1,
 	}
+	for i := range x.rows {
+		if x.rows[i].pair != nil {
+			x.callers = append(x.callers, uint8(i))
+		}
+	}
 	x.defs, x.refs = newPostings(&x.keys, defining, x.times, maxDefs), newPostings(&x.keys, referring, x.times, 0)
 	return x
 }
@@ -101,10 +110,11 @@ func order(rules []string) []row {
 	}
 	pos := func(r row) int {
 		p := 2 * at(r.rule)
-		if r.after != "" {
-			if a := 2*at(r.after) + 1; a > p {
-				p = a
-			}
+		for _, rule := range r.after {
+			p = max(p, 2*at(rule)+1)
+		}
+		if with := at(r.with); with >= 0 {
+			p = 2 * with
 		}
 		return p
 	}
@@ -168,12 +178,12 @@ func (x *Index) Replace(id ID, f Fact, r Rare) {
 }
 
 func (x *Index) set(id ID, f *Fact, r *Rare) {
-	c := coreOf(f)
-	var far farther
-	x.fartherOf(&far, f, r)
-	x.put(id, &c, &far, r)
-	x.post(id)
-	x.learnSkew(id)
+	x.put(id, f, r)
+	if other, several := x.post(id); several {
+		x.learnSkew(id)
+	} else if other != None {
+		x.learnSkewOf(id, other)
+	}
 }
 
 // Remove forgets ids.
@@ -181,17 +191,23 @@ func (x *Index) Remove(ids []ID) {
 	if len(ids) == 0 {
 		return
 	}
-	for _, id := range ids {
+	for i, id := range ids {
+		if i%AtOnce == 0 {
+			x.part(ids[i:min(i+AtOnce, len(ids))])
+		}
 		x.unpost(id)
-		x.put(id, &core{}, &nowhere, &nothing)
+		x.drop(id)
 		x.free = append(x.free, id)
 	}
 	x.gen++
 }
 
-func (x *Index) post(id ID) {
+// post makes id found by its keys. other is the one span at the other end of its exchange, as far as that is known by
+// the stem, else None; several says that the stem does not tell.
+func (x *Index) post(id ID) (other ID, several bool) {
 	f := x.View(id)
-	if !x.postStem(id, f.core) || x.known(f.core) {
+	posted, other, divided := x.postStem(id, f.core)
+	if !posted || x.known(f.core) {
 		x.identify(id)
 	}
 	var room [mostKeys]Key
@@ -203,6 +219,7 @@ func (x *Index) post(id ID) {
 	for _, k := range keys[middle:] {
 		x.refs.add(k, id)
 	}
+	return other, !posted || divided
 }
 
 func (x *Index) unpost(id ID) {
@@ -251,18 +268,6 @@ func (x *Index) times(id ID) (start, end int64) {
 	return f.Start, max(f.Start, f.End)
 }
 
-// eachDefined calls fn for each distinct key that f defines, and its first row.
-func (x *Index) eachDefined(f View, fn func(Key, *row)) {
-	var room [mostKeys]Key
-	seen := room[:0]
-	for _, i := range x.plan(f.traits()).defines {
-		if k, ok := x.rows[i].defines.key(f); ok && !slices.Contains(seen, k) {
-			seen = append(seen, k)
-			fn(k, &x.rows[i])
-		}
-	}
-}
-
 // Request finds the SERVER span of a request of a host, None where there is none, or several.
 func (x *Index) Request(host, systrace uint64) ID {
 	found := None
@@ -270,7 +275,7 @@ func (x *Index) Request(host, systrace uint64) ID {
 		return found
 	}
 	var one [1]ID
-	ids, _ := x.defs.get(domainSystrace.key(host, systrace, 0), &one)
+	ids, _ := x.defs.get(domainSystrace.key2(host, systrace), &one)
 	for _, id := range ids {
 		f := x.core(id)
 		if !f.Raw || f.Role != Server || f.Host != host || f.Systrace != systrace {
@@ -291,58 +296,82 @@ func (x *Index) Looks() int { return x.looks }
 // A fact may come more than once. Of a crowd only those come that time does not rule out, and none whose
 // reference is refused for the number of definitions (rows that share a key agree on that number).
 func (x *Index) Referrers(id ID, fn func(ID) bool) {
-	more := true
-	var by *row
-	visit := func(r ID) bool {
-		// What is only near in time is many, and not worth a search each.
-		more = r == id || (by != nil && by.paired && by.fits(x, x.View(r), x.View(id)) == unfit) || fn(r)
-		return more
-	}
-	c := x.core(id)
+	f := x.View(id)
+	var room [mostKeys]Key
+	seen := room[:0]
 	// only has the stem of id, as long as that is not split.
 	only, asked, divided := None, false, false
-	x.eachDefined(x.View(id), func(k Key, r *row) {
-		if !more {
-			return
-		}
-		by = r
-		if x.stemmed && r.numbered && !divided {
+	for _, i := range x.plan(f.traits()).defines {
+		r := &x.rows[i]
+		if x.stemmed && r.numbered != 0 && !divided {
 			if !asked {
-				only, divided = x.alone(c, referring)
+				only, divided = x.alone(f.core, referring)
 				asked = true
 			}
 			if !divided {
-				if only != None && agree(k.domain(), c, x.core(only)) {
-					visit(only)
+				if only != None && agree(r.numbered, f.core, x.core(only)) {
+					if only != id && !fn(only) {
+						return
+					}
 					only = None
 				}
-				return
+				continue
 			}
 		}
-		var one [1]ID
-		ids, crowd := x.ids(&x.refs, k, c, &one)
-		for _, r := range ids {
-			if !visit(r) {
-				return
-			}
+		if r.defines == byName && x.refs.keys[domainSpan] == 0 {
+			continue // nearly all spans have a name, and often nobody names any
 		}
-		if crowd == nil || (r.most > 0 && x.crowdOf(k, x.core(id).Span) > r.most) {
+		k, ok := r.defines.key(f)
+		if !ok || slices.Contains(seen, k) {
+			continue
+		}
+		seen = append(seen, k)
+		if !x.refer(f, id, r, k, fn) {
 			return
 		}
-		// The latest first: of a parent that lives long, the others have left.
-		first, last := int64(math.MinInt64), int64(math.MaxInt64)
-		if !r.stated {
-			start, end := x.times(id)
-			reach := x.reach(r)
-			first, last = start-reach, min(end, math.MaxInt64-reach)+reach
+	}
+	if mayLead(f) && x.refs.keys[domainLed] != 0 && !x.led(f, fn) {
+		return
+	}
+	if f.farther.rare && chains(f, Server) && !x.chained(f, fn) {
+		return
+	}
+	switch {
+	case !x.stating:
+	case !f.Raw:
+		x.heard(f, fn)
+	case f.Role == Server && !hasContext(f):
+		x.sent(id, fn)
+	}
+}
+
+// refer calls fn for each fact but f itself, which is id, that refers to k by r, until fn returns false.
+func (x *Index) refer(f View, id ID, r *row, k Key, fn func(ID) bool) (more bool) {
+	visit := func(c ID) bool {
+		// What is only near in time is many, and not worth a search each.
+		return c == id || (r.paired && r.fits(x, x.View(c), f) == unfit) || fn(c)
+	}
+	var one [1]ID
+	ids, crowd := x.ids(&x.refs, k, f.core, &one)
+	for _, c := range ids {
+		if !visit(c) {
+			return false
 		}
-		crowd.backwards(last, first, visit)
+	}
+	if crowd == nil || (r.most > 0 && x.crowdOf(k, f.Span) > r.most) {
+		return true
+	}
+	// The latest first: of a parent that lives long, the others have left.
+	first, last := int64(math.MinInt64), int64(math.MaxInt64)
+	if !r.stated {
+		start, end := x.times(id)
+		reach := x.reach(r)
+		first, last = start-reach, min(end, math.MaxInt64-reach)+reach
+	}
+	more = true
+	crowd.backwards(last, first, func(c ID) bool {
+		more = visit(c)
+		return more
 	})
-	by = nil
-	if f := x.View(id); more && mayLead(f) {
-		x.led(f, visit)
-	}
-	if f := x.View(id); more && f.farther.rare && chains(f, Server) {
-		x.chained(f, visit)
-	}
+	return more
 }

@@ -84,6 +84,31 @@ func sameContext(a, b *Fact) bool {
 	return a.CtxTrace == b.CtxTrace && a.CtxParent == b.CtxParent && a.CtxTrace != TraceID{} && a.CtxParent != SpanID{}
 }
 
+// received says how well p fits as the request that the SDK's SERVER span c is of: it read the header that c names, or
+// came by a call that shows it and is of the same service.
+func (o oracle) received(c, p *Fact) int {
+	same := c.Service != 0 && c.Service == p.Service
+	switch {
+	case !p.Raw || p.Role != Server:
+		return 0
+	case sameContext(c, p) && same:
+		return 2
+	case sameContext(c, p):
+		longer := c.End-c.Start > p.End-p.Start+int64(time.Millisecond)
+		return one(c.Service == 0 || p.Service == 0 || p.Pending || !longer)
+	case !same || (p.CtxTrace != TraceID{} && p.CtxParent != SpanID{}):
+		return 0
+	}
+	for n := range o {
+		if &o[n] == p {
+			if call := o.parent(n); call >= 0 && o[call].Raw && o[call].Role == Client && sameContext(c, &o[call]) {
+				return 2
+			}
+		}
+	}
+	return 0
+}
+
 func (o oracle) parent(n int) int {
 	c := &o[n]
 	named := func(p *Fact) int {
@@ -91,7 +116,7 @@ func (o oracle) parent(n int) int {
 	}
 	if !c.Raw {
 		if c.Role == Server {
-			if p := o.only(n, false, func(p *Fact) int { return one(p.Raw && p.Role == Server && sameContext(c, p)) }); p >= 0 {
+			if p := o.only(n, false, func(p *Fact) int { return o.received(c, p) }); p >= 0 {
 				return p
 			}
 		}
@@ -147,7 +172,8 @@ func confusion(rng *rand.Rand, n int) oracle {
 		start := rng.Int64N(int64(300 * time.Millisecond))
 		f := Fact{
 			Span: SpanID{7: byte(i + 1)}, OwnTrace: TraceID{0: 9, 15: byte(i % 3)}, Role: Role(1 + rng.IntN(2)), Raw: rng.IntN(5) > 0,
-			Host: rng.Uint64N(hosts + 1), Start: start, End: start + rng.Int64N(int64(300*time.Millisecond)),
+			Service: rng.Uint32N(3),
+			Host:    rng.Uint64N(hosts + 1), Start: start, End: start + rng.Int64N(int64(300*time.Millisecond)),
 		}
 		if rng.IntN(10) == 0 {
 			f.Role = Other
@@ -214,10 +240,13 @@ func TestOracle(t *testing.T) {
 			require.Equal(t, want, got, fmt.Sprintf("seed %d: parent of %+v: %s by %s", seed, o[i], e.Outcome, e.Rule))
 			if got >= 0 {
 				rules[e.Rule]++
+				if c, p := &o[i], &o[got]; !c.Raw && c.Role == Server && p.Raw && p.Role == Server && !sameContext(c, p) {
+					rules["by its call"]++
+				}
 			}
 		}
 	}
-	for _, r := range []string{AppContext, TCPSeq, Systrace, PseudoThread} {
+	for _, r := range []string{AppContext, TCPSeq, Systrace, PseudoThread, "by its call"} {
 		require.Greater(t, rules[r], 30, r)
 	}
 }

@@ -39,35 +39,43 @@ type Edge struct {
 	Candidates uint32
 	// Stated: the parent is the child's own statement.
 	Stated bool
+	// Displaces: the child states another parent, which gives way.
+	Displaces bool
 	// Ambiguous has bit n set when row n found several equally good candidates.
 	Ambiguous uint32
 }
 
 // Resolve finds the parent of child. The result depends on the set of facts alone, not on the
 // order in which they came.
-func (x *Index) Resolve(child ID) Edge {
+func (x *Index) Resolve(child ID) Edge { return *x.Resolved(child) }
+
+// Resolved is Resolve without a copy; what it returns holds until the next one.
+func (x *Index) Resolved(child ID) *Edge {
 	c := &x.edges[child%edgesCached]
 	if c.id != child || c.gen != x.gen {
 		edge := x.resolve(child)
 		// Only now: resolving may have resolved others.
 		c.id, c.gen, c.edge = child, x.gen, edge
 	}
-	return c.edge
+	return &c.edge
 }
 
 // Named is the one span that the header of id names, or an SDK span as its parent; None where there is none, or
-// several.
+// several. Of a request whose header was not seen, its SDK's span says what it named.
 func (x *Index) Named(id ID) ID {
 	c := x.View(id)
-	if !hasContext(c) {
-		return None
+	t, parent, ok := c.CtxTrace, c.CtxParent, hasContext(c)
+	if !ok {
+		if t, parent, ok = x.Inherited(id); !ok {
+			return None
+		}
 	}
 	var one [1]ID
 	found := None
-	for _, k := range [...]Key{contextKey(c), rawSpanKey(c.CtxParent)} {
+	for _, k := range [...]Key{spanKey(ownKey(t), parent), rawSpanKey(parent)} {
 		ids, _ := x.defs.get(k, &one)
 		for _, p := range ids {
-			if f := x.View(p); p == id || f.Span != c.CtxParent || !f.Owns(c.CtxTrace) {
+			if f := x.View(p); p == id || f.Span != parent || !f.Owns(t) {
 				continue
 			}
 			if found != None {
@@ -83,19 +91,33 @@ func (x *Index) resolve(child ID) Edge {
 	c := x.View(child)
 	best := Edge{Parent: None, Outcome: NoReference}
 	var ambiguous uint32
+	// only has the stem of c, as long as that is not split.
+	only, asked, divided := None, false, false
 	for _, i := range x.plan(c.traits()).rows {
 		r := &x.rows[i]
-		k, ok := r.refers.key(c)
-		if !ok || (r.veto != nil && r.veto(x, c)) {
-			continue
+		var e Edge
+		if x.stemmed && r.numbered != 0 && !asked {
+			only, divided = x.alone(c.core, defining)
+			asked = true
 		}
-		e := x.search(child, c, r, k)
+		if x.stemmed && r.numbered != 0 && !divided {
+			if r.veto != nil && r.veto(x, c) {
+				continue
+			}
+			e = x.searchOne(child, c, r, only)
+		} else {
+			k, ok := r.refers.key(c)
+			if !ok || (r.veto != nil && r.veto(x, c)) {
+				continue
+			}
+			e = x.search(child, c, r, k)
+		}
 		e.Row = i
 		if e.Outcome == Ambiguous {
 			ambiguous |= 1 << i
 		}
 		if e.Outcome == Linked {
-			e.Ambiguous = ambiguous
+			e.Ambiguous, e.Displaces = ambiguous, r.displaces
 			return e
 		}
 		if e.Outcome == Overrun || best.Outcome == NoReference || (best.Outcome != Overrun && e.Outcome < best.Outcome) {
@@ -104,6 +126,20 @@ func (x *Index) resolve(child ID) Edge {
 	}
 	best.Ambiguous = ambiguous
 	return best
+}
+
+// Stated is the edge of child by its own statement alone.
+func (x *Index) Stated(child ID) Edge {
+	c := x.View(child)
+	for i := range x.rows {
+		r := &x.rows[i]
+		if k, ok := r.refers.key(c); ok && r.stated {
+			e := x.search(child, c, r, k)
+			e.Row = uint8(i)
+			return e
+		}
+	}
+	return Edge{Parent: None, Outcome: NoReference}
 }
 
 // AmbiguousRules calls fn with the rule of each bit of e.Ambiguous, each rule once.
@@ -122,49 +158,83 @@ func (x *Index) AmbiguousRules(e Edge, fn func(rule string)) {
 	}
 }
 
+// tally is what a search has found so far.
+type tally struct {
+	Edge
+	// top is the best score, which ties candidates have; Parent is the first of them.
+	top  score
+	ties int
+}
+
+func (r *row) tally() tally {
+	return tally{Edge: Edge{Parent: None, Outcome: NoCandidate, Rule: r.rule, Stated: r.stated}}
+}
+
+// weigh takes in a candidate.
+func (x *Index) weigh(t *tally, r *row, c View, id ID) {
+	p := x.View(id)
+	s := r.fits(x, c, p)
+	if s != unfit {
+		t.Candidates++
+	}
+	switch {
+	case s == unfit || x.admit(r, c.core, p.core) != admitted:
+		if t.Outcome == NoCandidate {
+			t.Outcome = Inadmissible
+		}
+	case s > t.top:
+		t.top, t.ties, t.Parent = s, 1, id
+	case s == t.top:
+		t.ties++
+	}
+}
+
+// conclude says what has come of the search.
+func (t *tally) conclude(r *row, c View) {
+	switch {
+	case t.ties == 1:
+		t.Outcome, t.Confidence = Linked, 1
+		if r.confidence != nil {
+			t.Confidence = r.confidence(c)
+		}
+	case t.ties > 1:
+		t.Parent, t.Outcome = None, Ambiguous
+	}
+}
+
 // search looks for the parent of child among what defines k.
 func (x *Index) search(child ID, c View, r *row, k Key) Edge {
-	e := Edge{Parent: None, Outcome: NoCandidate, Rule: r.rule, Stated: r.stated}
-	top, ties := unfit, 0
+	t := r.tally()
 	whole := x.candidates(r, child, c, k, func(id ID) bool {
-		p := x.View(id)
-		s := r.fits(x, c, p)
-		if s != unfit {
-			e.Candidates++
-		}
-		switch {
-		case s == unfit || x.admit(r, c.core, p.core) != admitted:
-			if e.Outcome == NoCandidate {
-				e.Outcome = Inadmissible
-			}
-		case s > top:
-			top, ties, e.Parent = s, 1, id
-		case s == top:
-			ties++
-		}
+		x.weigh(&t, r, c, id)
 		// Two that nothing can beat decide it.
-		return ties < 2 || !r.flat
+		return t.ties < 2 || !r.flat
 	})
 	if !whole {
 		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}
 	}
-	if ties > 1 && r.class == exact && !r.stated && e.Candidates < crowdFrom {
+	if t.ties > 1 && r.class == exact && !r.stated && t.Candidates < crowdFrom {
 		// The clocks may tell candidates apart that the tolerance does not.
-		ties, e.Parent = x.timeliest(r, child, c, k, top)
+		t.ties, t.Parent = x.timeliest(r, child, c, k, t.top)
 	}
-	switch {
-	case ties == 1:
-		e.Outcome, e.Confidence = Linked, 1
-		if r.confidence != nil {
-			e.Confidence = r.confidence(c)
+	t.conclude(r, c)
+	if t.ties > 0 && r.judge != nil {
+		return r.judge(x, child, r, k, t.Edge)
+	}
+	return t.Edge
+}
+
+// searchOne is search by a stem that is not split: only, which may be None, is all that can have the key. Of rows with
+// such a key all that have the traits have it, and no judge doubts what is alone.
+func (x *Index) searchOne(child ID, c View, r *row, only ID) Edge {
+	t := r.tally()
+	if only != None && agree(r.numbered, c.core, x.core(only)) {
+		if x.looks++; only != child {
+			x.weigh(&t, r, c, only)
+			t.conclude(r, c)
 		}
-	case ties > 1:
-		e.Parent, e.Outcome = None, Ambiguous
 	}
-	if ties > 0 && r.judge != nil {
-		e = r.judge(x, child, r, k, e)
-	}
-	return e
+	return t.Edge
 }
 
 // timeliest counts the candidates of that score that the clocks allow, as far as they are known, and
@@ -199,6 +269,15 @@ func (x *Index) candidates(r *row, child ID, c View, k Key, fn func(ID) bool) bo
 	}
 	if k.domain() == domainSpan && !x.named(r, child, c, fn) {
 		return false
+	}
+	if r.beside != nil {
+		also, all := r.beside(x, c)
+		for _, id := range also {
+			fn(id)
+		}
+		if !all {
+			return false
+		}
 	}
 	most := x.maxCandidates
 	if r.few > 0 {

@@ -36,6 +36,8 @@ const UnstatedConfidence = 0.5
 // rows of all rules in their default order. ARCHITECTURE.md section 4 is the table this spells out.
 var rows = []row{
 	sdkServerUnderWire,
+	statedOfProcess,
+	statedOfInstance,
 	statedParent,
 	callInContext,
 	seqByPair,
@@ -53,6 +55,8 @@ var rows = []row{
 	callWithResponseID,
 	serverWithRequestID,
 	serverWithResponseID,
+	callerOfProcess,
+	callerOfInstance,
 	looseSeq,
 	nextTap,
 	consumed,
@@ -86,16 +90,18 @@ func (c class) String() string { return [...]string{"exact", "probable", "statis
 type row struct {
 	rule  string
 	class class
-	// after names a rule that goes first even where this row's rule is the stronger.
-	after string
+	// after names rules that go first even where this row's rule is the stronger, with the rule that it goes with.
+	after []string
+	with  string
 	// refers is how a child gets the key, defines how a parent does.
 	refers, defines *keyed
 	// fits compares the fields behind equal keys and whatever else contradicts.
 	fits func(x *Index, child, parent View) score
 	// veto withdraws the row for a child, whatever the candidates.
 	veto func(x *Index, child View) bool
-	// numbered: the number of the request is part of the keys, so a stem stands for them.
-	numbered bool
+	// numbered is the domain of the keys where the number of the request is part of them, so that a stem stands for
+	// them, else 0.
+	numbered domain
 	// local: the key names a host, so both sides are raw spans by one clock.
 	local bool
 	// stated: the parent is the child's own statement, which time cannot contradict.
@@ -104,6 +110,13 @@ type row struct {
 	contains bool
 	// slack is how much more than the clocks the times of the two may be off.
 	slack time.Duration
+	// displaces: the child states a parent, which gives way.
+	displaces bool
+	// pair is the row by which the child is found to be the same call as another span, whose parent is its own. The child
+	// is not posted by what it refers to: whoever looks for it comes by way of that other span.
+	pair *row
+	// beside finds candidates that do not define the key, false where they are too many.
+	beside func(x *Index, c View) ([]ID, bool)
 	// among finds the candidates where they are not just what defines the key, in the order of their
 	// start; false where there are too many to look at.
 	among func(x *Index, child ID) ([]ID, bool)

@@ -1,5 +1,7 @@
 package link
 
+import "slices"
+
 // sdkServerUnderWire: the SDK's SERVER span goes under the eBPF SERVER span of the same call, which
 // read the same header: siblings would show the call twice. A proxy that passes the header on read it
 // too, and so did whoever the service calls with it: the one in the service of the SDK is meant. One
@@ -19,10 +21,17 @@ var sdkServerUnderWire = row{
 		}
 		return k, ok
 	}},
+	beside: throughItsCall,
 	fits: func(_ *Index, c, p View) score {
-		switch {
-		case c.CtxTrace != p.CtxTrace || c.CtxParent != p.CtxParent:
+		switch read := hasContext(p); {
+		case read && (c.CtxTrace != p.CtxTrace || c.CtxParent != p.CtxParent):
 			return unfit
+		case c.sameProcess(p) && !begunIn(c.core, p.core):
+			return unfit
+		case !read && !c.sameOwner(p):
+			return unfit
+		case !read:
+			return strong
 		case c.Service != 0 && c.Service == p.Service:
 			return strong
 		case c.Service != 0 && p.Service != 0 && !p.Pending && c.End-c.Start > p.End-p.Start+int64(SameHostTolerance):
@@ -32,6 +41,54 @@ var sdkServerUnderWire = row{
 		}
 	},
 	compares: comparison{key: []field{fieldCarried}, also: []field{fieldService}},
+}
+
+// begunIn: by the clock that both read.
+func begunIn(c, p *core) bool {
+	const d = int64(sameCallApart)
+	return c.Start >= p.Start-d && (p.Pending || c.Start <= max(p.Start, p.End)+d)
+}
+
+// maxAnswers is how many spans are looked at for those that a call may have come to.
+const maxAnswers = unique
+
+// throughItsCall finds the requests whose header was not seen where they came in, but was where they were sent.
+func throughItsCall(x *Index, c View) (met []ID, all bool) {
+	var one [1]ID
+	calls, _ := x.refs.get(contextKey(c), &one)
+	looked := 0
+	for _, call := range calls {
+		if !carriesFor(x.View(call), c) {
+			continue
+		}
+		x.Referrers(call, func(id ID) bool {
+			looked++
+			if f := x.core(id); f.Raw && f.Role == Server && !hasContext(x.View(id)) && !slices.Contains(met, id) && x.Resolve(id).Parent == call {
+				met = append(met, id)
+			}
+			return looked <= maxAnswers
+		})
+	}
+	return met, looked <= maxAnswers
+}
+
+// sent calls visit for the SDK spans whose header was seen at the call that the request came by.
+func (x *Index) sent(request ID, visit func(ID) bool) {
+	e := x.Resolve(request)
+	if e.Outcome != Linked {
+		return
+	}
+	call := x.View(e.Parent)
+	if !call.Raw || call.Role != Client || !hasContext(call) {
+		return
+	}
+	var one [1]ID
+	refs, _ := x.refs.get(contextKey(call), &one)
+	for _, id := range refs {
+		if c := x.View(id); !c.Raw && c.Role == Server && carriesFor(call, c) && !visit(id) {
+			return
+		}
+	}
 }
 
 // statedParent: an SDK span names its parent itself.
@@ -72,7 +129,7 @@ var callInContext = row{
 // show the CLIENT span: through it the same SDK span is reached with the call in between.
 var serverInContext = row{
 	rule:  AppContext,
-	after: TCPSeq,
+	after: []string{TCPSeq},
 	refers: &keyed{isRaw | isServer | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasContext(f); ok {
 			k = contextKey(f)
@@ -112,7 +169,7 @@ func forwardsContext(x *Index, c View) bool {
 		return false
 	}
 	var one [1]ID
-	servers, crowd := x.defs.get(domainSystrace.key(c.Host, c.Systrace, 0), &one)
+	servers, crowd := x.defs.get(domainSystrace.key2(c.Host, c.Systrace), &one)
 	if crowd != nil {
 		// No request has that many spans, so there is no telling.
 		return true

@@ -27,8 +27,9 @@ const (
 
 // looseSeq: sequence numbers, though the times of the two ends contradict.
 var looseSeq = row{
-	rule: Compat, class: probable, most: unique, numbered: true,
-	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
+	rule: Compat, class: probable, most: unique, numbered: domainSeqPair,
+	veto: func(_ *Index, c View) bool { return !c.Foreign },
+	refers: &keyed{isRaw | isServer | hasBeside | hasReqSeq | hasRespSeq, func(f View) (k Key, ok bool) {
 		if !f.Foreign {
 			return k, false
 		}
@@ -187,13 +188,14 @@ func (x *Index) chain(call ID) ([]ID, bool) {
 
 // chained calls fn for the calls that the ids of request lead to, by way of others, until fn returns
 // false: those whose keys it does not define.
-func (x *Index) chained(request View, fn func(ID) bool) {
+func (x *Index) chained(request View, fn func(ID) bool) (more bool) {
 	_, calls, _ := x.connectedBy(request)
 	for _, id := range calls {
 		if !fn(id) {
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // connectedBy collects the requests and calls that the ids of f connect, false when there are too many.

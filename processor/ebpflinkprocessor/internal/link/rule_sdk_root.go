@@ -97,7 +97,7 @@ func ledBy(x *Index, root ID) ([]ID, bool) {
 		return nil, true
 	}
 	p := x.View(found)
-	calls, crowd = x.refs.get(domainSystrace.key(p.Host, p.Systrace, 0), &other)
+	calls, crowd = x.refs.get(domainSystrace.key2(p.Host, p.Systrace), &other)
 	if crowd != nil {
 		return nil, false
 	}
@@ -110,10 +110,10 @@ func ledBy(x *Index, root ID) ([]ID, bool) {
 	return []ID{found}, true
 }
 
-// led calls visit for what may begin in the request p, by the headers of its calls.
-func (x *Index) led(p View, visit func(ID) bool) {
+// led calls visit for what may begin in the request p, by the headers of its calls, until it returns false.
+func (x *Index) led(p View, visit func(ID) bool) (more bool) {
 	var one, other [1]ID
-	calls, _ := x.refs.get(domainSystrace.key(p.Host, p.Systrace, 0), &one)
+	calls, _ := x.refs.get(domainSystrace.key2(p.Host, p.Systrace), &one)
 	last := TraceID{}
 	for _, id := range calls {
 		f := x.View(id)
@@ -124,8 +124,9 @@ func (x *Index) led(p View, visit func(ID) bool) {
 		roots, _ := x.refs.get(ledKey(last), &other)
 		for _, r := range roots {
 			if !visit(r) {
-				return
+				return false
 			}
 		}
 	}
+	return true
 }

@@ -1,9 +1,6 @@
 package link
 
-import (
-	"math"
-	"time"
-)
+import "time"
 
 // SameCallConfidence is given to a link of an SDK span and the eBPF span that is the only one it can be the
 // same call as: one of another call takes its place when both of the call's own other spans were lost. So often is it
@@ -139,9 +136,7 @@ func (x *Index) mayBeSame(side Role, c, p View) bool {
 		// One whose header was seen at another request is that one's.
 		return same > 0 && !(hasContext(c) && x.defs.size(idKey(domainCarried, c.CtxTrace, c.CtxParent)) > 0)
 	}
-	if known := c.Peer.Port != 0 && p.Peer.Port != 0; known && c.Peer.Port != p.Peer.Port {
-		return false
-	} else if same == 0 && !known {
+	if portsDiffer(c, p) || (same == 0 && (c.Peer.Port == 0 || p.Peer.Port == 0)) {
 		return false
 	}
 	if x.headerSeen(c, p) {
@@ -156,6 +151,11 @@ func (x *Index) mayBeSame(side Role, c, p View) bool {
 	default:
 		return nearlyWithin(c.core, x.core(r))
 	}
+}
+
+// portsDiffer: both say to which port the call went, and not the same.
+func portsDiffer(c, p View) bool {
+	return c.Peer.Port != 0 && p.Peer.Port != 0 && c.Peer.Port != p.Peer.Port
 }
 
 // nearlyWithin is generous: what is so is at least doubtful.
@@ -183,14 +183,17 @@ func surelyWithin(side Role, c, p *core) bool {
 		c.End <= p.End+int64(after) && (p.End-p.Start)-(c.End-c.Start) <= int64(sameCallRest)+(p.End-p.Start)/sameCallShare
 }
 
-// headerSeen: the SDK's CLIENT span p was read off a header, or has a CLIENT span of the SDK within it that c
-// may be the same call as: then p is not, or not the innermost.
+// headerSeen: the SDK's CLIENT span p was read off a header, of another call than c, or has a CLIENT span of the SDK
+// within it that c may be the same call as: then p is not, or not the innermost.
 func (x *Index) headerSeen(c, p View) bool {
 	var one [1]ID
 	refs, crowd := x.refs.get(spanKey(p.own, p.Span), &one)
 	for _, id := range refs {
 		f := x.View(id)
 		if f.CtxTrace != p.OwnTrace || f.CtxParent != p.Span {
+			continue
+		}
+		if !f.Raw && f.Role == Server && x.cameBy(id, c) {
 			continue
 		}
 		if f.Raw || f.Role == Server || (f.Role == Client && nearlyWithin(c.core, f.core) && c.said.agree(f.said) >= 0) {
@@ -247,33 +250,22 @@ func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) Edge {
 	if side == Client && c.Systrace != 0 && x.requestAround(p) == None {
 		return not(Inadmissible)
 	}
-	others, looked := 0, 0
-	count := func(id ID) bool {
-		looked++
+	others := 0
+	looked := x.sameMoment(&x.refs, k, p.core, func(id ID) bool {
 		if id != child {
 			if o := x.View(id); sameEnd(o, c) && r.fits(x, o, p) != unfit {
 				others++
 			}
 		}
-		return others == 0 && looked <= maxSameCall
-	}
-	var one [1]ID
-	some, crowd := x.refs.get(k, &one)
-	for _, id := range some {
-		if !count(id) {
-			break
-		}
-	}
-	if crowd != nil {
-		d := int64(sameCallApart)
-		_, end := x.times(found.Parent)
-		crowd.backwards(min(end, math.MaxInt64-d)+d, p.Start-d, count)
-	}
+		return others == 0
+	})
 	switch {
 	case others > 0:
 		return not(Ambiguous)
-	case looked > maxSameCall:
+	case !looked:
 		return not(Overrun)
+	case side == Client && x.answerOfAnother(child, found.Parent):
+		return not(Inadmissible)
 	}
 	return found
 }

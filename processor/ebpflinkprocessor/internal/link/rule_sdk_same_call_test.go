@@ -74,31 +74,31 @@ func TestSDKSameCall(t *testing.T) {
 		change func(spans)
 		linked int
 	}{
-		"as it is":                       {all(), both},
-		"by instance":                    {instances, both},
-		"another instance":               {all(instances, change("root", func(s *said) { s.Instance++ })), neither},
-		"another service":                {all(instances, change("root", func(s *said) { s.Service++ })), neither},
-		"another process":                {change("root", func(s *said) { s.PID++ }), neither},
-		"another host":                   {change("root", func(s *said) { s.Host++ }), neither},
-		"nobody says whose":              {change("root", func(s *said) { s.PID = 0 }), neither},
-		"the request's method differs":   {change("root", func(s *said) { s.Method = WordKey("PUT") }), neither},
-		"its path differs":               {change("root", func(s *said) { s.Path = WordKey("/") }), neither},
-		"its status differs":             {change("root", func(s *said) { s.Status = StatusKey(500) }), neither},
-		"it says nothing":                {change("root", func(s *said) { s.Exchange = Exchange{PID: 7} }), neither},
-		"the request had a header":       {change("wire", func(s *said) { s.CtxTrace, s.CtxParent = trace(5), span(8) }), neither},
-		"the root has a parent":          {change("root", func(s *said) { s.CtxParent = span(77) }), neither},
-		"the request is open":            {change("wire", func(s *said) { s.Pending, s.End = true, 0 }), neither},
-		"the root began before":          {change("root", func(s *said) { s.Start -= 4 * ms }), neither},
-		"the root is much shorter":       {change("root", func(s *said) { s.Start += 30 * ms }), neither},
-		"a bit before":                   {change("root", func(s *said) { s.Start -= 2 * ms }), both},
-		"the root ended a little later":  {change("root", func(s *said) { s.End += 9 * ms }), both},
-		"the root ended later":           {change("root", func(s *said) { s.End += 12 * ms }), neither},
-		"another request nearly as long": {add("wire", "wire2", all2(move(9), func(s *said) { s.Systrace = 10 })), neither},
-		"of another path":                {add("wire", "wire2", func(s *said) { s.Path, s.Systrace = WordKey("/"), 10 }), both},
-		"of another process":             {add("wire", "wire2", func(s *said) { s.PID, s.Systrace = 8, 10 }), both},
-		"before it":                      {add("wire", "wire2", all2(move(-50), func(s *said) { s.Systrace = 10 })), both},
-		"another root":                   {add("root", "root2", func(s *said) { s.OwnTrace, s.CtxTrace = trace(2), trace(2) }), neither},
-		"another root, shorter":          {add("root", "root2", func(s *said) { s.OwnTrace, s.CtxTrace, s.Start = trace(2), trace(2), s.Start+50*ms }), neither},
+		"as it is":                        {all(), both},
+		"by instance":                     {instances, both},
+		"another instance":                {all(instances, change("root", func(s *said) { s.Instance++ })), neither},
+		"another service":                 {all(instances, change("root", func(s *said) { s.Service++ })), neither},
+		"another process":                 {change("root", func(s *said) { s.PID++ }), neither},
+		"another host":                    {change("root", func(s *said) { s.Host++ }), neither},
+		"nobody says whose":               {change("root", func(s *said) { s.PID = 0 }), neither},
+		"the request's method differs":    {change("root", func(s *said) { s.Method = WordKey("PUT") }), neither},
+		"its path differs":                {change("root", func(s *said) { s.Path = WordKey("/") }), neither},
+		"its status differs":              {change("root", func(s *said) { s.Status = StatusKey(500) }), neither},
+		"it says nothing":                 {change("root", func(s *said) { s.Exchange = Exchange{PID: 7} }), neither},
+		"the request had a header":        {change("wire", func(s *said) { s.CtxTrace, s.CtxParent = trace(5), span(8) }), neither},
+		"the root has a parent elsewhere": {change("root", func(s *said) { s.CtxParent = span(77) }), both},
+		"the request is open":             {change("wire", func(s *said) { s.Pending, s.End = true, 0 }), neither},
+		"the root began before":           {change("root", func(s *said) { s.Start -= 4 * ms }), neither},
+		"the root is much shorter":        {change("root", func(s *said) { s.Start += 30 * ms }), neither},
+		"a bit before":                    {change("root", func(s *said) { s.Start -= 2 * ms }), both},
+		"the root ended a little later":   {change("root", func(s *said) { s.End += 9 * ms }), both},
+		"the root ended later":            {change("root", func(s *said) { s.End += 12 * ms }), neither},
+		"another request nearly as long":  {add("wire", "wire2", all2(move(9), func(s *said) { s.Systrace = 10 })), neither},
+		"of another path":                 {add("wire", "wire2", func(s *said) { s.Path, s.Systrace = WordKey("/"), 10 }), both},
+		"of another process":              {add("wire", "wire2", func(s *said) { s.PID, s.Systrace = 8, 10 }), both},
+		"before it":                       {add("wire", "wire2", all2(move(-50), func(s *said) { s.Systrace = 10 })), both},
+		"another root":                    {add("root", "root2", func(s *said) { s.OwnTrace, s.CtxTrace = trace(2), trace(2) }), neither},
+		"another root, shorter":           {add("root", "root2", func(s *said) { s.OwnTrace, s.CtxTrace, s.Start = trace(2), trace(2), s.Start+50*ms }), neither},
 		"a child's header is known elsewhere": {all(
 			add("root", "other", func(s *said) { s.OwnTrace, s.CtxTrace, s.CtxParent = trace(2), trace(2), span(50) }),
 			add("wire", "other wire", func(s *said) { s.CtxTrace, s.CtxParent, s.Systrace = trace(2), span(50), 10 })), both},
@@ -125,6 +125,8 @@ func TestSDKSameCall(t *testing.T) {
 		"the call came late":                   {change("call", func(s *said) { s.LateOf, s.Systrace = 9, 0 }), request},
 		"two tries":                            {add("call", "try", all2(move(5), func(s *said) { s.End = s.Start + 3*ms })), request},
 		"a second call at once, of the SDK":    {add("sdk", "sdk2", func(*said) {}), request},
+		"who answered names another call":      {all(change("call", func(s *said) { s.ReqSeq, s.RespSeq = 5, 6 }), answeredFor(8)), request},
+		"who answered names this one":          {all(change("call", func(s *said) { s.ReqSeq, s.RespSeq = 5, 6 }), answeredFor(4)), both},
 		"the call is much shorter":             {change("sdk", func(s *said) { s.End += 15 * ms }), request},
 		"a second call at once":                {all(add("sdk", "sdk2", func(*said) {}), add("call", "call2", func(*said) {})), request},
 		"another call, later":                  {all(add("sdk", "sdk2", move(22)), add("call", "call2", move(22))), both},
@@ -178,6 +180,17 @@ func TestSDKSameCall(t *testing.T) {
 				require.Equal(t, want, got)
 			}
 		})
+	}
+}
+
+// answeredFor adds the request that the call came to, and the SDK's span of that, which names another span.
+func answeredFor(named byte) func(map[string]said) {
+	return func(m map[string]said) {
+		words := Exchange{PID: 70, System: WordKey("redis")}
+		s := server(40, 151, seq(5, 6), systrace(77), lasts(8), host(2))
+		k := sdk(41, Server, 152, 1, named)
+		k.Host, k.End = 2, 158*ms
+		m["answer"], m["answered"] = said{s, words}, said{k, words}
 	}
 }
 

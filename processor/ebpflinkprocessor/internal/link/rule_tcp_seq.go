@@ -10,7 +10,7 @@ import "encoding/binary"
 // response are the same on the SERVER and on the CLIENT span of a call.
 var seqByPair = row{
 	rule: TCPSeq,
-	most: unique, numbered: true,
+	most: unique, numbered: domainSeqPair,
 	refers: &keyed{isRaw | isServer | hasReqSeq | hasRespSeq, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0; ok {
 			k = seqPair(f.core)
@@ -30,7 +30,7 @@ var seqByPair = row{
 // seqByPorts: without a response the two ports take the place of its number.
 var seqByPorts = row{
 	rule: TCPSeq,
-	most: unique, numbered: true,
+	most: unique, numbered: domainSeqPorts,
 	refers: &keyed{isRaw | isServer | hasReqSeq | hasPortsToo, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasPorts(f); ok {
 			k = seqPorts(f.core, f.Peer.Port, f.Local.Port)

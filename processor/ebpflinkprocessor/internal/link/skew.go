@@ -341,11 +341,7 @@ func (x *Index) TakeClocks() int {
 // if just one span is at each end. Otherwise a pair of them is false, so all say nothing.
 func (x *Index) learnSkew(id ID) {
 	f := x.View(id)
-	// The times of other producers are read at other moments.
-	if f.Foreign || !f.Raw || f.Role == Other || f.Pending || f.Host == 0 || f.ReqSeq == 0 || f.RespSeq == 0 {
-		return
-	}
-	if x.single(f.core) {
+	if !tellsTime(f) {
 		return
 	}
 	k := seqPair(f.core)
@@ -361,10 +357,31 @@ func (x *Index) learnSkew(id ID) {
 			if n > 3 && c != id && s != id {
 				continue
 			}
-			client, server := x.View(c), x.View(s)
-			if !client.Foreign && !server.Foreign && connected(server.core, client.core) != unfit {
-				x.clocks.learn(k, client.core, server.core, n > 2)
-			}
+			x.learnPair(k, x.View(c), x.View(s), n > 2)
 		}
+	}
+}
+
+// learnSkewOf does so where other is the only span at the other end, and id at its own.
+func (x *Index) learnSkewOf(id, other ID) {
+	f, o := x.View(id), x.View(other)
+	if !tellsTime(f) || !agree(domainSeqPair, f.core, o.core) {
+		return
+	}
+	if f.Role == Server {
+		f, o = o, f
+	}
+	x.learnPair(seqPair(f.core), f, o, false)
+}
+
+// tellsTime: f is an end of an exchange that says something about clocks. The times of other producers are read at
+// other moments.
+func tellsTime(f View) bool {
+	return !f.Foreign && f.Raw && f.Role != Other && !f.Pending && f.Host != 0 && f.ReqSeq != 0 && f.RespSeq != 0
+}
+
+func (x *Index) learnPair(k Key, client, server View, void bool) {
+	if !client.Foreign && !server.Foreign && connected(server.core, client.core) != unfit {
+		x.clocks.learn(k, client.core, server.core, void)
 	}
 }

@@ -297,7 +297,9 @@ func TestAdmit(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := row{class: tt.class, contains: tt.contains}
-			child, parent := coreOf(&tt.child), coreOf(&tt.parent)
+			var child, parent core
+			child.keep(&tt.child)
+			parent.keep(&tt.parent)
 			require.Equal(t, tt.before, unknown.admit(&r, &child, &parent), "clocks unknown")
 			require.Equal(t, tt.after, known.admit(&r, &child, &parent), "clocks known")
 			r.stated = true

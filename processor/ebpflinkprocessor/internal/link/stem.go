@@ -23,11 +23,12 @@ func (x *Index) stem(c *core) (k Key, side int, ok bool) {
 	return stemKey(c.ReqSeq), side, true
 }
 
-// postStem posts id by its stem, and returns false for a span that has none.
-func (x *Index) postStem(id ID, c *core) bool {
+// postStem posts id by its stem, and returns false for a span that has none. other has the same number at the other
+// end, None where nobody has; divided says that there are others to ask for.
+func (x *Index) postStem(id ID, c *core) (posted bool, other ID, divided bool) {
 	k, side, ok := x.stem(c)
 	if !ok {
-		return false
+		return false, None, false
 	}
 	e := x.keys.Put(k)
 	switch {
@@ -36,6 +37,7 @@ func (x *Index) postStem(id ID, c *core) bool {
 		x.postNumbered(id)
 	case e[side] == 0:
 		e[side] = uint32(id) + 1
+		return true, ID(e[1-side] - 1), false
 	default:
 		alone := *e
 		*e = sides{split, 1}
@@ -52,7 +54,7 @@ func (x *Index) postStem(id ID, c *core) bool {
 		}
 		x.postNumbered(id)
 	}
-	return true
+	return true, None, true
 }
 
 func (x *Index) unpostStem(id ID, c *core) bool {
@@ -125,7 +127,11 @@ func (x *Index) known(c *core) bool { return c.Pending || x.allKnown }
 
 // heed makes each raw span known by its span id when f, which is not here yet, is the first that has a header.
 func (x *Index) heed(f *Fact) {
-	if x.allKnown || f.CtxTrace == (TraceID{}) || f.CtxParent == (SpanID{}) {
+	if f.CtxTrace == (TraceID{}) || f.CtxParent == (SpanID{}) {
+		return
+	}
+	x.stating = x.stating || (!f.Raw && f.Role == Server)
+	if x.allKnown {
 		return
 	}
 	for id := range ID(x.facts.Len()) {
@@ -192,15 +198,6 @@ func (c *core) ports() (client, server uint16) {
 		return c.Peer.Port, c.Local.Port
 	}
 	return c.Local.Port, c.Peer.Port
-}
-
-// single: the stem of c is not split, and nothing is at one end of the connection.
-func (x *Index) single(c *core) bool {
-	if !x.stemmed {
-		return false
-	}
-	e := x.keys.Get(stemKey(c.ReqSeq))
-	return e != nil && (e[defining] == 0 || e[referring] == 0)
 }
 
 // count is how many ids has k on the side of p.

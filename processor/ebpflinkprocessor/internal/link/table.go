@@ -1,10 +1,14 @@
 package link
 
+import "unsafe"
+
 // Table maps keys to values. A Go map takes twice the room, and doubles all of it at once: here only the
 // segment that is full is split in two. The zero Table is empty.
 type Table[V any] struct {
-	// directory has 1<<depth entries; a segment of less depth has several of them.
-	directory []entry[V]
+	// directory has 1<<depth entries; a segment of less depth has several of them. segments are those of the same
+	// number: they are not in the directory, so that more of it fits in the nearest cache.
+	directory []*places[V]
+	segments  []*segment
 	depth     uint
 	n         int
 	// Arena is where it is, nil for the heap.
@@ -18,15 +22,9 @@ const (
 	segmentFull = segmentSize * 7 / 8
 )
 
-// entry has the places themselves beside the segment: looking one up misses the cache once less.
-type entry[V any] struct {
-	*places[V]
-	segment *segment[V]
-}
-
 // segment is what a change needs to know of the places. The high bits of a key choose it (spread), the low ones
 // above the domain the place, from which on it probes.
-type segment[V any] struct {
+type segment struct {
 	n     int
 	depth uint
 }
@@ -43,14 +41,8 @@ type held[V any] struct {
 // Len counts the keys.
 func (t *Table[V]) Len() int { return t.n }
 
-func (t *Table[V]) entry(k Key) entry[V] {
-	return t.directory[t.place(k)]
-}
-
-func (t *Table[V]) place(k Key) uint32 {
-	// A shift by 32 gives 0.
-	return spread(k) >> (32 - t.depth)
-}
+// place is the entry of k.
+func (t *Table[V]) place(k Key) uint64 { return uint64(spread(k)) >> ((32 - t.depth) % 64) }
 
 // spread is what chooses the segment of k. Keys are hashes: by their high bits alone all segments would be full at
 // once, and the table half empty after that. Here a segment gets the more keys the higher it is, the last twice as many
@@ -65,10 +57,18 @@ func spread(k Key) uint32 {
 // memory.
 func home(k Key) uint { return uint(k>>domainBits) % segmentSize &^ 3 }
 
+// at is one of the places.
+func (s *places[V]) at(i uint) *held[V] { return element((*held[V])(unsafe.Pointer(s)), uintptr(i)) }
+
+// index is that of one of the places.
+func (s *places[V]) index(at *held[V]) uint {
+	return uint((uintptr(unsafe.Pointer(at)) - uintptr(unsafe.Pointer(s))) / unsafe.Sizeof(*at))
+}
+
 // find returns the place of k, or the empty one where it would be.
-func (s *places[V]) find(k Key) (at uint, found bool) {
-	for at = home(k); ; at = (at + 1) % segmentSize {
-		switch s[at].key {
+func (s *places[V]) find(k Key) (at *held[V], found bool) {
+	for i := home(k); ; i = (i + 1) % segmentSize {
+		switch at = s.at(i); at.key {
 		case k:
 			return at, true
 		case 0:
@@ -82,68 +82,75 @@ func (t *Table[V]) Get(k Key) *V {
 	if t.n == 0 {
 		return nil
 	}
-	e := t.entry(k)
-	at, found := e.find(k)
+	at, found := t.directory[t.place(k)].find(k)
 	if !found {
 		return nil
 	}
-	return &e.places[at].value
+	return &at.value
 }
 
 // Put returns the value of k, which is zero when there was none. It is valid until the next Put or Delete.
 func (t *Table[V]) Put(k Key) *V {
 	if t.directory == nil {
-		t.directory = []entry[V]{{grab[places[V]](t.Arena), &segment[V]{}}}
+		t.directory, t.segments = []*places[V]{grab[places[V]](t.Arena)}, []*segment{{}}
 	}
-	e := t.entry(k)
-	at, found := e.find(k)
+	n := t.place(k)
+	at, found := t.directory[n].find(k)
 	if found {
-		return &e.places[at].value
+		return &at.value
 	}
-	for e.segment.n >= segmentFull {
-		t.split(e, k)
-		e = t.entry(k)
-		at, _ = e.find(k)
+	for t.segments[n].n >= segmentFull {
+		t.split(n)
+		n = t.place(k)
+		at, _ = t.directory[n].find(k)
 	}
-	e.segment.n++
+	t.segments[n].n++
 	t.n++
-	e.places[at].key = k
-	return &e.places[at].value
+	at.key = k
+	return &at.value
 }
 
-// split moves the keys of e, which is that of k, with the next bit set to a segment of their own.
-func (t *Table[V]) split(e entry[V], k Key) {
-	if e.segment.depth == t.depth {
+// split moves the keys of the segment of entry n with the next bit set to a segment of their own.
+func (t *Table[V]) split(n uint64) {
+	lower := t.segments[n]
+	if lower.depth == t.depth {
 		t.depth++
-		wide := make([]entry[V], 2*len(t.directory))
-		for i, e := range t.directory {
-			wide[2*i], wide[2*i+1] = e, e
-		}
-		t.directory = wide
+		n *= 2
+		t.directory, t.segments = twice(t.directory), twice(t.segments)
 	}
-	old := *e.places
-	*e.places, e.segment.n = places[V]{}, 0
-	e.segment.depth++
-	upper := entry[V]{grab[places[V]](t.Arena), &segment[V]{depth: e.segment.depth}}
+	keep := t.directory[n]
+	old := *keep
+	*keep, lower.n = places[V]{}, 0
+	lower.depth++
+	move, upper := grab[places[V]](t.Arena), &segment{depth: lower.depth}
 	for i := range old {
 		key := old[i].key
 		if key == 0 {
 			continue
 		}
-		half := e
-		if spread(key)>>(32-e.segment.depth)&1 != 0 {
-			half = upper
+		to, half := keep, lower
+		if spread(key)>>(32-lower.depth)&1 != 0 {
+			to, half = move, upper
 		}
-		at, _ := half.find(key)
-		half.places[at] = old[i]
-		half.segment.n++
+		at, _ := to.find(key)
+		*at = old[i]
+		half.n++
 	}
 	// The entries of a segment lie side by side; the upper half of them is the new one's.
-	span := 1 << (t.depth - e.segment.depth)
-	first := int(t.place(k)) &^ (2*span - 1)
+	span := uint64(1) << (t.depth - lower.depth)
+	first := n &^ (2*span - 1)
 	for i := first + span; i < first+2*span; i++ {
-		t.directory[i] = upper
+		t.directory[i], t.segments[i] = move, upper
 	}
+}
+
+// twice has each entry twice.
+func twice[E any](entries []E) []E {
+	wide := make([]E, 2*len(entries))
+	for i, e := range entries {
+		wide[2*i], wide[2*i+1] = e, e
+	}
+	return wide
 }
 
 // Delete removes k.
@@ -151,19 +158,25 @@ func (t *Table[V]) Delete(k Key) {
 	if t.n == 0 {
 		return
 	}
-	s := t.entry(k)
-	hole, found := s.find(k)
+	n := t.place(k)
+	s := t.directory[n]
+	gone, found := s.find(k)
 	if !found {
 		return
 	}
-	s.segment.n--
+	t.segments[n].n--
 	t.n--
 	// Close the gap with what was pushed past it, so that no probe ends too early.
-	for at := (hole + 1) % segmentSize; s.places[at].key != 0; at = (at + 1) % segmentSize {
-		if (at-home(s.places[at].key))%segmentSize >= (at-hole)%segmentSize {
-			s.places[hole] = s.places[at]
-			hole = at
+	hole := s.index(gone)
+	for i := (hole + 1) % segmentSize; ; i = (i + 1) % segmentSize {
+		at := s.at(i)
+		if at.key == 0 {
+			break
+		}
+		if (i-home(at.key))%segmentSize >= (i-hole)%segmentSize {
+			*gone = *at
+			gone, hole = at, i
 		}
 	}
-	s.places[hole] = held[V]{}
+	*gone = held[V]{}
 }

@@ -90,7 +90,7 @@ func (x *Index) makePlan(t traits) plan {
 	for i := range x.rows {
 		add(&p.defines, x.rows[i].defines, i, has(x.rows[i].defines))
 	}
-	stands := func(row int) bool { return x.stemmed && x.rows[row].numbered }
+	stands := func(row int) bool { return x.stemmed && x.rows[row].numbered != 0 }
 	for _, i := range p.defines {
 		if !stands(int(i)) {
 			p.posted = append(p.posted, i)
@@ -98,7 +98,7 @@ func (x *Index) makePlan(t traits) plan {
 	}
 	met = nil
 	for i := range x.rows {
-		add(&p.refers, x.rows[i].refers, i, has(x.rows[i].refers) || stands(i))
+		add(&p.refers, x.rows[i].refers, i, has(x.rows[i].refers) || stands(i) || x.rows[i].pair != nil)
 		add(&p.rows, x.rows[i].refers, i, false)
 	}
 	return p

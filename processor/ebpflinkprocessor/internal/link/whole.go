@@ -1,5 +1,7 @@
 package link
 
+import "slices"
+
 // Finality of an edge, for those who want to know whether a trace is whole. Both look at rows, not at
 // rules by name where they can: a rule that is added makes fewer traces provably whole, never more.
 
@@ -27,25 +29,32 @@ func (x *Index) Final(child ID) (Edge, bool) {
 // Rootless says whether no parent of child can come: it refers to none, or only by the bytes of a
 // connection to a peer that is not traced.
 func (x *Index) Rootless(child ID) bool {
-	f := x.core(child)
-	for i := range x.rows {
-		if x.refersBy(child, i) && (!f.Peer.Untraced || x.rows[i].rule != TCPSeq) {
+	f := x.View(child)
+	for _, i := range x.plan(f.traits()).rows {
+		r := &x.rows[i]
+		// By a row with a pair it refers to a parent only where the span of an SDK came, which proves nothing whole.
+		if r.pair == nil && x.refersBy(child, int(i)) && (!f.Peer.Untraced || r.rule != TCPSeq) {
 			return false
 		}
 	}
 	return true
 }
 
+// counted are the rules by which no call refers to a request that its count of calls does not include.
+var counted = []string{AppContext, TCPSeq, Systrace, PseudoThread}
+
 // Closed says whether the keys that id defines are ones for which it is known what may refer to them. By
 // execution context nothing comes that the count of a request's calls does not include: whoever counts
 // gives a call the context of a request only together with its systrace id.
 func (x *Index) Closed(id ID) bool {
 	f := x.View(id)
+	has := f.traits()
 	for i := range x.rows {
-		switch x.rows[i].rule {
-		case AppContext, TCPSeq, Systrace, PseudoThread:
+		switch r := &x.rows[i]; {
+		case has&r.defines.needs != r.defines.needs || r.pair != nil: // which is for parents that are of an SDK
+		case slices.Contains(counted, r.rule):
 		default:
-			if k, ok := x.rows[i].defines.key(f); ok && x.spokenFor(&x.rows[i], k, &x.refs) {
+			if k, ok := r.defines.key(f); ok && x.spokenFor(r, k, &x.refs) {
 				return false
 			}
 		}

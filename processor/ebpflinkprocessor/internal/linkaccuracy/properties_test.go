@@ -21,6 +21,12 @@ func troubled(name string) forest.Scenario {
 	})
 }
 
+// unseen is traffic of whose headers many are not captured.
+func unseen(s *forest.Scenario) {
+	missed(s)
+	s.Words, s.Untraced, s.Gap = true, .3, 20*ms
+}
+
 func mustRun(t *testing.T, f *forest.Forest, o engine.Options) engine.Result {
 	t.Helper()
 	out, err := engine.Run(f, o)
@@ -41,8 +47,12 @@ func same(t *testing.T, f *forest.Forest, want, got engine.Result, what string) 
 // TestOrderOfArrivalChangesNothing, nor how spans are put into batches, as long as they come within half
 // a window.
 func TestOrderOfArrivalChangesNothing(t *testing.T) {
-	for seed := range uint64(4) {
-		f := forest.Grow(troubled("order"), seed)
+	for seed := range uint64(6) {
+		sc := troubled("order")
+		if seed >= 4 {
+			unseen(&sc)
+		}
+		f := forest.Grow(sc, seed)
 		want := mustRun(t, f, engine.Options{Seed: seed})
 		rng := rand.New(rand.NewPCG(seed, 9))
 		for turn := range 4 {
@@ -73,6 +83,11 @@ func TestRestartsChangeNothing(t *testing.T) {
 		{"late children", func(s *forest.Scenario) { s.Arrival = forest.LateChildren }},
 		{"parents late too", func(s *forest.Scenario) { s.Arrival, s.Duplicate = forest.LateAny, .1 }},
 		{"each hop a window later", func(s *forest.Scenario) { s.Arrival = forest.ByHop }},
+		{"headers that nobody saw", unseen},
+		{"headers that nobody saw, any order, some late", func(s *forest.Scenario) {
+			unseen(s)
+			s.Arrival, s.Loss = forest.LateAny, .05
+		}},
 		{"open for a minute", func(s *forest.Scenario) {
 			s.Lasts, s.PendingAfter, s.Traces = time.Minute, 10*time.Second, 20
 		}},

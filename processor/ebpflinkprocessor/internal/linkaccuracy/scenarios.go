@@ -25,6 +25,9 @@ func sameCall(s *forest.Scenario) {
 	s.App, s.Words, s.Untraced, s.Depth, s.Gap = forest.SDK, true, .5, 2, 20*ms
 }
 
+// missed: headers that are not captured, of calls and of requests from outside.
+func missed(s *forest.Scenario) { s.Missed, s.MissedToo, s.Begun = .5, .5, true }
+
 // timing is off by default.
 var timing = append(link.RuleNames(), link.Timing)
 
@@ -103,6 +106,35 @@ func rows() []row {
 		make1("sdk_same_call_worst", "bursts and calls at once of one path, no call's request known, 5 % lost", false, func(s *forest.Scenario) {
 			sameCall(s)
 			s.Burst, s.OnePath, s.Gap, s.Retry, s.Loss = 10, true, 400*ms, .2, .05
+			s.Unknown, s.Style, s.Parallel = 1, forest.Pool, true
+		}),
+		make1("sdk_missed", "of half the requests no header is captured, of half of these at neither end; outside has an SDK", false, func(s *forest.Scenario) {
+			sameCall(s)
+			missed(s)
+		}),
+		make1("sdk_missed_unnamed", "the same, SDKs do not name their process", false, func(s *forest.Scenario) {
+			missed(s)
+			s.App, s.Depth, s.MissedToo = forest.SDK, 2, 0
+		}),
+		make1("sdk_missed_all", "no header is captured anywhere", false, func(s *forest.Scenario) {
+			sameCall(s)
+			missed(s)
+			s.Missed, s.MissedToo, s.Depth = 1, 1, 3
+		}),
+		make1("sdk_missed_bursts", "20 requests at one moment, half to one process, all for one path, tried again", false, func(s *forest.Scenario) {
+			sameCall(s)
+			missed(s)
+			s.Burst, s.OnePath, s.Gap, s.Retry = 20, true, 400*ms, .33
+		}),
+		make1("sdk_missed_late", "up to 9 s late, in any order, 5 % lost, clocks up to 500 ms off", false, func(s *forest.Scenario) {
+			sameCall(s)
+			missed(s)
+			s.Arrival, s.Loss, s.Skew = forest.Shuffled, .05, 500*ms
+		}),
+		make1("sdk_missed_worst", "bursts and calls at once of one path, no call's request known, 5 % lost", false, func(s *forest.Scenario) {
+			sameCall(s)
+			missed(s)
+			s.Burst, s.OnePath, s.Gap, s.Retry, s.Loss, s.Missed, s.MissedToo = 10, true, 400*ms, .2, .05, 1, 1
 			s.Unknown, s.Style, s.Parallel = 1, forest.Pool, true
 		}),
 		make1("gateway", "a third of processes are proxies that know x-request-id", false, func(s *forest.Scenario) { s.Proxies, s.Depth = .33, 4 }),

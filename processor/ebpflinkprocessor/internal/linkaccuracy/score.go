@@ -22,6 +22,9 @@ type score struct {
 	unfound *forest.Span
 	// guess is how many of the edges nothing but time tells, known how many of these are right.
 	guess, known int
+	// missed is how many SDK spans are of a request whose header was not captured, joined how many of these went under
+	// it.
+	missed, joined int
 	// bad are the children of the wrong edges.
 	bad []*forest.Span
 }
@@ -60,6 +63,12 @@ func judge(f *forest.Forest, found parents) score {
 		if c.Parent != nil {
 			if first, ok := heard[c.Parent]; ok {
 				s.edges++
+				if c.SDK && c.Parent.Missed {
+					s.missed++
+					if p == c.Parent {
+						s.joined++
+					}
+				}
 				if c.Twinned() {
 					s.guess++
 					if p == c.Parent {
@@ -85,8 +94,8 @@ func judge(f *forest.Forest, found parents) score {
 				}
 			}
 		}
-		// Of a call without a header its request is not the whole truth where an SDK has a span between.
-		if p != nil && ((inTime && !c.Bare) || !above(p, c)) && !(c.SDK && c.CtxParent == p.ID) {
+		// Of a call whose header nobody saw its request is not the whole truth where an SDK has a span between.
+		if p != nil && ((inTime && !c.Bare && !(c.Missed && c.Kind == forest.Client)) || !above(p, c)) && !(c.SDK && c.CtxParent == p.ID) {
 			s.wrong++
 			s.bad = append(s.bad, c)
 			if s.firstWrong == nil {

@@ -82,6 +82,9 @@ func (t *table) run(r *row, seed uint64) error {
 		fmt.Printf("    %d of the right links are span links of parents that came after their children had left (R without them %.4f)\n",
 			adopted, share(s.right-adopted, s.edges))
 	}
+	if s.missed > 0 {
+		fmt.Printf("    %d requests whose header was not captured: %d of their SDK's spans are under them\n", s.missed, s.joined)
+	}
 	if s.guess > 0 {
 		fmt.Printf("    %d edges that times alone tell, R of the others %.4f", s.guess, s.recallSure())
 		for i, b := range baselines {

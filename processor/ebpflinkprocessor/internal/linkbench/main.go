@@ -1,7 +1,7 @@
 // Command linkbench measures the processor in process: spans of ten attributes, 500 a batch, four
-// spans a trace, from memory through ebpf_link to a counting consumer. It prints the join alone, the
-// processor without and with storage, checks every link against the known parent, and exits with 1
-// when one is wrong or missing.
+// spans a trace, from memory through ebpf_link to a counting consumer. It prints the join alone, of spans
+// that come trace by trace and host by host, the processor without and with storage, checks every link
+// against the known parent, and exits with 1 when one is wrong or missing.
 package main
 
 import (
@@ -70,13 +70,19 @@ func run(spans int, dir string, only bool) error {
 		dir = tmp
 	}
 	fmt.Printf("%d spans of 10 attributes, %d a batch, %d a trace, GOMAXPROCS %d, %s\n", spans, batchSpans, traceSpans, runtime.GOMAXPROCS(0), runtime.Version())
-	joined, err := join(spans)
+	joined, err := join("join alone", spans, byTrace)
+	if err != nil {
+		return err
+	}
+	agents, err := join("join alone, by hosts", spans, byHost)
 	if err != nil {
 		return err
 	}
 	if only {
-		fmt.Printf("join: us_per_span=%.3f spans_per_cpu_second=%.0f allocs_per_span=%.2f wrong_links=%d\n",
-			joined.cpu, 1e6/joined.cpu, joined.allocs, joined.wrong)
+		for _, r := range []result{agents, joined} {
+			fmt.Printf("%s: us_per_span=%.3f spans_per_cpu_second=%.0f allocs_per_span=%.2f wrong_links=%d\n",
+				r.name, r.cpu, 1e6/r.cpu, r.allocs, r.wrong)
+		}
 		return nil
 	}
 	memory, err := through(spans, "")
@@ -88,10 +94,10 @@ func run(spans int, dir string, only bool) error {
 		return err
 	}
 	fmt.Printf("%-28s %12s %14s %14s %12s\n", "", "spans/s", "CPU us/span", "allocs/span", "bytes/span")
-	for _, r := range []result{joined, memory, disk} {
+	for _, r := range []result{joined, agents, memory, disk} {
 		fmt.Printf("%-28s %12.0f %14.2f %14.2f %12.0f\n", r.name, r.perSecond, r.cpu, r.allocs, r.bytes)
 	}
-	wrong := joined.wrong + memory.wrong + disk.wrong
+	wrong := joined.wrong + agents.wrong + memory.wrong + disk.wrong
 	fmt.Printf("processor: join_per_second=%.0f spans_per_second=%.0f spans_per_second_badger=%.0f allocs_per_span=%.1f wrong_links=%d\n",
 		joined.perSecond, memory.perSecond, disk.perSecond, disk.allocs, wrong)
 	if wrong > 0 {
@@ -147,12 +153,27 @@ func wrongParent(id, parent [8]byte) bool {
 	return binary.BigEndian.Uint64(parent[:]) != n
 }
 
-func join(spans int) (result, error) {
-	facts := make([]link.Fact, spans)
-	for i := range facts {
-		facts[i] = fact(i/traceSpans, i%traceSpans)
+// order says which span of which trace comes as the i-th.
+type order func(i int) (trace, span int)
+
+func byTrace(i int) (trace, span int) { return i / traceSpans, i % traceSpans }
+
+// byHost is how agents send: a batch has one span of each of many traces.
+func byHost(i int) (trace, span int) {
+	const group = batchSpans * traceSpans
+	return i/group*batchSpans + i%batchSpans, i % group / batchSpans
+}
+
+// join measures the look-ups alone, asked for as the processor does.
+func join(name string, spans int, in order) (result, error) {
+	facts := make([]link.Fact, 0, spans)
+	for i := 0; len(facts) < spans; i++ {
+		// The last group may be less than all of its spans.
+		if n, k := in(i); n < spans/traceSpans {
+			facts = append(facts, fact(n, k))
+		}
 	}
-	return measure("join alone", spans, func() (wrong int64, err error) {
+	return measure(name, spans, func() (wrong int64, err error) {
 		x := link.New(link.RuleNames(), 500*time.Millisecond)
 		b := trace.NewBook(x, trace.Options{UseAppTraceID: true})
 		var arena link.Arena
@@ -160,12 +181,19 @@ func join(spans int) (result, error) {
 		x.Use(&arena)
 		b.Use(&arena)
 		ids := make([]link.ID, spans)
+		var nothing link.Rare
 		for i := range facts {
-			ids[i] = x.Add(facts[i])
+			if i%link.AtOnce == 0 {
+				x.Expect(facts[i:min(i+link.AtOnce, len(facts))])
+			}
+			ids[i] = x.Take(&facts[i], &nothing)
 			b.Add(ids[i])
 		}
 		left := 0
-		for _, id := range ids {
+		for i, id := range ids {
+			if i%link.AtOnce == 0 {
+				b.Ahead(ids[i:min(i+link.AtOnce, len(ids))], func(link.ID) {}) // it keeps nothing else
+			}
 			if !b.Waits(id) {
 				continue
 			}

@@ -113,6 +113,8 @@ func (g *generation) open(o *Options) (err error) {
 		WithValueThreshold(valueThreshold).
 		WithValueLogFileSize(g.fileSize()).
 		WithMemTableSize(memTable).
+		// Twice this is taken to write a table, which happens once, on closing; nothing else is decided by it.
+		WithBaseTableSize(memTable / 4).
 		WithNumMemtables(2).
 		// Never compacted, so never stalled for it.
 		WithNumCompactors(0).

@@ -68,7 +68,7 @@ func (b *Book) Adopt(m *Member) *Adoptions {
 		default:
 			f := b.fateOf(e)
 			a.Children = append(a.Children, Adopted{f.trace, b.ix.View(s.child).Span, b.ix.Resolve(s.child)})
-			f.up, e.parented = up(m.ID)+1, true
+			f.up, f.tail, e.parented = up(m.ID)+1, tailOf(b.ix.View(m.ID).Span), true
 			if !firm {
 				b.loose[s.child] = struct{}{}
 			}
@@ -78,7 +78,8 @@ func (b *Book) Adopt(m *Member) *Adoptions {
 }
 
 // climb visits id and all that is above it. They are not settled where one has not left, so that it may still find a
-// parent below, and where there are too many; firm when none of their parents may turn out to be another.
+// parent below, where one is forgotten, and where there are too many; firm when none of their parents may turn out to
+// be another.
 func (b *Book) climb(id link.ID) (settled, firm bool) {
 	b.round++
 	firm = true
@@ -88,7 +89,10 @@ func (b *Book) climb(id link.ID) (settled, firm bool) {
 			return false, false
 		}
 		firm = firm && b.firm(e)
-		id = b.parent(id)
+		var known bool
+		if id, known = b.parent(id); !known {
+			return false, false
+		}
 	}
 	return id == link.None, firm
 }

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -129,5 +130,77 @@ func TestBondsAreWrittenDown(t *testing.T) {
 		f.b.Restore(call, link.TraceID{1}, b, sampling.Kept, 1)
 		_, a := f.leave(f.request(9, 0))
 		require.Equal(t, b == Alone, a != nil)
+	}
+}
+
+// BenchmarkAdopt is what a span costs, leaving only, of a request and its calls: all at once, and where the calls left
+// before the request came, which names them or does not ask for them.
+func BenchmarkAdopt(b *testing.B) {
+	for _, calls := range []int{4, 128} {
+		for _, name := range []string{"together", "late", "late and named"} {
+			late := name != "together"
+			b.Run(fmt.Sprintf("%d calls/%s", calls, name), func(b *testing.B) {
+				const requests = 100
+				adopted := 0
+				b.ReportAllocs()
+				for range b.N {
+					b.StopTimer()
+					f := newFamily()
+					leave := func(due link.ID) {
+						for _, m := range f.b.Gather(due) {
+							f.b.Leave(&m, 1)
+							if name == "late" {
+								continue
+							}
+							if a := f.b.Adopt(&m); a != nil {
+								adopted += len(a.Children)
+							}
+						}
+					}
+					var of [requests][]link.ID
+					for i := range of {
+						at := int64(i) * 2000
+						for n := range calls {
+							of[i] = append(of[i], f.add(link.Fact{
+								Span: link.SpanID{byte(n), 1, byte(i)}, Role: link.Client, Systrace: uint64(i + 1), Start: at + int64(n), End: at + 500,
+							}))
+						}
+					}
+					come := func(i int) link.ID {
+						at := int64(i) * 2000
+						return f.add(link.Fact{Span: link.SpanID{9, 2, byte(i)}, Role: link.Server, Systrace: uint64(i + 1), Start: at, End: at + 1000})
+					}
+					var request [requests]link.ID
+					for i := range request {
+						if !late {
+							request[i] = come(i)
+						}
+					}
+					b.StartTimer()
+					for i := range of {
+						for _, id := range of[i] {
+							if f.b.Waits(id) {
+								leave(id)
+							}
+						}
+					}
+					b.StopTimer()
+					for i := range request {
+						if late {
+							request[i] = come(i)
+						}
+					}
+					b.StartTimer()
+					for _, id := range request {
+						if f.b.Waits(id) {
+							leave(id)
+						}
+					}
+				}
+				spans := float64(b.N * requests * (calls + 1))
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/spans, "ns/span")
+				b.ReportMetric(float64(adopted)/spans, "adopted/span")
+			})
+		}
 	}
 }

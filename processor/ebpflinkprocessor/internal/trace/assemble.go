@@ -46,6 +46,8 @@ type Member struct {
 	Left int64
 	// Absent: Parent is what the application said, and no span with that id was seen.
 	Absent bool
+	// Inherited: what said so is another span of the same call.
+	Inherited bool
 	// Fixed: this Gather fixed its trace id.
 	Fixed bool
 	// Decision says whether the span is exported, Odds what its tracestate is to say.
@@ -78,8 +80,9 @@ type entry struct {
 type fate struct {
 	trace link.TraceID
 	left  int64
-	// up is with which parent it left.
-	up up
+	// up is with which parent it left, whose span id ends in tail: when that is forgotten, another span may get its number.
+	up   up
+	tail tail
 	// decision holds for the whole trace.
 	decision sampling.Decision
 }
@@ -109,6 +112,8 @@ type Book struct {
 	// members is room for Gather, climbed for closesLate.
 	members []Member
 	climbed []link.ID
+	// met is room for Ahead.
+	met []link.Step
 	// strays are what the last Gather found of Adopt's, by parent; steps is what Adopt may still look at.
 	strays []stray
 	steps  int
@@ -143,7 +148,9 @@ func (b *Book) Use(a *link.Arena) {
 func (b *Book) Add(id link.ID) {
 	b.entries.Grow(int(id) + 1)
 	b.forget(b.entries.At(id))
-	delete(b.odds, id)
+	if len(b.odds) > 0 {
+		delete(b.odds, id)
+	}
 }
 
 // Say records what the tracestate of id says.
@@ -155,7 +162,10 @@ func (b *Book) Say(id link.ID, o sampling.Odds) {
 
 // Forget drops what is known of ids.
 func (b *Book) Forget(ids []link.ID) {
-	for _, id := range ids {
+	for i, id := range ids {
+		if next := i + link.AtOnce; next < len(ids) {
+			b.entries.Ahead(ids[next])
+		}
 		b.forget(b.entries.At(id))
 		if len(b.odds) > 0 {
 			delete(b.odds, id)
@@ -225,7 +235,7 @@ func (b *Book) Waits(id link.ID) bool { return b.entries.At(id).state == waiting
 func (b *Book) Leave(m *Member, now int64) {
 	e := b.entries.At(m.ID)
 	f := b.fateOf(e)
-	f.left, f.up = now, m.up()
+	f.left, f.up, f.tail = now, m.up(), tailOf(m.Parent)
 	e.state, e.parented = released, f.up.parented()
 }
 
@@ -261,7 +271,7 @@ func (b *Book) Gather(start link.ID) []Member {
 		known = p
 		if e := b.entries.At(p); e.state == released {
 			met(e)
-			if b.closes(root, p) {
+			if b.closes(root, p, b.entries.At(root).fate != 0) {
 				// It keeps the trace, and gives up the parent.
 				cut = root
 				members[0].Edge.Parent, members[0].Cut = link.None, true
@@ -281,30 +291,32 @@ func (b *Book) Gather(start link.ID) []Member {
 		return len(members) < maxMembers-1 && gone < maxGone && barren < maxBarren+barrenPerMember*len(members)
 	}
 	for i := 0; i < len(members) && more(); i++ {
-		m := members[i]
-		if b.entries.At(m.ID).fate != 0 {
-			consider(m.ID, m.depth)
+		id, depth := members[i].ID, members[i].depth
+		if b.entries.At(id).fate != 0 {
+			consider(id, depth)
 		}
-		b.ix.Referrers(m.ID, func(r link.ID) bool {
-			if b.entries.At(r).seen == b.round {
+		b.ix.Referrers(id, func(r link.ID) bool {
+			e := b.entries.At(r)
+			if e.seen == b.round {
 				barren++
 				return more()
 			}
 			looks := b.ix.Looks()
-			edge := b.edge(r, cut)
-			if edge.Parent != m.ID {
+			if b.parentOf(r, cut) != id {
 				barren += 1 + b.ix.Looks() - looks
 				return more()
 			}
-			b.visit(r)
-			if e := b.entries.At(r); e.state == released {
+			e.seen = b.round
+			if e.state == released {
 				met(e)
-				consider(r, m.depth+1)
-				b.strayed(r, e, m.ID)
+				consider(r, depth+1)
+				b.strayed(r, e, id)
 				gone++
 				return more()
 			}
-			members = append(members, Member{ID: r, Edge: edge, Cut: b.gaveUp(r, cut), depth: m.depth + 1})
+			members = append(members, Member{})
+			m := &members[len(members)-1]
+			m.ID, m.Edge, m.depth = r, b.sought(r), depth+1
 			return more()
 		})
 	}
@@ -374,11 +386,49 @@ func (b *Book) edge(id, cut link.ID) link.Edge {
 	if e.state == released && e.parented {
 		return link.Edge{Parent: link.None}
 	}
-	edge := b.ix.Resolve(id)
+	edge := b.sought(id)
 	if b.gaveUp(id, cut) {
 		edge.Parent = link.None
 	}
 	return edge
+}
+
+// parentOf is the parent of edge.
+func (b *Book) parentOf(id, cut link.ID) link.ID {
+	e := b.entries.At(id)
+	if id == cut || e.limits&deep != 0 || (e.state == released && e.parented) {
+		return link.None
+	}
+	if edge := b.ix.Resolved(id); !edge.Displaces {
+		return edge.Parent
+	}
+	return b.sought(id).Parent
+}
+
+// sought is the edge of id, which waits. An SDK span keeps the parent that it states where what it would give way to
+// is of another trace already: its own trace would be cut in two.
+func (b *Book) sought(id link.ID) link.Edge {
+	edge := b.ix.Resolve(id)
+	if edge.Displaces && b.parted(id, edge.Parent) {
+		return b.ix.Stated(id)
+	}
+	return edge
+}
+
+// parted: the trace of p is fixed, and not the one that id is of by its own word.
+func (b *Book) parted(id, p link.ID) bool {
+	of, fixed := b.Trace(p)
+	if !fixed {
+		return false
+	}
+	own, fixed := b.Trace(id)
+	if named := b.ix.Named(id); !fixed && named != link.None {
+		own, fixed = b.Trace(named)
+	}
+	if !fixed {
+		own = b.ix.View(id).CtxTrace
+	}
+	return of != own
 }
 
 // gaveUp: the edge of id is not used.
@@ -391,7 +441,7 @@ func (b *Book) top(start link.ID) (root, cut link.ID, tooDeep bool) {
 	root = start
 	b.visit(root)
 	for range maxClimb {
-		p := b.edge(root, link.None).Parent
+		p := b.parentOf(root, link.None)
 		if p == link.None || b.entries.At(p).state == released || b.entries.At(p).limits&large != 0 {
 			return root, link.None, false
 		}
@@ -408,8 +458,8 @@ func (b *Book) top(start link.ID) (root, cut link.ID, tooDeep bool) {
 // weakest returns the member of the cycle through id whose edge has the least evidence.
 func (b *Book) weakest(id link.ID) link.ID {
 	worst := id
-	for n := b.ix.Resolve(id).Parent; n != id; n = b.ix.Resolve(n).Parent {
-		x, y := b.ix.Resolve(n), b.ix.Resolve(worst)
+	for n := b.sought(id).Parent; n != id; n = b.sought(n).Parent {
+		x, y := b.sought(n), b.sought(worst)
 		fx, fy := b.ix.View(n), b.ix.View(worst)
 		if cmp.Or(cmp.Compare(x.Row, y.Row), cmp.Compare(y.Confidence, x.Confidence),
 			bytes.Compare(fy.Span[:], fx.Span[:])) > 0 {
@@ -448,6 +498,10 @@ func (b *Book) fix(members []Member, known link.ID, left int64) {
 			m.Odds = b.odds[m.ID]
 		}
 		p := m.Edge.Parent
+		if m.Edge.Displaces && !m.Cut && b.parentTrace(p, v.trace) != m.Trace {
+			m.Edge = b.ix.Stated(m.ID)
+			p = m.Edge.Parent
+		}
 		switch {
 		case p != link.None && b.parentTrace(p, v.trace) != m.Trace:
 			m.Conflict = true
@@ -458,13 +512,25 @@ func (b *Book) fix(members []Member, known link.ID, left int64) {
 		case f.CtxParent != link.SpanID{} && f.CtxParent != f.Span && f.CtxTrace == m.Trace && !m.Cut && m.Edge.Outcome != link.Ambiguous:
 			// The span may have gone to the backend another way; the header is proof that
 			// it exists.
-			if p := b.ix.Named(m.ID); p != link.None && b.closes(m.ID, p) {
+			if p := b.ix.Named(m.ID); p != link.None && b.closes(m.ID, p, !m.Fixed) {
 				m.Cut = true
 				continue
 			}
 			m.Parent, m.Absent = f.CtxParent, true
+		case !m.Cut:
+			b.inherit(m)
 		}
 	}
+}
+
+// inherit gives m, a request whose header was not seen, the parent that its SDK's span states, and that is not here.
+func (b *Book) inherit(m *Member) {
+	t, parent, ok := b.ix.Inherited(m.ID)
+	if !ok || t != m.Trace || b.ix.Named(m.ID) != link.None {
+		return
+	}
+	m.Parent, m.Absent, m.Inherited = parent, true, true
+	m.Edge.Rule, m.Edge.Confidence, m.Edge.Candidates = link.SDKSameCall, link.SameCallConfidence, 1
 }
 
 func (b *Book) parentTrace(p link.ID, chosen link.TraceID) link.TraceID {

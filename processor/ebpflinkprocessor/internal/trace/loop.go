@@ -76,24 +76,32 @@ func upOf(bond Bond) up {
 	return [...]up{Doubtful: doubtful, Alone: noParent, Parented: forgotten}[bond]
 }
 
-// parent of one that has left, by what it said then; of one that waits, by what is known now.
-func (b *Book) parent(id link.ID) link.ID {
+// tail is what a span id ends in: enough to tell a span from one that has its number now.
+type tail [3]byte
+
+func tailOf(s link.SpanID) tail { return tail(s[5:]) }
+
+// parent of one that has left, by what it said then; of one that waits, by what is known now. It is false where that
+// is forgotten.
+func (b *Book) parent(id link.ID) (p link.ID, known bool) {
 	e := b.entries.At(id)
 	switch {
 	case e.limits&deep != 0:
-		return link.None
+		return link.None, true
 	case e.state != released:
-		return b.ix.Resolve(id).Parent
+		return b.sought(id).Parent, true
 	}
-	switch up := b.fateOf(e).up; up {
+	f := b.fateOf(e)
+	switch f.up {
 	case forgotten:
-		return b.ix.Resolve(id).Parent
+		return b.ix.Resolve(id).Parent, true
 	case named:
-		return b.ix.Named(id)
+		return b.ix.Named(id), true
 	case noParent, doubtful:
-		return link.None
+		return link.None, true
 	default:
-		return link.ID(up - 1)
+		p = link.ID(f.up - 1)
+		return p, tailOf(b.ix.View(p).Span) == f.tail
 	}
 }
 
@@ -108,8 +116,9 @@ func (b *Book) firm(e *entry) bool {
 
 // closes says whether root, which has not left, would close a cycle with that parent. Where all of it waits, top
 // has seen to it; but some below root may have left as children of one that came later or, as it was pending, ended.
-// Nobody can take back what they said, so root has to give way.
-func (b *Book) closes(root, parent link.ID) bool {
+// Nobody can take back what they said, so root has to give way. It does so, too, where what is above is forgotten, if its
+// trace was decided before: then some below it may have left.
+func (b *Book) closes(root, parent link.ID, decided bool) bool {
 	climbed := b.climbed[:0]
 	defer func() { b.climbed = climbed[:0] }()
 	firm := true
@@ -123,7 +132,11 @@ func (b *Book) closes(root, parent link.ID) bool {
 		}
 		firm = firm && b.firm(e)
 		climbed = append(climbed, parent)
-		if parent = b.parent(parent); parent == link.None {
+		var known bool
+		if parent, known = b.parent(parent); !known {
+			return decided
+		}
+		if parent == link.None {
 			break
 		}
 	}

@@ -42,9 +42,54 @@ func TestCycleThatClosesLate(t *testing.T) {
 	}
 }
 
+// TestCycleThroughTheForgotten: what a request has led to left while it was open, and of that a part is forgotten and its
+// number given to another span when the request shows the numbers of a call further down.
+func TestCycleThroughTheForgotten(t *testing.T) {
+	for name, again := range map[string]bool{"forgotten": false, "and its number is another's": true} {
+		t.Run(name, func(t *testing.T) {
+			x := link.New(link.RuleNames(), tolerance)
+			b := NewBook(x, Options{})
+			add := func(span byte, role link.Role, systrace uint64, seq uint32, start int64) link.ID {
+				id := x.Add(link.Fact{
+					Span: link.SpanID{7: span}, Raw: true, Role: role, Host: 1, Systrace: systrace, ReqSeq: seq, RespSeq: seq,
+					Start: start, End: 100, Pending: seq == 0,
+				})
+				b.Add(id)
+				return id
+			}
+			request := add(1, link.Server, 7, 0, 0)
+			chain := []link.ID{
+				add(2, link.Client, 7, 5, 10), add(3, link.Server, 8, 5, 20), add(4, link.Client, 8, 9, 30),
+			}
+			for _, id := range chain {
+				for _, m := range b.Gather(id) {
+					if m.ID == id {
+						require.NotZero(t, m.Parent)
+						b.Leave(&m, 1)
+					}
+				}
+			}
+			b.Forget(chain[:1])
+			x.Remove(chain[:1])
+			if again {
+				require.Equal(t, chain[0], add(6, link.Server, 99, 77, 0))
+			}
+			x.Replace(request, link.Fact{
+				Span: link.SpanID{7: 1}, Raw: true, Role: link.Server, Host: 1, Systrace: 7, ReqSeq: 9, RespSeq: 9, Start: 30, End: 90,
+			}, link.Rare{})
+			require.Equal(t, chain[2], x.Resolve(request).Parent)
+			members := b.Gather(request)
+			require.True(t, members[0].Cut)
+			require.Zero(t, members[0].Parent)
+		})
+	}
+}
+
 // tangle is spans of few values for everything, which come, end and leave in any order.
 type tangle struct {
 	cut, linked, adopted, above int
+	// forgets: who has left is forgotten now and then, and its id is given to another.
+	forgets bool
 }
 
 // run lets 40 of them come, as choose says, which returns a number below n. None leaves as its own ancestor, by what it
@@ -55,7 +100,7 @@ func (n *tangle) run(t *testing.T, choose func(n int) int) {
 	parent := map[link.SpanID]link.SpanID{}
 	// came has what an Index does not keep, too: the trace id of a raw span.
 	came := map[link.ID]link.Fact{}
-	var waiting, open []link.ID
+	var waiting, open, left []link.ID
 	take := func(from *[]link.ID) link.ID {
 		i := choose(len(*from))
 		id := (*from)[i]
@@ -73,10 +118,12 @@ func (n *tangle) run(t *testing.T, choose func(n int) int) {
 				continue
 			}
 			b.Leave(&m, 1)
+			left = append(left, due)
 			if m.Cut {
 				n.cut++
 			}
-			if m.Parent != (link.SpanID{}) {
+			// What a header names is not ours to contradict once it is forgotten.
+			if m.Parent != (link.SpanID{}) && !(n.forgets && m.Absent) {
 				n.linked++
 				parent[x.Fact(due).Span] = m.Parent
 			}
@@ -121,13 +168,20 @@ func (n *tangle) run(t *testing.T, choose func(n int) int) {
 				leave(take(&waiting))
 			}
 		}
+		if n.forgets && len(left) > 0 && choose(3) == 0 {
+			gone := left[:1+choose(len(left))]
+			left = left[len(gone):]
+			b.Forget(gone)
+			x.Remove(gone)
+		}
 	}
 }
 
 // TestNoCycleHoweverLate: no span is above itself.
 func TestNoCycleHoweverLate(t *testing.T) {
 	var n tangle
-	for seed := range uint64(3000) {
+	for seed := range uint64(6000) {
+		n.forgets = seed%2 == 1
 		n.run(t, rand.New(rand.NewPCG(seed, 4)).IntN)
 	}
 	require.Greater(t, n.cut, 100)

@@ -13,7 +13,7 @@ func (b *Book) Reclaim() {
 			continue
 		}
 		b.round++
-		for p := b.ix.Resolve(id).Parent; p != link.None && b.visit(p); p = b.ix.Resolve(p).Parent {
+		for p := b.left(id); p != link.None && b.visit(p); p = b.left(p) {
 			above := b.entries.At(p)
 			if above.state != waiting || above.fate != 0 {
 				break
@@ -22,4 +22,13 @@ func (b *Book) Reclaim() {
 			b.Say(p, b.odds[id])
 		}
 	}
+}
+
+// left is the parent that id, or what is above it, is certain to have left with: who states another may have kept that.
+func (b *Book) left(id link.ID) link.ID {
+	e := b.ix.Resolve(id)
+	if e.Displaces {
+		return link.None
+	}
+	return e.Parent
 }

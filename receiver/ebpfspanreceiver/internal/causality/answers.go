@@ -21,8 +21,10 @@ type answers struct {
 const (
 	// maxEmptyAnswers is a share: half of what may be wrong at all.
 	maxEmptyAnswers = 0.0005
-	// fewRounds of a loop, of which nothing is concluded.
+	// fewRounds of a loop, of which nothing is concluded, unless several were read before it answered mostly as often
+	// as one: that is the odd one out then (c/epoll-delayed: one of 14, and wrong).
 	fewRounds = 20
+	mostly    = 4
 )
 
 // saw takes every edge that the kernel side reports.
@@ -51,13 +53,15 @@ func (a *answers) saw(e *event.Evidence) {
 func (a *answers) doubtful() bool { return a.empty > maxEmptyAnswers*(a.sure+a.empty) }
 
 // putOff: the loops of the process answer later than they read.
-func (a *answers) putOff() bool { return a.many > a.one && a.one+a.many >= fewRounds }
+func (a *answers) putOff() bool {
+	return a.many > a.one && (a.one+a.many >= fewRounds || a.many >= mostly*a.one)
+}
 
 // itsAnswer: the thread began the response of the task that made the call. What a task of tokio is woken for, and
 // by whom, is known better: a task that answers for many has no rounds.
-func itsAnswer(s *Solver, e *edge, c *Call) bool {
+var itsAnswer = rule{"answers_without_calls", func(s *Solver, e *edge, c *Call) bool {
 	if c.Writer.Kind == event.Tokio {
 		return false
 	}
 	return e.segment != 0 || !s.processes.of(c.Writer.Tgid).answers.doubtful()
-}
+}}

@@ -51,6 +51,7 @@ func TestAnswersOfALoopThatPutsOff(t *testing.T) {
 		"at once":                {one: 100, many: 30, want: Linked},
 		"puts off":               {one: 30, many: 100, want: Untrusted},
 		"too few to be told yet": {one: 3, many: 10, want: Linked},
+		"the odd one out":        {one: 0, many: 10, want: Untrusted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, _ := newSolver()

@@ -9,13 +9,6 @@ import (
 // maxHops bounds how many calls, or events, that led to each other are followed.
 const maxHops = 64
 
-// A chain of calls is believed once that many chains of the process could be checked, and that share of
-// them was right.
-const (
-	minChains   = 20
-	rightChains = 0.98
-)
-
 // asyncIDs finds which request a call of Node.js belongs to. What an activation of the loop read tells
 // what it works for: a request, or a call whose response arrived. Whatever else happens in a loop
 // carries the id of an operation, and tells by its number in which activation that was begun: see
@@ -25,9 +18,7 @@ const (
 // together or not, as the program has it: a task that makes several calls in turn, or a queue. So such a
 // chain is used only if it is closed (whoever read the response of its last call began the response of
 // the request that its first call was made for), and if nearly all that could be checked in this process
-// were. Whether what runs after a response goes on with the same work is shown as well where it has drawn an
-// id, that of a call which waits for a connection, say: so those are counted, too. Else a program that is so
-// busy that hardly any call is sent at once would never show it.
+// were: see [chains].
 type asyncIDs struct {
 	loops map[loopKey]*asyncLoop
 	calls generations[uint64, *asyncCall]
@@ -40,7 +31,8 @@ type asyncIDs struct {
 	// for all that has come together meanwhile: in one activation, or in others when a connection is made first.
 	deferred generations[loopID, struct{}]
 	chains   map[uint32]*chains // by tgid
-	now      uint64             // time of the last record
+	tails    tails
+	now      uint64 // time of the last record
 }
 
 type loopKey struct{ tgid, tid uint32 }
@@ -56,39 +48,13 @@ type asyncCall struct {
 	loop       loopKey
 	activation uint64
 	cause      cause
-	closed     bool // it is in a closed chain
+	at         uint64 // when it began
+	closed     bool   // it is in a closed chain
+	wentOn     bool   // its request made a call when its response had arrived, whatever that was led by
+	// What has become of it: ended, and its request too. See [tails].
+	ended, settled bool
+	operation      uint64
 }
-
-// score is how many chains could be checked, and were right.
-type score struct{ right, all int }
-
-func (c *score) add(right bool) {
-	if c.all >= 10000 {
-		c.right, c.all = c.right/2, c.all/2
-	}
-	c.all++
-	if right {
-		c.right++
-	}
-}
-
-// mostly: nearly all were right.
-func (c *score) mostly() bool { return float64(c.right) >= rightChains*float64(c.all) }
-
-// refuted: as many were wrong as would take many more that are right.
-func (c *score) refuted() bool {
-	return float64(c.all-c.right) > (1-rightChains)*maxUndecided
-}
-
-// chains of a process that could be checked: all in which a call led to another, and those in which that
-// rests on nothing but their order.
-type chains struct{ all, next score }
-
-func (c *chains) believed() bool {
-	return c != nil && c.all.all >= minChains && c.all.mostly() && c.next.mostly()
-}
-
-func (c *chains) refuted() bool { return c.all.refuted() || c.next.refuted() }
 
 func newAsyncIDs() *asyncIDs {
 	return &asyncIDs{loops: map[loopKey]*asyncLoop{}, chains: map[uint32]*chains{}}
@@ -118,9 +84,15 @@ func (a *asyncIDs) take(e *event.Async) {
 	case event.AsyncInit:
 		l.began(e)
 	case event.AsyncCall:
-		c := &asyncCall{loop: key, activation: e.Activation, cause: l.called(e)}
+		c := &asyncCall{loop: key, activation: e.Activation, cause: l.called(e), at: e.Ts}
 		a.calls.put(e.Call, c)
 		a.led(c)
+		if d := a.root(c, nil); d.turn != 0 {
+			a.wentOn(e, d.turn)
+			if d.led {
+				a.tails.add(d.turn, c)
+			}
+		}
 	}
 }
 
@@ -190,7 +162,13 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 		a.doubt(c, &a.mixed)
 		return
 	}
-	if from.turn == 0 || e.Uses > 1 {
+	if e.Uses > 1 {
+		return
+	}
+	if from.led {
+		a.tails.answered(e.Epoch)
+	}
+	if from.turn == 0 {
 		return
 	}
 	right := from.turn == e.Epoch
@@ -200,11 +178,7 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 	if !from.led {
 		return
 	}
-	n := a.chains[e.Tgid]
-	if n == nil {
-		n = &chains{}
-		a.chains[e.Tgid] = n
-	}
+	n := a.chainsOf(e.Tgid)
 	n.all.add(right)
 	if from.next {
 		n.next.add(right)
@@ -240,18 +214,39 @@ func (a *asyncIDs) doubts(c *asyncCall) (several, disputed bool) {
 
 // edges implements derivation.
 func (a *asyncIDs) edges(to []edge, c *Call) []edge {
+	if turn, _ := a.named(to, c); turn != 0 {
+		to = append(to, edge{to: turn, kind: asyncID})
+	}
+	return to
+}
+
+// named is the request that a call was made for, or 0 and why none is known, "" of calls of no loop. edges is what
+// else is known of it.
+func (a *asyncIDs) named(edges []edge, c *Call) (turn uint64, refusal string) {
 	known, ok := a.calls.get(c.ID)
 	if !ok {
-		return to
+		return 0, ""
 	}
 	from, n := a.root(known, nil), a.chains[known.loop.tgid]
-	if from.turn == 0 || from.next && !(known.closed && n.believed()) {
-		return to
+	switch {
+	case from.turn == 0:
+		return 0, "cause_unknown"
+	case from.next && !known.closed:
+		return 0, "chain_open"
+	case from.next && !n.believed(c.Operation):
+		return 0, "not_proven"
 	}
-	if several, disputed := a.doubts(known); several || disputed && !answeredFor(to, from.turn) {
-		return to
+	several, disputed := a.doubts(known)
+	switch {
+	case several:
+		return 0, "works_for_several"
+	case answeredFor(edges, from.turn):
+	case disputed:
+		return 0, "answer_disagrees"
+	case from.led && n.disbelieved(c.Operation):
+		return 0, "refuted"
 	}
-	return append(to, edge{to: from.turn, kind: asyncID})
+	return from.turn, ""
 }
 
 // unproven are the chains of the process, where such a call waits for them: it is in a closed one.
@@ -261,13 +256,35 @@ func (a *asyncIDs) unproven(c *Call) proof {
 		return nil
 	}
 	if n := a.chains[known.loop.tgid]; n != nil {
-		return n
+		return following{n, c.Operation}
 	}
 	return nil
 }
 
-// answeredFor: what the response of the call led to says as well that it is of that request; or it says for certain
-// that it is of another, and neither is believed.
+// unconfirmed are the chains of the process, where they are few yet, and may still show that a call is not the
+// request's of which its id says so.
+func (a *asyncIDs) unconfirmed(c *Call) proof {
+	known, ok := a.calls.get(c.ID)
+	if !ok || !a.root(known, nil).led {
+		return nil
+	}
+	if n := a.chains[known.loop.tgid]; n != nil && n.all.all > 0 {
+		return drawn{n}
+	}
+	return nil
+}
+
+func (a *asyncIDs) chainsOf(tgid uint32) *chains {
+	n := a.chains[tgid]
+	if n == nil {
+		n = &chains{operations: map[uint64]score{}}
+		a.chains[tgid] = n
+	}
+	return n
+}
+
+// answeredFor: what the response of the call led to says as well that it is of that request; or it says for certain that
+// it is of another, and neither is believed.
 func answeredFor(edges []edge, turn uint64) bool {
 	for i := range edges {
 		if e := &edges[i]; e.kind == answer && (e.to == turn || e.uses == 1 && e.baseUses == 1) {
@@ -278,7 +295,7 @@ func answeredFor(edges []edge, turn uint64) bool {
 }
 
 // answered implements derivation.
-func (a *asyncIDs) answered(uint64, *served) {}
+func (a *asyncIDs) answered(turn uint64, r *served) { a.tails.over(turn, r.end) }
 
 // forget implements derivation.
 func (a *asyncIDs) forget(before uint64) {
@@ -287,6 +304,7 @@ func (a *asyncIDs) forget(before uint64) {
 	a.mixed.age(before, a.now)
 	a.deferred.age(before, a.now)
 	a.disputed.age(before, a.now)
+	a.tails.turns.age(before, a.now)
 	for key, l := range a.loops {
 		l.forget(before, a.now)
 		if l.seen+uint64(keepFor) < a.now {

@@ -60,7 +60,7 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 			continue
 		}
 		of := s.sort(e, c)
-		r, why := s.admit(e, c, depth)
+		r, why, _ := s.admit(e, c, depth)
 		if why == Late && of.kind().descends && c.Start <= r.end+lateFor && s.writers.of(c.Writer).first == c.Start {
 			late.add(r.request)
 		}
@@ -153,31 +153,31 @@ func (s *Solver) learn(p *process, votes []vote, best rank, known *verdict) {
 }
 
 // admit checks one edge: it keeps the rules of its kind, and its request was being served when the call
-// was sent. The request is given where it is Linked or Late.
-func (s *Solver) admit(e *edge, c *Call, depth int) (*served, Outcome) {
+// was sent. The request is given where it is Linked or Late, and otherwise why it is neither.
+func (s *Solver) admit(e *edge, c *Call, depth int) (*served, Outcome, string) {
 	k := &kinds[e.kind]
-	for _, keeps := range k.rules {
-		if !keeps(s, e, c) {
-			return nil, Untrusted
+	for i := range k.rules {
+		if of := &k.rules[i]; !of.keeps(s, e, c) {
+			return nil, Untrusted, of.refusal
 		}
 	}
 	r := s.request(e, c, depth)
 	switch {
 	case r == nil:
-		return nil, UnknownRequest
+		return nil, UnknownRequest, "request_unknown"
 	case c.Start < r.start, r.reader.Tgid != c.Writer.Tgid:
-		return nil, Untrusted
+		return nil, Untrusted, "before_request"
 	case r.end != 0 && c.Start > r.end:
-		return r, Late
+		return r, Late, "after_response"
 	case c.Start-r.start > uint64(s.options.MaxAge):
-		return nil, Aged
+		return nil, Aged, "request_too_old"
 	}
-	for _, keeps := range k.service {
-		if !keeps(s, c, r) {
-			return nil, Untrusted
+	for i := range k.service {
+		if of := &k.service[i]; !of.keeps(s, c, r) {
+			return nil, Untrusted, of.refusal
 		}
 	}
-	return r, Linked
+	return r, Linked, ""
 }
 
 // maxDepth bounds how many calls lie between a call and the request that its edges lead to.

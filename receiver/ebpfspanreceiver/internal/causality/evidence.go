@@ -113,7 +113,7 @@ var kinds = [kindCount]kind{
 	},
 	channelBack: {
 		hint: "channel_back", rank: exact, confidence: 0.999, way: back,
-		rules: []rule{alone, oneRead, sure},
+		rules: []rule{alone, oneRead, sure, itsTask},
 	},
 	// What a loop read last before it wrote. A timer that fires then looks the same.
 	loop: {
@@ -177,7 +177,7 @@ const sortCount = 2 * kindCount
 
 func (s *Solver) sort(e *edge, c *Call) sort {
 	of := sort(e.kind) << 1
-	if unsure := kinds[e.kind].unsure; unsure != nil && unsure(s, e, c) {
+	if unsure := kinds[e.kind].unsure; unsure.keeps != nil && unsure.keeps(s, e, c) {
 		of |= 1
 	}
 	return of
@@ -193,7 +193,7 @@ func (t sort) rank() rank {
 }
 
 func (t sort) trust() trust {
-	if k := t.kind(); t&1 == 0 || k.unsure == nil {
+	if k := t.kind(); t&1 == 0 || k.unsure.keeps == nil {
 		return k.trust
 	}
 	return hint

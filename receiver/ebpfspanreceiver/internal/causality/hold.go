@@ -18,6 +18,7 @@ type held struct {
 // Hold takes a finished call, and answers when everything that can be known is.
 func (s *Solver) Hold(c Call, release func(Answer)) {
 	s.writers.wrote(c.Writer, c.Start)
+	s.async.over(&c)
 	if len(s.waiting) >= s.options.MaxHeld {
 		s.counts.Hurried.Add(1)
 		oldest := s.waiting[0]
@@ -36,6 +37,7 @@ func (s *Solver) Hold(c Call, release func(Answer)) {
 
 // Tick answers the calls that have waited enough: now is the time of the records, some of which may be later.
 func (s *Solver) Tick(now uint64) {
+	s.async.settle(now - min(now, uint64(s.options.Grace)))
 	kept := s.waiting[:0]
 	for _, h := range s.waiting {
 		if !s.settled(h, now) || s.learning(h, now) {
@@ -164,7 +166,11 @@ func (s *Solver) answer(h *held) {
 	}
 	s.relearn(h, &v)
 	s.counts.Overruled.Add(uint64(a.overruled))
-	h.release(a.answer())
+	out := a.answer()
+	if s.options.Explain && a.outcome.Unlinked() {
+		out.Refused = s.refusals(h, &v)
+	}
+	h.release(out)
 }
 
 // edges is all that is known of a call, reported and derived.

@@ -16,10 +16,13 @@ const maxUndecided = 512
 
 func (t *trial) undecided() bool { return t.all < maxUndecided && !t.proves() && !t.refutes() }
 
-func (c *chains) undecided() bool { return c.all.all < maxUndecided && !c.believed() && !c.refuted() }
-
-// undecided is what a call that has no link waits for, nil where there is nothing.
+// undecided is what a call waits for that has no link, or may lose it; nil where there is nothing.
 func (s *Solver) undecided(h *held, own *verdict) proof {
+	if own.outcome == Linked && own.hints == 1<<asyncID {
+		if p := s.async.unconfirmed(&h.call); p != nil && p.undecided() {
+			return p
+		}
+	}
 	if own.outcome != NoEvidence && own.outcome != Untrusted {
 		return nil
 	}

@@ -39,6 +39,9 @@ func TestHoldWhileLearning(t *testing.T) {
 		return out
 	}
 	learnChains := func(s *Solver, right bool, n int) {
+		if n >= minChains {
+			keep(s, 1, 0)
+		}
 		at, to := 1000.0, uint64(100)
 		if !right {
 			to = 200

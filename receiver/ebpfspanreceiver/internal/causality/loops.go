@@ -5,7 +5,7 @@ package causality
 // has put off. There it must be certain from the one side and not denied from the other: that only this
 // response can have led to the answer, or that only this request can have led to the call, and to as many
 // as requests do. The former counts where a loop does at once what it has read: see Options.Queues.
-func severalResponses(s *Solver, e *edge, c *Call) bool {
+var severalResponses = rule{"several_responses", func(s *Solver, e *edge, c *Call) bool {
 	if e.segment == 0 {
 		return e.uses > 1 || e.baseUses > 1
 	}
@@ -26,7 +26,7 @@ func severalResponses(s *Solver, e *edge, c *Call) bool {
 		}
 	}
 	return denied || e.uses != 1 || e.baseUses != 1 || p.putOff() || s.queues(c.Writer.Tgid)
-}
+}}
 
 // confirms: the request has led to the call, and no timer. If it may have led to one of its calls only, it is
 // the first one, which a loop writes before it sees to its timers; and that must be what its answer says, too,
@@ -46,7 +46,7 @@ func (s *Solver) confirms(claim, back *edge, c *Call) bool {
 }
 
 // oneRequest: which of several requests that the loop has read led to the call is not known.
-func oneRequest(_ *Solver, e *edge, _ *Call) bool { return e.uses <= 1 }
+var oneRequest = rule{"several_requests_read", func(_ *Solver, e *edge, _ *Call) bool { return e.uses <= 1 }}
 
 // follows: the joint says which response led to the call, and that it led to nothing else before.
 func (e *edge) follows() bool { return e.uses <= 1 && e.baseUses == 0 }

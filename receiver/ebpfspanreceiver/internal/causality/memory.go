@@ -5,7 +5,15 @@ import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/
 // tasks are the hand-overs that went back to a request, by segment.
 type tasks struct{ generations[uint64, uint64] }
 
-func (t *tasks) cameBack(segment, epoch uint64) { t.put(segment, epoch) }
+// toSeveral: a task that went back to two requests was none's alone.
+const toSeveral = ^uint64(0)
+
+func (t *tasks) cameBack(segment, epoch uint64) {
+	if back, known := t.get(segment); known && back != epoch {
+		epoch = toSeveral
+	}
+	t.put(segment, epoch)
+}
 
 // wentTo: the task of that hand-over ended by going back to the request.
 func (t *tasks) wentTo(segment, epoch uint64) bool {

@@ -29,6 +29,9 @@ var Outcomes = [...]string{
 	Uncounted: "uncounted",
 }
 
+// Unlinked: it is not known which request a call belongs to, or whether it belongs to any.
+func (o Outcome) Unlinked() bool { return o != Linked && o != Late && o != Uncounted }
+
 // Class says what a link rests on.
 type Class uint8
 

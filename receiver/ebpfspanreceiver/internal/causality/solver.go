@@ -19,6 +19,8 @@ type Options struct {
 	MaxAge time.Duration
 	// Posterior switches the statistical fallback on, and is the least that it takes; 0: off.
 	Posterior float64
+	// Explain says of calls without a request why, see Answer.Refused.
+	Explain bool
 	// Identify says which process has a number now: instance differs when the number was given to
 	// another one, or when it executes another program.
 	Identify func(tgid uint32) (instance uint64, service string)
@@ -92,6 +94,8 @@ type Answer struct {
 	Confidence float64
 	// Overruled evidence of a lower rank named another request.
 	Overruled int
+	// Refused says of a call that is Unlinked why its evidence was not used, with Options.Explain.
+	Refused []string
 }
 
 // Solver keeps what is needed to decide. It is used by one goroutine.
@@ -138,11 +142,11 @@ func (s *Solver) Evidence(e *event.Evidence) {
 	p.counts.Evidence[e.What].Add(1)
 	p.wakes.saw(e)
 	p.answers.saw(e)
-	if e.Call == 0 {
-		return
-	}
 	if e.What == channelBack && e.Segment != 0 {
 		s.tasks.cameBack(e.Segment, e.Epoch)
+	}
+	if e.Call == 0 {
+		return
 	}
 	s.ledger.add(e.Call, edge{
 		to: e.Epoch, segment: e.Segment, base: e.Base, kind: e.What, uses: e.Uses, baseUses: e.BaseUses,

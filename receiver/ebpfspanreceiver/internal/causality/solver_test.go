@@ -79,6 +79,19 @@ func TestSolve(t *testing.T) {
 		{"second call of a task that came back", []*event.Evidence{
 			second(evidence(channel, 1, 100)), second(evidence(channelBack, 9, 100)),
 		}, Answer{Outcome: Linked, Request: 100, Hints: []string{"channel"}, Confidence: 0.995}},
+		{"second call of a task that came back without one", []*event.Evidence{
+			second(evidence(channel, 1, 100)), second(evidence(channelBack, 0, 100)),
+		}, Answer{Outcome: Linked, Request: 100, Hints: []string{"channel"}, Confidence: 0.995}},
+		{"second call of a task that came back to another as well", []*event.Evidence{
+			second(evidence(channel, 1, 100)), second(evidence(channelBack, 9, 100)), second(evidence(channelBack, 0, 200)),
+		}, Answer{Outcome: Untrusted}},
+		{"which came back again", []*event.Evidence{
+			second(evidence(channel, 1, 100)), second(evidence(channelBack, 9, 100)), second(evidence(channelBack, 0, 200)),
+			second(evidence(channelBack, 9, 100)),
+		}, Answer{Outcome: Untrusted}},
+		{"the call with which a task of two came back", []*event.Evidence{
+			second(evidence(channelBack, 1, 100)), second(evidence(channelBack, 0, 200)),
+		}, Answer{Outcome: Untrusted}},
 		{"task of a task, unsure", []*event.Evidence{onward(evidence(channel, 1, 100))}, Answer{Outcome: Untrusted}},
 		{"task of a task that came back", []*event.Evidence{
 			onward(evidence(channel, 1, 100)), second(evidence(channelBack, 9, 100)),

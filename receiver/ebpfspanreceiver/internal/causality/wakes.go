@@ -124,9 +124,10 @@ func (w *wakes) often(n float64) bool {
 }
 
 // completes: a wake-up is the end of the task that made the call.
-func completes(s *Solver, e *edge, c *Call) bool {
+var completes = rule{"wake_in_doubt", func(s *Solver, e *edge, c *Call) bool {
 	w := &s.processes.of(c.Writer.Tgid).wakes
-	empty, silent := w.empty/max(1, w.sure+w.empty), w.silent/max(1, w.sure+w.silent)
+	// A silent end that is mistaken counts as sure, so that none was seen says little before many were sure.
+	empty, silent := w.empty/max(1, w.sure+w.empty), max(1, w.silent)/max(1, w.sure+w.silent)
 	last, _ := w.latest.get(e.to)
 	_, lock := w.locked[e.segment]
 	switch {
@@ -140,4 +141,4 @@ func completes(s *Solver, e *edge, c *Call) bool {
 		return empty*silent <= maxMistaken
 	}
 	return false
-}
+}}

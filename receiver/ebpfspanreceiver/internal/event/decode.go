@@ -32,6 +32,7 @@ func Decode(raw []byte, e *Event) error {
 			return fmt.Errorf("%w: direction %d, role %d, length %d", ErrMalformed, d.Dir, d.Role, d.Len)
 		}
 		d.Payload = rest[:d.Captured]
+		e.Evidence = d.evidence()
 		return nil
 	case KindConn:
 		_, err := fixed(raw, &e.Conn)

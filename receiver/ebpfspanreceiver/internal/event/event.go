@@ -73,6 +73,16 @@ func (d *Data) Local() netip.AddrPort { return addrPort(d.Laddr, d.Lport) }
 // Peer is the address of the other end.
 func (d *Data) Peer() netip.AddrPort { return addrPort(d.Raddr, d.Rport) }
 
+// evidence is what comes with the first bytes of a call, as a record of its own would say it. What 0: nothing.
+func (d *Data) evidence() Evidence {
+	if d.SocketDataEvent.Evidence == 0 {
+		return Evidence{}
+	}
+	return Evidence{
+		Kind: uint8(KindEvidence), What: d.SocketDataEvent.Evidence, Tgid: d.Tgid, Ts: d.Ts, Call: d.Turn, Epoch: d.Epoch,
+	}
+}
+
 func addrPort(a [16]byte, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom16(a).Unmap(), port)
 }
@@ -92,7 +102,8 @@ type Process = bpf.SocketProcessEvent
 // Origin says that an execution context was made by another one, or what it did instead of waiting.
 type Origin = bpf.SocketOriginEvent
 
-// Event is one record. The member named by Kind is set.
+// Event is one record. The member named by Kind is set, and with Data also Evidence, which has no What where the bytes
+// came without any.
 type Event struct {
 	Kind     Kind
 	Data     Data

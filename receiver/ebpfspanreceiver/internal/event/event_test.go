@@ -42,6 +42,18 @@ func TestDecodeData(t *testing.T) {
 	require.Equal(t, "[::]:80", e.Data.Peer().String())
 }
 
+func TestDecodeEvidenceOfData(t *testing.T) {
+	var e Event
+	require.NoError(t, Decode(dataRecord(func(d *bpf.SocketDataEvent) {
+		d.Evidence, d.Epoch, d.Turn, d.Ts = 1, 5, 6, 8
+	}, "GET /"), &e))
+	require.Equal(t, KindData, e.Kind)
+	require.Equal(t, Evidence{Kind: uint8(KindEvidence), What: 1, Tgid: 7, Ts: 8, Call: 6, Epoch: 5}, e.Evidence)
+
+	require.NoError(t, Decode(dataRecord(nil, "GET /"), &e))
+	require.Zero(t, e.Evidence, "that of the record before")
+}
+
 func TestDecodeRefuses(t *testing.T) {
 	whole := dataRecord(nil, "GET /")
 	for name, raw := range map[string][]byte{

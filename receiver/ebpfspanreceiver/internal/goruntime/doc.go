@@ -32,7 +32,7 @@
 // (Site.Retried), with the same registers both times.
 //
 // A value that waits in the buffer of a channel is seen where typedmemmove is called to move it in or out
-// ([Buffers]).
+// ([Buffers]). Who joins or leaves a sync.WaitGroup is seen at its method Add ([WaitGroups]).
 //
 // Profile-guided builds can have runtime.send and runtime.recv inlined in their
 // callers; each inlined copy is a further Site of the same Kind

@@ -37,6 +37,7 @@ type Info struct {
 	Sites   []Site
 	Missing []Missing // sites not found; each Kind is in Sites or Missing, a Kind with inlined copies may be in both
 	Buffers Buffers
+	WaitGroups
 }
 
 // Inspect reads the executable at path. Errors are or wrap ErrNotGo,
@@ -86,7 +87,7 @@ func InspectReader(r io.ReaderAt, size int64) (*Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	wanted := append([]string{fnSend, fnRecv, fnNewproc1, fnRunqput, fnSpawn, fnSystemstack, fnMove, fnClear}, tlsFunctions[im.arch]...)
+	wanted := append([]string{fnSend, fnRecv, fnNewproc1, fnRunqput, fnSpawn, fnSystemstack, fnMove, fnClear, fnGroup}, tlsFunctions[im.arch]...)
 	if err := t.load(wanted, callers); err != nil {
 		return nil, fmt.Errorf("function table: %w", err)
 	}
@@ -122,10 +123,12 @@ func InspectReader(r io.ReaderAt, size int64) (*Info, error) {
 			info.Missing = append(info.Missing, Missing{k, "Go 1.17 passes arguments on the stack on arm64: rebuild with Go 1.18 or later"})
 		}
 		info.Buffers.Reason = "Go 1.17 passes arguments on the stack on arm64"
+		info.GroupReason = info.Buffers.Reason
 		return info, nil
 	}
 	t.findSites(base, info)
 	info.Buffers = t.bufferSites(base)
+	info.WaitGroups = t.waitGroups(base, versionKnown && n >= waitGroupMinor)
 	return info, nil
 }
 

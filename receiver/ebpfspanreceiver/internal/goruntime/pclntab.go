@@ -250,7 +250,7 @@ func (t *funcTable) nameOffsets(wanted, optional []string) (map[uint32]string, e
 		}
 		for i := 0; i <= end; {
 			j := i + bytes.IndexByte(b[i:], 0)
-			if name := b[i:j]; !long && len(name) <= maxWantedName && len(name) > 8 && string(name[:8]) == "runtime." {
+			if name := b[i:j]; !long && len(name) <= maxWantedName && searched(name) {
 				if need, listed := want[string(name)]; listed {
 					found[uint32(off)+uint32(i)] = string(name)
 					if need {
@@ -270,6 +270,12 @@ func (t *funcTable) nameOffsets(wanted, optional []string) (map[uint32]string, e
 		off += uint64(end) + 1
 	}
 	return found, nil
+}
+
+// searched: it is a function of a package in which some are wanted.
+func searched(name []byte) bool {
+	const first, second = "runtime.", "sync."
+	return len(name) > len(first) && (string(name[:len(first)]) == first || string(name[:len(second)]) == second)
 }
 
 // related tells closures of newproc and of goready in inlined send and recv, by cheap tests.

@@ -22,6 +22,8 @@ const (
 	BufferPut
 	// BufferTake: a value comes out of one.
 	BufferTake
+	// WaitGroupAdd: somebody is to be waited for, or is done.
+	WaitGroupAdd
 )
 
 func (k Kind) String() string {
@@ -36,6 +38,8 @@ func (k Kind) String() string {
 		return "channel buffer put"
 	case BufferTake:
 		return "channel buffer take"
+	case WaitGroupAdd:
+		return "wait group"
 	}
 	return fmt.Sprintf("kind %d", uint8(k))
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 )
 
 // Layout says how to read which virtual thread runs on a thread, in bytes.
@@ -103,8 +104,13 @@ func inspect(proc string) (Layout, error) {
 		return Layout{}, err
 	}
 	s, err := readStructs(im, wanted())
-	if err != nil {
+	switch {
+	case errors.Is(err, syscall.EIO): // pointers that the loader has not relocated yet lead nowhere
+		return Layout{}, fmt.Errorf("%w: %w", ErrNotReady, err)
+	case err != nil:
 		return Layout{}, err
+	case len(s) == 0: // each release has some of them
+		return Layout{}, fmt.Errorf("%w: it describes none of its structures", ErrNotReady)
 	}
 	if _, ok := s[mounted]; !ok { // it came with virtual threads: JDK 19
 		return Layout{}, nil

@@ -3,12 +3,14 @@ package javaruntime
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -74,6 +76,35 @@ func TestInspect(t *testing.T) {
 					require.Zero(t, l)
 				}
 			})
+		}
+	}
+}
+
+// TestInspectAtStart: whatever is seen of a VM while the loader maps its library and the VM sets itself up, it is not
+// taken for one that cannot be read.
+func TestInspectAtStart(t *testing.T) {
+	for version, java := range jdks(t) {
+		if version <= "18" {
+			continue // it has no virtual threads to look for
+		}
+		for range 5 {
+			cmd := exec.Command(java, "testdata/Contexts.java", "1")
+			in, err := cmd.StdinPipe()
+			require.NoError(t, err)
+			require.NoError(t, cmd.Start())
+			proc := fmt.Sprintf("/proc/%d", cmd.Process.Pid)
+			looks := 0
+			var l Layout
+			for begin := time.Now(); time.Since(begin) < time.Minute; looks++ {
+				if l, err = Inspect(proc); !errors.Is(err, ErrNotReady) {
+					break
+				}
+			}
+			in.Close()
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+			require.NoError(t, err, "look %d at a VM of Java %s", looks, version)
+			require.True(t, l.Virtual, "look %d", looks)
 		}
 	}
 }

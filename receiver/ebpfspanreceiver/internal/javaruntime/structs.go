@@ -64,12 +64,13 @@ func (im *image) table(name, entry string, members []string, visit func([]uint64
 			return err
 		}
 		if layout[i] > 256 {
-			return fmt.Errorf("%s%s is %d", entry, m, layout[i])
+			// The loader maps the whole library first, and its data over that then.
+			return fmt.Errorf("%w: %s%s is %d", ErrNotReady, entry, m, layout[i])
 		}
 	}
 	stride, offsets := layout[0], layout[1:]
-	if at == 0 || stride == 0 {
-		return ErrNotReady // the library has not been initialized
+	if at < im.base || stride == 0 {
+		return ErrNotReady // the library has not been initialized, or the loader has not relocated it yet
 	}
 	raw, words := make([]byte, 256+8), make([]uint64, len(members))
 	for range 1 << 14 { // about 3000 fields in JDK 25

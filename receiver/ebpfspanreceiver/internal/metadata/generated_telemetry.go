@@ -46,6 +46,7 @@ type TelemetryBuilder struct {
 	ReceiverEbpfSpanJavaFailures         metric.Int64ObservableCounter
 	ReceiverEbpfSpanJavaProcesses        metric.Int64ObservableGauge
 	ReceiverEbpfSpanLinks                metric.Int64ObservableCounter
+	ReceiverEbpfSpanMissing              metric.Int64ObservableCounter
 	ReceiverEbpfSpanNodeExecutables      metric.Int64ObservableGauge
 	ReceiverEbpfSpanNodeFailures         metric.Int64ObservableCounter
 	ReceiverEbpfSpanProcesses            metric.Int64ObservableGauge
@@ -336,6 +337,21 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanLinksCallback(cb metric
 	return nil
 }
 
+// RegisterReceiverEbpfSpanMissingCallback sets callback for observable ReceiverEbpfSpanMissing metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanMissingCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanMissing, obs: o})
+		return nil
+	}, builder.ReceiverEbpfSpanMissing)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
 // RegisterReceiverEbpfSpanNodeExecutablesCallback sets callback for observable ReceiverEbpfSpanNodeExecutables metric.
 func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanNodeExecutablesCallback(cb metric.Int64Callback) error {
 	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
@@ -584,6 +600,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ReceiverEbpfSpanLinks, err = builder.meter.Int64ObservableCounter(
 		"otelcol_receiver_ebpf_span_links",
 		metric.WithDescription("Outgoing calls that were linked to a request, by what the link rests on. [Development]"),
+		metric.WithUnit("{call}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfSpanMissing, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_span_missing",
+		metric.WithDescription("Calls of a service that are linked to no request, or were made by none, by what is missing that would tell. A part that has cost none yet shows 0. [Development]"),
 		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)

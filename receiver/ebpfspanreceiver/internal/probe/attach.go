@@ -15,11 +15,7 @@ import (
 func (t *Tracer) Attach() error {
 	for _, h := range hooks {
 		closer, err := t.attach(h)
-		s := Status{Program: h.program, Hook: h.String(), State: stateOf(err), Err: err}
-		if err != nil && h.without != "" {
-			s.Err = fmt.Errorf("%w: %s", err, h.without)
-		}
-		t.status = append(t.status, s)
+		t.status = append(t.status, h.status(err))
 		if err == nil {
 			t.attached = append(t.attached, closer)
 			continue

@@ -18,10 +18,12 @@ func (t *Tracer) Deselect(pid uint32) error {
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		return nil
 	}
+	t.selected.mark(pid, false)
 	if err == nil {
 		err = errors.Join(
 			forget(t.objects.Conns, func(_ uint64, c bpf.SocketConn) bool { return c.Tgid == pid }),
-			forget(t.objects.Threads, func(k bpf.SocketContextKey, _ bpf.SocketContext) bool { return k.Tgid == pid }),
+			// With their system calls, which the kernel side no longer sees end.
+			forget(t.objects.Threads, func(k bpf.SocketContextKey, _ bpf.SocketThread) bool { return k.Tgid == pid }),
 			forget(t.objects.Tasks, func(k bpf.SocketContextKey, _ bpf.SocketContext) bool { return k.Tgid == pid }),
 		)
 	}

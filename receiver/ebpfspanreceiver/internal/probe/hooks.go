@@ -16,6 +16,8 @@ type hook struct {
 	required bool
 	// without says what is missing where an optional hook is.
 	without string
+	// links says that this is about which request a call belongs to.
+	links bool
 }
 
 // attachPoint is a kind of place.
@@ -31,6 +33,18 @@ const (
 	syscallExit  attachPoint = "sys_exit"
 )
 
+// status of a hook that was attached with err.
+func (h hook) status(err error) Status {
+	s := Status{Program: h.program, Hook: h.String(), State: stateOf(err), Err: err}
+	if err != nil && h.without != "" {
+		s.Err = fmt.Errorf("%w: %s", err, h.without)
+		if h.links && s.State != Unsupported {
+			s.Links = h.without
+		}
+	}
+	return s
+}
+
 func (h hook) String() string { return string(h.on) + "/" + h.name }
 
 // hooks are attached in this order, and detached in reverse. A program may sit on several.
@@ -43,7 +57,7 @@ var hooks = func() []hook {
 		{program: "sock_gone", on: rawTracepoint, name: "tcp_destroy_sock", required: true},
 		{
 			program: "wake", on: typedTracepoint, name: "sched_waking",
-			without: "calls that the threads of a pool make are not linked by the way back",
+			without: "calls that the threads of a pool make are not linked by the way back", links: true,
 		},
 		enter("connect", true, ""),
 		exit("connect", "exit_connect", true, ""),
@@ -53,7 +67,7 @@ var hooks = func() []hook {
 	for name, required := range map[string]bool{"epoll_wait": false, "epoll_pwait": true, "epoll_pwait2": false} {
 		rows = append(rows, hook{
 			program: "enter_loop_wait", on: syscallEntry, name: name, required: required,
-			without: "event loops that wait with " + name + "(2) are taken for blocking threads",
+			without: "event loops that wait with " + name + "(2) are taken for blocking threads", links: true,
 		})
 	}
 	for name, program := range map[string]string{
@@ -62,7 +76,7 @@ var hooks = func() []hook {
 	} {
 		rows = append(rows, hook{
 			program: program, on: syscallEntry, name: name,
-			without: "event loops that wait with " + name + "(2) are taken for blocking threads",
+			without: "event loops that wait with " + name + "(2) are taken for blocking threads", links: true,
 		})
 	}
 	for _, name := range []string{"read", "readv", "recvfrom", "recvmsg"} {
@@ -81,11 +95,11 @@ var hooks = func() []hook {
 }()
 
 func enter(name string, required bool, without string) hook {
-	return hook{"enter_" + name, syscallEntry, name, required, without}
+	return hook{program: "enter_" + name, on: syscallEntry, name: name, required: required, without: without}
 }
 
 func exit(name, program string, required bool, without string) hook {
-	return hook{program, syscallExit, name, required, without}
+	return hook{program: program, on: syscallExit, name: name, required: required, without: without}
 }
 
 // programs are the loaded ones by name, from the fields that bpf2go generated.

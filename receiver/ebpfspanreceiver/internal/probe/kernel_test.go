@@ -42,6 +42,9 @@ func (r *recorder) record(t *testing.T) func([]byte) {
 		case event.KindData:
 			e.Data.Payload = append([]byte(nil), e.Data.Payload...)
 			r.data = append(r.data, e.Data)
+			if e.Evidence.What != 0 {
+				r.evidence = append(r.evidence, e.Evidence)
+			}
 		case event.KindConn:
 			r.conns = append(r.conns, e.Conn)
 		case event.KindEvidence:

@@ -42,11 +42,12 @@ type Tracer struct {
 	// clockOffset is what the ids that the kernel side mints are counted from: see new_id in bpf/maps.bpf.h.
 	clockOffset uint64
 
-	status   []Status
-	attached []io.Closer
-	together map[string]bool // programs that are put on all their sites of a file at once
-	selected atomic.Uint32   // how many Go programs were selected
-	readers  readers
+	status     []Status
+	attached   []io.Closer
+	together   map[string]bool // programs that are put on all their sites of a file at once
+	goPrograms atomic.Uint32   // how many Go programs were selected
+	selected   selected
+	readers    readers
 }
 
 // Load brings the programs and maps into the kernel; nothing is attached yet. Its errors name the
@@ -71,6 +72,9 @@ func Load(o Options) (*Tracer, error) {
 		}
 		return nil, explainLoad(err)
 	}
+	if t.selected, err = mapSelected(t.objects.Selected); err != nil {
+		return nil, errors.Join(err, t.objects.Close())
+	}
 	t.loadExtensions()
 	return t, nil
 }
@@ -80,11 +84,16 @@ func (t *Tracer) configure(spec *ebpf.CollectionSpec, o Options) error {
 	size := max(o.RingBufferSize, page)
 	size = 1 << bits.Len(uint(size-1))
 	spec.Maps["events"].MaxEntries = uint32(size)
+	if err := bpf.Selectable(spec, selectable()); err != nil {
+		return err
+	}
 	for name, value := range map[string]any{
 		"stack_size":   stackSize(),
 		"payload_size": uint32(min(max(o.PayloadSize, 64), MaxPayload)),
 		"clock_offset": t.clockOffset,
 		"wakeup_bytes": uint64(size / 8),
+		"begins":       hooked(syscallEntry),
+		"ends":         hooked(syscallExit),
 	} {
 		if err := spec.Variables[name].Set(value); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
@@ -159,6 +168,9 @@ func (t *Tracer) extend(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) 
 		if err := v.Set(stackSize()); err != nil {
 			return nil, err
 		}
+	}
+	if err := bpf.Selectable(spec, t.objects.Selected.ValueSize()); err != nil {
+		return nil, err
 	}
 	replaced := map[string]*ebpf.Map{}
 	for name := range spec.Maps {

@@ -32,6 +32,9 @@ type Status struct {
 	Hook    string
 	State   State
 	Err     error
+	// Links says what links of calls to requests are missing without it, "" where none are, or where no program can
+	// use what it would see.
+	Links string
 }
 
 // Status lists every hook, in the order of attachment.

@@ -21,3 +21,14 @@ var syscallNumbers = func() map[string]uint32 {
 	maps.Copy(numbers, oldSyscalls)
 	return numbers
 }()
+
+// hooked says of each number whether a system call has a program where it begins, or ends: begins and ends of
+// bpf/syscall.bpf.h.
+func hooked(on attachPoint) (table [512]uint8) {
+	for _, h := range hooks {
+		if n, known := syscallNumbers[h.name]; known && h.on == on {
+			table[n] = 1
+		}
+	}
+	return table
+}

@@ -83,7 +83,7 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	if g := target.Go; g != nil {
 		v = bpf.SocketTarget{
 			Flags: targetGo, TlsG: g.TLS, Goid: g.Goid, ParentGoid: g.ParentGoid, M: g.M, Curg: g.Curg,
-			Program: t.selected.Add(1),
+			Program: t.goPrograms.Add(1),
 		}
 	}
 	if target.Go != nil && target.Go.NoCreation {
@@ -116,14 +116,17 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	if err := t.objects.Targets.Put(pid, v); err != nil {
 		return fmt.Errorf("select process %d: %w", pid, err)
 	}
+	t.selected.mark(pid, true)
 	return nil
 }
 
 // EventLoop says that a thread serves several requests at once. The kernel side finds that out by
-// itself when the thread begins to wait; this is for one that waits already.
+// itself when the thread begins to wait; this is for one that waits already. Of a thread that the kernel side knows, as
+// its process was forked by one that is traced, it has seen that: the entry holds a system call that may be under way.
 func (t *Tracer) EventLoop(pid, tid uint32) error {
 	key := bpf.SocketContextKey{Tgid: pid, Id: uint64(tid)}
-	if err := t.objects.Threads.Put(key, bpf.SocketContext{Loop: 1}); err != nil {
+	waits := bpf.SocketThread{Context: bpf.SocketContext{Loop: 1}}
+	if err := t.objects.Threads.Update(key, waits, ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
 		return fmt.Errorf("note event loop %d of process %d: %w", tid, pid, err)
 	}
 	return nil

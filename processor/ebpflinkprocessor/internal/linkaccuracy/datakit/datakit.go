@@ -67,10 +67,10 @@ func Link(f *forest.Forest) map[*forest.Span]*forest.Span {
 			}
 		}
 		for _, m := range first {
-			switch {
+			switch _, named := m.span.Header(); {
 			// With use_app_trace_id the application's parent goes before the linker's (A2).
-			case m.span.CtxParent != [8]byte{}:
-				out[m.span] = ids[m.span.CtxParent]
+			case named != [8]byte{}:
+				out[m.span] = ids[named]
 			case m.parent != nil:
 				out[m.span] = m.parent.span
 			}

@@ -82,7 +82,7 @@ func capture(f *forest.Forest) []*row {
 				l := f.Link(s)
 				r := &row{
 					span: s, client: s.Kind == forest.Client, start: s.Seen(m.At), end: s.Seen(m.At),
-					reqSeq: l.ReqSeq, reqSys: id, trace: s.Trace, spanID: s.CtxParent,
+					reqSeq: l.ReqSeq, reqSys: id, trace: l.AppTraceID, spanID: l.AppParentID,
 				}
 				if len(l.ReqRequestID) > 0 {
 					r.x0 = l.ReqRequestID[0]

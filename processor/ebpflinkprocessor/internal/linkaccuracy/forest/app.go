@@ -36,11 +36,32 @@ func (f *Forest) carry(s, ctx *Span) {
 	switch {
 	case ctx != nil && ctx.Trace != [16]byte{}:
 		s.Trace, s.CtxParent = ctx.Trace, ctx.contextID()
-	case s.Parent == nil && f.Scenario.App == Headers:
+	case s.Parent == nil && (f.Scenario.App == Headers || f.Scenario.Begun):
 		// The browser began a trace that nobody here sees.
 		s.Trace = f.traceID()
 		binary.BigEndian.PutUint64(s.CtxParent[:], f.rng.Uint64()|1)
 	}
+}
+
+// miss decides which headers are not captured.
+func (f *Forest) miss() {
+	for _, s := range f.Spans {
+		if s.SDK || s.Kind != Server || s.Trace == [16]byte{} || !f.chance(f.Scenario.Missed) {
+			continue
+		}
+		s.Missed = true
+		if s.Parent != nil {
+			s.Parent.Missed = f.chance(f.Scenario.MissedToo)
+		}
+	}
+}
+
+// Header is the context that s shows: an SDK span's own, or what was captured of its exchange.
+func (s *Span) Header() (trace [16]byte, parent [8]byte) {
+	if s.Missed {
+		return trace, parent
+	}
+	return s.Trace, s.CtxParent
 }
 
 func (f *Forest) traceID() (t [16]byte) {

@@ -79,6 +79,8 @@ type Span struct {
 	// ReqID and RespID are the x-request-id of request and response.
 	ReqID, RespID string
 
+	// Missed: the header that the exchange carried was not captured.
+	Missed bool
 	// Bare: the call carried no header, as its protocol has no place for one.
 	Bare bool
 	// Path and System are what was called, a path or a database.
@@ -161,6 +163,7 @@ func Grow(sc Scenario, seed uint64) *Forest {
 		f.entry(at)
 	}
 	f.timers(Epoch.UnixNano(), at+int64(sc.Lasts))
+	f.miss()
 	f.wire()
 	f.contexts()
 	f.mark()

@@ -41,7 +41,9 @@ func (f *Forest) server(p *Process, from, to int64, call *Span, depth int, ctx *
 	f.systrace++
 	s := f.add(&Span{Kind: Server, Process: p, Start: from, End: to, Parent: call, Request: f.systrace})
 	f.serverID(s)
-	f.carry(s, ctx)
+	if f.carry(s, ctx); ctx == nil {
+		ctx = f.header(s)
+	}
 	if s.Path = f.path(call); call != nil {
 		s.System = call.System
 	}

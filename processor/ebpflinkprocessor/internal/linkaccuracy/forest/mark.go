@@ -10,12 +10,12 @@ func (f *Forest) mark() {
 		switch {
 		case s.SDK:
 			// A root of an SDK behind a header that was not passed on states nothing.
-			s.Exact = s.CtxParent != [8]byte{}
+			s.Exact = s.CtxParent != [8]byte{} && !s.Parent.Missed
 		case s.Kind == Server:
 			// Without the answer's number the ports have to agree, which a gateway changes.
 			s.Exact = keys&Seqs != 0 && !s.twinned && !s.Parent.hidden && (!s.NoAnswer || (keys&Addresses != 0 && !f.Scenario.NAT))
 		case s.Parent.SDK:
-			s.Exact = !s.Bare
+			s.Exact = !s.Bare && !s.Missed
 		default:
 			s.Exact = s.Known || keys&Lineage != 0
 		}

@@ -81,7 +81,8 @@ func (f *Forest) write(a Arriving, sp ptrace.Span) {
 // Link is what the receiver writes on s.
 func (f *Forest) Link(s *Span) rawspan.Link {
 	keys := f.Scenario.Keys
-	l := rawspan.Link{AppTraceID: s.Trace, AppParentID: s.CtxParent}
+	l := rawspan.Link{}
+	l.AppTraceID, l.AppParentID = s.Header()
 	if keys&Seqs != 0 {
 		l.ReqSeq, l.RespSeq = s.ReqSeq, s.RespSeq
 	}

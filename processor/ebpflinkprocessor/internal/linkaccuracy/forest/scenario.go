@@ -107,6 +107,12 @@ type Scenario struct {
 	// same x-request-id.
 	Hidden float64
 
+	// Missed is the share of requests whose header is not captured where they come in, MissedToo the share of those
+	// that it is not captured of where they were sent, either.
+	Missed, MissedToo float64
+	// Begun: requests from outside come with the header of an SDK that nobody here sees.
+	Begun bool
+
 	// OnePath: every request asks for the same.
 	OnePath bool
 	// Words: spans say what they called (method, path, status, database), SDKs name their process, and no header

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* sync.WaitGroup of Go: for whom somebody is done. */
+#ifndef WAITGROUP_BPF_H
+#define WAITGROUP_BPF_H
+
+#include "channel.bpf.h"
+
+/* A group that only who serves one request has added to since nobody was in it. */
+struct wait_group {
+	__u64 addr;
+	__u64 epoch; /* of that request; 0: others have added to it as well */
+	__u64 sum;   /* see sum_with: of which process it is as well */
+};
+
+#define WAIT_GROUPS_LOG2 13
+
+/* One at a place that its address gives: who loses it gets a missing link. An array: see places. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << WAIT_GROUPS_LOG2);
+	__type(key, __u32);
+	__type(value, struct wait_group);
+} wait_groups SEC(".maps");
+
+static __always_inline struct wait_group *wait_group_of(const struct place *p)
+{
+	__u32 at = place_hash(p, WAIT_GROUPS_LOG2);
+
+	return bpf_map_lookup_elem(&wait_groups, &at);
+}
+
+static __always_inline __u64 wait_group_sum(const struct place *p, __u64 epoch)
+{
+	return sum_with(place_sum(p), epoch);
+}
+
+/* Whether anything is known of this group, and the request whose alone it is, or 0. */
+static __always_inline bool wait_group_known(const struct wait_group *w, const struct place *p, __u64 *epoch)
+{
+	if (w->addr != p->addr)
+		return false;
+	*epoch = w->epoch;
+	barrier(); /* what was copied is what is compared */
+	return w->sum == wait_group_sum(p, *epoch);
+}
+
+static __always_inline void wait_group_is(struct wait_group *w, const struct place *p, __u64 epoch)
+{
+	w->addr = p->addr;
+	w->epoch = epoch;
+	w->sum = wait_group_sum(p, epoch);
+}
+
+/* Nobody is in it. From Go 1.20 on the counter is the upper half of the first word. */
+static __always_inline bool wait_group_empty(const struct place *p)
+{
+	__u32 counter = 1;
+
+	if (bpf_probe_read_user(&counter, sizeof(counter), (void *)(p->addr + 4)))
+		count_loss(LOSS_GOROUTINE);
+	return !counter;
+}
+
+#endif

@@ -1,0 +1,101 @@
+package block
+
+import (
+	"math"
+	"reflect"
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/collector/featuregate"
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/ptrace"
+)
+
+// TestCanShare: with this version of pdata values are shared. Should it fail with another, spans still come out, for
+// twice the time; see what has changed.
+func TestCanShare(t *testing.T) { require.True(t, CanShare()) }
+
+// TestPoolsAreNotShared: pdata that uses objects again would empty those of other spans.
+func TestPoolsAreNotShared(t *testing.T) {
+	gates := featuregate.GlobalRegistry()
+	require.NoError(t, gates.Set("pdata.useProtoPooling", true))
+	defer func() { require.NoError(t, gates.Set("pdata.useProtoPooling", false)) }()
+	require.False(t, CanShare())
+}
+
+// TestOtherLayoutsAreRefused: what pdata might make of a value one day.
+func TestOtherLayoutsAreRefused(t *testing.T) {
+	type known struct{ Value any }
+	require.True(t, asKnown(reflect.TypeFor[struct {
+		Orig  *known
+		State *int
+	}]()))
+	for _, other := range []reflect.Type{
+		reflect.TypeFor[*known](),
+		reflect.TypeFor[struct{}](),
+		reflect.TypeFor[struct{ Orig known }](),
+		reflect.TypeFor[struct{ Orig *any }](),
+		reflect.TypeFor[struct{ Orig *struct{ Value error } }](),
+		reflect.TypeFor[struct {
+			Orig *struct{ Value unsafe.Pointer }
+		}](),
+		reflect.TypeFor[struct{ Orig *struct{ A, B any } }](),
+		reflect.TypeFor[struct {
+			State *int
+			Orig  *known
+		}](),
+	} {
+		require.False(t, asKnown(other), other)
+	}
+}
+
+// TestChangeOfOneSpan: the next consumer may change a span; the others are as they were.
+func TestChangeOfOneSpan(t *testing.T) {
+	td := ptrace.NewTraces()
+	ss := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans()
+	for range 4 {
+		a := ss.AppendEmpty().Attributes()
+		a.PutStr("s", "again and again")
+		a.PutInt("i", 200)
+	}
+	want := encode(t, td)
+	var w Writer
+	b, _, err := w.Write(td, nil)
+	require.NoError(t, err)
+	r := Reader{Share: true}
+	got := ptrace.NewTraces()
+	require.NoError(t, r.Take(got, b, []uint32{0, 1, 2, 3}, nil))
+	spans := got.ResourceSpans().At(0).ScopeSpans().At(0).Spans()
+	for _, change := range []func(pcommon.Map){
+		func(m pcommon.Map) { m.PutStr("s", "b"); m.PutInt("i", 1) },
+		func(m pcommon.Map) { m.PutInt("s", 1); m.PutStr("i", "b") },
+		func(m pcommon.Map) { m.Clear() },
+		func(m pcommon.Map) {
+			m.RemoveIf(func(string, pcommon.Value) bool { return true })
+			m.PutEmptyMap("s").PutBool("i", true)
+		},
+	} {
+		was := ptrace.NewSpan()
+		spans.At(2).CopyTo(was)
+		change(spans.At(2).Attributes())
+		spans.At(2).Attributes().Clear()
+		was.MoveTo(spans.At(2))
+		require.Equal(t, want, encode(t, got))
+	}
+}
+
+func TestRecent(t *testing.T) {
+	var r Recent[float64]
+	writes := 0
+	for i, tt := range []struct {
+		v      float64
+		writes int
+	}{{0, 1}, {0, 1}, {1, 2}, {1, 2}, {0, 3}, {math.NaN(), 4}, {math.NaN(), 5}, {1, 6}} {
+		v := pcommon.NewValueEmpty()
+		r.Set(v, tt.v, func(v pcommon.Value, n float64) { writes++; v.SetDouble(n) })
+		require.Equal(t, pcommon.ValueTypeDouble, v.Type())
+		require.Equal(t, math.Float64bits(tt.v), math.Float64bits(v.Double()))
+		require.Equal(t, tt.writes, writes, i)
+	}
+}

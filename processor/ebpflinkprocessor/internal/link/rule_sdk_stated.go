@@ -1,0 +1,278 @@
+package link
+
+import "math"
+
+// The SERVER span of an SDK that names its parent, of a request whose header eBPF did not see: it was cut off, or
+// compressed by a table of which the beginning was missed. As the spans of one call they find each other as those of a
+// request without a header do (rule_sdk_same_call.go). What is more is that the SDK's span must not lose its parent:
+// it gives way only where the way up from the request leads to that parent, or leads nowhere. In that case the
+// request is taken to have come with the context that the SDK's span states.
+var (
+	statedOfProcess  = statedRequest(&requestOfProcess)
+	statedOfInstance = statedRequest(&requestOfInstance)
+	callerOfProcess  = callerOf(&requestOfProcess)
+	callerOfInstance = callerOf(&requestOfInstance)
+)
+
+// maxRelays is how many proxies between a call and its request are passed on the way up.
+const maxRelays = 4
+
+// statedRequest makes of pair, which is for roots, the row for SDK spans with a parent.
+func statedRequest(pair *row) row {
+	r := *pair
+	r.with, r.displaces = AppContext, true
+	r.veto = func(_ *Index, c View) bool { return !hasContext(c) }
+	r.judge = func(x *Index, child ID, r *row, k Key, found Edge) Edge {
+		e := pair.judge(x, child, r, k, found)
+		if e.Outcome == Linked && !x.leadsTo(e.Parent, child, pair) {
+			e.Parent, e.Outcome = None, Inadmissible
+		}
+		return e
+	}
+	return r
+}
+
+// callerOf makes the row for requests that nothing else has a parent for: it is what their SDK's span names.
+func callerOf(pair *row) row {
+	return row{
+		rule: SDKSameCall, class: probable, after: []string{TCPSeq, XRequestID}, pair: pair,
+		refers: pair.defines, defines: byName,
+		among: func(x *Index, request ID) ([]ID, bool) {
+			own := x.mateOf(request, pair)
+			if own == None {
+				return nil, true
+			}
+			if p := x.Named(own); p != None {
+				return []ID{p}, true
+			}
+			return nil, true
+		},
+		fits:       func(_ *Index, _, p View) score { return when(!p.Raw) },
+		confidence: pair.confidence,
+		compares:   comparison{key: pair.compares.key},
+	}
+}
+
+// mateOf is the one SDK span with a parent that is of the same call as the request, None where there is none, or where
+// another may be.
+func (x *Index) mateOf(request ID, pair *row) ID {
+	p := x.View(request)
+	k, ok := pair.defines.key(p)
+	if !ok || !x.stating {
+		return None
+	}
+	found, others := None, 0
+	looked := x.sameMoment(&x.refs, k, p.core, func(id ID) bool {
+		if c := x.View(id); !c.Raw && c.Role == Server && pair.fits(x, c, p) != unfit {
+			if found != None {
+				others++
+			}
+			found = id
+		}
+		return others == 0
+	})
+	if found == None || others > 0 || !looked || x.requestOf(found, pair) != request {
+		return None
+	}
+	return found
+}
+
+// requestOf is the one request that the SDK span, which has a parent, is of, whatever else is known of it.
+func (x *Index) requestOf(own ID, pair *row) ID {
+	c := x.View(own)
+	if !hasContext(c) || x.carried(c) {
+		return None
+	}
+	k, ok := pair.refers.key(c)
+	if !ok {
+		return None
+	}
+	return x.search(own, c, pair, k).Parent
+}
+
+// carried: a call was seen with the header that c names. It says better which request that came to
+// (sdkServerUnderWire).
+func (x *Index) carried(c View) bool {
+	var one [1]ID
+	refs, crowd := x.refs.get(contextKey(c), &one)
+	for _, id := range refs {
+		if f := x.View(id); carriesFor(f, c) {
+			return true
+		}
+	}
+	return crowd != nil
+}
+
+// carriesFor: f is a call with the header that c names.
+func carriesFor(f, c View) bool {
+	return f.Raw && f.Role == Client && f.CtxTrace == c.CtxTrace && f.CtxParent == c.CtxParent
+}
+
+// leadsTo: who goes up from the request comes to the parent that own states; or that is not here, and the request has
+// none, so it inherits it.
+func (x *Index) leadsTo(request, own ID, pair *row) bool {
+	if x.carried(x.View(own)) {
+		return false
+	}
+	named := x.Named(own)
+	if named == None {
+		return parentless(x.Resolve(request)) && x.mateOf(request, pair) == own
+	}
+	for range maxRelays {
+		e := x.Resolve(request)
+		switch {
+		case e.Outcome != Linked:
+			return false
+		case e.Parent == named:
+			return true
+		}
+		up := x.View(e.Parent)
+		if !innerCall(up) {
+			return false
+		}
+		if p := x.View(named); up.sameProcess(p) {
+			return outerCall(p) && up.said.agree(p.said) >= 0 && !portsDiffer(up, p) && surelyWithin(Client, up.core, p.core)
+		}
+		if request = x.Request(up.Host, up.Systrace); request == None {
+			return false
+		}
+	}
+	return false
+}
+
+// answerOfAnother: the request that call came to may be the same call as some spans of the callee's SDK, none of which
+// names p.
+func (x *Index) answerOfAnother(call, p ID) bool {
+	if !x.stating {
+		return false
+	}
+	found, looked := false, 0
+	x.Referrers(call, func(request ID) bool {
+		looked++
+		if s := x.View(request); outerRequest(s) && s.said.Known() && x.Resolve(request).Parent == call {
+			found = found || x.namesAnother(s, p)
+		}
+		return !found && looked <= maxAnswers
+	})
+	return found
+}
+
+// cameBy: the request of the SDK's SERVER span, which has a parent, came by the call c, whose header nobody saw.
+func (x *Index) cameBy(own ID, c View) bool {
+	for _, i := range x.callers {
+		if r := x.requestOf(own, x.rows[i].pair); r != None {
+			if e := x.Resolve(r); e.Outcome == Linked && x.core(e.Parent) == c.core {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// namesAnother: SDK spans that may be of the request s name parents, and none of them p.
+func (x *Index) namesAnother(s View, p ID) bool {
+	named := x.View(p)
+	some := false
+	for _, i := range x.callers {
+		pair := x.rows[i].pair
+		k, ok := pair.defines.key(s)
+		if !ok {
+			continue
+		}
+		mine := false
+		if !x.sameMoment(&x.refs, k, s.core, func(id ID) bool {
+			if c := x.View(id); !c.Raw && c.Role == Server && hasContext(c) && pair.fits(x, c, s) != unfit {
+				some = true
+				mine = mine || (c.CtxParent == named.Span && c.CtxTrace == named.OwnTrace)
+			}
+			return !mine
+		}) || mine {
+			return false
+		}
+	}
+	return some
+}
+
+// sameMoment calls fn, until it returns false, for what has k on that side at the time of c; false where that is more
+// than is compared.
+func (x *Index) sameMoment(side *postings, k Key, c *core, fn func(ID) bool) bool {
+	looked := 0
+	look := func(id ID) bool {
+		looked++
+		return looked <= maxSameCall && fn(id)
+	}
+	var one [1]ID
+	some, crowd := side.get(k, &one)
+	for _, id := range some {
+		if !look(id) {
+			break
+		}
+	}
+	if crowd != nil {
+		const d = int64(sameCallApart)
+		end := max(c.Start, c.End)
+		if c.Pending {
+			end = math.MaxInt64
+		}
+		crowd.backwards(min(end, math.MaxInt64-d)+d, c.Start-d, look)
+	}
+	return looked <= maxSameCall
+}
+
+// parentless: nothing is known that could be the parent.
+func parentless(e Edge) bool {
+	return e.Ambiguous == 0 && (e.Outcome == NoCandidate || e.Outcome == NoReference)
+}
+
+// sameProcess: both name it, by either of the two ways.
+func (v View) sameProcess(o View) bool {
+	return (v.said.PID != 0 && v.Host != 0 && sameProcessBy(fieldProcessID.name, v, o)) ||
+		(v.said.Instance != 0 && v.Service != 0 && sameProcessBy(fieldInstance.name, v, o))
+}
+
+// sameOwner: of one service, or process.
+func (v View) sameOwner(o View) bool {
+	return (v.Service != 0 && v.Service == o.Service) || v.sameProcess(o)
+}
+
+// Inherited is the context of a request that eBPF did not see, as the SDK's span of that request states it; false where
+// there is none, or where the request has a parent of its own.
+func (x *Index) Inherited(id ID) (t TraceID, parent SpanID, ok bool) {
+	if len(x.callers) == 0 || !x.stating {
+		return t, parent, false
+	}
+	v := x.View(id)
+	if !outerRequest(v) || !v.said.Known() {
+		return t, parent, false
+	}
+	if !parentless(x.Resolve(id)) {
+		return t, parent, false
+	}
+	for _, i := range x.callers {
+		if own := x.mateOf(id, x.rows[i].pair); own != None {
+			c := x.View(own)
+			return c.CtxTrace, c.CtxParent, true
+		}
+	}
+	return t, parent, false
+}
+
+// heard calls visit for the requests that came to SDK spans which name f as their parent.
+func (x *Index) heard(f View, visit func(ID) bool) {
+	if f.own == 0 || f.Span == (SpanID{}) {
+		return
+	}
+	var one [1]ID
+	refs, _ := x.refs.get(spanKey(f.own, f.Span), &one)
+	for _, id := range refs {
+		c := x.View(id)
+		if c.Raw || c.Role != Server || !c.said.Known() {
+			continue
+		}
+		for _, i := range x.callers {
+			if r := x.requestOf(id, x.rows[i].pair); r != None && !visit(r) {
+				return
+			}
+		}
+	}
+}

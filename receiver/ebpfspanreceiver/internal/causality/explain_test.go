@@ -1,0 +1,111 @@
+package causality
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+)
+
+// Why a call has no request: each reason where it is the reason, and none where there is a link.
+func TestRefusals(t *testing.T) {
+	const request, other = 100, 200
+	call := Call{ID: 1, Start: 20 * ms, End: 30 * ms, Writer: Writer{Tgid: 1, Tid: 5}, EndTid: 5}
+	edge := func(what uint8, epoch uint64, change func(*event.Evidence)) *event.Evidence {
+		e := evidence(what, 1, epoch)
+		e.Tgid = 1
+		if change != nil {
+			change(e)
+		}
+		return e
+	}
+	later, elsewhere := call, call
+	later.Later = true
+	elsewhere.EndContext = 9
+	loopAnswer := func(e *event.Evidence) { e.Segment, e.Uses, e.BaseUses = 77, 2, 1 }
+	for name, tc := range map[string]struct {
+		call     Call
+		evidence []*event.Evidence
+		want     []string
+	}{
+		"linked":                     {call, []*event.Evidence{edge(channelBack, request, nil)}, nil},
+		"nothing":                    {call, nil, []string{"no_evidence"}},
+		"a hint":                     {call, []*event.Evidence{edge(wake, request, nil)}, []string{"wake: never_alone"}},
+		"the same hint twice":        {call, []*event.Evidence{edge(wake, request, nil), edge(wake, other, nil)}, []string{"wake: never_alone"}},
+		"two kinds":                  {call, []*event.Evidence{edge(wake, request, nil), edge(connected, request, nil)}, []string{"wake: never_alone", "connected: never_alone"}},
+		"a rule":                     {later, []*event.Evidence{edge(channelBack, request, nil)}, []string{"channel_back: later_in_call"}},
+		"a rule of the request":      {elsewhere, []*event.Evidence{edge(goCreated, request, nil)}, []string{"goroutine_created: response_read_elsewhere"}},
+		"a request without bytes":    {call, []*event.Evidence{edge(channelBack, 999, nil)}, []string{"channel_back: request_unknown"}},
+		"the request began later":    {call, []*event.Evidence{edge(channelBack, 400, nil)}, []string{"channel_back: before_request"}},
+		"several responses":          {call, []*event.Evidence{edge(answer, request, loopAnswer)}, []string{"answer: several_responses"}},
+		"a guess":                    {call, []*event.Evidence{edge(goParent, request, nil)}, []string{"goroutine_parent: not_proven"}},
+		"two requests":               {call, []*event.Evidence{edge(channelBack, request, nil), edge(inContext, other, nil)}, []string{"channel_back: contradicted", "context: contradicted"}},
+		"a chain":                    {call, []*event.Evidence{edge(next, 7, nil)}, []string{"next: end_unknown"}},
+		"a chain without beginning":  {call, []*event.Evidence{edge(next, 7, nil), edge(answer, request, loopAnswer)}, []string{"next: beginning_unknown", "answer: several_responses"}},
+		"a chain with both ends":     {call, []*event.Evidence{edge(next, 7, nil), edge(loop, request, nil), edge(answer, request, loopAnswer)}, []string{"next: not_proven", "event_loop: never_alone", "answer: several_responses"}},
+		"a chain between two others": {call, []*event.Evidence{edge(next, 7, nil), edge(loop, other, nil), edge(answer, request, loopAnswer)}, []string{"next: ends_disagree", "event_loop: never_alone", "answer: several_responses"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, explain := range []bool{true, false} {
+				s, _ := newSolver()
+				s.options.Explain = explain
+				for _, r := range []uint64{request, other} {
+					s.Began(r, r, 10*ms, reader)
+				}
+				s.Began(400, 400, 25*ms, reader)
+				for _, e := range tc.evidence {
+					s.Evidence(e)
+				}
+				got := decide(s, tc.call)
+				if !explain {
+					require.Empty(t, got.Refused)
+					continue
+				}
+				require.Equal(t, tc.want, got.Refused)
+				require.Equal(t, tc.want != nil, got.Outcome.Unlinked())
+			}
+		})
+	}
+}
+
+// However much there is to say, it is bounded.
+func TestRefusalsAreBounded(t *testing.T) {
+	s, _ := newSolver()
+	s.options.Explain = true
+	for kind := range uint8(kindCount) {
+		if kinds[kind].hint != "" && kind != asyncID {
+			s.Evidence(evidence(kind, 1, 999))
+		}
+	}
+	require.Len(t, decide(s, Call{ID: 1, Start: 20 * ms, End: 30 * ms}).Refused, maxRefusals)
+}
+
+// Of a call of Node.js it is also said what its ids lack.
+func TestRefusalsOfAsyncCalls(t *testing.T) {
+	const request = requestA
+	closing := answered(1, request, 1)
+	closing.Uses = 0 // another call was sent as well when its response had arrived
+	for name, tc := range map[string]struct {
+		records []any
+		want    string
+	}{
+		"nothing is known of what made it": {[]any{made(0, 3, 0, 1, ids{begin: 30, counter: 31, exec: 2, trigger: 1})}, "async_id: cause_unknown"},
+		"its chain has no end": {[]any{
+			made(event.AsyncRead, 3, request, 2, ids{begin: 30, counter: 35, base: 3, exec: 3}),
+			made(callOf, 4, 2, 1, ids{begin: 35, counter: 36, base: 5}),
+		}, "async_id: chain_open"},
+		"its chain is closed, and the first": {[]any{
+			made(event.AsyncRead, 3, request, 2, ids{begin: 30, counter: 35, base: 3, exec: 3}),
+			made(callOf, 4, 2, 1, ids{begin: 35, counter: 36, base: 5}), closing,
+		}, "async_id: not_proven"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newSolver()
+			s.options.Explain = true
+			s.Began(request, request, 10*ms, reader)
+			feed(s, tc.records)
+			require.Contains(t, decide(s, Call{ID: 1, Start: 20 * ms, End: 30 * ms}).Refused, tc.want)
+		})
+	}
+}
