@@ -121,9 +121,7 @@ func testJavaContexts(t *testing.T, java, port string) {
 		require.Len(t, ids, 32)
 		require.Less(t, len(carriers), 10, "virtual threads are carried by a few others")
 	}
-	losses, err := tr.Losses()
-	require.NoError(t, err)
-	for _, l := range losses {
+	for _, l := range rec.losses(t) {
 		if l.Reason == "virtual_thread_unreadable" {
 			require.Zero(t, l.Count)
 		}

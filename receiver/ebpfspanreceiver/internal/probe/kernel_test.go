@@ -9,71 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 )
-
-// recorder collects the records of a tracer.
-type recorder struct {
-	mu        sync.Mutex
-	data      []event.Data
-	conns     []event.Conn
-	evidence  []event.Evidence
-	processes []event.Process
-}
-
-func (r *recorder) record(t *testing.T) func([]byte) {
-	return func(raw []byte) {
-		var e event.Event
-		if err := event.Decode(raw, &e); err != nil {
-			t.Errorf("decode: %v", err)
-			return
-		}
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		switch e.Kind {
-		case event.KindData:
-			e.Data.Payload = append([]byte(nil), e.Data.Payload...)
-			r.data = append(r.data, e.Data)
-			if e.Evidence.What != 0 {
-				r.evidence = append(r.evidence, e.Evidence)
-			}
-		case event.KindConn:
-			r.conns = append(r.conns, e.Conn)
-		case event.KindEvidence:
-			r.evidence = append(r.evidence, e.Evidence)
-		case event.KindProcess:
-			r.processes = append(r.processes, e.Process)
-		}
-	}
-}
-
-func startTracer(t *testing.T) (*Tracer, *recorder) {
-	t.Helper()
-	bpftest.Need(t)
-	tr, err := Load(Options{PayloadSize: 4096, RingBufferSize: 4 << 20})
-	require.NoError(t, err)
-	require.NoError(t, tr.Attach())
-	require.NoError(t, tr.Open())
-	rec := &recorder{}
-	var wg sync.WaitGroup
-	wg.Add(2)
-	go func() { defer wg.Done(); require.NoError(t, tr.ReadEvents(rec.record(t), func(bool) {})) }()
-	go func() { defer wg.Done(); require.NoError(t, tr.ReadProcesses(rec.record(t), func() {})) }()
-	t.Cleanup(func() {
-		require.NoError(t, tr.Interrupt())
-		wg.Wait()
-		require.NoError(t, tr.Close())
-	})
-	return tr, rec
-}
 
 const childEnv = "PROBE_TEST_CHILD"
 
@@ -85,7 +28,12 @@ func TestMain(m *testing.M) {
 		run()
 		return
 	}
-	os.Exit(m.Run())
+	code := m.Run()
+	if err := shared.close(); err != nil {
+		fmt.Fprintln(os.Stderr, "close the tracer:", err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // check ends a child that cannot go on, and says where.
@@ -245,9 +193,7 @@ func TestKernelSequence(t *testing.T) {
 		return answers >= 4
 	}, 10*time.Second, 10*time.Millisecond, "answers to /a/1, /b/1, /a/2 and /b/3")
 	checkTurns(t, rec)
-	losses, err := tr.Losses()
-	require.NoError(t, err)
-	for _, l := range losses {
+	for _, l := range rec.losses(t) {
 		require.Zero(t, l.Count, l.Reason)
 	}
 }

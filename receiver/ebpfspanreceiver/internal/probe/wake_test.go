@@ -5,12 +5,15 @@ import (
 	"math"
 	"net"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 	"unsafe"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -59,8 +62,8 @@ func (s *signal) idle() {
 }
 
 // futexChild has two threads: one answers requests, and waits for the other one to make the call. A third
-// waits where its argument says. It reads the address of the backend, prints its own, and ends when the
-// connection does.
+// waits where its argument says. It reads the address of the backend, prints its own and where tasks and their ends are
+// waited for, and ends when the connection does.
 func futexChild() {
 	var backend string
 	_, _ = fmt.Scanln(&backend)
@@ -85,7 +88,7 @@ func futexChild() {
 	}()
 	runtime.LockOSThread()
 	l, at := listening(1)
-	fmt.Printf("127.0.0.1:%d\n", at.(*unix.SockaddrInet4).Port)
+	fmt.Printf("127.0.0.1:%d %p %p\n", at.(*unix.SockaddrInet4).Port, &task.word, &done.word)
 	in, _, err := unix.Accept(l)
 	check(err)
 	buf := make([]byte, 64)
@@ -97,6 +100,25 @@ func futexChild() {
 		done.wait()
 		_, err = unix.Write(in, []byte("answer"))
 		check(err)
+	}
+}
+
+// sleeps waits until n threads of the child do, in futex(2) on the word at that address: proc(5) has the number of the
+// call that a thread blocks in, and its arguments.
+func (c *child) sleeps(t *testing.T, n int, address string) {
+	t.Helper()
+	in := fmt.Sprintf("%d %s ", unix.SYS_FUTEX, address)
+	if !assert.Eventually(t, func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", c.pid))
+		found := 0
+		for _, name := range threads {
+			if call, err := os.ReadFile(name); err == nil && strings.HasPrefix(string(call), in) {
+				found++
+			}
+		}
+		return found == n
+	}, time.Minute, time.Millisecond) {
+		t.Errorf("%d threads do not wait at %s", n, address)
 	}
 }
 
@@ -120,6 +142,20 @@ func testKernelWake(t *testing.T, where string, shared bool) {
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer backend.Close()
+	child := startProcess(t, "futex", where)
+	require.NoError(t, tr.Select(uint32(child.pid), Target{}))
+	_, err = fmt.Fprintln(child.in, backend.Addr())
+	require.NoError(t, err)
+	var address, task, done string
+	_, err = fmt.Sscan(child.line(t), &address, &task, &done)
+	require.NoError(t, err)
+	forTask, forDone := 1, 1 // threads that wait there
+	switch where {
+	case "task":
+		forTask++
+	case "done":
+		forDone++
+	}
 	go func() {
 		c, err := backend.Accept()
 		if err != nil {
@@ -131,20 +167,16 @@ func testKernelWake(t *testing.T, where string, shared bool) {
 			if _, err := c.Read(buf); err != nil {
 				return
 			}
-			time.Sleep(20 * time.Millisecond)
+			child.sleeps(t, forDone, done)
 			_, _ = c.Write([]byte("response"))
 		}
 	}()
-	child := startProcess(t, "futex", where)
-	require.NoError(t, tr.Select(uint32(child.pid), Target{}))
-	_, err = fmt.Fprintln(child.in, backend.Addr())
-	require.NoError(t, err)
-	c, err := net.Dial("tcp", child.line(t))
+	c, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	const requests = 5
 	buf := make([]byte, 64)
 	for range requests {
-		time.Sleep(10 * time.Millisecond) // the idle thread waits again
+		child.sleeps(t, forTask, task)
 		_, err = c.Write([]byte("request"))
 		require.NoError(t, err)
 		_, err = c.Read(buf)
