@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,33 +21,57 @@ import (
 func (w *workload) expensive() bool { return w.costly || w == &w.language.workloads[0] }
 
 const (
-	// costRounds are triples: the program without the receiver, beside it, and traced. Their medians count. So many,
-	// and a multiple of the sides, so that each side is as often the first as it is the last.
-	costRounds = 3 * sides
-	// costTime is how long a round should at least take. A second is not enough: triples were 30 points apart.
-	costTime = 2 * time.Second
-	// costConcurrency leaves the machine time to do the tracing beside the program. Its companion has as much.
-	costConcurrency = 8
+	// costRounds are triples: without the receiver, and with one that traces the one and then the other of two instances
+	// of the program. Their medians count. So many, and a multiple of the sides, so that each side is as often the first as
+	// it is the last.
+	costRounds = sides
+	// costTime is how long a round should at least take.
+	costTime = 3 * time.Second
 )
 
-// cost is what tracing adds to a program. Another one, its companion, is under load all the while.
+// costConcurrencies are of each instance of the program. At 8 the processors wait for work most of the time: whatever
+// runs finds cold caches and a slow clock, the program and its tracing alike. At 32 they seldom do.
+var costConcurrencies = []int{8, 32}
+
+// cost is what tracing adds to a program. Two instances of it are under the same load at the same time, so that what
+// disturbs one disturbs the other. One is traced, then the other: how they differ by themselves cancels.
 type cost struct {
 	workload *workload
-	requests int                  // of a round
-	cpu      [sides]time.Duration // per request, medians
-	p99      [sides]time.Duration
-	added    spread        // share of the CPU time: traced, of what it is beside the receiver
-	whole    spread        // of what it is without one
-	programs time.Duration // run time of the BPF programs per request
+	at       int                   // requests at once, of each instance
+	requests int                   // of a round, of each instance
+	cpu      [states]time.Duration // per request, medians
+	p99      [states]time.Duration
+	added    spread        // share of the CPU time: traced, of what the other instance takes at that time
+	whole    spread        // of what it takes without a receiver on the machine
+	programs time.Duration // run time of the BPF programs per request of the traced instance
 }
 
-// The sides of a round.
+// The sides of a round: which instance is traced.
 const (
-	untraced = iota // there is no receiver
-	beside          // it traces the companion: what it does itself is on the same processors
-	traced          // it traces the program
+	nobody = iota
+	first
+	second
 	sides
 )
+
+// What an instance is in a round.
+const (
+	untraced = iota // there is no receiver
+	beside          // it traces the other instance: what it does itself is on the same processors
+	traced
+	states
+)
+
+func stateOf(instance, side int) int {
+	switch side {
+	case nobody:
+		return untraced
+	case instance:
+		return traced
+	default:
+		return beside
+	}
+}
 
 // spread is of the triples.
 type spread struct{ median, low, high float64 }
@@ -63,7 +89,7 @@ func (c *cost) limit() float64 {
 }
 
 // costs measures the expensive ones among the workloads.
-func (r *report) costs(ctx context.Context, programs *builder, ws []*workload) error {
+func (r *report) costs(ctx context.Context, programs *builder, ws []*workload, concurrencies []int) error {
 	fmt.Println()
 	costHead(os.Stdout)
 	stats := &probeStats{byName: map[string]*probe{}}
@@ -71,12 +97,14 @@ func (r *report) costs(ctx context.Context, programs *builder, ws []*workload) e
 		if !w.expensive() {
 			continue
 		}
-		c, err := measureCost(ctx, programs, w, stats)
-		if err != nil {
-			return fmt.Errorf("cost of %s: %w", w, err)
+		for _, at := range concurrencies {
+			c, err := measureCost(ctx, programs, w, at, stats)
+			if err != nil {
+				return fmt.Errorf("cost of %s at %d: %w", w, at, err)
+			}
+			r.cost = append(r.cost, c)
+			fmt.Print(c.row())
 		}
-		r.cost = append(r.cost, c)
-		fmt.Print(c.row())
 	}
 	r.probes = stats.sorted()
 	for _, p := range r.probes {
@@ -85,19 +113,19 @@ func (r *report) costs(ctx context.Context, programs *builder, ws []*workload) e
 	return nil
 }
 
-const costColumns = "| %-24s | %8v | %7v | %7v | %7v | %7v | %6v | %14v | %7v | %14v | %7v | %7v | %7v |\n"
+const costColumns = "| %-24s | %7v | %8v | %7v | %7v | %7v | %7v | %6v | %14v | %7v | %14v | %7v | %7v | %7v |\n"
 
 func costHead(w io.Writer) {
-	fmt.Fprintf(w, costColumns, "workload", "requests", "CPU µs", "beside", "traced", "added %", "goal %", "of triples", "whole %", "of triples",
+	fmt.Fprintf(w, costColumns, "workload", "at once", "requests", "CPU µs", "beside", "traced", "added %", "goal %", "of triples", "whole %", "of triples",
 		"BPF µs", "p99 ms", "traced")
-	fmt.Fprintf(w, costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
+	fmt.Fprintf(w, costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
 }
 
 func (c *cost) row() string {
 	micro := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Microsecond)) }
 	milli := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
 	percent := func(f float64) string { return fmt.Sprintf("%+.1f", 100*f) }
-	return fmt.Sprintf(costColumns, c.workload, c.requests, micro(c.cpu[untraced]), micro(c.cpu[beside]), micro(c.cpu[traced]),
+	return fmt.Sprintf(costColumns, c.workload, c.at, c.requests, micro(c.cpu[untraced]), micro(c.cpu[beside]), micro(c.cpu[traced]),
 		percent(c.added.median), fmt.Sprintf("%g", 100*c.limit()), c.added, percent(c.whole.median), c.whole,
 		micro(c.programs), milli(c.p99[beside]), milli(c.p99[traced]))
 }
@@ -109,17 +137,17 @@ type served struct {
 	load    *loader
 }
 
-func (b *builder) serve(ctx context.Context, w *workload) (*served, error) {
+func (b *builder) serve(ctx context.Context, w *workload, concurrency int) (*served, error) {
 	calls, err := startBackend(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.start(ctx, w, calls.addr(), setting{concurrency: costConcurrency, pool: 1})
+	p, err := b.start(ctx, w, calls.addr(), setting{concurrency: concurrency, pool: 1})
 	if err != nil {
 		calls.close()
 		return nil, err
 	}
-	return &served{p, calls, newLoader(p.addr, costConcurrency)}, nil
+	return &served{p, calls, newLoader(p.addr, concurrency)}, nil
 }
 
 func (s *served) close() error {
@@ -129,43 +157,57 @@ func (s *served) close() error {
 	return err
 }
 
-// keepAsking puts s under load until the function that it returns is called.
-func (s *served) keepAsking(ctx context.Context) (enough func() error) {
-	ctx, cancel := context.WithCancel(ctx)
-	var failed error
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		const some = 1000
-		for n := 0; ctx.Err() == nil; n += some {
-			if _, err := s.load.send(ctx, n, some); err != nil && ctx.Err() == nil {
-				failed = fmt.Errorf("load beside: %w", err)
-				return
-			}
-		}
-	}()
-	return func() error {
-		cancel()
-		<-done
-		return failed
-	}
+// addedBy is what tracing adds to what the other instance takes at the same time: the geometric mean of both.
+func addedBy(of *[sides][2]used) float64 {
+	return math.Sqrt(ratio(of[first][0], of[first][1])*ratio(of[second][1], of[second][0])) - 1
 }
 
-func measureCost(ctx context.Context, programs *builder, w *workload, stats *probeStats) (_ cost, err error) {
+// wholeOf is what tracing adds to what the same instance takes without a receiver.
+func wholeOf(of *[sides][2]used) float64 {
+	return math.Sqrt(ratio(of[first][0], of[nobody][0])*ratio(of[second][1], of[nobody][1])) - 1
+}
+
+func ratio(a, b used) float64 { return float64(a.cpu) / float64(b.cpu) }
+
+// used is what an instance took for each request of a round, and the slowest in a hundred.
+type used struct{ cpu, p99 time.Duration }
+
+// serveBoth puts both instances under load at once: requests of numbers from first on.
+func serveBoth(ctx context.Context, both [2]*served, begin, requests int) (out [2]used, err error) {
+	var wg sync.WaitGroup
+	var errs [2]error
+	for i, s := range both {
+		wg.Go(func() { out[i], errs[i] = s.round(ctx, begin, requests) })
+	}
+	wg.Wait()
+	return out, errors.Join(errs[:]...)
+}
+
+func (s *served) round(ctx context.Context, begin, requests int) (used, error) {
+	before, err := cpuTime(s.cmd.Process.Pid)
+	if err != nil {
+		return used{}, err
+	}
+	took, err := s.load.send(ctx, begin, requests)
+	if err != nil {
+		return used{}, err
+	}
+	after, err := cpuTime(s.cmd.Process.Pid)
+	return used{(after - before) / time.Duration(requests), took[len(took)*99/100]}, err
+}
+
+func measureCost(ctx context.Context, programs *builder, w *workload, at int, stats *probeStats) (_ cost, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errors.New("it took more than 5 minutes"))
 	defer cancel()
-	p, err := programs.serve(ctx, w)
-	if err != nil {
-		return cost{}, err
+	var both [2]*served
+	for i := range both {
+		s, err := programs.serve(ctx, w, at)
+		if err != nil {
+			return cost{}, err
+		}
+		defer func() { err = errors.Join(err, s.close()) }()
+		both[i] = s
 	}
-	defer func() { err = errors.Join(err, p.close()) }()
-	// The plainest program of all, so that the receiver has as much to do when it does not trace p.
-	companion, err := programs.serve(ctx, workloads()[0])
-	if err != nil {
-		return cost{}, err
-	}
-	enough := companion.keepAsking(ctx)
-	defer func() { err = errors.Join(err, enough(), companion.close()) }()
 
 	// A virtual machine compiles while it warms up; how long a round must be is known then.
 	const warmup = 3000
@@ -173,56 +215,51 @@ func measureCost(ctx context.Context, programs *builder, w *workload, stats *pro
 	var began time.Time
 	for range 2 {
 		began = time.Now()
-		if _, err := p.load.send(ctx, next, warmup); err != nil {
+		if _, err := serveBoth(ctx, both, next, warmup); err != nil {
 			return cost{}, err
 		}
 		next += warmup
 	}
-	c := cost{workload: w, requests: max(1000, int(warmup*costTime/time.Since(began)))}
-	round := func() (cpu, p99 time.Duration, err error) {
-		before, err := cpuTime(p.cmd.Process.Pid)
-		if err != nil {
-			return 0, 0, err
-		}
-		took, err := p.load.send(ctx, next, c.requests)
-		if err != nil {
-			return 0, 0, err
-		}
-		next += c.requests
-		after, err := cpuTime(p.cmd.Process.Pid)
-		return (after - before) / time.Duration(c.requests), took[len(took)*99/100], err
-	}
-	var cpu, p99 [sides][]time.Duration
+	c := cost{workload: w, at: at, requests: max(1000, int(warmup*costTime/time.Since(began)))}
+	var cpu, p99 [states][]time.Duration
 	var added, whole []float64
 	for n := range costRounds {
+		var of [sides][2]used
 		for turn := range sides {
 			side := (n + turn) % sides // what drifts meanwhile is in each side's favour as often
 			var t *tracer
-			if on := [sides]*program{beside: companion.program, traced: p.program}[side]; on != nil {
-				if t, err = startTracer(ctx, on, tracing{hold: hold}); err != nil {
+			if side != nobody {
+				if t, err = startTracer(ctx, both[side-first].program, tracing{hold: hold}); err != nil {
 					return cost{}, err
 				}
 			}
 			time.Sleep(quietFor) // in each, so that they differ in nothing else
-			used, slowest, err := round()
+			of[side], err = serveBoth(ctx, both, next, c.requests)
+			next += c.requests
 			if t != nil {
 				err = errors.Join(err, t.stop())
 			}
 			if err != nil {
 				return cost{}, err
 			}
-			cpu[side], p99[side] = append(cpu[side], used), append(p99[side], slowest)
+			for i, u := range of[side] {
+				state := stateOf(first+i, side)
+				cpu[state], p99[state] = append(cpu[state], u.cpu), append(p99[state], u.p99)
+			}
 		}
-		added = append(added, float64(cpu[traced][n])/float64(cpu[beside][n])-1)
-		whole = append(whole, float64(cpu[traced][n])/float64(cpu[untraced][n])-1)
+		added = append(added, addedBy(&of))
+		whole = append(whole, wholeOf(&of))
 	}
 	before := stats.total()
-	if err := probed(ctx, p.program, stats, func() error { _, _, err := round(); return err }); err != nil {
+	if err := probed(ctx, both[0].program, stats, func() error {
+		_, err := serveBoth(ctx, both, next, c.requests)
+		return err
+	}); err != nil {
 		return cost{}, err
 	}
 	c.programs = (stats.total() - before) / time.Duration(c.requests)
-	for side := range sides {
-		c.cpu[side], c.p99[side] = median(cpu[side]), median(p99[side])
+	for state := range states {
+		c.cpu[state], c.p99[state] = median(cpu[state]), median(p99[state])
 	}
 	c.added, c.whole = spreadOf(added), spreadOf(whole)
 	return c, nil

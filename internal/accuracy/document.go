@@ -253,18 +253,20 @@ func (r *report) documentCosts(w io.Writer) {
 		return
 	}
 	fmt.Fprintf(w, costsTitle+`
-CPU time of the program for each request (user and system, of its processes' clocks), in rounds of three, in turn and in
-changing order on the same process, %d times: without the receiver; beside it, while it traces another program, %s,
-which is under load all the while; and traced. Medians, and the lowest and highest of the triples. "Added" is what
-tracing adds to what the program takes beside the receiver, and what the goal is for: the work that the program does
-itself for being traced. "Whole" is what it adds to what the program takes without a receiver on the machine: here the
-receiver, the load and both backends share the two halves of one core with the program, and whatever runs there slows it
-down, be it traced or not. These programs do little but make calls, so the shares are the highest that a program sees.
-Concurrency %d for each. "BPF" is how long BPF programs ran for each request, for the program and everything else on the
-machine (counted by the kernel in a round of its own, which adds some 20 ns to each run). p99: how long the slowest in a
-hundred took, beside and traced.
+Two instances of the program, each with its own backend, are under the same load at the same time, in rounds of three in
+changing order, %d times: without the receiver; while it traces the one; and while it traces the other. "CPU" is what an
+instance takes for each request without a receiver (user and system, of its processes' clocks), "beside" while the other is
+traced, "traced" while it is. "Added" is what the traced one takes more than the other one at that time: the work that a
+program does itself for being traced, which the goal is for; how the instances differ by themselves cancels, as does what
+disturbs both. "Whole" is what it takes more than without a receiver on the machine: here the receiver, the load and both
+backends share the two halves of one core with the program, and whatever runs there slows it down, be it traced or not.
+Medians, and the lowest and highest of the triples. These programs do little but make calls, so the shares are the highest
+that a program sees. "At once" is the concurrency of each instance: at the lower one the processors wait for work most of
+the time, so that whatever runs finds cold caches, the program and its tracing alike. "BPF" is how long BPF programs ran for
+each request, for both instances and everything else on the machine (counted by the kernel in a round of its own, which adds
+some 20 ns to each run). p99: how long the slowest in a hundred took, beside and traced.
 
-`, costRounds, workloads()[0], costConcurrency)
+`, costRounds)
 	costHead(w)
 	for i := range r.cost {
 		fmt.Fprint(w, r.cost[i].row())

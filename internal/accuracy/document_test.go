@@ -11,7 +11,7 @@ import (
 
 // TestReplaceCosts: -cost changes its own section, and nothing else of the document.
 func TestReplaceCosts(t *testing.T) {
-	r := &report{cost: []cost{{workload: workloads()[0], requests: 7, cpu: [sides]time.Duration{1000, 2000, 3000}}}}
+	r := &report{cost: []cost{{workload: workloads()[0], requests: 7, cpu: [states]time.Duration{1000, 2000, 3000}}}}
 	name := filepath.Join(t.TempDir(), "accuracy.md")
 	for _, rest := range []string{"", "\n## What others publish\n\n### more\n\nend\n"} {
 		require.NoError(t, os.WriteFile(name, []byte("# title\n\ntext\n"+costsTitle+"\nold figures\n\n| of | programs |\n"+rest), 0o600))

@@ -15,6 +15,7 @@ type options struct {
 	axes      axes
 	plan      *plan // instead of axes
 	cost      bool
+	costAt    []int // requests at once
 	guess     bool
 	packages  bool
 	requests  int
@@ -103,6 +104,12 @@ func parseFlags(args []string) (options, error) {
 	if o.guess && (o.plan != nil || o.cost) {
 		return o, errors.New("-statistical is for links on the axes: leave -plan and -cost out")
 	}
+	o.costAt = costConcurrencies
+	f.Visit(func(set *flag.Flag) {
+		if set.Name == "concurrency" {
+			o.costAt = a.concurrency
+		}
+	})
 	var err error
 	o.workloads, err = selectWorkloads(*names)
 	return o, err

@@ -88,7 +88,7 @@ func run(ctx context.Context, o options) error {
 	}
 	document := o.plan != nil && o.plan.document
 	if stopped == nil && (o.cost || document) {
-		stopped = r.costs(ctx, programs, o.workloads)
+		stopped = r.costs(ctx, programs, o.workloads, o.costAt)
 	}
 	if stopped != nil {
 		r.broken = append(r.broken, fmt.Errorf("the rest, after %d cells and %d costs: %w", len(r.cells), len(r.cost), stopped))
