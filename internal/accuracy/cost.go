@@ -137,17 +137,17 @@ type served struct {
 	load    *loader
 }
 
-func (b *builder) serve(ctx context.Context, w *workload, concurrency int) (*served, error) {
+func (b *builder) serve(ctx context.Context, w *workload, s setting) (*served, error) {
 	calls, err := startBackend(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	p, err := b.start(ctx, w, calls.addr(), setting{concurrency: concurrency, pool: 1})
+	p, err := b.start(ctx, w, calls.addr(), s)
 	if err != nil {
 		calls.close()
 		return nil, err
 	}
-	return &served{p, calls, newLoader(p.addr, concurrency)}, nil
+	return &served{p, calls, newLoader(p.addr, s.concurrency)}, nil
 }
 
 func (s *served) close() error {
@@ -201,7 +201,8 @@ func measureCost(ctx context.Context, programs *builder, w *workload, at int, st
 	defer cancel()
 	var both [2]*served
 	for i := range both {
-		s, err := programs.serve(ctx, w, at)
+		// What is probed in the one's executable does not stop the other.
+		s, err := programs.serve(ctx, w, setting{concurrency: at, pool: 1, apart: i > 0})
 		if err != nil {
 			return cost{}, err
 		}

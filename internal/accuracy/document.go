@@ -16,15 +16,15 @@ type view struct {
 }
 
 var views = []view{
-	{"1", setting{1, quarter, false, quiet, false}},
-	{"16", setting{16, quarter, false, quiet, false}},
-	{"64", setting{64, quarter, false, quiet, false}},
-	{"128", setting{128, quarter, false, quiet, false}},
-	{"warm", setting{16, quarter, true, quiet, false}},
-	{"hog", setting{16, quarter, false, hog, false}},
-	{"gc", setting{16, quarter, false, gc, false}},
-	{"pool ×1", setting{16, 1, false, quiet, false}},
-	{"pool ×2", setting{16, 2, false, quiet, false}},
+	{"1", setting{1, quarter, false, quiet, false, false}},
+	{"16", setting{16, quarter, false, quiet, false, false}},
+	{"64", setting{64, quarter, false, quiet, false, false}},
+	{"128", setting{128, quarter, false, quiet, false, false}},
+	{"warm", setting{16, quarter, true, quiet, false, false}},
+	{"hog", setting{16, quarter, false, hog, false, false}},
+	{"gc", setting{16, quarter, false, gc, false, false}},
+	{"pool ×1", setting{16, 1, false, quiet, false, false}},
+	{"pool ×2", setting{16, 2, false, quiet, false, false}},
 }
 
 // enough is the recall from which on nothing has to be explained.
@@ -175,7 +175,7 @@ in all its cells. A call that nothing certain is known of gets no parent.
 }
 
 // compared is where the rules of others are shown: what they are for is what goes on at once.
-var compared = setting{64, quarter, false, quiet, false}
+var compared = setting{64, quarter, false, quiet, false, false}
 
 func (r *report) documentBaselines(w io.Writer) {
 	fmt.Fprintf(w, `
@@ -260,7 +260,8 @@ traced, "traced" while it is. "Added" is what the traced one takes more than the
 program does itself for being traced, which the goal is for; how the instances differ by themselves cancels, as does what
 disturbs both. "Whole" is what it takes more than without a receiver on the machine: here the receiver, the load and both
 backends share the two halves of one core with the program, and whatever runs there slows it down, be it traced or not.
-Medians, and the lowest and highest of the triples. These programs do little but make calls, so the shares are the highest
+The second instance runs from a copy of the executable where the receiver puts probes into that: a probe stops every process
+that runs the file. Medians, and the lowest and highest of the triples. These programs do little but make calls, so the shares are the highest
 that a program sees. "At once" is the concurrency of each instance: at the lower one the processors wait for work most of
 the time, so that whatever runs finds cold caches, the program and its tracing alike. "BPF" is how long BPF programs ran for
 each request, for both instances and everything else on the machine (counted by the kernel in a round of its own, which adds

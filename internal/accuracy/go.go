@@ -13,6 +13,7 @@ const (
 
 var goLanguage = language{
 	name: "go", packages: []string{"golang:go"},
+	apart: alone,
 	build: func(ctx context.Context, b *builder, w *workload) (command, error) {
 		return b.once("go", func(out string) (command, error) {
 			return command{args: []string{out}}, runTool(ctx, "go", "build", "-o", out, goProgram)

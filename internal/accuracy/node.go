@@ -14,6 +14,7 @@ const unlearned = "one by one, on a busy machine: calls whose hold was over befo
 
 var nodeLanguage = language{
 	name: "node", packages: []string{"nodejs:node"},
+	apart: alone,
 	build: func(_ context.Context, b *builder, w *workload) (command, error) {
 		return b.once("node/"+w.program, func(string) (command, error) {
 			source, err := b.source(nodePrograms, "programs/node/"+w.program)

@@ -20,7 +20,7 @@ func product(ws []*workload, a axes, requests int) []job {
 			for _, p := range a.pool {
 				for _, warm := range a.warm {
 					for _, n := range a.noise {
-						if s := (setting{c, p, warm, n, false}); s.meaningful(w) {
+						if s := (setting{c, p, warm, n, false, false}); s.meaningful(w) {
 							out = append(out, job{w, s, requests})
 						}
 					}

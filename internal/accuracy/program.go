@@ -131,6 +131,41 @@ func (b *builder) command(ctx context.Context, w *workload, backend string, pool
 	return c, err
 }
 
+// copied makes c run a copy of its executable.
+func (b *builder) copied(ctx context.Context, l *language, c command) (command, error) {
+	name, err := exec.LookPath(c.args[0])
+	if err != nil {
+		return c, err
+	}
+	made, err := b.once("copy of "+name, func(out string) (command, error) {
+		env, err := l.apart(ctx, name)
+		if err != nil {
+			return command{}, err
+		}
+		return command{args: []string{out}, env: env}, copyFile(out, name)
+	})
+	c.args = append(slices.Clone(made.args), c.args[1:]...)
+	c.env = append(slices.Clone(c.env), made.env...)
+	return c, err
+}
+
+func copyFile(to, from string) error {
+	r, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	w, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(w, r)
+	return errors.Join(err, w.Close())
+}
+
+// alone: what was copied runs as it is.
+func alone(context.Context, string) ([]string, error) { return nil, nil }
+
 // freeAddress is one that nobody listens on.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -160,6 +195,11 @@ func (b *builder) start(ctx context.Context, w *workload, backend string, s sett
 	}
 	if s.noise == gc {
 		c.env = append(c.env, w.language.pressure...)
+	}
+	if s.apart && w.serve == nil && w.language.apart != nil {
+		if c, err = b.copied(ctx, w.language, c); err != nil {
+			return nil, err
+		}
 	}
 	p := &program{
 		cmd: exec.Command(c.args[0], c.args[1:]...), server: c.addr != "", addr: c.addr,

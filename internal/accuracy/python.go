@@ -15,6 +15,7 @@ var pythonPrograms embed.FS
 
 var pythonLanguage = language{
 	name: "python", packages: []string{"python3"},
+	apart: pythonHome,
 	build: func(ctx context.Context, b *builder, w *workload) (command, error) {
 		python, err := findPython(ctx, w)
 		if err != nil {
@@ -86,4 +87,10 @@ func findPython(ctx context.Context, w *workload) (string, error) {
 		return "", fmt.Errorf("find python3: %w", err)
 	}
 	return strings.TrimSpace(string(exe)), nil
+}
+
+// pythonHome: an interpreter looks for its library beside itself.
+func pythonHome(ctx context.Context, original string) ([]string, error) {
+	prefix, err := exec.CommandContext(ctx, original, "-c", "import sys; print(sys.prefix)").Output()
+	return []string{"PYTHONHOME=" + strings.TrimSpace(string(prefix))}, err
 }

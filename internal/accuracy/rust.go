@@ -15,6 +15,7 @@ const debianCrates = "/usr/share/cargo/registry"
 
 var rustLanguage = language{
 	name: "rust", packages: []string{"rustc"},
+	apart: alone,
 	build: func(ctx context.Context, b *builder, w *workload) (command, error) {
 		c, err := b.once("rust/"+w.program, func(out string) (command, error) {
 			source, err := b.source(rustPrograms, "programs/rust/"+w.program)

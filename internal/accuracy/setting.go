@@ -13,6 +13,7 @@ type setting struct {
 	warm        bool    // the program has served requests, on connections that stay, before it is traced
 	noise       noise
 	guess       bool // the statistical fallback is on, which it is not by default
+	apart       bool // the program runs from a copy of its executable, if there can be probes in it
 }
 
 // noise is what else goes on.
