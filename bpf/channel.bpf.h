@@ -315,6 +315,15 @@ static __always_inline void mark_type(const struct value *v, __u8 mark)
 		seen->marks |= mark;
 }
 
+/* Counts one more of them, of which there were fewer than ON_PROBATION. */
+static __always_inline bool on_probation(__u8 *times)
+{
+	if (*times >= ON_PROBATION)
+		return false;
+	(*times)++;
+	return true;
+}
+
 /* Hardly any of this type was taken for a task: it may still turn out to be a resource. */
 static __always_inline bool task_on_probation(const struct value *v)
 {
@@ -322,10 +331,7 @@ static __always_inline bool task_on_probation(const struct value *v)
 
 	if (!seen)
 		return v->type; /* of which nothing can be remembered */
-	if (seen->tasks >= ON_PROBATION)
-		return false;
-	seen->tasks++;
-	return true;
+	return on_probation(&seen->tasks);
 }
 
 /* The same of an answer that did not come from one who was seen to work for its taker. */
@@ -335,10 +341,7 @@ static __always_inline bool answer_on_probation(const struct value *v)
 
 	if (!seen)
 		return true;
-	if (seen->answers >= ON_PROBATION)
-		return false;
-	seen->answers++;
-	return true;
+	return on_probation(&seen->answers);
 }
 
 #endif

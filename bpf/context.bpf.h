@@ -76,6 +76,7 @@ static __always_inline void current_context(const struct target *t, __u64 pid_tg
 
 		current_goroutine(t, &go);
 		out->key.kind = CONTEXT_GOROUTINE;
+		out->key.program = t->program;
 		out->key.id = go.id;
 		out->parent = go.parent;
 	} else if (t->flags & TARGET_JAVA) {
@@ -106,9 +107,9 @@ static __always_inline struct creation *creation_at(const struct context_key *ke
 }
 
 static __always_inline __u64 creation_sum(const struct context_key *key, const struct token *given, __u64 tasker,
-					  __u64 segment, __u64 base, __u64 uses)
+					  __u64 segment, __u64 base, __u16 uses)
 {
-	__u64 sum = sum_with(key->id, (__u64)key->tgid << 32 | uses);
+	__u64 sum = sum_with(key->id, (__u64)key->tgid << 32 | (__u32)key->program << 16 | uses);
 
 	sum = sum_with(sum_with(sum, given->epoch), given->sk);
 	return sum_with(sum_with(sum_with(sum, tasker), segment), base);
@@ -135,7 +136,7 @@ static __always_inline struct context *context_of_creation(const struct context_
 	x->base_uses = c->base_uses;
 	barrier(); /* what was copied is what is compared */
 	if (c->sum != creation_sum(key, &x->given, x->tasker, x->segment, x->base, x->base_uses << 8 | x->uses))
-		x->given.epoch = 0; /* another goroutine was entered meanwhile */
+		x->given.epoch = 0; /* another goroutine was entered meanwhile, or it is of another program */
 	else
 		x->given_by = EVIDENCE_GO_CREATED;
 	c->id = 0; /* once only: if the context is forgotten, what it has done since is as well */
@@ -389,7 +390,8 @@ static __always_inline void stream_calls(struct context *x, const struct conn *c
 static __always_inline void call_written(struct context *x, struct conn *c, const struct current *cur,
 					 const struct target *t, struct data_event *e)
 {
-	struct context_key parent = {.tgid = cur->key.tgid, .kind = CONTEXT_GOROUTINE, .id = cur->parent};
+	struct context_key parent = {
+		.tgid = cur->key.tgid, .kind = CONTEXT_GOROUTINE, .program = t->program, .id = cur->parent};
 	__u64 writer = context_id(&cur->key), opened_for = 0;
 	__u64 ts = e->ts;
 	struct context *p;

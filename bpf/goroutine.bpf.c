@@ -33,6 +33,7 @@ char __license[] SEC("license") = "Dual BSD/GPL";
 static __always_inline int goroutine_key(__u64 g, const struct target *t, struct context_key *key)
 {
 	key->kind = CONTEXT_GOROUTINE;
+	key->program = t->program;
 	if (!g || bpf_probe_read_user(&key->id, sizeof(key->id), (void *)(g + t->goid))) {
 		count_loss(LOSS_GOROUTINE);
 		return -1;
@@ -373,7 +374,7 @@ static __always_inline void put(__u32 tgid, const struct target *t, __u64 addr, 
 /* It comes out again. */
 static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr, __u64 g, __u64 type)
 {
-	struct context_key to_key = {.tgid = tgid}, from_key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE};
+	struct context_key to_key = {.tgid = tgid}, from_key;
 	struct place_set *set;
 	struct value v = {};
 	struct element e;
@@ -416,6 +417,7 @@ static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr,
 		found(to, &v);
 		return;
 	}
+	from_key = to_key;
 	from_key.id = e.giver;
 	hand_over(tgid, e.giver, context_in(&e), context_find(&from_key), &to_key, to, &v);
 }
@@ -564,7 +566,7 @@ SEC("uprobe/go_new")
 int go_new(struct regs *ctx)
 {
 	__u32 tgid = bpf_get_current_pid_tgid() >> 32;
-	struct context_key key = {.tgid = tgid}, parent_key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE};
+	struct context_key key = {.tgid = tgid, .kind = CONTEXT_GOROUTINE}, parent_key;
 	struct target *t = target_with(tgid, TARGET_GO);
 	struct creation fresh = {.tgid = tgid}, *c;
 	struct goroutine go = {};
@@ -577,8 +579,9 @@ int go_new(struct regs *ctx)
 		count_loss(LOSS_GOROUTINE);
 		return 0;
 	}
-	key.kind = CONTEXT_GOROUTINE;
+	key.program = t->program;
 	key.id = go.id;
+	parent_key = key;
 	parent_key.id = go.parent;
 	if (!key.id || !parent_key.id)
 		return 0;
@@ -610,9 +613,6 @@ int go_new(struct regs *ctx)
 	fresh.sum = creation_sum(&key, &fresh.given, fresh.tasker, fresh.segment, fresh.base,
 				 fresh.base_uses << 8 | fresh.uses);
 	*c = fresh;
-	/* Of what the process ran before, where ids began at 1 as well. */
-	if (bpf_map_lookup_elem(&tasks, &key))
-		bpf_map_delete_elem(&tasks, &key);
 	return 0;
 }
 

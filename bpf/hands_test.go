@@ -23,7 +23,7 @@ var kernelOnly = []struct {
 
 // TestHands lets the programs of goroutine.bpf.c see goroutines that share connections, in many orders. None may
 // make a wrong link, however little is known of the type of what they share, and nearly all calls are linked that
-// can be.
+// can be. Nor may a goroutine be taken for one that had its id in what the process ran before.
 func TestHands(t *testing.T) {
 	const compiler = "clang-19"
 	if _, err := exec.LookPath(compiler); err != nil {
@@ -47,8 +47,8 @@ func TestHands(t *testing.T) {
 	if _, err := fmt.Sscanf(string(out), "calls=%d linked=%d wrong=%d", &calls, &linked, &wrong); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if calls == 0 || float64(linked) < 0.7*float64(calls) {
-		t.Errorf("linked %d of %d calls", linked, calls)
+	if calls == 0 || float64(linked) < 0.85*float64(calls) {
+		t.Errorf("linked %d of %d calls that are of requests", linked, calls)
 	}
 }
 

@@ -41,7 +41,7 @@ static __always_inline __u8 candidates(const struct context *x, __u8 seen, const
 	return seen;
 }
 
-/* Evidence with what speaks for it and against it; wake.bpf.c says it of wake-ups. */
+/* Evidence with what speaks for it and against it; completion.bpf.h says it of wake-ups. */
 static __always_inline void emit_loop_evidence(__u8 what, __u64 call, __u64 to, __u64 activation, __u8 uses,
 					       __u8 base_uses, __u64 base, __u64 ts)
 {

@@ -127,7 +127,8 @@ enum vec {
 
 struct context_key {
 	__u32 tgid;
-	__u32 kind; /* enum context_kind */
+	__u16 kind;    /* enum context_kind */
+	__u16 program; /* goroutines: of struct target, as much as fits; their ids begin at 1 in each program */
 	__u64 id;
 };
 
@@ -213,8 +214,8 @@ struct {
 	__type(value, struct thread);
 } threads SEC(".maps");
 
-/* Every other kind of context: nothing says when a goroutine ends, so the least recently used goes. Their
- * ids are never used twice in a process, so an evicted one means a missing link, never a wrong one. */
+/* Every other kind of context: nothing says when a goroutine ends, so the least recently used goes. No key is
+ * used twice, so an evicted one means a missing link, never a wrong one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 131072);

@@ -95,10 +95,11 @@ type NodeContext struct {
 }
 
 type NodeContextKey struct {
-	_    structs.HostLayout
-	Tgid uint32
-	Kind uint32
-	Id   uint64
+	_       structs.HostLayout
+	Tgid    uint32
+	Kind    uint16
+	Program uint16
+	Id      uint64
 }
 
 type NodeCreation struct {

@@ -648,10 +648,12 @@ EXIT(connect)
 	key.kind = call->event.context_kind;
 	key.id = call->event.context;
 	c = connected(call->fd, ROLE_CLIENT);
-	x = context_find(&key);
-	if (c && key.kind == CONTEXT_STREAM)
+	if (!c || key.kind == CONTEXT_GOROUTINE)
+		return 0;
+	if (key.kind == CONTEXT_STREAM)
 		c->writer = context_id(&key);
-	if (!c || !x || key.kind == CONTEXT_GOROUTINE || !serving(x, &token))
+	x = context_find(&key);
+	if (!x || !serving(x, &token))
 		return 0;
 	c->epoch = token.epoch;
 	if (!x->loop || loop_requests(x, bpf_ktime_get_ns()) == 1)

@@ -127,10 +127,11 @@ type SocketContext struct {
 }
 
 type SocketContextKey struct {
-	_    structs.HostLayout
-	Tgid uint32
-	Kind uint32
-	Id   uint64
+	_       structs.HostLayout
+	Tgid    uint32
+	Kind    uint16
+	Program uint16
+	Id      uint64
 }
 
 type SocketCreation struct {

@@ -170,6 +170,24 @@ func (r *LinkReader) Malformed() int { return r.malformed }
 
 func (r *LinkReader) bad() { r.malformed++ }
 
+// is reports whether v is of type t, and counts it if not.
+func (r *LinkReader) is(v pcommon.Value, t pcommon.ValueType) bool {
+	if v.Type() != t {
+		r.bad()
+		return false
+	}
+	return true
+}
+
+// int reads a number that is at least low and at most high.
+func (r *LinkReader) int(v pcommon.Value, low, high int64) (n int64, ok bool) {
+	if n = v.Int(); v.Type() != pcommon.ValueTypeInt || n < low || n > high {
+		r.bad()
+		return 0, false
+	}
+	return n, true
+}
+
 // Read reads an attribute.
 func (r *LinkReader) Read(a Attr, v pcommon.Value) {
 	switch a {
@@ -191,11 +209,9 @@ func (r *LinkReader) Read(a Attr, v pcommon.Value) {
 			r.bad()
 		}
 	case isLinkClass:
-		if v.Type() != pcommon.ValueTypeStr || v.Str() == "" {
-			r.bad()
-			break
+		if class := r.word(v); class != "" {
+			r.HintClass = class
 		}
-		r.HintClass = v.Str()
 	case isLateOf:
 		r.LateOf = r.id(v)
 	case isLocalAddress:
@@ -207,11 +223,9 @@ func (r *LinkReader) Read(a Attr, v pcommon.Value) {
 	case isPeerPort:
 		r.Peer = netip.AddrPortFrom(r.Peer.Addr(), r.port(v))
 	case isConnection:
-		if v.Type() != pcommon.ValueTypeStr {
-			r.bad()
-			break
+		if r.is(v, pcommon.ValueTypeStr) {
+			r.Connection = v.Str()
 		}
-		r.Connection = v.Str()
 	case isReqRequestID:
 		r.ReqRequestID = r.strings(v)
 	case isRespRequestID:
@@ -221,23 +235,17 @@ func (r *LinkReader) Read(a Attr, v pcommon.Value) {
 	case isAppParentID:
 		r.hex(v, r.AppParentID[:])
 	case isAppSampled:
-		if v.Type() != pcommon.ValueTypeBool {
-			r.bad()
-			break
+		if r.is(v, pcommon.ValueTypeBool) {
+			r.AppSampled, r.HasAppSampled = v.Bool(), true
 		}
-		r.AppSampled, r.HasAppSampled = v.Bool(), true
 	case isPending:
-		if v.Type() != pcommon.ValueTypeBool {
-			r.bad()
-			break
+		if r.is(v, pcommon.ValueTypeBool) {
+			r.Pending = v.Bool()
 		}
-		r.Pending = v.Bool()
 	case isCalls:
-		if v.Type() != pcommon.ValueTypeInt || v.Int() < 0 || v.Int() > math.MaxInt32 {
-			r.bad()
-			break
+		if n, ok := r.int(v, 0, math.MaxInt32); ok {
+			r.Calls, r.HasCalls = int(n), true
 		}
-		r.Calls, r.HasCalls = int(v.Int()), true
 	case isCompatProducer:
 		r.Compat.Producer = r.word(v)
 	case isCompatHost:
@@ -308,19 +316,13 @@ func putAddr(m pcommon.Map, addrKey, portKey string, a netip.AddrPort) {
 }
 
 func (r *LinkReader) seq(v pcommon.Value) uint32 {
-	if v.Type() != pcommon.ValueTypeInt || v.Int() <= 0 || v.Int() > 0xffffffff {
-		r.bad()
-		return 0
-	}
-	return uint32(v.Int())
+	n, _ := r.int(v, 1, math.MaxUint32)
+	return uint32(n)
 }
 
 func (r *LinkReader) port(v pcommon.Value) uint16 {
-	if v.Type() != pcommon.ValueTypeInt || v.Int() < 0 || v.Int() > 0xffff {
-		r.bad()
-		return 0
-	}
-	return uint16(v.Int())
+	n, _ := r.int(v, 0, math.MaxUint16)
+	return uint16(n)
 }
 
 func (r *LinkReader) id(v pcommon.Value) uint64 {
@@ -332,10 +334,13 @@ func (r *LinkReader) id(v pcommon.Value) uint64 {
 	return id
 }
 
+// word reads a text that is not empty.
 func (r *LinkReader) word(v pcommon.Value) string {
-	if v.Type() != pcommon.ValueTypeStr || v.Str() == "" {
-		r.bad()
+	if !r.is(v, pcommon.ValueTypeStr) {
 		return ""
+	}
+	if v.Str() == "" {
+		r.bad()
 	}
 	return v.Str()
 }
@@ -356,7 +361,7 @@ func readInt(v pcommon.Value) int64 {
 	}
 }
 
-// readForeignID reads an id as its producer has it: 64 bits in an integer, where OTLP has no sign to
+// foreignID reads an id as its producer has it: 64 bits in an integer, where OTLP has no sign to
 // spare, or hex.
 func (r *LinkReader) foreignID(v pcommon.Value) uint64 {
 	if v.Type() != pcommon.ValueTypeInt {

@@ -569,8 +569,9 @@ func (r *ebpfReceiver) write(p *described, x *exchange.Exchange, from origin) {
 	}
 }
 
-// lineage is the execution context that serves, where that is not the thread: the one that read the request; for a call the one that wrote
-// it if it serves a request itself, else the one that created it.
+// lineage is the execution context that serves, where that is not the thread: the one that read the request; for a
+// call the one that wrote it if it serves a request itself, else the one that created it. The end of a request is one
+// request less that its context serves.
 func (p *described) lineage(x *exchange.Exchange) uint64 {
 	if x.Context == 0 {
 		return 0

@@ -13,6 +13,7 @@
 
 #define TGID 1
 #define MOST 20000
+#define MOST_IDS 60 /* of goroutines that are looked at when another program has them */
 
 unsigned long now;
 
@@ -157,7 +158,8 @@ struct sudog {
 
 static struct g gs[MOST];
 static __u32 g_count;
-static const struct target target = {.flags = TARGET_GO | TARGET_BUFFERS, .goid = 0, .parent_goid = 8};
+static __u64 first_id; /* of a goroutine: that of gs[0] */
+static struct target target = {.flags = TARGET_GO | TARGET_BUFFERS, .goid = 0, .parent_goid = 8};
 static const struct go_type conn_type = {8, 8}, job_type = {16, 16};
 
 /* A queue of goroutines that wait. */
@@ -185,7 +187,7 @@ static __u32 request_count, request_limit;
 static const char *const shapes[] = {"cowj", "coj", "oj", "oo", "o", "jo", "joo", "cowojo", "co", "c", "cc", "ccoj"};
 #define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
 static const char *handler_does;
-static __u32 worker_calls, child_calls;
+static __u32 handler_count, worker_calls, child_calls;
 
 /* Whether handlers wait in groups, whether in one and the same, and how many tasks a worker takes before it begins. */
 static bool in_groups, one_for_all;
@@ -196,7 +198,7 @@ static void tick(void) { now += 64; }
 
 static struct context_key key_of(const struct g *g)
 {
-	return (struct context_key){.tgid = TGID, .kind = CONTEXT_GOROUTINE, .id = g->id};
+	return (struct context_key){.tgid = TGID, .kind = CONTEXT_GOROUTINE, .program = target.program, .id = g->id};
 }
 
 static struct context *context_of(const struct g *g)
@@ -319,7 +321,7 @@ static struct g *new_g(enum what what)
 {
 	struct g *g = &gs[g_count++];
 
-	*g = (struct g){.id = 100 + g_count, .what = what};
+	*g = (struct g){.id = first_id + g_count - 1, .what = what};
 	return g;
 }
 
@@ -584,34 +586,14 @@ static __u64 linked_to(__u32 nr)
 	return 0;
 }
 
-static void begin(__u64 seed)
+/* A program begins, with handlers of connections from sk on. */
+static void run_program(__u32 handlers, __u64 sk)
 {
-	__u32 tgid = TGID, handlers, i;
+	__u32 tgid = TGID, i;
 
-	state = 88172645463325252UL ^ (seed * 0x9e3779b97f4a7c15UL);
-	for (i = 0; i < 10; i++)
-		any(2);
-	clear_maps();
-	told_count = call_count = request_count = g_count = 0;
-	wait_conn.first = wait_conn.end = wait_job.first = wait_job.end = wait_worker.first = wait_worker.end = 0;
-	now = 1000000;
-
-	handler_does = shapes[any(SHAPES)];
-	worker_calls = 1 + any(3);
-	child_calls = 1 + any(2);
-	handlers = any(3) ? 1 + any(16) : 1 + any(2);
-	conn_count = 1 + any(any(2) ? 4 : 1 + handlers / 2);
-	request_limit = handlers * (2 + any(6));
-	in_groups = any(3);
-	one_for_all = !any(4);
-	batch = any(4) ? 1 : BATCH;
-	memset(groups, 0, sizeof(groups));
-	everybody.state = 0;
-
+	target.program++;
 	bpf_map_update_elem(&targets, &tgid, &target, BPF_ANY);
-	pool = (struct hchan){.size = conn_count, .buf = (__u64)places_of_pool, .elemsize = 8,
-			      .rest = {(__u64)&conn_type}};
-	jobs = (struct hchan){.elemsize = 16, .rest = {(__u64)&job_type}};
+	wait_conn.first = wait_conn.end = wait_job.first = wait_job.end = wait_worker.first = wait_worker.end = 0;
 	first_free = 0;
 	free_count = conn_count;
 	for (i = 0; i < conn_count; i++) {
@@ -621,13 +603,65 @@ static void begin(__u64 seed)
 	for (i = 0; i < handlers; i++) {
 		struct g *g = new_g(HANDLER);
 
-		g->sk = 2000 + i;
+		g->sk = sk + i;
 		g->sleeps_until = now + any(80000);
 		add_conn(g->sk, ROLE_SERVER, DIR_NONE);
 	}
 	for (i = 0; i < 2 * conn_count; i++)
 		new_g(WORKER);
 	new_g(BACKGROUND);
+}
+
+/*
+ * The process executes another program while it serves requests, whose connections it keeps. Ids begin at 1 again: of
+ * each there is a goroutine which makes a call for nobody, on a connection of its own.
+ */
+static void execute(__u32 handlers)
+{
+	__u32 ids = g_count < MOST_IDS ? g_count : MOST_IDS, i;
+
+	g_count = 0;
+	first_id += ids;
+	memset(groups, 0, sizeof(groups));
+	everybody.state = 0;
+	request_limit = request_count + handlers;
+	run_program(handlers, 3000);
+	for (i = 0; i < ids; i++) {
+		struct g g = {.id = first_id - 1 - i, .what = BACKGROUND, .conn = conn_count + i};
+
+		add_conn(conn_sk(&g), ROLE_CLIENT, DIR_NONE);
+		tick();
+		write_call(&g);
+	}
+}
+
+static void begin(__u64 seed)
+{
+	state = 88172645463325252UL ^ (seed * 0x9e3779b97f4a7c15UL);
+	for (__u32 i = 0; i < 10; i++)
+		any(2);
+	clear_maps();
+	told_count = call_count = request_count = g_count = 0;
+	first_id = 101;
+	target.program = 0;
+	now = 1000000;
+
+	handler_does = shapes[any(SHAPES)];
+	worker_calls = 1 + any(3);
+	child_calls = 1 + any(2);
+	handler_count = any(3) ? 1 + any(16) : 1 + any(2);
+	conn_count = 1 + any(any(2) ? 4 : 1 + handler_count / 2);
+	request_limit = handler_count * (2 + any(6));
+	in_groups = any(3);
+	one_for_all = !any(4);
+	batch = any(4) ? 1 : BATCH;
+	memset(groups, 0, sizeof(groups));
+	everybody.state = 0;
+
+	pool = (struct hchan){.size = conn_count, .buf = (__u64)places_of_pool, .elemsize = 8,
+			      .rest = {(__u64)&conn_type}};
+	jobs = (struct hchan){.elemsize = 16, .rest = {(__u64)&job_type}};
+	run_program(handler_count, 2000);
 }
 
 static bool all_answered(void)
@@ -641,23 +675,25 @@ static bool all_answered(void)
 int main(int argc, char **argv)
 {
 	__u64 first = argc > 1 ? atol(argv[1]) : 1, seeds = argc > 2 ? atol(argv[2]) : 100;
-	__u64 all = 0, linked = 0, wrong = 0;
+	__u64 all = 0, linked = 0, wrong = 0; /* all: that are of a request */
 
 	for (__u64 seed = first; seed < first + seeds; seed++) {
 		struct g *g = gs;
-		__u32 slice;
+		__u32 slice, steps = 0;
 
 		begin(seed);
 		slice = 1 + any(30);
 		while (!all_answered() && call_count < MOST - 1 && g_count < MOST - 1 &&
 		       wait_conn.end < MOST - 1) {
+			if (seed % 4 == 0 && ++steps == 100 + seed % 100)
+				execute(handler_count), g = gs;
 			g = schedule(g, slice);
 			step(g);
 		}
 		for (__u32 i = 0; i < call_count; i++) {
 			__u64 to = linked_to(i);
 
-			all++;
+			all += calls_made[i].truth != 0;
 			linked += to != 0;
 			if (!to || to == calls_made[i].truth)
 				continue;

@@ -18,7 +18,7 @@ const (
 
 // piece is a record that is being used, or kept for later.
 type piece struct {
-	bpf     meta
+	meta
 	payload []byte
 	n       int // bytes on the wire
 }
@@ -97,15 +97,15 @@ type conn struct {
 // add takes the next record of the connection, in whatever order.
 func (c *conn) add(d *event.Data) {
 	p := piece{
-		bpf: meta{
+		meta: meta{
 			ts: d.Ts, turn: d.Turn, context: d.Context, parentContext: d.ParentContext, contextKind: d.ContextKind, seq: d.Seq,
 			otherSeq: d.OtherSeq, tid: d.Tid, in: d.Dir == event.In,
 			dir: protocol.Response,
 		},
 		payload: d.Payload, n: int(d.Len),
 	}
-	if p.bpf.in == c.server {
-		p.bpf.dir = protocol.Request
+	if p.in == c.server {
+		p.dir = protocol.Request
 	}
 	c.last, c.idled = max(c.last, d.Ts), false
 	if c.ignored {
@@ -114,7 +114,7 @@ func (c *conn) add(d *event.Data) {
 	}
 	if !c.ready(&p) {
 		c.park(p)
-		if !p.bpf.in && p.bpf.seq == c.streams[p.bpf.dir].next {
+		if !p.in && p.seq == c.streams[p.dir].next {
 			c.retry() // a read may have waited to know of it
 		}
 		return
@@ -127,8 +127,8 @@ func (c *conn) add(d *event.Data) {
 // other. A read counts this end's FIN among them, which is no byte; a write of a single byte would be
 // mistaken for it, and holds no request.
 func (p *piece) ahead(other *stream) int32 {
-	n := int32(p.bpf.otherSeq - other.next)
-	if p.bpf.in && n == 1 {
+	n := int32(p.otherSeq - other.next)
+	if p.in && n == 1 {
 		return 0
 	}
 	return n
@@ -141,19 +141,19 @@ func (p *piece) ahead(other *stream) int32 {
 // measured after its bytes came, so writes that were under way meanwhile are in it: where each waits
 // for the other, the read was first.
 func (c *conn) ready(p *piece) bool {
-	s, other := &c.streams[p.bpf.dir], &c.streams[1-p.bpf.dir]
-	if s.started && int32(p.bpf.seq-s.next) > 0 {
+	s, other := &c.streams[p.dir], &c.streams[1-p.dir]
+	if s.started && int32(p.seq-s.next) > 0 {
 		return false
 	}
 	if !other.started || p.ahead(other) <= 0 {
 		return true
 	}
-	if !p.bpf.in {
+	if !p.in {
 		return false
 	}
 	for i := range c.parked {
 		q := &c.parked[i]
-		if !q.bpf.in && q.bpf.seq == other.next && s.started && int32(q.bpf.otherSeq-s.next) > 0 {
+		if !q.in && q.seq == other.next && s.started && int32(q.otherSeq-s.next) > 0 {
 			return true
 		}
 	}
@@ -162,7 +162,7 @@ func (c *conn) ready(p *piece) bool {
 
 func (c *conn) park(p piece) {
 	if len(c.parked) == 0 {
-		c.since = p.bpf.ts
+		c.since = p.ts
 	}
 	if len(c.parked) >= maxParked || c.bytes+len(p.payload) > maxParkedBytes {
 		c.table.counts.ParkedFull.Add(1)
@@ -200,7 +200,7 @@ func (c *conn) unpark() {
 	for len(c.parked) > 0 {
 		first := 0
 		for i := range c.parked {
-			if c.parked[i].bpf.ts < c.parked[first].bpf.ts {
+			if c.parked[i].ts < c.parked[first].ts {
 				first = i
 			}
 		}
@@ -216,29 +216,29 @@ func (c *conn) unpark() {
 // take feeds p, and before it what passed unseen: bytes of either direction that came before it and
 // whose record will not come any more.
 func (c *conn) take(p piece) {
-	s, other := &c.streams[p.bpf.dir], &c.streams[1-p.bpf.dir]
+	s, other := &c.streams[p.dir], &c.streams[1-p.dir]
 	if !s.started {
-		s.start(p.bpf.seq)
+		s.start(p.seq)
 	}
-	if !other.started && (!p.bpf.in || c.server) {
+	if !other.started && (!p.in || c.server) {
 		// A server has written nothing before its first request; a client's first answer may be
 		// recorded before the request that it answers.
-		other.start(p.bpf.otherSeq)
+		other.start(p.otherSeq)
 	}
 	if other.started && p.ahead(other) > 0 && !c.overtakes(&p) {
-		c.gap(other, 1-p.bpf.dir, p.bpf, p.bpf.otherSeq)
+		c.gap(other, 1-p.dir, p.meta, p.otherSeq)
 	}
-	c.gap(s, p.bpf.dir, p.bpf, p.bpf.seq)
-	if behind := s.next - p.bpf.seq; behind > 0 {
+	c.gap(s, p.dir, p.meta, p.seq)
+	if behind := s.next - p.seq; behind > 0 {
 		c.table.counts.Duplicates.Add(1)
 		if int(behind) >= p.n {
 			return
 		}
 		p.n -= int(behind)
 		p.payload = p.payload[min(len(p.payload), int(behind)):]
-		p.bpf.seq = s.next
+		p.seq = s.next
 	}
-	s.last = p.bpf
+	s.last = p.meta
 	c.feed(p)
 	s.next += uint32(p.n)
 }
@@ -247,11 +247,11 @@ func (s *stream) start(seq uint32) { s.started, s.next, s.origin = true, seq, se
 
 // overtakes: p was read while writes were under way whose records are there, and come after it.
 func (c *conn) overtakes(p *piece) bool {
-	if !p.bpf.in {
+	if !p.in {
 		return false
 	}
 	for i := range c.parked {
-		if q := &c.parked[i].bpf; !q.in && int32(q.seq-p.bpf.otherSeq) < 0 {
+		if q := &c.parked[i].meta; !q.in && int32(q.seq-p.otherSeq) < 0 {
 			return true
 		}
 	}
@@ -271,7 +271,7 @@ func (c *conn) gap(s *stream, dir protocol.Direction, at meta, seq uint32) {
 	}
 	c.unread(from, at.ts)
 	at.dir, at.seq = dir, s.next
-	c.feed(piece{bpf: at, n: int(ahead)})
+	c.feed(piece{meta: at, n: int(ahead)})
 	s.next = seq
 }
 
@@ -283,13 +283,13 @@ func (c *conn) feed(p piece) {
 		c.detect(p)
 		return
 	}
-	c.now = p.bpf
-	c.session.Feed(p.bpf.dir, protocol.Chunk{Data: p.payload, Len: p.n})
+	c.now = p.meta
+	c.session.Feed(p.dir, protocol.Chunk{Data: p.payload, Len: p.n})
 }
 
 // detect looks for the first request whose beginning is the beginning of a record.
 func (c *conn) detect(p piece) {
-	if p.bpf.dir != protocol.Request || len(p.payload) == 0 {
+	if p.dir != protocol.Request || len(p.payload) == 0 {
 		c.beforeFirst(&p)
 		c.dropHeld()
 		return
@@ -347,11 +347,11 @@ func (c *conn) ask() (*protocol.Protocol, protocol.Verdict) {
 func (c *conn) begin(p *protocol.Protocol) {
 	c.proto = p
 	options := c.table.options.Protocol
-	options.Joined = c.midStream && !c.quiet && !c.silent(c.held[0].bpf.ts)
+	options.Joined = c.midStream && !c.quiet && !c.silent(c.held[0].ts)
 	c.session = p.New(options, c)
 	held := c.held
 	c.held = nil
-	c.streams[protocol.Request].origin = held[0].bpf.seq
+	c.streams[protocol.Request].origin = held[0].seq
 	if s := &c.streams[protocol.Response]; s.started {
 		s.origin = s.next
 	}
@@ -371,8 +371,8 @@ func (c *conn) dropHeld() {
 // beforeFirst passes over bytes that come before the first message.
 func (c *conn) beforeFirst(p *piece) {
 	c.table.counts.MidStreamBytes.Add(uint64(p.n))
-	c.heard = max(c.heard, p.bpf.ts)
-	c.unread(p.bpf.ts, p.bpf.ts)
+	c.heard = max(c.heard, p.ts)
+	c.unread(p.ts, p.ts)
 }
 
 // silent: at ts nothing had moved for a while, so that no request from before is on its way. What moved when tracing
@@ -389,7 +389,7 @@ func (c *conn) ignore(count interface{ Add(uint64) uint64 }) {
 	count.Add(1)
 	for _, pieces := range [][]piece{c.held, c.parked} {
 		for _, p := range pieces {
-			c.unread(p.bpf.ts, p.bpf.ts)
+			c.unread(p.ts, p.ts)
 		}
 	}
 	c.ignored, c.held, c.parked, c.bytes = true, nil, nil, 0

@@ -46,7 +46,7 @@ func (c *conn) underWay(each func(*UnderWay)) {
 	}
 	for _, pieces := range [][]piece{c.held, c.parked} {
 		for i := range pieces {
-			if p := &pieces[i].bpf; p.dir == protocol.Request {
+			if p := &pieces[i].meta; p.dir == protocol.Request {
 				each(&UnderWay{Start: p.ts})
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/elfcode"
 )
 
 // Layout says where the running task is found.
@@ -78,7 +80,7 @@ func inspect(r io.ReaderAt) (Layout, error) {
 	if !ok || scheduler.Size == 0 || scheduler.Size > 1<<16 {
 		return Layout{}, errors.New("it has no run_tasks_from_lists")
 	}
-	code, err := codeOf(f, scheduler)
+	code, err := codeOf(r, f, scheduler)
 	if err != nil {
 		return Layout{}, err
 	}
@@ -88,15 +90,14 @@ func inspect(r io.ReaderAt) (Layout, error) {
 	return l, nil
 }
 
-func codeOf(f *elf.File, s elf.Symbol) ([]byte, error) {
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_LOAD && p.Flags&elf.PF_X != 0 && s.Value >= p.Vaddr && s.Value+s.Size <= p.Vaddr+p.Filesz {
-			code := make([]byte, s.Size)
-			_, err := p.ReadAt(code, int64(s.Value-p.Vaddr))
-			return code, err
-		}
+func codeOf(r io.ReaderAt, f *elf.File, s elf.Symbol) ([]byte, error) {
+	offset, size := elfcode.Of(f).Find(s.Value)
+	if size == 0 || s.Size > size {
+		return nil, fmt.Errorf("%s is in no segment", s.Name)
 	}
-	return nil, fmt.Errorf("%s is in no segment", s.Name)
+	code := make([]byte, s.Size)
+	_, err := r.ReadAt(code, int64(offset))
+	return code, err
 }
 
 // current finds the member that is cleared (movq $0, disp8(reg)) soon after a handler was called through a

@@ -96,10 +96,7 @@ func (im *image) calls(to ...uint64) ([]call, error) {
 	const chunk = 1 << 20
 	var found []call
 	buf := make([]byte, chunk+callBytes-1)
-	for _, p := range im.loads {
-		if p.Flags&elf.PF_X == 0 {
-			continue
-		}
+	for _, p := range im.code {
 		for at := uint64(0); at+callBytes <= p.Filesz; at += chunk {
 			code := buf[:min(uint64(len(buf)), p.Filesz-at)]
 			if err := readFull(im.r, code, int64(p.Off+at)); err != nil {

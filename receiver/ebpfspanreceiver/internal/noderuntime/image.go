@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/elfcode"
 )
 
 var errNoSymbol = errors.New("no such symbol")
@@ -15,7 +17,7 @@ var errNoSymbol = errors.New("no such symbol")
 type image struct {
 	r       io.ReaderAt
 	machine elf.Machine
-	loads   []elf.ProgHeader
+	code    elfcode.Segments
 
 	symbols, names, hashes *elf.Section
 	buckets, first, bloom  uint32
@@ -40,12 +42,8 @@ func openImage(r io.ReaderAt) (*image, error) {
 		return nil, fmt.Errorf("%w: ELF %s, %s; only 64-bit little-endian is read", ErrUnsupported, f.Class, f.Data)
 	}
 	im := &image{
-		r: r, machine: f.Machine, symbols: f.SectionByType(elf.SHT_DYNSYM), hashes: f.SectionByType(elf.SHT_GNU_HASH),
-	}
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_LOAD {
-			im.loads = append(im.loads, p.ProgHeader)
-		}
+		r: r, machine: f.Machine, code: elfcode.Of(f),
+		symbols: f.SectionByType(elf.SHT_DYNSYM), hashes: f.SectionByType(elf.SHT_GNU_HASH),
 	}
 	if im.symbols == nil || im.hashes == nil {
 		return nil, ErrNotNode
@@ -112,18 +110,15 @@ func (im *image) symbol(i uint32, name string) (function, bool, error) {
 		return function{}, false, nil
 	}
 	address, size := le.Uint64(sym[8:]), le.Uint64(sym[16:])
-	for _, p := range im.loads {
-		if p.Flags&elf.PF_X == 0 || address < p.Vaddr || address-p.Vaddr >= p.Filesz || size == 0 {
-			continue
-		}
-		offset := p.Off + (address - p.Vaddr)
-		code := make([]byte, min(size, maxCode, p.Filesz-(address-p.Vaddr)))
-		if err := readFull(im.r, code, int64(offset)); err != nil {
-			return function{}, false, err
-		}
-		return function{code, offset, address, size}, true, nil
+	offset, there := im.code.Find(address)
+	if size == 0 || there == 0 {
+		return function{}, false, fmt.Errorf("%w: %s at %#x is in no executable segment", ErrMalformed, name, address)
 	}
-	return function{}, false, fmt.Errorf("%w: %s at %#x is in no executable segment", ErrMalformed, name, address)
+	code := make([]byte, min(size, maxCode, there))
+	if err := readFull(im.r, code, int64(offset)); err != nil {
+		return function{}, false, err
+	}
+	return function{code, offset, address, size}, true, nil
 }
 
 func (im *image) word(at int64) (uint32, error) {

@@ -1,12 +1,10 @@
 package probe
 
 import (
-	"bufio"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -56,21 +54,10 @@ func testJavaContexts(t *testing.T, java, port string) {
 	program, err := filepath.Abs("../javaruntime/testdata/Contexts.java")
 	require.NoError(t, err)
 	// Little memory, so that objects move while they are read, and more carriers than CPUs.
-	cmd := exec.Command(java, "-Xmx32m", "-Djdk.virtualThreadScheduler.parallelism=4",
-		program, port)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	pipe, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
-	out := bufio.NewReader(pipe)
-	line, err := out.ReadString('\n')
-	require.NoError(t, err)
-	require.Equal(t, "ready\n", line)
+	vm := start(t, exec.Command(java, "-Xmx32m", "-Djdk.virtualThreadScheduler.parallelism=4", program, port))
+	require.Equal(t, "ready", vm.line(t))
 
-	pid := uint32(cmd.Process.Pid)
+	pid := uint32(vm.pid)
 	layout, err := javaruntime.Inspect(fmt.Sprintf("/proc/%d", pid))
 	require.NoError(t, err)
 	target := JavaTarget{Threads: JavaPlatform}
@@ -87,11 +74,8 @@ func testJavaContexts(t *testing.T, java, port string) {
 	}
 	require.NoError(t, tr.Java(pid, target))
 	require.NoError(t, tr.Select(pid, Target{Java: true}))
-	_, err = io.WriteString(in, "\n")
-	require.NoError(t, err)
-	line, err = out.ReadString('\n')
-	require.NoError(t, err)
-	require.Equal(t, "done\n", line)
+	vm.say(t)
+	require.Equal(t, "done", vm.line(t))
 	time.Sleep(300 * time.Millisecond)
 
 	rec.mu.Lock()

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -77,42 +76,6 @@ func httpChild() {
 	}()
 	fmt.Println(base)
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
-}
-
-// child is a process that this test started. It ends with its standard input.
-type child struct {
-	pid int
-	in  io.WriteCloser
-	out *bufio.Reader
-}
-
-func startProcess(t *testing.T, kind string, args ...string) *child {
-	t.Helper()
-	exe, err := os.Executable()
-	require.NoError(t, err)
-	cmd := exec.Command(exe, args...)
-	cmd.Env = append(os.Environ(), childEnv+"="+kind)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
-	return &child{cmd.Process.Pid, in, bufio.NewReader(out)}
-}
-
-func (c *child) line(t *testing.T) string {
-	t.Helper()
-	line, err := c.out.ReadString('\n')
-	require.NoError(t, err)
-	return strings.TrimSpace(line)
-}
-
-func (c *child) say(t *testing.T) {
-	t.Helper()
-	_, err := io.WriteString(c.in, "\n")
-	require.NoError(t, err)
 }
 
 func startHTTP(t *testing.T) (base string, pid int) {

@@ -1,11 +1,8 @@
 package probe
 
 import (
-	"bufio"
-	"io"
 	"os/exec"
 	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -21,22 +18,12 @@ func TestKernelSelected(t *testing.T) {
 		require.NoError(t, err)
 		return b[0] != 0
 	}
-	cmd := exec.Command("sh", "-c", `read go; sleep 60 & echo $!; read go; kill $!; wait; echo killed; read go`)
-	in, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	pipe, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
-	out := bufio.NewReader(pipe)
+	sh := start(t, exec.Command("sh", "-c", `read go; sleep 60 & echo $!; read go; kill $!; wait; echo killed; read go`))
 	step := func() string {
-		_, err := io.WriteString(in, "\n")
-		require.NoError(t, err)
-		line, err := out.ReadString('\n')
-		require.NoError(t, err)
-		return strings.TrimSpace(line)
+		sh.say(t)
+		return sh.line(t)
 	}
-	shell := cmd.Process.Pid
+	shell := sh.pid
 	require.False(t, is(shell))
 	require.NoError(t, tr.Select(uint32(shell), Target{}))
 	require.True(t, is(shell))

@@ -68,12 +68,12 @@ const (
 	targetGo         = 1
 	targetNoContext  = 4
 	targetNoCreation = 8
-	targetPython     = 32
 	targetJava       = 16
+	targetPython     = 32
+	targetNode       = 64
 	targetBuffers    = 128
 	targetChanTimer  = 256
 	targetHAProxy    = 512
-	targetNode       = 64
 	targetTokio      = 1024
 )
 

@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"slices"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/elfcode"
 )
 
 // Kind says what happens at a [Site], and where the address of the task is.
@@ -107,15 +109,15 @@ func sites(f *elf.File, symbols []elf.Symbol) ([]Site, error) {
 			return nil, fmt.Errorf("it has no function %s", of.name)
 		}
 	}
-	probed := makers(found)
+	probed, code := makers(found), elfcode.Of(f)
 	var all []Site
 	for of, addresses := range found {
 		if of.kind == Made && !slices.Contains(probed, of) {
 			continue
 		}
 		for _, at := range addresses {
-			offset, ok := fileOffset(f, at)
-			if !ok {
+			offset, size := code.Find(at)
+			if size == 0 {
 				return nil, fmt.Errorf("%s at %#x is in no segment", of.name, at)
 			}
 			all = append(all, Site{Kind: of.kind, Offset: offset, Return: of.kind == Made})
@@ -125,13 +127,4 @@ func sites(f *elf.File, symbols []elf.Symbol) ([]Site, error) {
 		return nil, fmt.Errorf("it would need %d probes, more than %d", len(all), maxSites)
 	}
 	return all, nil
-}
-
-func fileOffset(f *elf.File, at uint64) (uint64, bool) {
-	for _, p := range f.Progs {
-		if p.Type == elf.PT_LOAD && p.Flags&elf.PF_X != 0 && p.Vaddr <= at && at < p.Vaddr+p.Filesz {
-			return at - p.Vaddr + p.Off, true
-		}
-	}
-	return 0, false
 }
