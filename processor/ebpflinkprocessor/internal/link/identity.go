@@ -53,8 +53,8 @@ func (x *Index) Find(f *Fact) ID {
 		return None
 	}
 	c := core{Span: f.Span, Host: f.Host, ReqSeq: f.ReqSeq, Role: f.Role, Raw: f.Raw}
-	if _, side, ok := x.stem(&c); ok {
-		if id, _ := x.alone(&c, side); id != None && x.View(id).same(f) {
+	if k, side, ok := x.stem(&c); ok {
+		if id, _ := x.aloneAt(k, side); id != None && x.View(id).same(f) {
 			return id
 		}
 	}

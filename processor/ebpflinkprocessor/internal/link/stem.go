@@ -151,7 +151,12 @@ func (x *Index) heed(f *Fact) {
 // alone returns the one span that has the stem of c on that side, None where there is none; split says that there are
 // others to ask for.
 func (x *Index) alone(c *core, side int) (id ID, divided bool) {
-	e := x.keys.Get(stemKey(c.ReqSeq))
+	return x.aloneAt(stemKey(c.ReqSeq), side)
+}
+
+// aloneAt is alone by the key of the stem.
+func (x *Index) aloneAt(k Key, side int) (id ID, divided bool) {
+	e := x.keys.Get(k)
 	switch {
 	case e == nil:
 		return None, false
