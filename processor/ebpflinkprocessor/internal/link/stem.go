@@ -200,9 +200,9 @@ func agree(d domain, c, other *core) bool {
 // ports are those of the two ends of the connection of c, 0 where unknown.
 func (c *core) ports() (client, server uint16) {
 	if c.Role == Server {
-		return c.Peer.Port, c.Local.Port
+		return c.peerPort, c.localPort
 	}
-	return c.Local.Port, c.Peer.Port
+	return c.localPort, c.peerPort
 }
 
 // count is how many ids has k on the side of p.
