@@ -14,9 +14,13 @@ func (p *Pages[T]) Ahead(i ID) {
 	at := unsafe.Pointer(p.At(i))
 	prefetch(at)
 	var t T
-	if size := unsafe.Sizeof(t); size > cacheLine/2 {
-		// It may begin in one line and end in the next.
+	size := unsafe.Sizeof(t)
+	if size > cacheLine/2 {
+		// It may begin in one line and end in the next, or in that behind it.
 		prefetch(unsafe.Add(at, size-1))
+	}
+	if size > cacheLine+8 {
+		prefetch(unsafe.Add(at, cacheLine))
 	}
 }
 

@@ -68,6 +68,7 @@ func (x *Index) say(id ID, e *Exchange) {
 func (x *Index) Say(id ID, e Exchange) {
 	x.unpost(id)
 	x.say(id, &e)
+	x.class(id)
 	x.post(id)
 	x.gen++
 }

@@ -42,10 +42,10 @@ var (
 	fieldReqSeq  = own("tcp.req_seq", func(v View) string { return number(uint64(v.ReqSeq)) })
 	fieldRespSeq = own("tcp.resp_seq", func(v View) string { return number(uint64(v.RespSeq)) })
 	fieldPorts   = field{"ports", func(s, c View) (string, string) {
-		return portsOf(s.Peer, s.Local), portsOf(c.Local, c.Peer)
+		return portsOf(s.Peer(), s.Local()), portsOf(c.Local(), c.Peer())
 	}}
-	fieldClientEnd = field{"client_address", func(s, c View) (string, string) { return s.Peer.label(), c.Local.label() }}
-	fieldServerEnd = field{"server_address", func(s, c View) (string, string) { return s.Local.label(), c.Peer.label() }}
+	fieldClientEnd = field{"client_address", func(s, c View) (string, string) { return s.Peer().label(), c.Local().label() }}
+	fieldServerEnd = field{"server_address", func(s, c View) (string, string) { return s.Local().label(), c.Peer().label() }}
 	fieldHost      = own("host.id", func(v View) string { return id64(v.Host) })
 	fieldService   = own("service.name", func(v View) string { return id64(uint64(v.Service)) })
 	fieldProcess   = own("process.pid", func(v View) string { return number(v.Process) })

@@ -5,8 +5,8 @@ import "encoding/binary"
 // A span is known by its span id: that is how one that was sent twice is found, and how a context names it.
 // The ids of raw spans are unique on their own; those of SDK spans in their trace.
 
-func spanKey(own uint64, s SpanID) Key {
-	return domainSpan.key2(own, binary.LittleEndian.Uint64(s[:]))
+func spanKey(own uint32, s SpanID) Key {
+	return domainSpan.key2(uint64(own), binary.LittleEndian.Uint64(s[:]))
 }
 
 func rawSpanKey(s SpanID) Key { return domainRawSpan.key1(binary.LittleEndian.Uint64(s[:])) }
@@ -33,7 +33,7 @@ func (v View) same(f *Fact) bool {
 
 // identity is a hash of what same compares.
 func (c *core) identity() Key {
-	who := c.own
+	who := uint64(c.own)
 	if c.Raw {
 		who = c.Host
 	}
@@ -53,8 +53,8 @@ func (x *Index) Find(f *Fact) ID {
 		return None
 	}
 	c := core{Span: f.Span, Host: f.Host, ReqSeq: f.ReqSeq, Role: f.Role, Raw: f.Raw}
-	if _, side, ok := x.stem(&c); ok {
-		if id, _ := x.alone(&c, side); id != None && x.View(id).same(f) {
+	if k, side, ok := x.stem(&c); ok {
+		if id, _ := x.aloneAt(k, side); id != None && x.View(id).same(f) {
 			return id
 		}
 	}

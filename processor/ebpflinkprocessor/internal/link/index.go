@@ -62,7 +62,7 @@ type Index struct {
 	}
 	gen uint64
 
-	plans [plans]plan
+	plans plans
 
 	overflow int
 	// looks counts the candidates that searches looked at.
@@ -243,7 +243,7 @@ const mostKeys = 16
 // keysOf appends the distinct keys that f defines, but for that of what it is and those of its stem, and from middle
 // on those that it refers to.
 func (x *Index) keysOf(f View, to []Key) (keys []Key, middle uint32) {
-	p := x.plan(f.traits())
+	p := x.planOf(f.core)
 	from := len(to)
 	for _, i := range p.posted {
 		if k, ok := x.rows[i].defines.key(f); ok && k.domain() != domainSpan && !slices.Contains(to[from:], k) {
@@ -301,7 +301,7 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 	seen := room[:0]
 	// only has the stem of id, as long as that is not split.
 	only, asked, divided := None, false, false
-	for _, i := range x.plan(f.traits()).defines {
+	for _, i := range x.planOf(f.core).defines {
 		r := &x.rows[i]
 		if x.stemmed && r.numbered != 0 && !divided {
 			if !asked {

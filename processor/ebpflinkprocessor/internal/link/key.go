@@ -2,6 +2,7 @@ package link
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"math/rand/v2"
 
 	"github.com/cespare/xxhash/v2"
@@ -60,7 +61,17 @@ func (d domain) key(a, b, c uint64) Key {
 func (d domain) key1(a uint64) Key { return Key(mix(bases[d]^a)<<domainBits) | Key(d) }
 
 func (d domain) key2(a, b uint64) Key {
-	return Key(mix(mix(bases[d]^a)^b)<<domainBits) | Key(d)
+	return Key(fold(fold(bases[d]^a, factor^b), factor)<<domainBits) | Key(d)
+}
+
+// factor is odd, and as secret as the bases.
+var factor = mix(seed) | 1
+
+// fold multiplies and folds the upper half of the product onto the lower one. Twice, with numbers that are secret, it is
+// a hash of two words in less than half the time that mix takes. Once, it leaves what is counted up in clusters.
+func fold(a, b uint64) uint64 {
+	high, low := bits.Mul64(a, b)
+	return high ^ low
 }
 
 // mix is a bijection with good avalanche: two rounds of xor-shift and odd multiplication.

@@ -24,7 +24,9 @@ type Rare struct {
 }
 
 // Empty: there is nothing to keep.
-func (r *Rare) Empty() bool { return *r == Rare{Process: r.Process, Exchange: r.Exchange} }
+func (r *Rare) Empty() bool {
+	return r.RequestID|r.ResponseID|r.ReqChain|r.RespChain == 0 && r.Tap == 0 && !r.Foreign
+}
 
 // Rare returns what is beside id.
 func (x *Index) Rare(id ID) Rare {

@@ -1,6 +1,7 @@
 package link
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -19,6 +20,25 @@ func in(process uint64, f Fact, more ...func(*seen)) seen {
 		fn(&s)
 	}
 	return s
+}
+
+// TestRareEmpty: but for the two fields that do not count by themselves, each makes it worth keeping.
+func TestRareEmpty(t *testing.T) {
+	require.True(t, new(Rare).Empty())
+	for i := range reflect.TypeFor[Rare]().NumField() {
+		var r Rare
+		v := reflect.ValueOf(&r).Elem()
+		name := v.Type().Field(i).Name
+		switch field := v.Field(i); field.Kind() {
+		case reflect.Bool:
+			field.SetBool(true)
+		case reflect.Uint8, reflect.Uint64:
+			field.SetUint(1)
+		default:
+			r.Exchange.PID = 1
+		}
+		require.Equal(t, name == "Process" || name == "Exchange", r.Empty(), name)
+	}
 }
 
 // wanted is what the search for the parent of the first fact of a case finds.

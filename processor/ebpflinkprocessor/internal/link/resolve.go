@@ -93,7 +93,7 @@ func (x *Index) resolve(child ID) Edge {
 	var ambiguous uint32
 	// only has the stem of c, as long as that is not split.
 	only, asked, divided := None, false, false
-	for _, i := range x.plan(c.traits()).rows {
+	for _, i := range x.planOf(c.core).rows {
 		r := &x.rows[i]
 		var e Edge
 		if x.stemmed && r.numbered != 0 && !asked {

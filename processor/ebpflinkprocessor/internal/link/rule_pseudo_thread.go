@@ -31,8 +31,8 @@ var callOfContext = row{
 
 // hinted is the confidence that the evidence on a call states, else otherwise.
 func hinted(call View, otherwise float32) float32 {
-	if call.HintConfidence > 0 {
-		return call.HintConfidence
+	if c := call.HintConfidence(); c > 0 {
+		return c
 	}
 	return otherwise
 }

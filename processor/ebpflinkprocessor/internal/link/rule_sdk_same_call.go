@@ -136,7 +136,7 @@ func (x *Index) mayBeSame(side Role, c, p View) bool {
 		// One whose header was seen at another request is that one's.
 		return same > 0 && !(hasContext(c) && x.defs.size(idKey(domainCarried, c.CtxTrace, c.CtxParent)) > 0)
 	}
-	if portsDiffer(c, p) || (same == 0 && (c.Peer.Port == 0 || p.Peer.Port == 0)) {
+	if portsDiffer(c, p) || (same == 0 && (c.peerPort == 0 || p.peerPort == 0)) {
 		return false
 	}
 	if x.headerSeen(c, p) {
@@ -155,7 +155,7 @@ func (x *Index) mayBeSame(side Role, c, p View) bool {
 
 // portsDiffer: both say to which port the call went, and not the same.
 func portsDiffer(c, p View) bool {
-	return c.Peer.Port != 0 && p.Peer.Port != 0 && c.Peer.Port != p.Peer.Port
+	return c.peerPort != 0 && p.peerPort != 0 && c.peerPort != p.peerPort
 }
 
 // nearlyWithin is generous: what is so is at least doubtful.

@@ -33,18 +33,18 @@ var seqByPorts = row{
 	most: unique, numbered: domainSeqPorts,
 	refers: &keyed{isRaw | isServer | hasReqSeq | hasPortsToo, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasPorts(f); ok {
-			k = seqPorts(f.core, f.Peer.Port, f.Local.Port)
+			k = seqPorts(f.core, f.peerPort, f.localPort)
 		}
 		return k, ok
 	}},
 	defines: &keyed{isRaw | isClient | hasReqSeq | hasPortsToo, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && hasPorts(f); ok {
-			k = seqPorts(f.core, f.Local.Port, f.Peer.Port)
+			k = seqPorts(f.core, f.localPort, f.peerPort)
 		}
 		return k, ok
 	}},
 	fits: func(_ *Index, c, p View) score {
-		if c.Local.Port != p.Peer.Port || c.Peer.Port != p.Local.Port {
+		if c.localPort != p.peerPort || c.peerPort != p.localPort {
 			return unfit
 		}
 		return connected(c.core, p.core)
@@ -82,7 +82,7 @@ func seqContext(f View) Key {
 	return domainSeqContext.key(uint64(f.ReqSeq), binary.LittleEndian.Uint64(f.CtxTrace[8:]), binary.LittleEndian.Uint64(f.CtxParent[:]))
 }
 
-func hasPorts(f View) bool { return f.ReqSeq != 0 && f.Local.Port != 0 && f.Peer.Port != 0 }
+func hasPorts(f View) bool { return f.ReqSeq != 0 && f.localPort != 0 && f.peerPort != 0 }
 
 func seqPair(f *core) Key { return domainSeqPair.key1(uint64(f.ReqSeq)<<32 | uint64(f.RespSeq)) }
 
@@ -100,7 +100,7 @@ func connected(server, client *core) score {
 	if server.RespSeq != 0 && client.RespSeq != 0 && server.RespSeq != client.RespSeq {
 		return unfit
 	}
-	near, far := ends(client.Local, server.Peer), ends(client.Peer, server.Local)
+	near, far := ends(client.Local(), server.Peer()), ends(client.Peer(), server.Local())
 	switch {
 	case near == endsSame && far == endsSame:
 		return strong

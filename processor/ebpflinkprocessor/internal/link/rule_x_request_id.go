@@ -157,11 +157,11 @@ func (x *Index) mayAnswer(server, call View) bool {
 // on another connection than that of the call, which went to another address: nobody stands between there. What
 // stands between unseen has an address of its own, or is at one end with the address that the call went to.
 func elsewhere(server, call View) bool {
-	switch near := ends(call.Local, server.Peer); {
-	case ends(call.Peer, server.Local) == endsSame:
+	switch near := ends(call.Local(), server.Peer()); {
+	case ends(call.Peer(), server.Local()) == endsSame:
 		return true
 	case near == endsSame, near == endsPortDiffers:
-		return ends(call.Peer, server.Peer) == endsDiffer
+		return ends(call.Peer(), server.Peer()) == endsDiffer
 	default:
 		return false
 	}
@@ -291,7 +291,7 @@ func fills(request, call *core) bool {
 
 // fromElsewhere: two requests came from different addresses, or from processes that are known to differ.
 func (x *Index) fromElsewhere(a, b View) bool {
-	if ends(a.Peer, b.Peer) == endsDiffer {
+	if ends(a.Peer(), b.Peer()) == endsDiffer {
 		return true
 	}
 	p, q := x.caller(a), x.caller(b)

@@ -97,6 +97,11 @@ type clocks struct {
 	cache   map[bucketKey]*estimate
 	// fleet holds what the pairs of one epoch say together.
 	fleet map[int64]*fleet
+	// met are buckets that were learned from not long ago: most exchanges are of few pairs of hosts.
+	met [16]struct {
+		key bucketKey
+		*bucket
+	}
 	// far is the largest offset that a pair allows whose hosts could have an estimate: one false pair
 	// must not make searches reach far.
 	far int64
@@ -139,12 +144,9 @@ func (c *clocks) learn(k Key, client, server *core, void bool) {
 	if !ok {
 		return
 	}
-	bk := bucketKey{hosts, epochOf(server.Start)}
-	b := c.buckets[bk]
-	if b == nil {
-		b = &bucket{}
-		c.buckets[bk] = b
-		c.shrink()
+	b := c.bucket(bucketKey{hosts, epochOf(server.Start)})
+	if n := len(b.samples); n == 2*skewSamples && k > b.samples[n-1].key {
+		return
 	}
 	i, met := b.at(k)
 	switch {
@@ -152,8 +154,6 @@ func (c *clocks) learn(k Key, client, server *core, void bool) {
 		return
 	case met:
 		b.samples[i].void = void
-	case i == 2*skewSamples:
-		return
 	default:
 		b.samples = slices.Insert(b.samples, i, sample{k, off, void})
 		b.samples = b.samples[:min(len(b.samples), 2*skewSamples)]
@@ -163,6 +163,25 @@ func (c *clocks) learn(k Key, client, server *core, void bool) {
 	}
 	b.version++
 	c.version++
+}
+
+// bucket is that of bk, which exists from now on.
+func (c *clocks) bucket(bk bucketKey) *bucket {
+	// Hosts are hashes.
+	at := &c.met[(bk.hosts.a+3*bk.hosts.b+uint64(bk.epoch))%uint64(len(c.met))]
+	if at.bucket != nil && at.key == bk {
+		return at.bucket
+	}
+	b := c.buckets[bk]
+	if b == nil {
+		b = &bucket{}
+		c.buckets[bk] = b
+		// It may be one that goes.
+		c.shrink()
+		return b
+	}
+	at.key, at.bucket = bk, b
+	return b
 }
 
 // shrink forgets an eighth of the buckets once there are too many, the oldest first, of one epoch
@@ -184,6 +203,7 @@ func (c *clocks) shrink() {
 	}
 	clear(c.cache)
 	clear(c.fleet)
+	clear(c.met[:])
 	c.version++
 }
 

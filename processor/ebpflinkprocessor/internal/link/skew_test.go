@@ -326,6 +326,30 @@ func TestSkewIsBounded(t *testing.T) {
 	require.LessOrEqual(t, len(x.clocks.fleet), 17)
 }
 
+// TestForgottenBuckets: what is learned after a bucket was forgotten goes to one that is there, or nobody would find it.
+func TestForgottenBuckets(t *testing.T) {
+	c := newClocks()
+	learn := func(epoch int64) {
+		c.bucket(bucketKey{hostPair{1, 2}, epoch})
+		for _, m := range c.met {
+			if m.bucket != nil {
+				require.Same(t, c.buckets[m.key], m.bucket)
+			}
+		}
+	}
+	places := int64(len(c.met))
+	for i := range int64(2 * skewBuckets) {
+		if i < 2 {
+			learn(1) // in a place that no other takes
+		}
+		if len(c.buckets) == skewBuckets {
+			learn(-i * places) // the oldest, which goes at once
+		}
+		learn(2 + i*places)
+	}
+	require.Positive(t, c.forgotten)
+}
+
 // TestClocksTellTwinsApart: of two calls with the same numbers the known clocks allow one.
 func TestClocksTellTwinsApart(t *testing.T) {
 	for _, tt := range []struct {

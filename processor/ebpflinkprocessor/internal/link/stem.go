@@ -151,7 +151,12 @@ func (x *Index) heed(f *Fact) {
 // alone returns the one span that has the stem of c on that side, None where there is none; split says that there are
 // others to ask for.
 func (x *Index) alone(c *core, side int) (id ID, divided bool) {
-	e := x.keys.Get(stemKey(c.ReqSeq))
+	return x.aloneAt(stemKey(c.ReqSeq), side)
+}
+
+// aloneAt is alone by the key of the stem.
+func (x *Index) aloneAt(k Key, side int) (id ID, divided bool) {
+	e := x.keys.Get(k)
 	switch {
 	case e == nil:
 		return None, false
@@ -195,9 +200,9 @@ func agree(d domain, c, other *core) bool {
 // ports are those of the two ends of the connection of c, 0 where unknown.
 func (c *core) ports() (client, server uint16) {
 	if c.Role == Server {
-		return c.Peer.Port, c.Local.Port
+		return c.peerPort, c.localPort
 	}
-	return c.Local.Port, c.Peer.Port
+	return c.localPort, c.peerPort
 }
 
 // count is how many ids has k on the side of p.

@@ -1,6 +1,9 @@
 package link
 
-import "unsafe"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // Table maps keys to values. A Go map takes twice the room, and doubles all of it at once: here only the
 // segment that is full is split in two. The zero Table is empty.
@@ -53,9 +56,12 @@ func spread(k Key) uint32 {
 	return uint32(x + (x*(1<<32-1-x)>>32)*88>>8)
 }
 
-// home is where a cache line of the places begins: most keys are found in the first four, in one look at
+// abreast is how many places of 16 bytes are a cache line.
+const abreast = 4
+
+// home is where a cache line of the places begins: most keys are found in the first of them, in one look at
 // memory.
-func home(k Key) uint { return uint(k>>domainBits) % segmentSize &^ 3 }
+func home(k Key) uint { return uint(k>>domainBits) % segmentSize &^ (abreast - 1) }
 
 // at is one of the places.
 func (s *places[V]) at(i uint) *held[V] { return element((*held[V])(unsafe.Pointer(s)), uintptr(i)) }
@@ -65,14 +71,19 @@ func (s *places[V]) index(at *held[V]) uint {
 	return uint((uintptr(unsafe.Pointer(at)) - uintptr(unsafe.Pointer(s))) / unsafe.Sizeof(*at))
 }
 
-// find returns the place of k, or the empty one where it would be.
+// find returns the place of k, or the empty one where it would be. It asks a line at once: in which of its places a key
+// is, nobody can foresee, so to ask one after the other is a branch that the processor gets wrong for nearly each key.
 func (s *places[V]) find(k Key) (at *held[V], found bool) {
-	for i := home(k); ; i = (i + 1) % segmentSize {
-		switch at = s.at(i); at.key {
-		case k:
-			return at, true
-		case 0:
-			return at, false
+	for i := home(k); ; i = (i + abreast) % segmentSize {
+		at = s.at(i)
+		line := (*[abreast]held[V])(unsafe.Pointer(at))
+		a, b, c, d := line[0].key, line[1].key, line[2].key, line[3].key
+		if here := bit(a == k) | bit(b == k)<<1 | bit(c == k)<<2 | bit(d == k)<<3; here != 0 {
+			return element(at, uintptr(bits.TrailingZeros8(here))), true
+		}
+		// No key lies beyond an empty place.
+		if free := bit(a == 0) | bit(b == 0)<<1 | bit(c == 0)<<2 | bit(d == 0)<<3; free != 0 {
+			return element(at, uintptr(bits.TrailingZeros8(free))), false
 		}
 	}
 }
@@ -119,21 +130,28 @@ func (t *Table[V]) split(n uint64) {
 		t.directory, t.segments = twice(t.directory), twice(t.segments)
 	}
 	keep := t.directory[n]
-	old := *keep
-	*keep, lower.n = places[V]{}, 0
+	lower.n = 0
 	lower.depth++
 	move, upper := grab[places[V]](t.Arena), &segment{depth: lower.depth}
-	for i := range old {
-		key := old[i].key
-		if key == 0 {
+	// Behind an empty place all keys lie where they are looked for, or further on. So none is put on one that has not
+	// been looked at.
+	empty := uint(0)
+	for keep.at(empty).key != 0 {
+		empty++
+	}
+	for i := empty + 1; i < empty+segmentSize; i++ {
+		from := keep.at(i % segmentSize)
+		one := *from
+		if one.key == 0 {
 			continue
 		}
+		*from = held[V]{}
 		to, half := keep, lower
-		if spread(key)>>(32-lower.depth)&1 != 0 {
+		if spread(one.key)>>(32-lower.depth)&1 != 0 {
 			to, half = move, upper
 		}
-		at, _ := to.find(key)
-		*at = old[i]
+		at, _ := to.find(one.key)
+		*at = one
 		half.n++
 	}
 	// The entries of a segment lie side by side; the upper half of them is the new one's.

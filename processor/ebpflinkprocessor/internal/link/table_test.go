@@ -51,6 +51,43 @@ func TestTableIsAMap(t *testing.T) {
 	}
 }
 
+// TestKeysSpread: whatever order is in what keys are made of, most of them are where they are looked for first.
+func TestKeysSpread(t *testing.T) {
+	const n = 1 << 16
+	for name, key := range map[string]func(i uint64) Key{
+		"numbers":           domainSeq.key1,
+		"lines of numbers":  func(i uint64) Key { return domainSeq.key1(i << 16) },
+		"pairs of numbers":  func(i uint64) Key { return domainSeqPair.key1(i<<32 | i) },
+		"ids of a host":     func(i uint64) Key { return domainSystrace.key2(7, i) },
+		"ids by time":       func(i uint64) Key { return domainSystrace.key2(7, i<<40) },
+		"an id of all":      func(i uint64) Key { return domainSystrace.key2(i, 7) },
+		"ids of many hosts": func(i uint64) Key { return domainSystrace.key2(i%256, i/256) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var table Table[sides]
+			for i := range uint64(n) {
+				*table.Put(key(i)) = sides{1}
+			}
+			require.Equal(t, n, table.Len())
+			first := 0
+			for i := range uint64(n) {
+				k := key(i)
+				at, found := table.directory[table.place(k)].find(k)
+				require.True(t, found)
+				if table.directory[table.place(k)].index(at)&^(abreast-1) == home(k) {
+					first++
+				}
+			}
+			require.Greater(t, first, n*7/10)
+			segments := map[*places[sides]]bool{}
+			for _, s := range table.directory {
+				segments[s] = true
+			}
+			require.Less(t, len(segments), 2*n/segmentSize)
+		})
+	}
+}
+
 func TestPagesStay(t *testing.T) {
 	var p Pages[int]
 	p.Grow(1)

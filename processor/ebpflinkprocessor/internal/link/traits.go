@@ -20,6 +20,8 @@ const (
 	hasBeside
 	hasName
 	hasWords
+	// pastTraits is beyond them all.
+	pastTraits
 )
 
 func (t traits) when(has bool) traits {
@@ -40,7 +42,7 @@ func (v View) traits() traits {
 	case Client:
 		t |= isClient
 	}
-	t |= hasReqSeq.when(v.ReqSeq != 0) | hasRespSeq.when(v.RespSeq != 0) | hasPortsToo.when(v.Local.Port != 0 && v.Peer.Port != 0)
+	t |= hasReqSeq.when(v.ReqSeq != 0) | hasRespSeq.when(v.RespSeq != 0) | hasPortsToo.when(v.localPort != 0 && v.peerPort != 0)
 	if v.Host != 0 {
 		t |= ofRequest.when(v.Systrace != 0) | ofThread.when(v.Pseudo != 0)
 	}
@@ -59,26 +61,29 @@ type keyed struct {
 
 // plan is what the spans with some traits may have to do with.
 type plan struct {
-	traits traits
 	// rows are those by which they may refer to a parent, strongest first.
 	rows []uint8
 	// defines are the rows with different keys, posted and refers those whose keys no stem stands for.
 	defines, posted, refers []uint8
 }
 
-// plans is how many are kept: few combinations of traits occur.
-const plans = 64
+// plans has a place for each combination of traits, of which few occur.
+type plans [pastTraits]*plan
 
-func (x *Index) plan(t traits) *plan {
-	p := &x.plans[(t^t>>6)%plans]
-	if p.traits != t || t == 0 {
-		*p = x.makePlan(t)
+// class says of id what it has. It follows each change of that.
+func (x *Index) class(id ID) {
+	c := x.core(id)
+	c.has = x.View(id).traits()
+	if p := &x.plans[c.has]; *p == nil {
+		*p = x.makePlan(c.has)
 	}
-	return p
 }
 
-func (x *Index) makePlan(t traits) plan {
-	p := plan{traits: t}
+// planOf is the plan for what c has.
+func (x *Index) planOf(c *core) *plan { return x.plans[c.has] }
+
+func (x *Index) makePlan(t traits) *plan {
+	p := &plan{}
 	var met []*keyed
 	add := func(to *[]uint8, k *keyed, i int, again bool) {
 		if t&k.needs == k.needs && !again {

@@ -30,10 +30,10 @@ func (x *Index) Final(child ID) (Edge, bool) {
 // connection to a peer that is not traced.
 func (x *Index) Rootless(child ID) bool {
 	f := x.View(child)
-	for _, i := range x.plan(f.traits()).rows {
+	for _, i := range x.planOf(f.core).rows {
 		r := &x.rows[i]
 		// By a row with a pair it refers to a parent only where the span of an SDK came, which proves nothing whole.
-		if r.pair == nil && x.refersBy(child, int(i)) && (!f.Peer.Untraced || r.rule != TCPSeq) {
+		if r.pair == nil && x.refersBy(child, int(i)) && (!f.untraced || r.rule != TCPSeq) {
 			return false
 		}
 	}
@@ -48,10 +48,9 @@ var counted = []string{AppContext, TCPSeq, Systrace, PseudoThread}
 // gives a call the context of a request only together with its systrace id.
 func (x *Index) Closed(id ID) bool {
 	f := x.View(id)
-	has := f.traits()
 	for i := range x.rows {
 		switch r := &x.rows[i]; {
-		case has&r.defines.needs != r.defines.needs || r.pair != nil: // which is for parents that are of an SDK
+		case f.has&r.defines.needs != r.defines.needs || r.pair != nil: // which is for parents that are of an SDK
 		case slices.Contains(counted, r.rule):
 		default:
 			if k, ok := r.defines.key(f); ok && x.spokenFor(r, k, &x.refs) {

@@ -9,14 +9,26 @@ const (
 	mostMet = 8 * link.AtOnce
 )
 
+// marks tells spans that Ahead has met from others, or takes one for another: then less is brought near. Their entries, which
+// know it, are not near yet.
+type marks [16]uint64
+
+// first: id was not met before.
+func (m *marks) first(id link.ID) bool {
+	word, bit := &m[id/64%link.ID(len(m))], uint64(1)<<(id%64)
+	met := *word&bit != 0
+	*word |= bit
+	return !met
+}
+
 // Ahead brings near what Gather will look at for each of ids, and calls near for each span that it meets, so that the
 // caller does the same with what it keeps. It changes nothing but how long Gather takes.
 func (b *Book) Ahead(ids []link.ID, near func(link.ID)) {
-	b.round++
+	var marks marks
 	met := b.met[:0]
 	for _, id := range ids {
 		// Most have left with others. They came one after the other, so their entries lie side by side.
-		if b.entries.At(id).fate == 0 {
+		if b.entries.At(id).fate == 0 && marks.first(id) {
 			met = append(met, link.Step{ID: id})
 		}
 	}
@@ -36,7 +48,7 @@ func (b *Book) Ahead(ids []link.ID, near func(link.ID)) {
 			id := now[i].ID
 			if e := b.entries.At(id); e.fate != 0 {
 				b.fates.Ahead(e.fate)
-			} else if b.visit(id) {
+			} else {
 				b.ix.Ask(&now[i])
 			}
 		}
@@ -44,6 +56,14 @@ func (b *Book) Ahead(ids []link.ID, near func(link.ID)) {
 			met = b.ix.Follow(&now[i], met)
 			met = met[:min(len(met), mostMet)]
 		}
+		first := from
+		for i := from; i < len(met); i++ {
+			if marks.first(met[i].ID) {
+				met[first] = met[i]
+				first++
+			}
+		}
+		met = met[:first]
 		bring(met[from:])
 	}
 	b.met = met

@@ -58,7 +58,7 @@ func (b *Book) Whole(root link.ID) bool {
 			return false
 		case f.Role == link.Server && (served != 0 || calls != int(f.Calls)-1):
 			return false
-		case f.Role == link.Client && (calls != 0 || served > 1 || (served == 0 && !f.Peer.Untraced)):
+		case f.Role == link.Client && (calls != 0 || served > 1 || (served == 0 && !f.Peer().Untraced)):
 			return false
 		}
 	}
