@@ -376,4 +376,18 @@ func BenchmarkTake(b *testing.B) {
 			perSpan(b, len(some))
 		})
 	}
+	b.Run("all", func(b *testing.B) {
+		r.Share = CanShare()
+		all := make([]uint32, 500)
+		for i := range all {
+			all[i] = uint32(i)
+		}
+		b.ReportAllocs()
+		for range b.N {
+			if err := r.Take(ptrace.NewTraces(), block, all, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+		perSpan(b, len(all))
+	})
 }

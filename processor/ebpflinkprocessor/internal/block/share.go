@@ -43,14 +43,21 @@ func objectOf(v *pcommon.Value) *any { return *(**any)(unsafe.Pointer(v)) }
 
 // CanShare says whether values can be shared with the pdata of this program as it is configured: its feature gate
 // pdata.useProtoPooling, which is off unless somebody asks for it, uses the objects of values again.
-func CanShare() bool { return asKnown(reflect.TypeFor[pcommon.Value]()) && keepsObjects() }
+func CanShare() bool {
+	return asKnown(reflect.TypeFor[pcommon.Value]()) && pairsAsKnown(reflect.TypeFor[pcommon.Map]()) && keepsObjects() &&
+		objectAsKnown[int64](pcommon.NewValueInt(0)) && objectAsKnown[string](pcommon.NewValueStr(""))
+}
 
 // asKnown says whether t is laid out as objectOf takes pcommon.Value to be.
 func asKnown(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct || t.NumField() == 0 || t.Field(0).Offset != 0 || t.Field(0).Type.Kind() != reflect.Pointer {
 		return false
 	}
-	held := t.Field(0).Type.Elem()
+	return heldAsKnown(t.Field(0).Type.Elem())
+}
+
+// heldAsKnown says whether held is a struct with nothing but an interface that says nothing.
+func heldAsKnown(held reflect.Type) bool {
 	return held.Kind() == reflect.Struct && held.NumField() == 1 &&
 		held.Field(0).Type.Kind() == reflect.Interface && held.Field(0).Type.NumMethod() == 0
 }
