@@ -81,6 +81,10 @@ func (s Shared) at(p unsafe.Pointer) Shared {
 	return s
 }
 
+// kind tells the types of objects apart, place is where the object is. There is none in an empty value.
+func (s *Shared) kind() unsafe.Pointer  { return (*[2]unsafe.Pointer)(unsafe.Pointer(s))[0] }
+func (s *Shared) place() unsafe.Pointer { return (*[2]unsafe.Pointer)(unsafe.Pointer(s))[1] }
+
 // value is the value of p in pdata's words.
 func (r *room) value(p *pair) pcommon.Value {
 	v := r.empty
