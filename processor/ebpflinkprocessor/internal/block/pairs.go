@@ -2,6 +2,7 @@ package block
 
 import (
 	"reflect"
+	"slices"
 	"unsafe"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
@@ -81,14 +82,27 @@ func (s Shared) at(p unsafe.Pointer) Shared {
 	return s
 }
 
+// add appends an attribute without a value, and returns where that belongs. It is written where it stays: copying one
+// there costs more while garbage is collected.
+func add(ps *[]pair, key string) *Shared {
+	n := len(*ps)
+	if n == cap(*ps) {
+		*ps = slices.Grow(*ps, 1)
+	}
+	*ps = (*ps)[:n+1]
+	p := &(*ps)[n]
+	p.key = key
+	return &p.value
+}
+
 // kind tells the types of objects apart, place is where the object is. There is none in an empty value.
 func (s *Shared) kind() unsafe.Pointer  { return (*[2]unsafe.Pointer)(unsafe.Pointer(s))[0] }
 func (s *Shared) place() unsafe.Pointer { return (*[2]unsafe.Pointer)(unsafe.Pointer(s))[1] }
 
-// value is the value of p in pdata's words.
-func (r *room) value(p *pair) pcommon.Value {
+// value is what s is in pdata's words.
+func (r *room) value(s *Shared) pcommon.Value {
 	v := r.empty
-	*(**Shared)(unsafe.Pointer(&v)) = &p.value
+	*(**Shared)(unsafe.Pointer(&v)) = s
 	return v
 }
 

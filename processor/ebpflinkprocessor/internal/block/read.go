@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"slices"
 
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/ptrace"
@@ -275,7 +274,7 @@ func (r *Reader) attributes(c *cursor, n int, strip bool) bool {
 			case skip:
 				r.skip(c)
 			case r.Share:
-				r.add(key).value = r.value(c)
+				*add(&r.pairs, key) = r.value(c)
 			default:
 				r.attrs.AppendEmpty(key).SetStr(r.text(c))
 			}
@@ -286,7 +285,7 @@ func (r *Reader) attributes(c *cursor, n int, strip bool) bool {
 				if w.integer.last != v || w.integer.value.object == nil {
 					w.integer.last, w.integer.value = v, r.room.integer(v)
 				}
-				r.add(key).value = w.integer.value
+				*add(&r.pairs, key) = w.integer.value
 			default:
 				r.attrs.AppendEmpty(key).SetInt(v)
 			}
@@ -330,20 +329,7 @@ func (r *Reader) appendEmpty(key string) pcommon.Value {
 	if !r.Share {
 		return r.attrs.AppendEmpty(key)
 	}
-	return r.room.value(r.add(key))
-}
-
-// add appends an attribute without a value. It is written where it stays: copying one there costs more while garbage
-// is collected.
-func (r *Reader) add(key string) *pair {
-	n := len(r.pairs)
-	if n == cap(r.pairs) {
-		r.pairs = slices.Grow(r.pairs, 1)
-	}
-	r.pairs = r.pairs[:n+1]
-	p := &r.pairs[n]
-	p.key = key
-	return p
+	return r.room.value(add(&r.pairs, key))
 }
 
 // text reads a text.

@@ -2,6 +2,7 @@ package block
 
 import (
 	"math"
+	"math/rand/v2"
 	"reflect"
 	"strconv"
 	"testing"
@@ -167,9 +168,28 @@ func TestRecent(t *testing.T) {
 		writes int
 	}{{0, 1}, {0, 1}, {1, 2}, {1, 2}, {0, 3}, {math.NaN(), 4}, {math.NaN(), 5}, {1, 6}} {
 		v := pcommon.NewValueEmpty()
-		r.Set(v, tt.v, func(v pcommon.Value, n float64) { writes++; v.SetDouble(n) })
+		r.Of(tt.v, func(n float64) pcommon.Value { writes++; return pcommon.NewValueDouble(n) }).Set(v)
 		require.Equal(t, pcommon.ValueTypeDouble, v.Type())
 		require.Equal(t, math.Float64bits(tt.v), math.Float64bits(v.Double()))
 		require.Equal(t, tt.writes, writes, i)
+	}
+}
+
+// TestPut: what is put is there once, and what was there before stays.
+func TestPut(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 100 {
+		got, want := pcommon.NewMap(), pcommon.NewMap()
+		for range rnd.IntN(20) {
+			k, n := strconv.Itoa(rnd.IntN(10)), rnd.Int64N(3)
+			if rnd.IntN(2) == 0 {
+				got.PutInt(k, n)
+			} else {
+				Share(pcommon.NewValueInt(n)).Put(got, k)
+			}
+			want.PutInt(k, n)
+			require.Equal(t, want.AsRaw(), got.AsRaw())
+			require.Equal(t, want.Len(), got.Len())
+		}
 	}
 }

@@ -232,7 +232,7 @@ func (w *Writer) pairs(b []byte, ps []pair) (_ []byte, ok bool) {
 		p := &ps[i]
 		kind := p.value.kind()
 		if kind != aText && kind != anInt {
-			if b, ok = w.attribute(b, p.key, w.room.value(p)); !ok {
+			if b, ok = w.attribute(b, p.key, w.room.value(&p.value)); !ok {
 				return nil, false
 			}
 			continue
@@ -242,7 +242,7 @@ func (w *Writer) pairs(b []byte, ps []pair) (_ []byte, ok bool) {
 			return nil, false
 		}
 		if as := w.words[n].pick; as != 0 {
-			w.picks = append(w.picks, Pick{as, w.room.value(p)})
+			w.picks = append(w.picks, Pick{as, w.room.value(&p.value)})
 		}
 		if kind == aText {
 			b = w.textOf(b, n, *(*string)(p.value.place()))
