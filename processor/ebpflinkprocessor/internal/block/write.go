@@ -305,7 +305,7 @@ func (w *Writer) next(k string) (n uint32, ok bool) {
 func (w *Writer) textOf(b []byte, n uint32, text string) []byte {
 	// The habit is not in words while it is used: they may move.
 	h := w.words[n].value
-	b = w.text(appendNumber(b, uint64(n)<<3|typeString), &h, text)
+	b = w.text(appendNumber(b, uint64(n)<<3+typeString), &h, text)
 	w.words[n].value = h
 	return b
 }
