@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/block"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/trace"
@@ -42,7 +43,7 @@ func FuzzBatchBytes(f *testing.F) {
 		require.NoError(t, err)
 		sameReading(t, in, r.reader.read(again, true))
 		written := r.reader.begin(td, true)
-		_, err = (&encoder{}).encode(td, written, func([]byte) (uint64, error) { return 0, nil })
+		_, err = (&encoder{share: block.CanShare()}).encode(td, written, func([]byte) (uint64, error) { return 0, nil })
 		require.NoError(t, err)
 		sameReading(t, in, written)
 		for i := range fs {

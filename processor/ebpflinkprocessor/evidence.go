@@ -31,9 +31,9 @@ func (w *evidence) put(attrs pcommon.Map, e *link.Edge) {
 		return
 	}
 	row := &w.rows[int(e.Row)%len(w.rows)]
-	row.rule.Set(attrs.PutEmpty(rawspan.AttrRule), e.Rule, pcommon.Value.SetStr)
-	row.confidence.Set(attrs.PutEmpty(rawspan.AttrConfidence), confidence(e.Confidence), pcommon.Value.SetDouble)
-	row.candidates.Set(attrs.PutEmpty(rawspan.AttrCandidates), int64(e.Candidates), pcommon.Value.SetInt)
+	row.rule.Of(e.Rule, pcommon.NewValueStr).Put(attrs, rawspan.AttrRule)
+	row.confidence.Of(confidence(e.Confidence), pcommon.NewValueDouble).Put(attrs, rawspan.AttrConfidence)
+	row.candidates.Of(int64(e.Candidates), pcommon.NewValueInt).Put(attrs, rawspan.AttrCandidates)
 }
 
 // confidence is stored in half the space; six digits of it are meant.

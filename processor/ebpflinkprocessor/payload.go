@@ -28,6 +28,8 @@ type payloads interface {
 type encoder struct {
 	blocks sync.Pool
 	otlp   ptrace.ProtoMarshaler
+	// share is block.CanShare.
+	share bool
 }
 
 // fewSpans of a resource are written faster as OTLP: there is little in them that comes again.
@@ -41,7 +43,7 @@ func (e *encoder) encode(td ptrace.Traces, in *reading, keep func([]byte) (uint6
 	if ok {
 		w, _ := e.blocks.Get().(*block.Writer)
 		if w == nil {
-			w = &block.Writer{}
+			w = &block.Writer{Share: e.share}
 		}
 		defer e.blocks.Put(w)
 		// The attributes are gone through once for both.
@@ -83,7 +85,9 @@ type inMemory struct {
 	seq     uint64
 }
 
-func newInMemory() *inMemory { return &inMemory{batches: map[uint64][]byte{}} }
+func newInMemory() *inMemory {
+	return &inMemory{enc: encoder{share: block.CanShare()}, batches: map[uint64][]byte{}}
+}
 
 func (m *inMemory) append(_ int64, td ptrace.Traces, in *reading) (uint64, error) {
 	return m.enc.encode(td, in, func(b []byte) (uint64, error) {

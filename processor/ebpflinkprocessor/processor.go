@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/collector/processor"
 	"go.uber.org/zap"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/block"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
@@ -235,7 +236,7 @@ func (p *linkProcessor) openPayloads(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d := &onDisk{Store: s}
+	d := &onDisk{Store: s, enc: encoder{share: block.CanShare()}}
 	if err := p.replay(ctx, d); err != nil {
 		return errors.Join(err, s.Close())
 	}

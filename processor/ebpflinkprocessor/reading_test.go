@@ -115,11 +115,12 @@ func anyBatch(rnd *rand.Rand) ptrace.Traces {
 // turns out to be none.
 func TestReadingWhileWriting(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(3, 4))
-	var enc encoder
+	encoders := [2]encoder{{share: true}, {}}
 	blocks, others := 0, 0
 	for _, sameCall := range []bool{false, true} {
 		r := reader{sameCall: sameCall, everyProcess: sameCall}
-		for range 400 {
+		for round := range 400 {
+			enc := &encoders[round%2]
 			td := anyBatch(rnd)
 			for _, exchanges := range []bool{false, sameCall} {
 				in := r.begin(td, exchanges)
@@ -170,8 +171,8 @@ func BenchmarkTakingIn(b *testing.B) {
 		a.PutInt("http.response.status_code", 200)
 	}
 	var r reader
-	var enc encoder
-	var w block.Writer
+	enc := encoder{share: block.CanShare()}
+	w := block.Writer{Share: enc.share}
 	for _, way := range []struct {
 		name string
 		take func()

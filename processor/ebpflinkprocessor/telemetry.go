@@ -2,6 +2,7 @@ package ebpflinkprocessor
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
@@ -19,6 +20,38 @@ type telemetry struct {
 	*metadata.TelemetryBuilder
 	// deliveries numbers those of departed.
 	deliveries uint64
+	// What departed has counted of a delivery.
+	linked, unlinked, ambiguous, adopted, orphaned tally
+}
+
+// tally counts by names, of which there are few: in most spans the last one again.
+type tally struct {
+	names  []string
+	counts []int64
+	last   int
+}
+
+// add counts n more of a name.
+func (t *tally) add(name string, n int64) {
+	if t.last < len(t.names) && t.names[t.last] == name {
+		t.counts[t.last] += n
+		return
+	}
+	if t.last = slices.Index(t.names, name); t.last < 0 {
+		t.last = len(t.names)
+		t.names, t.counts = append(t.names, name), append(t.counts, 0)
+	}
+	t.counts[t.last] += n
+}
+
+// report adds what was counted to c and begins again.
+func (t *tally) report(ctx context.Context, c metric.Int64Counter, key string) {
+	for i, n := range t.counts {
+		if n > 0 {
+			c.Add(ctx, n, with(key, t.names[i]))
+		}
+	}
+	clear(t.counts)
 }
 
 func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
@@ -133,8 +166,6 @@ func (t *telemetry) retire(ctx context.Context, expired, surplus, overflow, cloc
 // departed counts what left in one delivery. The spans of a batch have waited equally long, so that is
 // recorded once for those that leave together: a histogram takes one value at a time.
 func (t *telemetry) departed(ctx context.Context, ix *link.Index, out []departure, now window.Instant) {
-	linked, unlinked, ambiguous := map[string]int64{}, map[string]int64{}, map[string]int64{}
-	adopted, orphaned := map[string]int64{}, map[string]int64{}
 	var emitted, late, conflicts int64
 	t.deliveries++
 	for i := range out {
@@ -147,24 +178,26 @@ func (t *telemetry) departed(ctx context.Context, ix *link.Index, out []departur
 		switch {
 		case m.Conflict:
 			conflicts++
-			unlinked["trace_conflict"]++
+			t.unlinked.add("trace_conflict", 1)
 		case m.Edge.Parent != link.None:
-			linked[m.Edge.Rule]++
+			t.linked.add(m.Edge.Rule, 1)
 		case m.Cut:
-			unlinked["cycle"]++
+			t.unlinked.add("cycle", 1)
 		case m.Absent && m.Edge.Outcome == link.NoCandidate:
-			unlinked["parent_absent"]++
+			t.unlinked.add("parent_absent", 1)
 		default:
-			unlinked[m.Edge.Outcome.String()]++
+			t.unlinked.add(m.Edge.Outcome.String(), 1)
 		}
-		ix.AmbiguousRules(m.Edge, func(rule string) { ambiguous[rule]++ })
+		if m.Edge.Ambiguous != 0 {
+			ix.AmbiguousRules(m.Edge, func(rule string) { t.ambiguous.add(rule, 1) })
+		}
 		if a := d.adoptions; a != nil {
 			for i := range a.Children {
-				adopted[a.Children[i].Edge.Rule]++
+				t.adopted.add(a.Children[i].Edge.Rule, 1)
 			}
-			orphaned["cycle"] += int64(a.Above)
-			orphaned["ancestor_waits"] += int64(a.Unsettled)
-			orphaned["link_limit"] += int64(a.Beyond)
+			t.orphaned.add("cycle", int64(a.Above))
+			t.orphaned.add("ancestor_waits", int64(a.Unsettled))
+			t.orphaned.add("link_limit", int64(a.Beyond))
 		}
 		if m.Left != 0 && int64(d.at) > m.Left {
 			late++
@@ -181,16 +214,9 @@ func (t *telemetry) departed(ctx context.Context, ix *link.Index, out []departur
 	if conflicts > 0 {
 		t.ProcessorEbpfLinkTraceConflicts.Add(ctx, conflicts)
 	}
-	addBy := func(c metric.Int64Counter, key string, by map[string]int64) {
-		for v, n := range by {
-			if n > 0 {
-				c.Add(ctx, n, with(key, v))
-			}
-		}
-	}
-	addBy(t.ProcessorEbpfLinkSpansAdopted, "rule", adopted)
-	addBy(t.ProcessorEbpfLinkSpansOrphaned, "reason", orphaned)
-	addBy(t.ProcessorEbpfLinkSpansLinked, "rule", linked)
-	addBy(t.ProcessorEbpfLinkSpansUnlinked, "reason", unlinked)
-	addBy(t.ProcessorEbpfLinkSpansAmbiguous, "rule", ambiguous)
+	t.adopted.report(ctx, t.ProcessorEbpfLinkSpansAdopted, "rule")
+	t.orphaned.report(ctx, t.ProcessorEbpfLinkSpansOrphaned, "reason")
+	t.linked.report(ctx, t.ProcessorEbpfLinkSpansLinked, "rule")
+	t.unlinked.report(ctx, t.ProcessorEbpfLinkSpansUnlinked, "reason")
+	t.ambiguous.report(ctx, t.ProcessorEbpfLinkSpansAmbiguous, "rule")
 }

@@ -105,7 +105,8 @@ func TestSpanComesBackAsItWas(t *testing.T) {
 	// One of each: what is left of one block must not be in the next.
 	var w Writer
 	var r Reader
-	for range 3 {
+	for round := range 4 {
+		w.Share, r.Share = round&1 != 0, round&2 != 0
 		for name, tt := range spans {
 			t.Run(name, func(t *testing.T) {
 				td := one(tt.write)
@@ -197,7 +198,7 @@ func TestTakeGivesWhatWasChosen(t *testing.T) {
 			}
 		}
 		for round := range 50 {
-			r.Share = round%2 == 1
+			r.Share, w.Share = round&1 != 0, round&2 != 0
 			td := batch(rnd, shape)
 			b, ok, err := w.Write(td, nil)
 			require.NoError(t, err)
@@ -270,6 +271,7 @@ func FuzzTake(f *testing.F) {
 	f.Add(append([]byte(nil), b...))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		r := Reader{Share: true}
+		var apart Reader
 		n, err := Count(b)
 		if err != nil {
 			return
@@ -279,11 +281,15 @@ func FuzzTake(f *testing.F) {
 			all[i] = uint32(i)
 		}
 		got := ptrace.NewTraces()
-		if r.Take(got, b, all, nil) != nil {
+		if err := r.Take(got, b, all, nil); err != nil {
+			require.Error(t, apart.Take(ptrace.NewTraces(), b, all, nil))
 			return
 		}
 		require.Equal(t, n, got.SpanCount())
-		var w Writer
+		other := ptrace.NewTraces()
+		require.NoError(t, apart.Take(other, b, all, nil))
+		require.Equal(t, encode(t, got), encode(t, other))
+		w := Writer{Share: true}
 		again, ok, err := w.Write(got, nil)
 		if err != nil || !ok {
 			return
@@ -331,7 +337,7 @@ func BenchmarkWrite(b *testing.B) {
 	td := request()
 	b.Run("block", func(b *testing.B) {
 		b.ReportAllocs()
-		var w Writer
+		w := Writer{Share: CanShare()}
 		size := 0
 		for range b.N {
 			out, ok, err := w.Write(td, nil)
@@ -376,4 +382,18 @@ func BenchmarkTake(b *testing.B) {
 			perSpan(b, len(some))
 		})
 	}
+	b.Run("all", func(b *testing.B) {
+		r.Share = CanShare()
+		all := make([]uint32, 500)
+		for i := range all {
+			all[i] = uint32(i)
+		}
+		b.ReportAllocs()
+		for range b.N {
+			if err := r.Take(ptrace.NewTraces(), block, all, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+		perSpan(b, len(all))
+	})
 }

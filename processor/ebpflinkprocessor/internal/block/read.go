@@ -23,7 +23,10 @@ type Reader struct {
 	// reading is the number of the span that is read.
 	reading uint32
 	counts  []int
-	// attrs takes no time to look whether an attribute is there already.
+	// With Share, pairs are the attributes of the span that is read, made in room. Else attrs has them: it takes no
+	// time to look whether an attribute is there already.
+	pairs []pair
+	room  room
 	attrs xpdata.MapBuilder
 	// kept is how many attributes the last stripped span had.
 	kept int
@@ -52,6 +55,9 @@ func (r *Reader) Take(td ptrace.Traces, block []byte, ordinals []uint32, strippe
 	}
 	if !r.readWords(p.words, p.wordCount) {
 		return ErrMalformed
+	}
+	if r.Share {
+		r.room.open()
 	}
 	lengths, resources := cursor{b: p.lengths}, cursor{b: p.resources}
 	spans := p.spans
@@ -225,23 +231,34 @@ func (r *Reader) span(dst ptrace.Span, b []byte, strip bool) bool {
 		return false
 	}
 	ok := r.attributes(&c, int(n), strip) && c.at == len(b) && !c.bad
-	r.attrs.UnsafeIntoMap(dst.Attributes())
+	if attrs := dst.Attributes(); r.Share {
+		*pairsOf(&attrs), r.pairs = r.pairs, nil
+	} else {
+		r.attrs.UnsafeIntoMap(attrs)
+	}
 	if strip {
 		r.kept = dst.Attributes().Len()
 	}
 	return ok
 }
 
-// attributes reads n attributes to attrs.
+// attributes reads n attributes.
 func (r *Reader) attributes(c *cursor, n int, strip bool) bool {
 	room := n
 	if strip {
 		room = min(n, r.kept)
 	}
-	r.attrs.EnsureCapacity(room + r.Room)
+	if r.Share {
+		r.pairs = r.room.attributes(room + r.Room)
+	} else {
+		r.attrs.EnsureCapacity(room + r.Room)
+	}
 	r.reading++
 	for range n {
-		tag := c.number()
+		tag, ok := c.digit()
+		if !ok {
+			tag = c.number()
+		}
 		if tag>>3 >= uint64(len(r.words)) {
 			return false
 		}
@@ -253,26 +270,32 @@ func (r *Reader) attributes(c *cursor, n int, strip bool) bool {
 		key, skip := w.text, strip && w.strip
 		switch tag & 7 {
 		case typeString:
-			if skip {
+			switch {
+			case skip:
 				r.skip(c)
-			} else {
-				r.value(r.attrs.AppendEmpty(key), c)
+			case r.Share:
+				*add(&r.pairs, key) = r.value(c)
+			default:
+				r.attrs.AppendEmpty(key).SetStr(r.text(c))
 			}
 		case typeInt:
 			switch v := unzigzag(c.number()); {
 			case skip:
 			case r.Share:
-				w.integer.Set(r.attrs.AppendEmpty(key), v, pcommon.Value.SetInt)
+				if w.integer.last != v || w.integer.value.object == nil {
+					w.integer.last, w.integer.value = v, r.room.integer(v)
+				}
+				*add(&r.pairs, key) = w.integer.value
 			default:
 				r.attrs.AppendEmpty(key).SetInt(v)
 			}
 		case typeFalse, typeTrue:
 			if !skip {
-				r.attrs.AppendEmpty(key).SetBool(tag&7 == typeTrue)
+				r.appendEmpty(key).SetBool(tag&7 == typeTrue)
 			}
 		case typeDouble:
 			if v := c.fixed(); !skip {
-				r.attrs.AppendEmpty(key).SetDouble(math.Float64frombits(v))
+				r.appendEmpty(key).SetDouble(math.Float64frombits(v))
 			}
 		case typeStrings:
 			count := c.number()
@@ -281,7 +304,7 @@ func (r *Reader) attributes(c *cursor, n int, strip bool) bool {
 			}
 			var list pcommon.Slice
 			if !skip {
-				list = r.attrs.AppendEmpty(key).SetEmptySlice()
+				list = r.appendEmpty(key).SetEmptySlice()
 				list.EnsureCapacity(int(count))
 			}
 			for range count {
@@ -301,6 +324,14 @@ func (r *Reader) attributes(c *cursor, n int, strip bool) bool {
 	return true
 }
 
+// appendEmpty appends an attribute without a value.
+func (r *Reader) appendEmpty(key string) pcommon.Value {
+	if !r.Share {
+		return r.attrs.AppendEmpty(key)
+	}
+	return r.room.value(add(&r.pairs, key))
+}
+
 // text reads a text.
 func (r *Reader) text(c *cursor) string {
 	n := c.number()
@@ -314,22 +345,24 @@ func (r *Reader) text(c *cursor) string {
 	return r.words[n>>1].text
 }
 
-// value reads a text to dst.
-func (r *Reader) value(dst pcommon.Value, c *cursor) {
-	n := c.number()
-	switch {
-	case n&1 == 0:
-		dst.SetStr(c.text(n >> 1))
-	case n>>1 >= uint64(len(r.words)):
-		c.bad = true
-	case r.words[n>>1].value != Shared{}:
-		r.words[n>>1].value.Set(dst)
-	default:
-		dst.SetStr(r.words[n>>1].text)
-		if r.Share {
-			r.words[n>>1].value = Share(dst)
-		}
+// value reads a text as a value.
+func (r *Reader) value(c *cursor) Shared {
+	n, ok := c.digit()
+	if !ok {
+		n = c.number()
 	}
+	if n&1 == 0 {
+		return r.room.text(c.text(n >> 1))
+	}
+	if n>>1 >= uint64(len(r.words)) {
+		c.bad = true
+		return Shared{}
+	}
+	w := &r.words[n>>1]
+	if w.value.object == nil {
+		w.value = r.room.text(w.text)
+	}
+	return w.value
 }
 
 // skip passes over a text.
@@ -353,9 +386,8 @@ func (c *cursor) fail() {
 }
 
 func (c *cursor) number() uint64 {
-	if c.at < len(c.b) && c.b[c.at] < 0x80 {
-		c.at++
-		return uint64(c.b[c.at-1])
+	if n, ok := c.digit(); ok {
+		return n
 	}
 	n, size := binary.Uvarint(c.b[c.at:])
 	if size <= 0 {
@@ -364,6 +396,15 @@ func (c *cursor) number() uint64 {
 	}
 	c.at += size
 	return n
+}
+
+// digit reads a number of one byte, which most are, without a call.
+func (c *cursor) digit() (n uint64, ok bool) {
+	if c.at < len(c.b) && c.b[c.at] < 0x80 {
+		c.at++
+		return uint64(c.b[c.at-1]), true
+	}
+	return 0, false
 }
 
 func (c *cursor) bytes(n uint64) []byte {

@@ -21,20 +21,30 @@ func Share(v pcommon.Value) Shared { return Shared{*objectOf(&v)} }
 // Set makes v the value.
 func (s Shared) Set(v pcommon.Value) { *objectOf(&v) = s.object }
 
+// Put makes s the value of key in m.
+func (s Shared) Put(m pcommon.Map, key string) {
+	ps := pairsOf(&m)
+	for i := range *ps {
+		if p := &(*ps)[i]; p.key == key {
+			p.value = s
+			return
+		}
+	}
+	*add(ps, key) = s
+}
+
 // Recent is the value that some attributes had last.
 type Recent[T comparable] struct {
 	last  T
 	value Shared
 }
 
-// Set makes dst, which is empty, the value v, by write or as it was last.
-func (r *Recent[T]) Set(dst pcommon.Value, v T, write func(pcommon.Value, T)) {
-	if r.last == v && r.value.object != nil {
-		r.value.Set(dst)
-		return
+// Of is the value v, made by write or as it was last.
+func (r *Recent[T]) Of(v T, write func(T) pcommon.Value) Shared {
+	if r.last != v || r.value.object == nil {
+		r.last, r.value = v, Share(write(v))
 	}
-	write(dst, v)
-	r.last, r.value = v, Share(dst)
+	return r.value
 }
 
 // objectOf is where v points to its object, if pcommon.Value is what asKnown finds it to be: a pointer to a struct
@@ -43,14 +53,21 @@ func objectOf(v *pcommon.Value) *any { return *(**any)(unsafe.Pointer(v)) }
 
 // CanShare says whether values can be shared with the pdata of this program as it is configured: its feature gate
 // pdata.useProtoPooling, which is off unless somebody asks for it, uses the objects of values again.
-func CanShare() bool { return asKnown(reflect.TypeFor[pcommon.Value]()) && keepsObjects() }
+func CanShare() bool {
+	return asKnown(reflect.TypeFor[pcommon.Value]()) && pairsAsKnown(reflect.TypeFor[pcommon.Map]()) && keepsObjects() &&
+		objectAsKnown[int64](pcommon.NewValueInt(0)) && objectAsKnown[string](pcommon.NewValueStr(""))
+}
 
 // asKnown says whether t is laid out as objectOf takes pcommon.Value to be.
 func asKnown(t reflect.Type) bool {
 	if t.Kind() != reflect.Struct || t.NumField() == 0 || t.Field(0).Offset != 0 || t.Field(0).Type.Kind() != reflect.Pointer {
 		return false
 	}
-	held := t.Field(0).Type.Elem()
+	return heldAsKnown(t.Field(0).Type.Elem())
+}
+
+// heldAsKnown says whether held is a struct with nothing but an interface that says nothing.
+func heldAsKnown(held reflect.Type) bool {
 	return held.Kind() == reflect.Struct && held.NumField() == 1 &&
 		held.Field(0).Type.Kind() == reflect.Interface && held.Field(0).Type.NumMethod() == 0
 }

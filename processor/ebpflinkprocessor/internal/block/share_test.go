@@ -2,7 +2,9 @@ package block
 
 import (
 	"math"
+	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"testing"
 	"unsafe"
 
@@ -50,35 +52,108 @@ func TestOtherLayoutsAreRefused(t *testing.T) {
 	}
 }
 
+// TestOtherMapsAreRefused: what pdata might make of a map, or of what it keeps of a value, one day.
+func TestOtherMapsAreRefused(t *testing.T) {
+	type held struct{ Value any }
+	type known struct {
+		Value held
+		Key   string
+		Index int32
+	}
+	require.True(t, pairsAsKnown(reflect.TypeFor[struct {
+		Orig  *[]known
+		State *int
+	}]()))
+	for _, other := range []reflect.Type{
+		reflect.TypeFor[*[]known](),
+		reflect.TypeFor[struct{}](),
+		reflect.TypeFor[struct{ Orig []known }](),
+		reflect.TypeFor[struct{ Orig *known }](),
+		reflect.TypeFor[struct{ Orig *[]*known }](),
+		reflect.TypeFor[struct {
+			State *int
+			Orig  *[]known
+		}](),
+		reflect.TypeFor[struct{ Orig *[]struct{ Value held } }](),
+		reflect.TypeFor[struct {
+			Orig *[]struct {
+				Value *held
+				Key   string
+				Index int32
+			}
+		}](),
+		reflect.TypeFor[struct {
+			Orig *[]struct {
+				Key   string
+				Value held
+				Index int32
+			}
+		}](),
+		reflect.TypeFor[struct {
+			Orig *[]struct {
+				Value held
+				Key   string
+				Index int64
+			}
+		}](),
+		reflect.TypeFor[struct {
+			Orig *[]struct {
+				Value held
+				Key   string
+				Index int32
+				More  any
+			}
+		}](),
+	} {
+		require.False(t, pairsAsKnown(other), other)
+	}
+	require.False(t, objectAsKnown[int64](pcommon.NewValueStr("")))
+	require.False(t, objectAsKnown[string](pcommon.NewValueInt(0)))
+	require.False(t, objectAsKnown[string](pcommon.NewValueEmpty()))
+}
+
 // TestChangeOfOneSpan: the next consumer may change a span; the others are as they were.
 func TestChangeOfOneSpan(t *testing.T) {
 	td := ptrace.NewTraces()
 	ss := td.ResourceSpans().AppendEmpty().ScopeSpans().AppendEmpty().Spans()
-	for range 4 {
+	for i := range 4 {
 		a := ss.AppendEmpty().Attributes()
 		a.PutStr("s", "again and again")
 		a.PutInt("i", 200)
+		a.PutStr("own text", strconv.Itoa(i))
+		a.PutInt("own number", int64(i))
+		a.PutBool("b", true)
+		a.PutDouble("d", .5)
+		a.PutEmptySlice("l").AppendEmpty().SetStr("a")
 	}
 	want := encode(t, td)
 	var w Writer
 	b, _, err := w.Write(td, nil)
 	require.NoError(t, err)
 	r := Reader{Share: true}
-	got := ptrace.NewTraces()
-	require.NoError(t, r.Take(got, b, []uint32{0, 1, 2, 3}, nil))
-	spans := got.ResourceSpans().At(0).ScopeSpans().At(0).Spans()
 	for _, change := range []func(pcommon.Map){
 		func(m pcommon.Map) { m.PutStr("s", "b"); m.PutInt("i", 1) },
 		func(m pcommon.Map) { m.PutInt("s", 1); m.PutStr("i", "b") },
 		func(m pcommon.Map) { m.Clear() },
 		func(m pcommon.Map) {
+			for i := range 2 * pairsAtOnce {
+				m.PutInt(strconv.Itoa(i), int64(i))
+			}
+		},
+		func(m pcommon.Map) { m.Remove("s"); m.PutStr("t", "c"); m.PutStr("u", "d") },
+		func(m pcommon.Map) {
 			m.RemoveIf(func(string, pcommon.Value) bool { return true })
 			m.PutEmptyMap("s").PutBool("i", true)
 		},
 	} {
+		got := ptrace.NewTraces()
+		require.NoError(t, r.Take(got, b, []uint32{0, 1, 2, 3}, nil))
+		require.Equal(t, want, encode(t, got))
+		spans := got.ResourceSpans().At(0).ScopeSpans().At(0).Spans()
 		was := ptrace.NewSpan()
 		spans.At(2).CopyTo(was)
 		change(spans.At(2).Attributes())
+		require.NotEqual(t, want, encode(t, got))
 		spans.At(2).Attributes().Clear()
 		was.MoveTo(spans.At(2))
 		require.Equal(t, want, encode(t, got))
@@ -93,9 +168,28 @@ func TestRecent(t *testing.T) {
 		writes int
 	}{{0, 1}, {0, 1}, {1, 2}, {1, 2}, {0, 3}, {math.NaN(), 4}, {math.NaN(), 5}, {1, 6}} {
 		v := pcommon.NewValueEmpty()
-		r.Set(v, tt.v, func(v pcommon.Value, n float64) { writes++; v.SetDouble(n) })
+		r.Of(tt.v, func(n float64) pcommon.Value { writes++; return pcommon.NewValueDouble(n) }).Set(v)
 		require.Equal(t, pcommon.ValueTypeDouble, v.Type())
 		require.Equal(t, math.Float64bits(tt.v), math.Float64bits(v.Double()))
 		require.Equal(t, tt.writes, writes, i)
+	}
+}
+
+// TestPut: what is put is there once, and what was there before stays.
+func TestPut(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for range 100 {
+		got, want := pcommon.NewMap(), pcommon.NewMap()
+		for range rnd.IntN(20) {
+			k, n := strconv.Itoa(rnd.IntN(10)), rnd.Int64N(3)
+			if rnd.IntN(2) == 0 {
+				got.PutInt(k, n)
+			} else {
+				Share(pcommon.NewValueInt(n)).Put(got, k)
+			}
+			want.PutInt(k, n)
+			require.Equal(t, want.AsRaw(), got.AsRaw())
+			require.Equal(t, want.Len(), got.Len())
+		}
 	}
 }

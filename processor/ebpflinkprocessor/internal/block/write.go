@@ -10,6 +10,12 @@ import (
 
 // Writer makes blocks. It can be used again; what it made is valid until then.
 type Writer struct {
+	// Share: values are objects that attributes may share, as CanShare says, so they can be read without pdata.
+	Share bool
+
+	// before is the number of the last key.
+	before  uint32
+	room    room
 	b       []byte
 	lengths []byte
 	words   []word
@@ -64,6 +70,9 @@ type habit struct {
 func (w *Writer) Write(td ptrace.Traces, v Visitor) (b []byte, ok bool, err error) {
 	w.visitor = v
 	defer w.forget()
+	if w.Share {
+		w.room.open()
+	}
 	if w.index == nil {
 		w.index = map[string]uint32{}
 	}
@@ -199,52 +208,106 @@ func (w *Writer) write(s ptrace.Span) bool {
 	b = appendNumber(b, zigzag(int64(s.EndTimestamp()-s.StartTimestamp())))
 	attrs := s.Attributes()
 	b = appendNumber(b, uint64(attrs.Len()))
-	w.picks = w.picks[:0]
-	before := uint32(0)
-	for k, v := range attrs.All() {
-		n, ok := w.key(before, k)
-		// pdata would keep an attribute that is there twice.
-		if !ok || w.words[n].span == w.span {
-			return false
-		}
-		before = n
-		w.words[n].span = w.span
-		if as := w.words[n].pick; as != 0 {
-			w.picks = append(w.picks, Pick{as, v})
-		}
-		tag := uint64(n)<<3 + typeString
-		switch v.Type() {
-		case pcommon.ValueTypeStr:
-			// The habit is not in words while it is used: they may move.
-			h := w.words[n].value
-			b = w.text(appendNumber(b, tag), &h, v.Str())
-			w.words[n].value = h
-		case pcommon.ValueTypeInt:
-			b = appendNumber(appendNumber(b, tag|typeInt), zigzag(v.Int()))
-		case pcommon.ValueTypeBool:
-			if v.Bool() {
-				tag |= typeTrue
-			} else {
-				tag |= typeFalse
+	w.picks, w.before = w.picks[:0], 0
+	ok := true
+	if w.Share {
+		b, ok = w.pairs(b, *pairsOf(&attrs))
+	} else {
+		for k, v := range attrs.All() {
+			if b, ok = w.attribute(b, k, v); !ok {
+				break
 			}
-			b = appendNumber(b, tag)
-		case pcommon.ValueTypeDouble:
-			b = binary.LittleEndian.AppendUint64(appendNumber(b, tag|typeDouble), math.Float64bits(v.Double()))
-		case pcommon.ValueTypeSlice:
-			list := v.Slice()
-			b = appendNumber(appendNumber(b, tag|typeStrings), uint64(list.Len()))
-			for _, e := range list.All() {
-				if e.Type() != pcommon.ValueTypeStr {
-					return false
-				}
-				b = literal(b, e.Str())
-			}
-		default:
-			return false
 		}
 	}
-	w.b = b
-	return true
+	if ok {
+		w.b = b
+	}
+	return ok
+}
+
+// pairs appends attributes. Text and integers, which nearly all are, are read without asking pdata.
+func (w *Writer) pairs(b []byte, ps []pair) (_ []byte, ok bool) {
+	aText, anInt := w.room.aText.kind(), w.room.anInt.kind()
+	for i := range ps {
+		p := &ps[i]
+		kind := p.value.kind()
+		if kind != aText && kind != anInt {
+			if b, ok = w.attribute(b, p.key, w.room.value(&p.value)); !ok {
+				return nil, false
+			}
+			continue
+		}
+		n, ok := w.next(p.key)
+		if !ok {
+			return nil, false
+		}
+		if as := w.words[n].pick; as != 0 {
+			w.picks = append(w.picks, Pick{as, w.room.value(&p.value)})
+		}
+		if kind == aText {
+			b = w.textOf(b, n, *(*string)(p.value.place()))
+		} else {
+			b = appendNumber(appendNumber(b, uint64(n)<<3|typeInt), zigzag(*(*int64)(p.value.place())))
+		}
+	}
+	return b, true
+}
+
+// attribute appends an attribute.
+func (w *Writer) attribute(b []byte, k string, v pcommon.Value) (_ []byte, ok bool) {
+	n, ok := w.next(k)
+	if !ok {
+		return nil, false
+	}
+	if as := w.words[n].pick; as != 0 {
+		w.picks = append(w.picks, Pick{as, v})
+	}
+	tag := uint64(n) << 3
+	switch v.Type() {
+	case pcommon.ValueTypeStr:
+		b = w.textOf(b, n, v.Str())
+	case pcommon.ValueTypeInt:
+		b = appendNumber(appendNumber(b, tag|typeInt), zigzag(v.Int()))
+	case pcommon.ValueTypeBool:
+		if v.Bool() {
+			tag |= typeTrue
+		} else {
+			tag |= typeFalse
+		}
+		b = appendNumber(b, tag)
+	case pcommon.ValueTypeDouble:
+		b = binary.LittleEndian.AppendUint64(appendNumber(b, tag|typeDouble), math.Float64bits(v.Double()))
+	case pcommon.ValueTypeSlice:
+		list := v.Slice()
+		b = appendNumber(appendNumber(b, tag|typeStrings), uint64(list.Len()))
+		for _, e := range list.All() {
+			if e.Type() != pcommon.ValueTypeStr {
+				return nil, false
+			}
+			b = literal(b, e.Str())
+		}
+	default:
+		return nil, false
+	}
+	return b, true
+}
+
+// next returns the number of the key of the next attribute, false if the span has it already: pdata would keep both.
+func (w *Writer) next(k string) (n uint32, ok bool) {
+	if n, ok = w.key(w.before, k); !ok || w.words[n].span == w.span {
+		return 0, false
+	}
+	w.before, w.words[n].span = n, w.span
+	return n, true
+}
+
+// textOf appends the text that key n has.
+func (w *Writer) textOf(b []byte, n uint32, text string) []byte {
+	// The habit is not in words while it is used: they may move.
+	h := w.words[n].value
+	b = w.text(appendNumber(b, uint64(n)<<3+typeString), &h, text)
+	w.words[n].value = h
+	return b
 }
 
 // key returns the number of a key, which comes after that with the number before.
