@@ -48,7 +48,7 @@ func parseFlags(args []string) (options, error) {
 		add                func(string) error
 		text               *string
 	}{
-		{name: "concurrency", value: "16", usage: "`numbers` of requests at once", add: func(v string) error {
+		{name: "concurrency", value: "16", usage: "`numbers` of requests at once; with -cost 8,32 unless given", add: func(v string) error {
 			n, err := strconv.Atoi(v)
 			a.concurrency = append(a.concurrency, n)
 			return within(err, n >= 1 && n <= 1024, "1 to 1024")
