@@ -8,11 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-type said struct {
-	Fact
-	Exchange
-}
-
 // sameCalls is a request without a header as eBPF and the SDK show it, and a call that the SDK sent no header with.
 func sameCalls() map[string]said {
 	get := Exchange{PID: 7, Method: WordKey("GET"), Path: WordKey("/cart"), Status: StatusKey(200)}
@@ -37,32 +32,6 @@ func sameCalls() map[string]said {
 }
 
 func TestSDKSameCall(t *testing.T) {
-	type spans = map[string]said
-	change := func(name string, fn func(*said)) func(spans) {
-		return func(m spans) {
-			s := m[name]
-			fn(&s)
-			m[name] = s
-		}
-	}
-	add := func(like, name string, fn func(*said)) func(spans) {
-		return func(m spans) {
-			s := m[like]
-			s.Span[0] = 99
-			fn(&s)
-			m[name] = s
-		}
-	}
-	all := func(fns ...func(spans)) func(spans) {
-		return func(m spans) {
-			for _, fn := range fns {
-				fn(m)
-			}
-		}
-	}
-	move := func(by int64) func(*said) {
-		return func(s *said) { s.Start, s.End = s.Start+by*ms, s.End+by*ms }
-	}
 	instances := func(m spans) {
 		for name, s := range m {
 			s.PID, s.Instance = 0, InstanceKey("shop-1")
@@ -74,7 +43,7 @@ func TestSDKSameCall(t *testing.T) {
 		change func(spans)
 		linked int
 	}{
-		"as it is":                        {all(), both},
+		"as it is":                        {all[spans](), both},
 		"by instance":                     {instances, both},
 		"another instance":                {all(instances, change("root", func(s *said) { s.Instance++ })), neither},
 		"another service":                 {all(instances, change("root", func(s *said) { s.Service++ })), neither},
@@ -93,10 +62,10 @@ func TestSDKSameCall(t *testing.T) {
 		"a bit before":                    {change("root", func(s *said) { s.Start -= 2 * ms }), both},
 		"the root ended a little later":   {change("root", func(s *said) { s.End += 9 * ms }), both},
 		"the root ended later":            {change("root", func(s *said) { s.End += 12 * ms }), neither},
-		"another request nearly as long":  {add("wire", "wire2", all2(move(9), func(s *said) { s.Systrace = 10 })), neither},
+		"another request nearly as long":  {add("wire", "wire2", all(move(9), func(s *said) { s.Systrace = 10 })), neither},
 		"of another path":                 {add("wire", "wire2", func(s *said) { s.Path, s.Systrace = WordKey("/"), 10 }), both},
 		"of another process":              {add("wire", "wire2", func(s *said) { s.PID, s.Systrace = 8, 10 }), both},
-		"before it":                       {add("wire", "wire2", all2(move(-50), func(s *said) { s.Systrace = 10 })), both},
+		"before it":                       {add("wire", "wire2", all(move(-50), func(s *said) { s.Systrace = 10 })), both},
 		"another root":                    {add("root", "root2", func(s *said) { s.OwnTrace, s.CtxTrace = trace(2), trace(2) }), neither},
 		"another root, shorter":           {add("root", "root2", func(s *said) { s.OwnTrace, s.CtxTrace, s.Start = trace(2), trace(2), s.Start+50*ms }), neither},
 		"a child's header is known elsewhere": {all(
@@ -106,7 +75,7 @@ func TestSDKSameCall(t *testing.T) {
 			add("root", "other", func(s *said) { s.OwnTrace, s.CtxTrace, s.CtxParent = trace(2), trace(2), span(50) }), neither,
 		},
 		// A call with the trace's header says better where it began.
-		"a call says it": {add("call", "says", all2(move(20), func(s *said) { s.CtxTrace, s.CtxParent = trace(1), span(66) })), both},
+		"a call says it": {add("call", "says", all(move(20), func(s *said) { s.CtxTrace, s.CtxParent = trace(1), span(66) })), both},
 		"a call says something else": {all(
 			add("call", "says", func(s *said) { s.CtxTrace, s.CtxParent, s.Systrace = trace(1), span(66), 10 })), neither},
 
@@ -121,9 +90,9 @@ func TestSDKSameCall(t *testing.T) {
 		"the call's request is unknown":        {change("call", func(s *said) { s.Systrace = 0 }), both},
 		"the SDK's request is unknown":         {change("root", func(s *said) { s.PID = 0 }), neither},
 		"neither is known":                     {all(change("root", func(s *said) { s.PID = 0 }), change("call", func(s *said) { s.Systrace = 0 })), call},
-		"the call is made after the request":   {all(change("call", all2(move(200), func(s *said) { s.Systrace = 0 })), change("sdk", move(200))), request},
+		"the call is made after the request":   {all(change("call", all(move(200), func(s *said) { s.Systrace = 0 })), change("sdk", move(200))), request},
 		"the call came late":                   {change("call", func(s *said) { s.LateOf, s.Systrace = 9, 0 }), request},
-		"two tries":                            {add("call", "try", all2(move(5), func(s *said) { s.End = s.Start + 3*ms })), request},
+		"two tries":                            {add("call", "try", all(move(5), func(s *said) { s.End = s.Start + 3*ms })), request},
 		"a second call at once, of the SDK":    {add("sdk", "sdk2", func(*said) {}), request},
 		"who answered names another call":      {all(change("call", func(s *said) { s.ReqSeq, s.RespSeq = 5, 6 }), answeredFor(8)), request},
 		"who answered names this one":          {all(change("call", func(s *said) { s.ReqSeq, s.RespSeq = 5, 6 }), answeredFor(4)), both},
@@ -191,14 +160,6 @@ func answeredFor(named byte) func(map[string]said) {
 		k := sdk(41, Server, 152, 1, named)
 		k.Host, k.End = 2, 158*ms
 		m["answer"], m["answered"] = said{s, words}, said{k, words}
-	}
-}
-
-func all2(fns ...func(*said)) func(*said) {
-	return func(s *said) {
-		for _, fn := range fns {
-			fn(s)
-		}
 	}
 }
 

@@ -31,36 +31,6 @@ func hiddenHeader() map[string]said {
 
 // TestSDKStated: the SDK's SERVER span goes under the eBPF span of its call where it does not lose its parent by that.
 func TestSDKStated(t *testing.T) {
-	type spans = map[string]said
-	change := func(name string, fn func(*said)) func(spans) {
-		return func(m spans) {
-			s := m[name]
-			fn(&s)
-			m[name] = s
-		}
-	}
-	add := func(like, name string, id byte, fn func(*said)) func(spans) {
-		return func(m spans) {
-			s := m[like]
-			s.Span = span(id)
-			fn(&s)
-			m[name] = s
-		}
-	}
-	without := func(names ...string) func(spans) {
-		return func(m spans) {
-			for _, n := range names {
-				delete(m, n)
-			}
-		}
-	}
-	all := func(fns ...func(spans)) func(spans) {
-		return func(m spans) {
-			for _, fn := range fns {
-				fn(m)
-			}
-		}
-	}
 	instances := func(m spans) {
 		for name, s := range m {
 			s.Instance, s.PID = s.PID, 0
@@ -69,9 +39,6 @@ func TestSDKStated(t *testing.T) {
 	}
 	carry := func(s *said) { s.CtxTrace, s.CtxParent = trace(1), span(20) }
 	nameless := func(s *said) { s.PID = 0 }
-	later := func(by int64) func(*said) {
-		return func(s *said) { s.Start, s.End = s.Start+by*ms, s.End+by*ms }
-	}
 	type want struct {
 		own, wire, call string
 		rule            string
@@ -84,7 +51,7 @@ func TestSDKStated(t *testing.T) {
 		change func(spans)
 		want   want
 	}{
-		"nobody saw the header":           {all(), joined},
+		"nobody saw the header":           {all[spans](), joined},
 		"by instance":                     {instances, joined},
 		"another process":                 {change("own", func(s *said) { s.PID++ }), stays},
 		"its process is not known":        {change("own", nameless), stays},
@@ -95,22 +62,22 @@ func TestSDKStated(t *testing.T) {
 		"it called another port":          {change("named", func(s *said) { s.Peer.Port = 81 }), stays},
 		"it is over before the call":      {change("named", func(s *said) { s.End = s.Start + 50*ms }), stays},
 		"the call has another header":     {change("call", func(s *said) { s.CtxTrace, s.CtxParent = trace(3), span(9) }), stays},
-		"two requests alike":              {add("wire", "twin", 12, func(s *said) { s.Systrace, s.ReqSeq = 10, 11 }), stays},
-		"two spans of the SDK alike":      {add("own", "twin", 12, func(s *said) { s.OwnTrace, s.CtxTrace = trace(4), trace(4) }), stays},
-		"two calls with these numbers":    {add("call", "twin", 12, func(s *said) { s.Host = 3 }), want{own: "wire", wire: "named", rule: other}},
+		"two requests alike":              {add("wire", "twin", func(s *said) { s.Systrace, s.ReqSeq = 10, 11 }), stays},
+		"two spans of the SDK alike":      {add("own", "twin", func(s *said) { s.OwnTrace, s.CtxTrace = trace(4), trace(4) }), stays},
+		"two calls with these numbers":    {add("call", "twin", func(s *said) { s.Host = 3 }), want{own: "wire", wire: "named", rule: other}},
 		"the request had a header":        {change("wire", func(s *said) { s.CtxTrace, s.CtxParent = trace(3), span(9) }), stays},
 		"what it names is not here":       {without("named"), want{own: "", wire: "call"}},
 		"nor the call, and it names none": {without("named", "call"), want{own: "wire", rule: other, inherits: true}},
 		"nor the call, two alike": {
-			all(without("named", "call"), add("wire", "twin", 12, func(s *said) { s.Systrace, s.ReqSeq = 10, 11 })),
+			all(without("named", "call"), add("wire", "twin", func(s *said) { s.Systrace, s.ReqSeq = 10, 11 })),
 			want{},
 		},
 		"its header was seen at a call that is not known to be its": {
-			all(without("named"), change("call", all2(carry, func(s *said) { s.ReqSeq = 99 }))),
+			all(without("named"), change("call", all(carry, func(s *said) { s.ReqSeq = 99 }))),
 			want{},
 		},
 		"the call is not here":           {without("call"), want{own: "wire", wire: "named", rule: other}},
-		"nor was it then":                {all(without("call"), change("named", later(-2000))), want{own: "named", rule: one}},
+		"nor was it then":                {all(without("call"), change("named", move(-2000))), want{own: "named", rule: one}},
 		"the call's end saw it":          {change("call", carry), want{own: "wire", wire: "call", call: "named", rule: one}},
 		"the call's end saw it, no more": {all(without("named"), change("call", carry)), want{own: "wire", wire: "call", rule: one}},
 		"nobody says which process":      {all(change("call", carry), change("own", nameless), change("wire", nameless)), want{own: "wire", wire: "call", call: "named", rule: one}},
@@ -118,18 +85,18 @@ func TestSDKStated(t *testing.T) {
 			change("wire", func(s *said) { s.Service = 0 })), want{own: "named", wire: "call", call: "named", rule: one}},
 		"another try, of which both ends are here": {
 			all(change("call", carry),
-				add("call", "call2", 12, all2(later(200), func(s *said) { carry(s); s.ReqSeq, s.RespSeq = 11, 21 })),
-				add("wire", "wire2", 13, all2(later(200), func(s *said) { s.ReqSeq, s.RespSeq, s.Systrace = 11, 21, 10 }))),
+				add("call", "call2", all(move(200), func(s *said) { carry(s); s.ReqSeq, s.RespSeq = 11, 21 })),
+				add("wire", "wire2", all(move(200), func(s *said) { s.ReqSeq, s.RespSeq, s.Systrace = 11, 21, 10 }))),
 			want{own: "wire", wire: "call", call: "named", rule: one},
 		},
 		"of which one saw the header": {
 			all(change("call", carry),
-				add("wire", "wire2", 13, all2(later(200), func(s *said) { carry(s); s.ReqSeq, s.RespSeq, s.Systrace = 11, 21, 10 }))),
+				add("wire", "wire2", all(move(200), func(s *said) { carry(s); s.ReqSeq, s.RespSeq, s.Systrace = 11, 21, 10 }))),
 			want{own: "wire", wire: "call", call: "named", rule: one},
 		},
 		"at the same time": {
 			all(change("call", carry),
-				add("wire", "wire2", 13, func(s *said) { carry(s); s.ReqSeq, s.RespSeq, s.Systrace = 11, 21, 10 })),
+				add("wire", "wire2", func(s *said) { carry(s); s.ReqSeq, s.RespSeq, s.Systrace = 11, 21, 10 })),
 			want{own: "named", wire: "call", call: "named", rule: one},
 		},
 		"through a proxy": {throughProxy(false), want{own: "wire", wire: "relay", call: "", rule: other}},
@@ -183,8 +150,8 @@ func TestSDKStated(t *testing.T) {
 }
 
 // throughProxy puts one between the call and the request.
-func throughProxy(seen bool) func(map[string]said) {
-	return func(m map[string]said) {
+func throughProxy(seen bool) func(spans) {
+	return func(m spans) {
 		in, out := m["wire"], m["call"]
 		in.Span, in.Host, in.PID, in.Service, in.Systrace = span(30), 4, 9, 6, 40
 		out.Span, out.Host, out.PID, out.Service, out.Systrace = span(31), 4, 9, 6, 40
