@@ -56,24 +56,23 @@ func (r *room) attributes(n int) []pair {
 
 // integer returns v as a value.
 func (r *room) integer(v int64) Shared {
-	if len(r.ints) == 0 {
-		r.ints = make([]int64, intsAtOnce)
-	}
-	p := &r.ints[0]
-	r.ints = r.ints[1:]
-	*p = v
-	return r.anInt.at(unsafe.Pointer(p))
+	return r.anInt.at(unsafe.Pointer(place(&r.ints, intsAtOnce, v)))
 }
 
 // text returns s as a value.
 func (r *room) text(s string) Shared {
-	if len(r.texts) == 0 {
-		r.texts = make([]string, textsAtOnce)
+	return r.aText.at(unsafe.Pointer(place(&r.texts, textsAtOnce, s)))
+}
+
+// place puts v where free has room for it, of which so much is made at once.
+func place[T any](free *[]T, atOnce int, v T) *T {
+	if len(*free) == 0 {
+		*free = make([]T, atOnce)
 	}
-	p := &r.texts[0]
-	r.texts = r.texts[1:]
-	*p = s
-	return r.aText.at(unsafe.Pointer(p))
+	p := &(*free)[0]
+	*free = (*free)[1:]
+	*p = v
+	return p
 }
 
 // at returns the object at p, of the type of that of s.

@@ -282,7 +282,7 @@ func (r *Reader) attributes(c *cursor, n int, strip bool) bool {
 			switch v := unzigzag(c.number()); {
 			case skip:
 			case r.Share:
-				if w.integer.last != v || w.integer.value.object == nil {
+				if !w.integer.was(v) {
 					w.integer.last, w.integer.value = v, r.room.integer(v)
 				}
 				*add(&r.pairs, key) = w.integer.value

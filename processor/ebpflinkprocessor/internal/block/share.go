@@ -41,11 +41,14 @@ type Recent[T comparable] struct {
 
 // Of is the value v, made by write or as it was last.
 func (r *Recent[T]) Of(v T, write func(T) pcommon.Value) Shared {
-	if r.last != v || r.value.object == nil {
+	if !r.was(v) {
 		r.last, r.value = v, Share(write(v))
 	}
 	return r.value
 }
+
+// was says whether v is the value that they had last.
+func (r *Recent[T]) was(v T) bool { return r.last == v && r.value.object != nil }
 
 // objectOf is where v points to its object, if pcommon.Value is what asKnown finds it to be: a pointer to a struct
 // with nothing but an interface, and the state of the batch.
