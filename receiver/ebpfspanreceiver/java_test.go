@@ -1,7 +1,6 @@
 package ebpfspanreceiver
 
 import (
-	"bufio"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -54,16 +53,7 @@ func testJavaStartsTraced(t *testing.T, launcher string) {
 	cmd := exec.Command(exe, "-Xshare:auto", "../../internal/accuracy/programs/java/VirtualServer.java",
 		"direct", strings.TrimPrefix(backend.URL, "http://"), "2")
 	cmd.Env = append(os.Environ(), mark, "JAVA_HOME="+home, "LD_LIBRARY_PATH="+filepath.Join(home, "lib"))
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	base := "http://" + strings.TrimSpace(line)
+	base := "http://" + startCommand(t, cmd)
 	time.Sleep(1500 * time.Millisecond) // longer than a VM is waited for in one step
 	const requests = 20
 	for i := range requests {

@@ -148,6 +148,12 @@ func startChild(t *testing.T, kind string) (base string, pid int) {
 	require.NoError(t, err)
 	cmd := exec.Command(exe)
 	cmd.Env = append(os.Environ(), childEnv+"="+kind)
+	return startCommand(t, cmd), cmd.Process.Pid
+}
+
+// startCommand starts what ends with its standard input, and returns the first line that it prints.
+func startCommand(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	require.NoError(t, err)
@@ -157,7 +163,7 @@ func startChild(t *testing.T, kind string) (base string, pid int) {
 	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
 	line, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err)
-	return strings.TrimSpace(line), cmd.Process.Pid
+	return strings.TrimSpace(line)
 }
 
 func startReceiver(t *testing.T, mutate func(*Config)) *consumertest.TracesSink {

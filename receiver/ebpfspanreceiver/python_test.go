@@ -1,17 +1,14 @@
 package ebpfspanreceiver
 
 import (
-	"bufio"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
@@ -68,16 +65,7 @@ func TestPythonThreads(t *testing.T) {
 		}
 	}
 	cmd := exec.Command(python, "-c", pythonServer)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
-	require.NoError(t, err)
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
-	line, err := bufio.NewReader(out).ReadString('\n')
-	require.NoError(t, err)
-	base := strings.TrimSpace(line)
+	base := startCommand(t, cmd)
 
 	sink := startReceiver(t, func(c *Config) {
 		c.Discovery.Include = []SelectorConfig{{PIDs: []int{cmd.Process.Pid}}}
