@@ -44,8 +44,8 @@ func (r *ebpfReceiver) checkLosses(now uint64) {
 // count keeps the span of a request that is over until it is known how many calls it made, or that it will
 // not be known.
 func (r *ebpfReceiver) count(x *exchange.Exchange) {
-	p, why := r.process(x.Tgid), causality.Counted
-	since := r.watchedSince(x.Tgid)
+	p, why := r.processes.of(x.Tgid), causality.Counted
+	since := r.processes.since(x.Tgid)
 	switch {
 	case x.Outcome != exchange.Answered:
 		why = causality.Unanswered

@@ -37,10 +37,6 @@ const (
 	lossesAfter = 100 * time.Millisecond
 	// adjustAfter is how often the two clocks are compared.
 	adjustAfter = 10 * time.Second
-	// rememberFor is how long the description of a process outlives it: its last spans come after.
-	rememberFor = 2 * time.Minute
-	// inheritFor is how long a forked child is traced at least before the rules have been applied to it.
-	inheritFor = time.Second
 )
 
 // ebpfReceiver wires the steps: probe → event → exchange and causality → raw spans → next consumer.
@@ -73,23 +69,7 @@ type ebpfReceiver struct {
 	// unknown waits for what is known of its process.
 	unknown unknown
 
-	mu        sync.Mutex // guards what follows
-	processes map[uint32]*described
-	instances uint64
-}
-
-// described is a selected process, or one that was until gone.
-type described struct {
-	*process.Process
-	gone time.Time
-	// serving counts the open requests of each execution context. Used by the reading goroutine only.
-	serving map[uint64]int
-	// since is when the kernel side began to trace it; 0 before.
-	since uint64
-	// instance is a number of its own: process ids are used again.
-	instance uint64
-	// queues: see causality.Options.
-	queues bool
+	processes processes
 }
 
 func newReceiver(set receiver.Settings, c *Config, next consumer.Traces) (*ebpfReceiver, error) {
@@ -103,10 +83,7 @@ func newReceiver(set receiver.Settings, c *Config, next consumer.Traces) (*ebpfR
 	if err != nil {
 		return nil, err
 	}
-	r := &ebpfReceiver{
-		config: c, set: set, log: set.Logger, telemetry: telemetry, counts: &counts{},
-		processes: map[uint32]*described{},
-	}
+	r := &ebpfReceiver{config: c, set: set, log: set.Logger, telemetry: telemetry, counts: &counts{}}
 	r.sender = newSender(next, obs, &r.counts.send, set.Logger)
 	return r, nil
 }
@@ -156,10 +133,10 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 	}
 	r.solver = causality.NewSolver(causality.Options{
 		Hold: r.config.Hold, Grace: grace, MaxHeld: maxHeld, MaxAge: maxAge,
-		Posterior: r.config.Statistical.threshold(), Explain: r.config.Explain, Identify: r.identify, Queues: r.queues, UnderWay: r.underWay,
+		Posterior: r.config.Statistical.threshold(), Explain: r.config.Explain, Identify: r.processes.identify, Queues: r.processes.queues, UnderWay: r.underWay,
 	}, &r.counts.causality)
 	r.table = exchange.NewTable(exchange.Options{
-		MaxConns: r.config.MaxConnections, PendingAfter: r.config.PendingAfter, WatchedSince: r.watchedSince,
+		MaxConns: r.config.MaxConnections, PendingAfter: r.config.PendingAfter, WatchedSince: r.processes.since,
 		Protocol: protocol.Options{CaptureQuery: r.config.CaptureQuery, RawArguments: r.config.RawArguments},
 	}, protocol.Table, r, &r.counts.exchange)
 	r.batch = newBatch(r.set.BuildInfo.Version)
@@ -265,169 +242,6 @@ func (r *ebpfReceiver) release() error {
 	return err
 }
 
-// selected is called by the scanner when a process is to be traced.
-func (r *ebpfReceiver) selected(p *process.Process) {
-	r.mu.Lock()
-	r.instances++
-	r.processes[uint32(p.PID)] = &described{Process: p, serving: map[uint64]int{}, instance: r.instances}
-	r.mu.Unlock()
-	r.counts.missing.hooks(p.ServiceName, r.tracer.Status())
-	r.listening(p)
-	r.loops(p)
-	var target probe.Target
-	for _, of := range r.runtimes {
-		of.use(p, &target)
-	}
-	r.mu.Lock()
-	r.processes[uint32(p.PID)].queues = target.Queues
-	r.mu.Unlock()
-	if err := r.tracer.Select(uint32(p.PID), target); err != nil {
-		r.log.Error("A process cannot be traced", zap.Int("pid", p.PID), zap.Error(err))
-		return
-	}
-	r.mu.Lock()
-	if d := r.processes[uint32(p.PID)]; d != nil && d.since == 0 {
-		d.since = r.writer.clock.Now()
-	}
-	r.mu.Unlock()
-	r.log.Info("Tracing process", zap.Int("pid", p.PID), zap.String("service.name", p.ServiceName),
-		zap.String("executable", p.Exe))
-}
-
-// listening tells the kernel side which ports are server ports where p lives, so that connections
-// which are already open get their role.
-func (r *ebpfReceiver) listening(p *process.Process) {
-	if p.NetNS == 0 {
-		return
-	}
-	ports, err := r.scanner.Reader().Listening(p.PID)
-	if err != nil {
-		r.log.Debug("Listening ports cannot be read", zap.Int("pid", p.PID), zap.Error(err))
-		return
-	}
-	for _, port := range ports {
-		if err := r.tracer.Listening(uint32(p.NetNS), port.Addr.Port()); err != nil {
-			r.log.Warn("A listening port cannot be noted", zap.Error(err))
-			return
-		}
-	}
-}
-
-// loops tells the kernel side which threads of p are event loops that wait already.
-func (r *ebpfReceiver) loops(p *process.Process) {
-	threads, err := r.scanner.Reader().EventLoops(p.PID)
-	if err != nil {
-		r.log.Debug("Threads cannot be listed", zap.Int("pid", p.PID), zap.Error(err))
-	}
-	for _, tid := range threads {
-		if err := r.tracer.EventLoop(uint32(p.PID), uint32(tid)); err != nil {
-			r.log.Warn("An event loop cannot be noted", zap.Error(err))
-		}
-	}
-}
-
-// deselected is called by the scanner when a process has ended, or is not to be traced any more.
-func (r *ebpfReceiver) deselected(pid int, why process.Why) {
-	if err := r.tracer.Deselect(uint32(pid)); err != nil {
-		r.log.Warn("A process cannot be deselected", zap.Int("pid", pid), zap.Error(err))
-	}
-	for _, of := range r.runtimes {
-		of.drop(pid)
-	}
-	r.mu.Lock()
-	if d := r.processes[uint32(pid)]; d != nil {
-		d.gone = time.Now()
-	}
-	r.mu.Unlock()
-	r.log.Debug("No longer tracing process", zap.Int("pid", pid), zap.Stringer("why", why))
-}
-
-// process finds the description of a process that is or was selected.
-func (r *ebpfReceiver) process(tgid uint32) *described {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.processes[tgid]
-}
-
-// identify says which process has a number.
-func (r *ebpfReceiver) identify(tgid uint32) (instance uint64, service string) {
-	if p := r.process(tgid); p != nil {
-		return p.instance, p.ServiceName
-	}
-	return 0, ""
-}
-
-// queues: the loops of a process put off what they have read.
-func (r *ebpfReceiver) queues(tgid uint32) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	d := r.processes[tgid]
-	return d != nil && d.queues
-}
-
-// watchedSince is since when every record of a process is here.
-func (r *ebpfReceiver) watchedSince(tgid uint32) uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if d := r.processes[tgid]; d != nil {
-		return d.since
-	}
-	return 0
-}
-
-func (r *ebpfReceiver) forgetProcesses(now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for pid, d := range r.processes {
-		if !d.gone.IsZero() && now.Sub(d.gone) > rememberFor {
-			delete(r.processes, pid)
-		}
-	}
-}
-
-func (r *ebpfReceiver) readProcesses() {
-	defer r.readers.Done()
-	why := map[uint8]process.Why{
-		event.Exec: process.WhyExec, event.Fork: process.WhyFork,
-		event.Listen: process.WhyListen, event.Exit: process.WhyExit,
-	}
-	var e event.Event
-	forked := map[uint32]time.Time{}
-	err := r.tracer.ReadProcesses(func(raw []byte) {
-		if err := event.Decode(raw, &e); err != nil || e.Kind != event.KindProcess {
-			r.counts.undecodable.Add(1)
-			return
-		}
-		if w, ok := why[e.Process.What]; ok {
-			r.watch.Notify(int(e.Process.Tgid), w)
-		}
-		if e.Process.What == event.Fork {
-			forked[e.Process.Tgid] = time.Now()
-		}
-	}, func() { r.disown(forked) })
-	if err != nil {
-		r.log.Error("Reading process events ended", zap.Error(err))
-	}
-}
-
-// disown ends what the kernel side does for the children of selected processes by itself: it traces
-// them from their first moment, whether or not the rules mean them. Those that were looked at meanwhile
-// and were not selected are dropped.
-func (r *ebpfReceiver) disown(forked map[uint32]time.Time) {
-	for pid, at := range forked {
-		if time.Since(at) < inheritFor || r.watch.Waiting(int(pid)) {
-			continue
-		}
-		delete(forked, pid)
-		if r.scanner.Lookup(int(pid)) != nil {
-			continue
-		}
-		if err := r.tracer.Deselect(pid); err != nil {
-			r.log.Warn("A forked process cannot be deselected", zap.Uint32("pid", pid), zap.Error(err))
-		}
-	}
-}
-
 func (r *ebpfReceiver) readEvents() {
 	defer r.readers.Done()
 	if err := r.tracer.ReadEvents(r.event, r.tick); err != nil {
@@ -440,7 +254,7 @@ func (r *ebpfReceiver) readEvents() {
 }
 
 func (r *ebpfReceiver) describeUnknown(now time.Time, due func(tgid uint32) bool) {
-	known := func(tgid uint32) bool { return r.process(tgid) != nil }
+	known := func(tgid uint32) bool { return r.processes.of(tgid) != nil }
 	r.counts.ownerless.Add(uint64(r.unknown.release(now, known, due, r.emit)))
 }
 
@@ -476,7 +290,7 @@ func (r *ebpfReceiver) tick(drained bool) {
 	if wall.Sub(r.adjust) > adjustAfter {
 		r.adjust = wall
 		r.writer.clock.Adjust()
-		r.forgetProcesses(wall)
+		r.processes.forget(wall)
 		r.recallReport(false)
 	}
 	now := r.advance(r.writer.clock.Now(), drained)
@@ -499,7 +313,7 @@ func (r *ebpfReceiver) flush() {
 // Began implements exchange.Sink.
 func (r *ebpfReceiver) Began(x *exchange.Exchange) {
 	r.solver.Began(x.Turn, x.Epoch, x.Start, writerOf(x))
-	if p := r.process(x.Tgid); p != nil && x.Context != 0 {
+	if p := r.processes.of(x.Tgid); p != nil && x.Context != 0 {
 		p.serving[x.Context]++
 	}
 }
@@ -535,7 +349,7 @@ func writerOf(x *exchange.Exchange) causality.Writer {
 // emit writes the span of x, or keeps x until its process is known. Where from has no lineage, that of now is
 // taken.
 func (r *ebpfReceiver) emit(x *exchange.Exchange, from origin) {
-	p := r.process(x.Tgid)
+	p := r.processes.of(x.Tgid)
 	if p == nil {
 		if !r.unknown.hold(x, from, time.Now()) {
 			r.counts.ownerless.Add(1)
@@ -553,7 +367,7 @@ func (r *ebpfReceiver) emit(x *exchange.Exchange, from origin) {
 
 // lineage is that of x now, 0 where its process is not known yet.
 func (r *ebpfReceiver) lineage(x *exchange.Exchange) uint64 {
-	if p := r.process(x.Tgid); p != nil {
+	if p := r.processes.of(x.Tgid); p != nil {
 		return p.lineage(x)
 	}
 	return 0
@@ -567,25 +381,4 @@ func (r *ebpfReceiver) write(p *described, x *exchange.Exchange, from origin) {
 	if r.batch.spans >= batchSpans {
 		r.flush()
 	}
-}
-
-// lineage is the execution context that serves, where that is not the thread: the one that read the request; for a
-// call the one that wrote it if it serves a request itself, else the one that created it. The end of a request is one
-// request less that its context serves.
-func (p *described) lineage(x *exchange.Exchange) uint64 {
-	if x.Context == 0 {
-		return 0
-	}
-	if x.Server {
-		if !x.Pending {
-			if p.serving[x.Context]--; p.serving[x.Context] <= 0 {
-				delete(p.serving, x.Context)
-			}
-		}
-		return lineageID(p.Process, x.Context)
-	}
-	if p.serving[x.Context] > 0 || x.ParentContext == 0 {
-		return lineageID(p.Process, x.Context)
-	}
-	return lineageID(p.Process, x.ParentContext)
 }

@@ -214,7 +214,7 @@ func BenchmarkWriteSpan(b *testing.B) {
 func TestLineageOfACallThatWaits(t *testing.T) {
 	p := &process.Process{PID: 7, Start: 2}
 	r := &ebpfReceiver{
-		config: &Config{}, counts: &counts{}, processes: map[uint32]*described{7: {Process: p, serving: map[uint64]int{}}},
+		config: &Config{}, counts: &counts{}, processes: processes{by: map[uint32]*described{7: {Process: p, serving: map[uint64]int{}}}},
 		writer: spanWriter{host: rawspan.Host{ID: "h", Boot: "b"}, clock: event.NewClock()}, batch: newBatch("v"),
 	}
 	r.solver = causality.NewSolver(causality.Options{Grace: time.Second, Hold: time.Minute, MaxHeld: 8, MaxAge: time.Hour}, &r.counts.causality)
