@@ -12,6 +12,8 @@ var monoPrograms embed.FS
 // locks and asynchronous sockets of its own, in C; what holds here need not hold for Microsoft's runtime.
 var monoLanguage = language{
 	name: "mono", packages: []string{"mono-mcs:mcs", "mono-runtime:mono"},
+	// A request leaves some 10 KiB of garbage; a collection stops all threads.
+	pressure: []string{"MONO_GC_PARAMS=nursery-size=64k"},
 	build: func(ctx context.Context, b *builder, _ *workload) (command, error) {
 		return b.once("mono", func(out string) (command, error) {
 			source, err := b.source(monoPrograms, "programs/mono/Server.cs")
@@ -37,8 +39,8 @@ var monoLanguage = language{
 }
 
 // ownWakes: WAKE_OTHERS_TOO of bpf/event.h.
-const ownWakes = "a worker that has read the response may wake another one, or the pool's own thread, before that of the request: " +
-	"the first may have waited for the call"
+const ownWakes = "a worker that has read the response may wake another one, the pool's own thread or, where garbage is collected all the " +
+	"time, any, before that of the request: the first may have waited for the call"
 
 // anyThread is what async and await are to the kernel.
 const anyThread = "one thread of the runtime waits for all sockets, and whichever thread of the pool is free goes on with a request; " +
