@@ -30,6 +30,7 @@ var languages = []*language{
 	&goLanguage,
 	&haproxyLanguage,
 	&javaLanguage,
+	&monoLanguage,
 	&nginxLanguage,
 	&nodeLanguage,
 	&perlLanguage,

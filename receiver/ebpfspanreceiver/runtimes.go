@@ -27,4 +27,5 @@ var runtimes = []func(*probe.Tracer, *zap.Logger, *counts) runtimeSupport{
 	newHAProxy,
 	newNode,
 	newTokio,
+	newDotnet,
 }

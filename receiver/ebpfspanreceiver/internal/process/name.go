@@ -32,6 +32,8 @@ func programName(rt Runtime, args []string, cwd func() string) string {
 		name = scriptAfter(args[1:], "-d-c-z-S-t", "-r-R-B-E", "-f-F", cwd)
 	case RuntimeDotnet:
 		name = dotnetName(args[1:], cwd)
+	case RuntimeMono:
+		name = monoName(args[1:], cwd)
 	case RuntimeShell:
 		name = scriptAfter(args[1:], "-o+o", "-c", "", cwd)
 	}
@@ -303,9 +305,22 @@ func dotnetName(args []string, cwd func() string) string {
 	return ""
 }
 
+// monoName is that of the first assembly (mono(1)): of the options only --config takes the next argument.
+func monoName(args []string, cwd func() string) string {
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; {
+		case a == "--config":
+			i++
+		case a != "" && a[0] != '-':
+			return scriptName(a, cwd)
+		}
+	}
+	return ""
+}
+
 var scriptSuffixes = []string{
 	".py", ".pyc", ".pyz", ".js", ".mjs", ".cjs", ".ts", ".mts", ".cts", ".jar", ".war", ".java",
-	".rb", ".ru", ".pl", ".php", ".phar", ".dll", ".sh",
+	".rb", ".ru", ".pl", ".php", ".phar", ".dll", ".exe", ".sh",
 }
 
 func lookup(words string) map[string]bool {

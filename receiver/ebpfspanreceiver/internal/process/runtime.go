@@ -24,6 +24,7 @@ const (
 	RuntimePerl
 	RuntimePHP
 	RuntimeDotnet
+	RuntimeMono
 	RuntimeShell
 )
 
@@ -51,6 +52,8 @@ func (r Runtime) name(exe string) string {
 		return phpSAPI(exe)
 	case RuntimeDotnet:
 		return ".NET"
+	case RuntimeMono:
+		return "Mono"
 	}
 	return ""
 }
@@ -97,6 +100,8 @@ func runtimeOfName(exe string) Runtime {
 		return RuntimePHP
 	case "dotnet":
 		return RuntimeDotnet
+	case "mono", "mono-sgen":
+		return RuntimeMono
 	case "sh", "bash", "dash", "ash", "ksh", "zsh", "busybox":
 		return RuntimeShell
 	}

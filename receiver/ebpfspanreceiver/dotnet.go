@@ -1,0 +1,26 @@
+package ebpfspanreceiver
+
+import (
+	"go.uber.org/zap"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
+)
+
+// dotnet attaches nothing: threads, and tasks that a thread waits for, need only the kernel's evidence. What a task
+// that awaits works for is in the ExecutionContext of its thread, which is not read, and that is said.
+type dotnet struct{ missing *missing }
+
+func newDotnet(_ *probe.Tracer, _ *zap.Logger, counts *counts) runtimeSupport {
+	return dotnet{&counts.missing}
+}
+
+func (d dotnet) use(p *process.Process, _ *probe.Target) {
+	if p.Runtime == process.RuntimeDotnet || p.Runtime == process.RuntimeMono {
+		d.missing.note(p.ServiceName, "the contexts of its asynchronous methods: .NET's are not read")
+	}
+}
+
+func (dotnet) drop(int) {}
+
+func (dotnet) close() {}
