@@ -110,14 +110,16 @@ names as by the parent in the finished trace. Then recall, right parents of all 
 saw, in percent: at 1, 16, 64 and 128 requests at once with pools of a quarter of that, attached before
 the first request; then, at 16, attached to a program that has served requests already (warm), with every
 processor kept busy by others (hog), while the runtime collects garbage all the time (gc), with pools as
-large as the concurrency and twice as large. false/bg: background calls that were given a parent, of
-those seen. whole: requests whose finished trace holds exactly their calls.
+large as the concurrency and twice as large. abstained: calls of requests that were seen, that is, have a
+span, and got no parent, of those seen in all the row's cells, in percent: what is not linked rather than
+linked wrong. false/bg: background calls that were given a parent, of those seen. whole: requests whose
+finished trace holds exactly their calls.
 
 | workload | what it does | precision |`)
 	for _, v := range views {
 		fmt.Fprintf(w, " %s |", v.head)
 	}
-	fmt.Fprint(w, " false/bg | whole |\n| --- | --- | --: |", strings.Repeat(" --: |", len(views)), " --: | --: |\n")
+	fmt.Fprint(w, " abstained | false/bg | whole |\n| --- | --- | --: |", strings.Repeat(" --: |", len(views)), " --: | --: | --: |\n")
 	for _, g := range r.groups() {
 		fmt.Fprintf(w, "| %s | %s | %s |", g.workload, g.workload.what, percent(g.precision()))
 		for _, v := range views {
@@ -127,12 +129,13 @@ those seen. whole: requests whose finished trace holds exactly their calls.
 				fmt.Fprint(w, " |")
 			}
 		}
-		var strays, background, whole, requests int
+		var seen, abstained, strays, background, whole, requests int
 		for _, c := range g.cells {
+			seen, abstained = seen+c.traces.captured, abstained+c.traces.abstained()
 			strays, background = strays+c.strays(), background+c.background
 			whole, requests = whole+c.traces.whole, requests+c.requests
 		}
-		fmt.Fprintf(w, " %d/%d | %d/%d |\n", strays, background, whole, requests)
+		fmt.Fprintf(w, " %s | %d/%d | %d/%d |\n", percent(share(abstained, seen)), strays, background, whole, requests)
 	}
 	for _, s := range r.skipped {
 		fmt.Fprintf(w, "\nNot run: %s.\n", s)

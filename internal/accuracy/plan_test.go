@@ -52,7 +52,7 @@ func TestProduct(t *testing.T) {
 func TestDocument(t *testing.T) {
 	w := &workload{name: "shape", what: "it serves", cause: "it cannot be seen", language: &language{name: "lang"}}
 	mk := func(s setting, right, wrong, stray int) cell {
-		sc := score{calls: 100, linked: right + wrong, right: right, background: 50, falseParents: stray, requests: 100, whole: right}
+		sc := score{calls: 100, captured: 80 + right/5, linked: right + wrong, right: right, background: 50, falseParents: stray, requests: 100, whole: right}
 		return cell{
 			workload: w, setting: s, requests: 100, score: sc, traces: sc, baselines: make([]score, len(baselines)),
 			outcomes: map[string]int{"untrusted": 100 - right},
@@ -62,7 +62,7 @@ func TestDocument(t *testing.T) {
 	var b strings.Builder
 	r.document(&b)
 	for _, want := range []string{
-		"| lang/shape | it serves | 80.00 | 100.00 | | 40.00 | | | | | | | 1/100 | 140/200 |",
+		"| lang/shape | it serves | 80.00 | 100.00 | | 40.00 | | | | | | | 20.21 | 1/100 | 140/200 |",
 		"| lang/shape | 40.00 to 100.00 | it cannot be seen | untrusted=60 |",
 		"| lang/shape | 80.00 / 40.00 | - / - |",
 		"here 1.", "DeepTrace",
