@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strings"
 	"time"
 )
@@ -92,8 +91,8 @@ compared with the request that it was made for, which is known from ids in the p
 not look at. All the while the programs make calls that belong to no request. Each cell is a fresh program
 and a fresh receiver.
 
-`, "`make accuracy-real`", r.began.UTC().Format("2006-01-02"), kernelRelease(), runtime.NumCPU(), runtime.Version(),
-		time.Since(r.began).Round(time.Second), "`ebpf_link`")
+`, "`make accuracy-real`", r.began.UTC().Format("2006-01-02"), r.machine.kernel, r.machine.cpus, r.machine.golang,
+		r.took.Round(time.Second), "`ebpf_link`")
 	r.documentWorkloads(w)
 	r.documentCauses(w)
 	r.documentBaselines(w)
@@ -288,12 +287,4 @@ besides.
 			fmt.Fprintf(w, "| %s | %d | %.0f |\n", p.name, p.hits, p.mean())
 		}
 	}
-}
-
-func kernelRelease() string {
-	text, err := os.ReadFile("/proc/sys/kernel/osrelease")
-	if err != nil {
-		return "of unknown release"
-	}
-	return strings.TrimSpace(string(text))
 }
