@@ -98,7 +98,10 @@ and a fresh receiver.
 	r.documentBaselines(w)
 	r.documentCosts(w)
 	documentRivals(w)
-	fmt.Fprintf(w, "\n    %s\n", r.summary())
+	fmt.Fprintln(w)
+	for _, line := range r.lastLines() {
+		fmt.Fprintf(w, "    %s\n", line)
+	}
 }
 
 func (r *report) documentWorkloads(w io.Writer) {
@@ -268,6 +271,12 @@ that a program sees. "At once" is the concurrency of each instance: at the lower
 the time, so that whatever runs finds cold caches, the program and its tracing alike. "BPF" is how long BPF programs ran for
 each request, for both instances and everything else on the machine (counted by the kernel in a round of its own, which adds
 some 20 ns to each run). p99: how long the slowest in a hundred took, beside and traced.
+
+"Met" says whether the median of "added" is within the goal. A row that misses it does not fail the command, as a wrong link
+does. A wrong link is one wherever it is measured. These shares are of programs that do next to nothing else, beside whatever
+the machine does, and the triples of a row often differ by more than the whole goal: a limit that holds here in every run would
+be too wide to notice what a change costs, and the goal itself would fail every run. What a change costs is measured with old
+and new in turn ([performance.md](performance.md)).
 
 `, costRounds)
 	costHead(w)

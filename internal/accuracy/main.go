@@ -120,8 +120,8 @@ func run(ctx context.Context, o options) error {
 // end writes what was found and returns what is wrong with it.
 func (r *report) end(o options) error {
 	err := r.publish(o)
-	if len(r.cells) > 0 {
-		fmt.Println(r.summary())
+	for _, line := range r.lastLines() {
+		fmt.Println(line)
 	}
 	return errors.Join(append(r.failures(), err)...)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -58,7 +59,10 @@ func TestDocument(t *testing.T) {
 			outcomes: map[string]int{"untrusted": 100 - right},
 		}
 	}
-	r := report{cells: []cell{mk(views[0].setting, 100, 0, 0), mk(compared, 40, 10, 1)}}
+	r := report{cells: []cell{mk(views[0].setting, 100, 0, 0), mk(compared, 40, 10, 1)}, cost: []cost{
+		{workload: w, at: 8, added: spread{median: 0.05}}, {workload: w, at: 32, added: spread{median: 0.0501}},
+		{workload: &workload{name: "handler", language: &language{name: "go"}}, at: 8, added: spread{median: 0.0999}},
+	}}
 	var b strings.Builder
 	r.document(&b)
 	for _, want := range []string{
@@ -66,11 +70,21 @@ func TestDocument(t *testing.T) {
 		"| lang/shape | 40.00 to 100.00 | it cannot be seen | untrusted=60 |",
 		"| lang/shape | 80.00 / 40.00 | - / - |",
 		"here 1.", "DeepTrace",
-		"accuracy: cells=2 precision_min=0.8000 recall_exact=0.7000 false_parents=1 whole_traces=140/200",
+		"    costs: rows=3 met=2\n    accuracy: cells=2 precision_min=0.8000 recall_exact=0.7000 false_parents=1 whole_traces=140/200\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("it lacks %q:\n%s", want, b.String())
 		}
+	}
+	for _, want := range []string{
+		`lang/shape +\| +8 .* \+5\.0 \| +5 \| yes \|`, `lang/shape +\| +32 .* \+5\.0 \| +5 \| +no \|`, `go/handler .* \+10\.0 \| +10 \| yes \|`,
+	} {
+		if !regexp.MustCompile(want).MatchString(b.String()) {
+			t.Errorf("it lacks %s:\n%s", want, b.String())
+		}
+	}
+	if lines := r.lastLines(); len(lines) != 2 || lines[1] != r.summary() {
+		t.Errorf("last lines: %q", lines)
 	}
 	if why := r.cells[0].failure(); why != "" {
 		t.Errorf("the first cell fails: %s", why)

@@ -84,7 +84,7 @@ func (r *report) failures() []error {
 	return errs
 }
 
-// summary is the last line. recall_exact is that of all cells together; whole_traces are requests whose
+// summary is the line of the cells. recall_exact is that of all cells together; whole_traces are requests whose
 // finished trace has exactly the calls that were made for it.
 func (r *report) summary() string {
 	lowest := 1.0
@@ -102,6 +102,32 @@ func (r *report) summary() string {
 	}
 	return fmt.Sprintf("accuracy: cells=%d precision_min=%.4f recall_exact=%.4f false_parents=%d whole_traces=%d/%d",
 		len(r.cells), lowest, max(0, share(right, calls)), falseParents, whole, requests)
+}
+
+// costSummary is the line of the costs, "" where none were measured.
+func (r *report) costSummary() string {
+	if len(r.cost) == 0 {
+		return ""
+	}
+	met := 0
+	for i := range r.cost {
+		if r.cost[i].met() {
+			met++
+		}
+	}
+	return fmt.Sprintf("costs: rows=%d met=%d", len(r.cost), met)
+}
+
+// lastLines are the figures of the whole, the summary last.
+func (r *report) lastLines() []string {
+	var lines []string
+	if of := r.costSummary(); of != "" {
+		lines = append(lines, of)
+	}
+	if len(r.cells) > 0 {
+		lines = append(lines, r.summary())
+	}
+	return lines
 }
 
 // list writes every figure of every cell.
