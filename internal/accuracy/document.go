@@ -265,8 +265,8 @@ traced, "traced" while it is. "Added" is what the traced one takes more than the
 program does itself for being traced, which the goal is for; how the instances differ by themselves cancels, as does what
 disturbs both. "Whole" is what it takes more than without a receiver on the machine: here the receiver, the load and both
 backends share the two halves of one core with the program, and whatever runs there slows it down, be it traced or not.
-The second instance runs from a copy of the executable where the receiver puts probes into that: a probe stops every process
-that runs the file. Medians, and the lowest and highest of the triples. These programs do little but make calls, so the shares are the highest
+The second instance runs from a copy of the executable, and of the libraries of CPython, where the receiver puts probes into
+those: a probe stops every process that runs the file. Medians, and the lowest and highest of the triples. These programs do little but make calls, so the shares are the highest
 that a program sees. "At once" is the concurrency of each instance: at the lower one the processors wait for work most of
 the time, so that whatever runs finds cold caches, the program and its tracing alike. "BPF" is how long BPF programs ran for
 each request, for both instances and everything else on the machine (counted by the kernel in a round of its own, which adds

@@ -18,9 +18,10 @@ type language struct {
 	build func(ctx context.Context, b *builder, w *workload) (command, error)
 	// pressure are NAME=value that make the runtime collect its garbage all the time, where it can be told.
 	pressure []string
-	// apart is there where the receiver puts probes into the executable: NAME=value that a copy of it needs to run as the
-	// original does. A probe stops whatever process runs the file that it is in.
-	apart     func(ctx context.Context, original string) ([]string, error)
+	// apart is there where the receiver puts probes into the executable, or into what that loads: NAME=value that a copy
+	// of it needs to run as the original does. Copies of the rest go into dir. A probe stops whatever process runs the file
+	// that it is in.
+	apart     func(ctx context.Context, original, dir string) ([]string, error)
 	workloads []workload
 }
 

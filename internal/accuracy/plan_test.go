@@ -112,7 +112,7 @@ func TestGoals(t *testing.T) {
 	}
 }
 
-// Each language has a workload whose cost is measured.
+// Each language has a workload whose cost is measured, and so have the probes that the first row of a language does not run.
 func TestExpensive(t *testing.T) {
 	n := map[*language]int{}
 	for _, w := range workloads() {
@@ -123,6 +123,11 @@ func TestExpensive(t *testing.T) {
 	for _, l := range languages {
 		if n[l] == 0 {
 			t.Errorf("none of %s", l.name)
+		}
+	}
+	for _, name := range []string{"python/asyncio", "rust/tokio-multi-handler"} {
+		if w, err := selectWorkloads(name); err != nil || !w[0].expensive() {
+			t.Errorf("%s: its probes are not measured (%v)", name, err)
 		}
 	}
 }
