@@ -111,11 +111,12 @@ precision: right of linked, the lowest of the row's cells, in percent, by the re
 names as by the parent in the finished trace. Then recall, right parents of all calls that the backend
 saw, in percent: at 1, 16, 64 and 128 requests at once with pools of a quarter of that, attached before
 the first request; then, at 16, attached to a program that has served requests already (warm), with every
-processor kept busy by others (hog), while the runtime collects garbage all the time (gc), with pools as
-large as the concurrency and twice as large. abstained: calls of requests that were seen, that is, have a
-span, and got no parent, of those seen in all the row's cells, in percent: what is not linked rather than
-linked wrong. false/bg: background calls that were given a parent, of those seen. whole: requests whose
-finished trace holds exactly their calls.
+processor kept busy by others (hog), while the runtime collects garbage all the time (gc; in Java, Node.js
+and Python where a pause comes between a call and what says whose it is), with pools as large as the
+concurrency and twice as large. abstained: calls of requests that were seen, that is, have a span, and got
+no parent, of those seen in all the row's cells, in percent: what is not linked rather than linked wrong.
+false/bg: background calls that were given a parent, of those seen. whole: requests whose finished trace
+holds exactly their calls.
 
 | workload | what it does | precision |`)
 	for _, v := range views {

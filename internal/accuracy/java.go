@@ -43,8 +43,12 @@ var javaLanguage = language{
 			if err := os.MkdirAll(out, 0o755); err != nil {
 				return command{}, err
 			}
+			beside, err := b.source(javaPrograms, "programs/java/Garbage.java")
+			if err != nil {
+				return command{}, err
+			}
 			return command{args: []string{found[0], "-cp", out, w.program}},
-				runTool(ctx, filepath.Join(filepath.Dir(found[0]), "javac"), "-d", out, source)
+				runTool(ctx, filepath.Join(filepath.Dir(found[0]), "javac"), "-d", out, source, beside)
 		})
 		if err != nil {
 			return c, err
@@ -53,6 +57,11 @@ var javaLanguage = language{
 		// for the collector.
 		flags := append([]string{"-Xmx192m", "-Djdk.virtualThreadScheduler.parallelism=4"}, w.flags...)
 		return command{args: append(append([]string{c.args[0]}, flags...), c.args[1:]...)}, nil
+	},
+	pressure: []string{"GARBAGE=1"},
+	pauses: []string{
+		"virtual-direct", "virtual-sleep", "virtual-platform", "nio-loop", "nio-worker", "nio-blocking", "pool-future", "pool-cached",
+		"pool-sequence", "pool-completable", "pool-forkjoin", "pool-invokeall", "pool-locked",
 	},
 	workloads: []workload{
 		virtualThreads("direct", "a virtual thread for each request, which calls", 1, 0.99),

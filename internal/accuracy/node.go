@@ -21,6 +21,11 @@ var nodeLanguage = language{
 			return command{args: []string{"node", source}}, err
 		})
 	},
+	pressure: []string{"GARBAGE=1", "NODE_OPTIONS=--max-semi-space-size=1"}, // MB
+	pauses: []string{
+		"direct", "sequential", "sequential-callback", "agent-sequential", "agent-fanout", "timer", "file-both", "fanout", "limiter",
+		"limiter-shared", "queue-callback", "loader-tick", "flush", "bound-queue", "storage-agent",
+	},
 	workloads: []workload{
 		loop("direct", "a call in the handler", 1, 0.99, ""),
 		loop("callback", "the same, with callbacks", 1, 0.99, ""),

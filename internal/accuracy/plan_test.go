@@ -35,6 +35,44 @@ func TestPlans(t *testing.T) {
 	}
 }
 
+// Every language whose runtime stops the program to collect garbage can be told to do so all the time, and its pools and
+// loops are measured meanwhile; what that adds to the longest plan is minutes.
+func TestPressure(t *testing.T) {
+	// Perl counts references. So does PHP, and whatever a process of it executes is of one request.
+	without := []string{"c", "haproxy", "nginx", "perl", "php", "rust"}
+	all, named := workloads(), 0
+	for _, l := range languages {
+		collects := !slices.Contains(without, l.name)
+		if collects != (len(l.pressure) > 0) {
+			t.Errorf("%s: its runtime collects garbage: %v, and its pressure is %q", l.name, collects, l.pressure)
+		}
+		for _, name := range l.pauses {
+			if !slices.ContainsFunc(l.workloads, func(w workload) bool { return w.name == name }) {
+				t.Errorf("%s has no workload %s", l.name, name)
+			}
+		}
+		n := 0
+		for _, j := range plans[1].jobs(all) {
+			if j.workload.language == l && j.setting.noise == gc {
+				n++
+				if !j.workload.pauses() {
+					t.Errorf("%s is not one of its language's pauses", j.workload)
+				}
+				if j.setting.concurrency != 16 {
+					t.Errorf("%s, %s", j.workload, j.setting)
+				}
+			}
+		}
+		if collects && n == 0 || len(l.pauses) > 0 && n != len(l.pauses) {
+			t.Errorf("%s: %d cells while garbage is collected, named are %d", l.name, n, len(l.pauses))
+		}
+		named += len(l.pauses)
+	}
+	if named > 100 { // 3 to 5 s each
+		t.Errorf("%d cells while garbage is collected", named)
+	}
+}
+
 func TestProduct(t *testing.T) {
 	w := &workload{pooled: true, language: &language{pressure: []string{"A=b"}}}
 	a := axes{[]int{1, 2}, []float64{quarter, 1}, []bool{false, true}, []noise{quiet, hog, gc}}

@@ -25,7 +25,8 @@ import (
 // backend's address, the size of pools and the args of its row. It prints the address at which it
 // listens as its first line, and ends when its standard input does. GET /r/<id> makes calls
 // GET /d/<id>/<op> to the backend, and all the while it makes calls GET /d/bg/<n>, which belong to no
-// request.
+// request. With GARBAGE in its environment it has its garbage collected all the time, where the pressure of its language
+// says so.
 
 // command starts a program.
 type command struct {

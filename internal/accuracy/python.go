@@ -25,6 +25,11 @@ var pythonLanguage = language{
 		dir, err := b.source(pythonPrograms, "programs/python")
 		return command{args: []string{python, filepath.Join(dir, w.program)}}, err
 	},
+	pressure: []string{"GARBAGE=1"},
+	pauses: []string{
+		"pool", "pool-fanout", "queue", "asyncio", "asyncio-gather", "asyncio-timer", "asyncio-executor", "asyncio-executors", "uvicorn",
+		"uvicorn-to-thread", "aiohttp", "gunicorn-gthread", "gunicorn-fanout",
+	},
 	workloads: []workload{
 		{name: "same-thread", what: "ThreadingHTTPServer, the serving thread calls", program: "threads.py", shape: "same", calls: 1, goal: 0.99},
 		{name: "spawned", what: "ThreadingHTTPServer, a new thread calls", program: "threads.py", calls: 1, goal: 0.99},
