@@ -76,11 +76,11 @@ var javaLanguage = language{
 		collected("parallel", "-XX:+UseParallelGC"),
 		collected("shenandoah", "-XX:+UseShenandoahGC"),
 		collected("zgc", "-XX:+UseZGC"),
-		platformThreads("NioServer", "nio-loop", "a selector loop, a pool that calls, and wakes the loop to answer", "the loop is woken once for several answers"),
-		platformThreads("NioServer", "nio-worker", "the same, the pool answers", "nothing tells a pool's thread yet what it works for"),
-		platformThreads("NioServer", "nio-blocking", "the loop itself calls and waits", "an epoll loop may serve several requests at once"),
-		platformThreads("ClientServer", "client", "java.net.http, a thread waits", "the client's own threads read and write"),
-		platformThreads("ClientServer", "client-async", "java.net.http, the client's threads answer", "the client's own threads read and write"),
+		platformThreads("NioServer", "nio-loop", "a selector loop, a pool that calls, and wakes the loop to answer", 0, "the loop is woken once for several answers"),
+		platformThreads("NioServer", "nio-worker", "the same, the pool answers", 0.99, ""),
+		platformThreads("NioServer", "nio-blocking", "the loop itself calls and waits", 0.99, ""),
+		platformThreads("ClientServer", "client", "java.net.http, a thread waits", 0, "the client's own threads read and write"),
+		platformThreads("ClientServer", "client-async", "java.net.http, the client's threads answer", 0, "the client's own threads read and write"),
 		javaPool("future", "fixed pool, Future.get", 1, 0.99, othersToo),
 		javaPool("cached", "cached pool, Future.get", 1, 0.99, ""),
 		javaPool("sequence", "fixed pool, three calls in a task", 3, 0, "the earlier calls of a task are known by its signature only"),
@@ -116,10 +116,10 @@ func virtualThreads(shape, what string, calls int, goal float64) workload {
 }
 
 // platformThreads are those of JDK 17, which has no others.
-func platformThreads(program, shape, what, cause string) workload {
+func platformThreads(program, shape, what string, goal float64, cause string) workload {
 	return workload{
 		name: shape, what: what, program: program, home: jdk17, packages: needs17, calls: 1,
-		pooled: program == "NioServer", cause: cause,
+		pooled: program == "NioServer", goal: goal, cause: cause,
 	}
 }
 

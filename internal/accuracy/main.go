@@ -120,6 +120,11 @@ func run(ctx context.Context, o options) error {
 // end writes what was found and returns what is wrong with it.
 func (r *report) end(o options) error {
 	err := r.publish(o)
+	if r.covers == coversAll {
+		for _, name := range r.unclaimed() {
+			fmt.Printf("accuracy: %s has no goal, and recall of %g %% or more in all its cells\n", name, 100*enough)
+		}
+	}
 	for _, line := range r.lastLines() {
 		fmt.Println(line)
 	}

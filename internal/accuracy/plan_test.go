@@ -124,6 +124,13 @@ func TestDocument(t *testing.T) {
 	if lines := r.lastLines(); len(lines) != 2 || lines[1] != r.summary() {
 		t.Errorf("last lines: %q", lines)
 	}
+	reached := &workload{name: "reached", language: w.language}
+	claims := report{cells: []cell{r.cells[0], r.cells[0], r.cells[0], r.cells[1]}}
+	claims.cells[0].workload = &workload{name: "claimed", goal: 0.9, language: w.language}
+	claims.cells[1].workload, claims.cells[2].workload, claims.cells[3].workload = reached, reached, w
+	if got := claims.unclaimed(); !slices.Equal(got, []string{"lang/reached"}) {
+		t.Errorf("without a goal are %q", got)
+	}
 	if why := r.cells[0].failure(); why != "" {
 		t.Errorf("the first cell fails: %s", why)
 	}

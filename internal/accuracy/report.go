@@ -84,6 +84,17 @@ func (r *report) failures() []error {
 	return errs
 }
 
+// unclaimed are the workloads that reach what a goal asks and have none: nothing would say that they do no more.
+func (r *report) unclaimed() []string {
+	var out []string
+	for _, g := range r.groups() {
+		if low, _ := g.recalls(); g.workload.goal == 0 && low >= enough {
+			out = append(out, g.workload.String())
+		}
+	}
+	return out
+}
+
 // summary is the line of the cells. recall_exact is that of all cells together; whole_traces are requests whose
 // finished trace has exactly the calls that were made for it.
 func (r *report) summary() string {
