@@ -75,10 +75,12 @@ accuracy-programs: ## whether each call is linked to its request: every workload
 	@$(APT) $$($(GO) run ./internal/accuracy -packages)
 	@$(GO) run ./internal/accuracy -plan check
 
-accuracy-real: ## the same at every concurrency, pool size, with noise; costs; writes docs/accuracy.md (root)
+accuracy-real: ## the same at every concurrency, pool size, with noise; costs; writes docs/accuracy.md and its figures into build (root)
 	@$(APT) $$($(GO) run ./internal/accuracy -packages)
-	@$(GO) run ./internal/accuracy -plan real
+	@mkdir -p build
+	@$(GO) run ./internal/accuracy -plan real -save build/accuracy-real.json
 	@[ -z "$$SUDO_UID" ] || chown "$$SUDO_UID:$$SUDO_GID" docs/accuracy.md
+	@$(GIVE_BACK)
 
 accuracy-link: ## whether spans get the right parent, beside the rules of DataKit and DeepFlow; fails on a wrong link
 	@$(GO) run ./processor/ebpflinkprocessor/internal/linkaccuracy

@@ -88,6 +88,9 @@ func (c *cost) limit() float64 {
 	return 0.05
 }
 
+// met says whether it does not, by the median of the triples.
+func (c *cost) met() bool { return c.added.median <= c.limit() }
+
 // costs measures the expensive ones among the workloads.
 func (r *report) costs(ctx context.Context, programs *builder, ws []*workload, concurrencies []int) error {
 	fmt.Println()
@@ -113,20 +116,24 @@ func (r *report) costs(ctx context.Context, programs *builder, ws []*workload, c
 	return nil
 }
 
-const costColumns = "| %-24s | %7v | %8v | %7v | %7v | %7v | %7v | %6v | %14v | %7v | %14v | %7v | %7v | %7v |\n"
+const costColumns = "| %-24s | %7v | %8v | %7v | %7v | %7v | %7v | %6v | %3v | %14v | %7v | %14v | %7v | %7v | %7v |\n"
 
 func costHead(w io.Writer) {
-	fmt.Fprintf(w, costColumns, "workload", "at once", "requests", "CPU µs", "beside", "traced", "added %", "goal %", "of triples", "whole %", "of triples",
+	fmt.Fprintf(w, costColumns, "workload", "at once", "requests", "CPU µs", "beside", "traced", "added %", "goal %", "met", "of triples", "whole %", "of triples",
 		"BPF µs", "p99 ms", "traced")
-	fmt.Fprintf(w, costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
+	fmt.Fprintf(w, costColumns, "---", "--:", "--:", "--:", "--:", "--:", "--:", "---", "--:", "--:", "--:", "--:", "--:", "--:", "--:")
 }
 
 func (c *cost) row() string {
 	micro := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Microsecond)) }
 	milli := func(d time.Duration) string { return fmt.Sprintf("%.1f", float64(d)/float64(time.Millisecond)) }
 	percent := func(f float64) string { return fmt.Sprintf("%+.1f", 100*f) }
+	met := "no"
+	if c.met() {
+		met = "yes"
+	}
 	return fmt.Sprintf(costColumns, c.workload, c.at, c.requests, micro(c.cpu[untraced]), micro(c.cpu[beside]), micro(c.cpu[traced]),
-		percent(c.added.median), fmt.Sprintf("%g", 100*c.limit()), c.added, percent(c.whole.median), c.whole,
+		percent(c.added.median), fmt.Sprintf("%g", 100*c.limit()), met, c.added, percent(c.whole.median), c.whole,
 		micro(c.programs), milli(c.p99[beside]), milli(c.p99[traced]))
 }
 

@@ -22,6 +22,8 @@ type options struct {
 	explain   int
 	out       string
 	cells     string
+	save      string
+	from      string
 }
 
 // jobs are the cells that were asked for.
@@ -78,6 +80,8 @@ func parseFlags(args []string) (options, error) {
 	f.IntVar(&o.explain, "explain", 0, "print up to that `number` of wrong and of unlinked calls of a cell, and why those are not linked")
 	f.StringVar(&o.out, "out", "docs/accuracy.md", "`file` for what -plan real finds, and -cost in a section of it, when all workloads were run")
 	f.StringVar(&o.cells, "cells", "", "`file` for all figures of every cell, separated by tabs")
+	f.StringVar(&o.save, "save", "", "`file` for what was found, as JSON, for -from")
+	f.StringVar(&o.from, "from", "", "measure nothing: write -out and -cells from a `file` of -save")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -105,12 +109,18 @@ func parseFlags(args []string) (options, error) {
 		return o, errors.New("-statistical is for links on the axes: leave -plan and -cost out")
 	}
 	o.costAt = costConcurrencies
+	var err error
 	f.Visit(func(set *flag.Flag) {
 		if set.Name == "concurrency" {
 			o.costAt = a.concurrency
 		}
+		if o.from != "" && !slices.Contains([]string{"from", "out", "cells"}, set.Name) {
+			err = errors.Join(err, fmt.Errorf("-from measures nothing: leave -%s out", set.Name))
+		}
 	})
-	var err error
+	if err != nil {
+		return o, err
+	}
 	o.workloads, err = selectWorkloads(*names)
 	return o, err
 }

@@ -18,6 +18,9 @@ func TestFlagsThatDoNotGoTogether(t *testing.T) {
 		{"-plan everything", `"everything" is unknown`},
 		{"-attach tepid", `-attach: "tepid"`},
 		{"-requests 4", "at least 5"},
+		{"-from saved.json -out accuracy.md -cells cells.tsv", ""},
+		{"-from saved.json -plan real", "leave -plan out"},
+		{"-from saved.json -workloads c/thread -save other.json", "leave -save out\n-from measures nothing: leave -workloads out"},
 		{"c/thread", `unexpected argument "c/thread"`},
 	} {
 		_, err := parseFlags(strings.Fields(test.args))

@@ -43,8 +43,12 @@ var javaLanguage = language{
 			if err := os.MkdirAll(out, 0o755); err != nil {
 				return command{}, err
 			}
+			beside, err := b.source(javaPrograms, "programs/java/Garbage.java")
+			if err != nil {
+				return command{}, err
+			}
 			return command{args: []string{found[0], "-cp", out, w.program}},
-				runTool(ctx, filepath.Join(filepath.Dir(found[0]), "javac"), "-d", out, source)
+				runTool(ctx, filepath.Join(filepath.Dir(found[0]), "javac"), "-d", out, source, beside)
 		})
 		if err != nil {
 			return c, err
@@ -53,6 +57,11 @@ var javaLanguage = language{
 		// for the collector.
 		flags := append([]string{"-Xmx192m", "-Djdk.virtualThreadScheduler.parallelism=4"}, w.flags...)
 		return command{args: append(append([]string{c.args[0]}, flags...), c.args[1:]...)}, nil
+	},
+	pressure: []string{"GARBAGE=1"},
+	pauses: []string{
+		"virtual-direct", "virtual-sleep", "virtual-platform", "nio-loop", "nio-worker", "nio-blocking", "pool-future", "pool-cached",
+		"pool-sequence", "pool-completable", "pool-forkjoin", "pool-invokeall", "pool-locked",
 	},
 	workloads: []workload{
 		virtualThreads("direct", "a virtual thread for each request, which calls", 1, 0.99),
@@ -67,11 +76,11 @@ var javaLanguage = language{
 		collected("parallel", "-XX:+UseParallelGC"),
 		collected("shenandoah", "-XX:+UseShenandoahGC"),
 		collected("zgc", "-XX:+UseZGC"),
-		platformThreads("NioServer", "nio-loop", "a selector loop, a pool that calls, and wakes the loop to answer", "the loop is woken once for several answers"),
-		platformThreads("NioServer", "nio-worker", "the same, the pool answers", "nothing tells a pool's thread yet what it works for"),
-		platformThreads("NioServer", "nio-blocking", "the loop itself calls and waits", "an epoll loop may serve several requests at once"),
-		platformThreads("ClientServer", "client", "java.net.http, a thread waits", "the client's own threads read and write"),
-		platformThreads("ClientServer", "client-async", "java.net.http, the client's threads answer", "the client's own threads read and write"),
+		platformThreads("NioServer", "nio-loop", "a selector loop, a pool that calls, and wakes the loop to answer", 0, "the loop is woken once for several answers"),
+		platformThreads("NioServer", "nio-worker", "the same, the pool answers", 0.99, ""),
+		platformThreads("NioServer", "nio-blocking", "the loop itself calls and waits", 0.99, ""),
+		platformThreads("ClientServer", "client", "java.net.http, a thread waits", 0, "the client's own threads read and write"),
+		platformThreads("ClientServer", "client-async", "java.net.http, the client's threads answer", 0, "the client's own threads read and write"),
 		javaPool("future", "fixed pool, Future.get", 1, 0.99, othersToo),
 		javaPool("cached", "cached pool, Future.get", 1, 0.99, ""),
 		javaPool("sequence", "fixed pool, three calls in a task", 3, 0, "the earlier calls of a task are known by its signature only"),
@@ -107,10 +116,10 @@ func virtualThreads(shape, what string, calls int, goal float64) workload {
 }
 
 // platformThreads are those of JDK 17, which has no others.
-func platformThreads(program, shape, what, cause string) workload {
+func platformThreads(program, shape, what string, goal float64, cause string) workload {
 	return workload{
 		name: shape, what: what, program: program, home: jdk17, packages: needs17, calls: 1,
-		pooled: program == "NioServer", cause: cause,
+		pooled: program == "NioServer", goal: goal, cause: cause,
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 )
 
@@ -16,11 +17,16 @@ type language struct {
 	// which follow. It is called once for each cell: what takes long goes through builder.once. Workloads
 	// that have a serve do without.
 	build func(ctx context.Context, b *builder, w *workload) (command, error)
-	// pressure are NAME=value that make the runtime collect its garbage all the time, where it can be told.
+	// pressure are NAME=value that make the runtime collect its garbage all the time, where it has a collector that
+	// can be told.
 	pressure []string
-	// apart is there where the receiver puts probes into the executable: NAME=value that a copy of it needs to run as the
-	// original does. A probe stops whatever process runs the file that it is in.
-	apart     func(ctx context.Context, original string) ([]string, error)
+	// pauses are the workloads that a plan puts under pressure: those in which a pause comes between a call and what says
+	// whose it is. None named: all of them.
+	pauses []string
+	// apart is there where the receiver puts probes into the executable, or into what that loads: NAME=value that a copy
+	// of it needs to run as the original does. Copies of the rest go into dir. A probe stops whatever process runs the file
+	// that it is in.
+	apart     func(ctx context.Context, original, dir string) ([]string, error)
 	workloads []workload
 }
 
@@ -78,6 +84,11 @@ type workload struct {
 	costly bool
 
 	language *language
+}
+
+// pauses says whether a plan has the workload measured while garbage is collected.
+func (w *workload) pauses() bool {
+	return len(w.language.pauses) == 0 || slices.Contains(w.language.pauses, w.name)
 }
 
 func (w *workload) String() string { return w.language.name + "/" + w.name }

@@ -11,9 +11,12 @@
 //	go run ./internal/accuracy -workloads go/handler,go/fanout -concurrency 16 -explain 5
 //	go run ./internal/accuracy -workloads 'java/*' -concurrency 16,64 -attach warm,cold -noise hog
 //	go run ./internal/accuracy -cost # writes its section of docs/accuracy.md
+//	go run ./internal/accuracy -from build/accuracy-real.json # writes it again, from what `make accuracy-real` measured
 //
 // The rows go to standard output as they come, and a run of -plan real with all workloads also writes
 // docs/accuracy.md. It fails when a cell has a wrong link, or less recall than its row promises.
+//
+// A change of a text or of a goal needs no new run: -save keeps what was measured, and -from goes on from there.
 package main
 
 import (
@@ -21,7 +24,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"slices"
@@ -55,6 +57,13 @@ func run(ctx context.Context, o options) error {
 	if o.packages {
 		return writePackages(os.Stdout, o.workloads)
 	}
+	if o.from != "" {
+		r, err := readReport(o.from)
+		if err != nil {
+			return err
+		}
+		return r.end(o)
+	}
 	if os.Geteuid() != 0 {
 		return errors.New("the receiver needs root to load BPF programs: run this as root")
 	}
@@ -69,7 +78,7 @@ func run(ctx context.Context, o options) error {
 	}
 	programs := &builder{dir: dir, built: map[string]command{}}
 	needed := lacking(o.workloads)
-	r := &report{began: time.Now()}
+	r := &report{covers: coversNone, began: time.Now(), machine: thisMachine()}
 	complete := len(o.workloads) == len(workloads())
 	o.workloads = slices.DeleteFunc(o.workloads, func(w *workload) bool {
 		missing := w.missing()
@@ -86,41 +95,40 @@ func run(ctx context.Context, o options) error {
 	if !o.cost {
 		stopped = r.links(ctx, programs, o)
 	}
-	document := o.plan != nil && o.plan.document
+	document := o.plan != nil && o.plan.document && !o.cost
 	if stopped == nil && (o.cost || document) {
 		stopped = r.costs(ctx, programs, o.workloads, o.costAt)
 	}
 	if stopped != nil {
 		r.broken = append(r.broken, fmt.Errorf("the rest, after %d cells and %d costs: %w", len(r.cells), len(r.cost), stopped))
 	}
-	if document && complete && o.out != "" {
-		if err := writeFile(o.out, r.document); err != nil {
-			return err
-		}
+	r.took = time.Since(r.began)
+	switch {
+	case !complete:
+	case document:
+		r.covers = coversAll
+	case o.cost && stopped == nil:
+		r.covers = coversCosts
 	}
-	if o.cost && !document && complete && o.out != "" && stopped == nil {
-		if err := r.replaceCosts(o.out); err != nil {
-			return err
-		}
-	}
-	if o.cells != "" {
-		if err := writeFile(o.cells, r.list); err != nil {
-			return err
-		}
-	}
-	if len(r.cells) > 0 {
-		fmt.Println(r.summary())
-	}
-	errs := slices.Clone(r.broken)
-	for i := range r.cells {
-		if why := r.cells[i].failure(); why != "" {
-			errs = append(errs, errors.New(why))
-		}
-	}
+	err = r.end(o)
 	if len(needed) > 0 {
-		errs = append(errs, fmt.Errorf("workloads were skipped: ./internal/tools/apt-install %s", strings.Join(needed, " ")))
+		err = errors.Join(err, fmt.Errorf("workloads were skipped: ./internal/tools/apt-install %s", strings.Join(needed, " ")))
 	}
-	return errors.Join(errs...)
+	return err
+}
+
+// end writes what was found and returns what is wrong with it.
+func (r *report) end(o options) error {
+	err := r.publish(o)
+	if r.covers == coversAll {
+		for _, name := range r.unclaimed() {
+			fmt.Printf("accuracy: %s has no goal, and recall of %g %% or more in all its cells\n", name, 100*enough)
+		}
+	}
+	for _, line := range r.lastLines() {
+		fmt.Println(line)
+	}
+	return errors.Join(append(r.failures(), err)...)
 }
 
 // ahead is how many programs are started before it is their turn, and how many cells' last spans are
@@ -200,13 +208,4 @@ func (r *report) links(ctx context.Context, programs *builder, o options) error 
 		collect(ahead)
 	}
 	return context.Cause(ctx)
-}
-
-func writeFile(name string, write func(io.Writer)) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	write(f)
-	return f.Close()
 }

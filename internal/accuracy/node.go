@@ -21,6 +21,11 @@ var nodeLanguage = language{
 			return command{args: []string{"node", source}}, err
 		})
 	},
+	pressure: []string{"GARBAGE=1", "NODE_OPTIONS=--max-semi-space-size=1"}, // MB
+	pauses: []string{
+		"direct", "sequential", "sequential-callback", "agent-sequential", "agent-fanout", "timer", "file-both", "fanout", "limiter",
+		"limiter-shared", "queue-callback", "loader-tick", "flush", "bound-queue", "storage-agent",
+	},
 	workloads: []workload{
 		loop("direct", "a call in the handler", 1, 0.99, ""),
 		loop("callback", "the same, with callbacks", 1, 0.99, ""),
@@ -49,7 +54,7 @@ var nodeLanguage = language{
 		loop("loader-tick", "a batch of what is asked for until the next tick", 1, 0.99, ""),
 		loop("loader-timer", "a batch of what is asked for in 2 ms", 1, 0, "each call of a batch is for several requests, as far as can be seen"),
 		loop("loader-immediate", "a call, then such a batch until setImmediate", 2, 0, "the same of the second call"),
-		loop("flush", "a timer of one request makes the calls of several", 1, 0, "the timer is of one request and works for several: forwards and backwards disagree"),
+		loop("flush", "a timer of one request makes the calls of several", 1, 0.99, ""),
 		loop("flush-sequential", "the same, three calls in turn for each", 3, 0, "the same"),
 		loop("bound-queue", "a queue with AsyncResource.bind, three calls in turn", 3, 0.95, unlearned),
 		loop("bound-file", "the same, a file before them", 3, 0.99, unlearned),

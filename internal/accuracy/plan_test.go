@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +35,44 @@ func TestPlans(t *testing.T) {
 	}
 }
 
+// Every language whose runtime stops the program to collect garbage can be told to do so all the time, and its pools and
+// loops are measured meanwhile; what that adds to the longest plan is minutes.
+func TestPressure(t *testing.T) {
+	// Perl counts references. So does PHP, and whatever a process of it executes is of one request.
+	without := []string{"c", "haproxy", "nginx", "perl", "php", "rust"}
+	all, named := workloads(), 0
+	for _, l := range languages {
+		collects := !slices.Contains(without, l.name)
+		if collects != (len(l.pressure) > 0) {
+			t.Errorf("%s: its runtime collects garbage: %v, and its pressure is %q", l.name, collects, l.pressure)
+		}
+		for _, name := range l.pauses {
+			if !slices.ContainsFunc(l.workloads, func(w workload) bool { return w.name == name }) {
+				t.Errorf("%s has no workload %s", l.name, name)
+			}
+		}
+		n := 0
+		for _, j := range plans[1].jobs(all) {
+			if j.workload.language == l && j.setting.noise == gc {
+				n++
+				if !j.workload.pauses() {
+					t.Errorf("%s is not one of its language's pauses", j.workload)
+				}
+				if j.setting.concurrency != 16 {
+					t.Errorf("%s, %s", j.workload, j.setting)
+				}
+			}
+		}
+		if collects && n == 0 || len(l.pauses) > 0 && n != len(l.pauses) {
+			t.Errorf("%s: %d cells while garbage is collected, named are %d", l.name, n, len(l.pauses))
+		}
+		named += len(l.pauses)
+	}
+	if named > 100 { // 3 to 5 s each
+		t.Errorf("%d cells while garbage is collected", named)
+	}
+}
+
 func TestProduct(t *testing.T) {
 	w := &workload{pooled: true, language: &language{pressure: []string{"A=b"}}}
 	a := axes{[]int{1, 2}, []float64{quarter, 1}, []bool{false, true}, []noise{quiet, hog, gc}}
@@ -52,25 +91,45 @@ func TestProduct(t *testing.T) {
 func TestDocument(t *testing.T) {
 	w := &workload{name: "shape", what: "it serves", cause: "it cannot be seen", language: &language{name: "lang"}}
 	mk := func(s setting, right, wrong, stray int) cell {
-		sc := score{calls: 100, linked: right + wrong, right: right, background: 50, falseParents: stray, requests: 100, whole: right}
+		sc := score{calls: 100, captured: 80 + right/5, linked: right + wrong, right: right, background: 50, falseParents: stray, requests: 100, whole: right}
 		return cell{
 			workload: w, setting: s, requests: 100, score: sc, traces: sc, baselines: make([]score, len(baselines)),
 			outcomes: map[string]int{"untrusted": 100 - right},
 		}
 	}
-	r := report{cells: []cell{mk(views[0].setting, 100, 0, 0), mk(compared, 40, 10, 1)}}
+	r := report{cells: []cell{mk(views[0].setting, 100, 0, 0), mk(compared, 40, 10, 1)}, cost: []cost{
+		{workload: w, at: 8, added: spread{median: 0.05}}, {workload: w, at: 32, added: spread{median: 0.0501}},
+		{workload: &workload{name: "handler", language: &language{name: "go"}}, at: 8, added: spread{median: 0.0999}},
+	}}
 	var b strings.Builder
 	r.document(&b)
 	for _, want := range []string{
-		"| lang/shape | it serves | 80.00 | 100.00 | | 40.00 | | | | | | | 1/100 | 140/200 |",
+		"| lang/shape | it serves | 80.00 | 100.00 | | 40.00 | | | | | | | 20.21 | 1/100 | 140/200 |",
 		"| lang/shape | 40.00 to 100.00 | it cannot be seen | untrusted=60 |",
 		"| lang/shape | 80.00 / 40.00 | - / - |",
 		"here 1.", "DeepTrace",
-		"accuracy: cells=2 precision_min=0.8000 recall_exact=0.7000 false_parents=1 whole_traces=140/200",
+		"    costs: rows=3 met=2\n    accuracy: cells=2 precision_min=0.8000 recall_exact=0.7000 false_parents=1 whole_traces=140/200\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("it lacks %q:\n%s", want, b.String())
 		}
+	}
+	for _, want := range []string{
+		`lang/shape +\| +8 .* \+5\.0 \| +5 \| yes \|`, `lang/shape +\| +32 .* \+5\.0 \| +5 \| +no \|`, `go/handler .* \+10\.0 \| +10 \| yes \|`,
+	} {
+		if !regexp.MustCompile(want).MatchString(b.String()) {
+			t.Errorf("it lacks %s:\n%s", want, b.String())
+		}
+	}
+	if lines := r.lastLines(); len(lines) != 2 || lines[1] != r.summary() {
+		t.Errorf("last lines: %q", lines)
+	}
+	reached := &workload{name: "reached", language: w.language}
+	claims := report{cells: []cell{r.cells[0], r.cells[0], r.cells[0], r.cells[1]}}
+	claims.cells[0].workload = &workload{name: "claimed", goal: 0.9, language: w.language}
+	claims.cells[1].workload, claims.cells[2].workload, claims.cells[3].workload = reached, reached, w
+	if got := claims.unclaimed(); !slices.Equal(got, []string{"lang/reached"}) {
+		t.Errorf("without a goal are %q", got)
 	}
 	if why := r.cells[0].failure(); why != "" {
 		t.Errorf("the first cell fails: %s", why)
@@ -98,7 +157,7 @@ func TestGoals(t *testing.T) {
 	}
 }
 
-// Each language has a workload whose cost is measured.
+// Each language has a workload whose cost is measured, and so have the probes that the first row of a language does not run.
 func TestExpensive(t *testing.T) {
 	n := map[*language]int{}
 	for _, w := range workloads() {
@@ -109,6 +168,11 @@ func TestExpensive(t *testing.T) {
 	for _, l := range languages {
 		if n[l] == 0 {
 			t.Errorf("none of %s", l.name)
+		}
+	}
+	for _, name := range []string{"python/asyncio", "rust/tokio-multi-handler"} {
+		if w, err := selectWorkloads(name); err != nil || !w[0].expensive() {
+			t.Errorf("%s: its probes are not measured (%v)", name, err)
 		}
 	}
 }

@@ -25,7 +25,8 @@ import (
 // backend's address, the size of pools and the args of its row. It prints the address at which it
 // listens as its first line, and ends when its standard input does. GET /r/<id> makes calls
 // GET /d/<id>/<op> to the backend, and all the while it makes calls GET /d/bg/<n>, which belong to no
-// request.
+// request. With GARBAGE in its environment it has its garbage collected all the time, where the pressure of its language
+// says so.
 
 // command starts a program.
 type command struct {
@@ -138,7 +139,7 @@ func (b *builder) copied(ctx context.Context, l *language, c command) (command, 
 		return c, err
 	}
 	made, err := b.once("copy of "+name, func(out string) (command, error) {
-		env, err := l.apart(ctx, name)
+		env, err := l.apart(ctx, name, out+"-files")
 		if err != nil {
 			return command{}, err
 		}
@@ -163,8 +164,28 @@ func copyFile(to, from string) error {
 	return errors.Join(err, w.Close())
 }
 
+// copyDir copies the files of a directory, not what is below.
+func copyDir(to, from string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() {
+			continue
+		}
+		if err := copyFile(filepath.Join(to, e.Name()), filepath.Join(from, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // alone: what was copied runs as it is.
-func alone(context.Context, string) ([]string, error) { return nil, nil }
+func alone(context.Context, string, string) ([]string, error) { return nil, nil }
 
 // freeAddress is one that nobody listens on.
 func freeAddress() (string, error) {

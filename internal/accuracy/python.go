@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -24,11 +25,16 @@ var pythonLanguage = language{
 		dir, err := b.source(pythonPrograms, "programs/python")
 		return command{args: []string{python, filepath.Join(dir, w.program)}}, err
 	},
+	pressure: []string{"GARBAGE=1"},
+	pauses: []string{
+		"pool", "pool-fanout", "queue", "asyncio", "asyncio-gather", "asyncio-timer", "asyncio-executor", "asyncio-executors", "uvicorn",
+		"uvicorn-to-thread", "aiohttp", "gunicorn-gthread", "gunicorn-fanout",
+	},
 	workloads: []workload{
 		{name: "same-thread", what: "ThreadingHTTPServer, the serving thread calls", program: "threads.py", shape: "same", calls: 1, goal: 0.99},
 		{name: "spawned", what: "ThreadingHTTPServer, a new thread calls", program: "threads.py", calls: 1, goal: 0.99},
 		{name: "pool", what: "ThreadPoolExecutor", program: "threads.py", calls: 1, pooled: true, goal: 0.99},
-		{name: "asyncio", what: "start_server and pooled connections", program: "aio.py", shape: "direct", calls: 1, pooled: true, goal: 0.99},
+		{name: "asyncio", what: "start_server and pooled connections", program: "aio.py", shape: "direct", calls: 1, pooled: true, goal: 0.99, costly: true},
 		{name: "asyncio-sequence", what: "three calls, one after the other", program: "aio.py", shape: "sequence", calls: 3, pooled: true, goal: 0.99},
 		{name: "asyncio-gather", what: "gather of three", program: "aio.py", shape: "gather", calls: 3, pooled: true, goal: 0.99},
 		{name: "asyncio-sleep", what: "sleep before each of two calls", program: "aio.py", shape: "sleep", calls: 2, pooled: true, goal: 0.99},
@@ -89,8 +95,40 @@ func findPython(ctx context.Context, w *workload) (string, error) {
 	return strings.TrimSpace(string(exe)), nil
 }
 
-// pythonHome: an interpreter looks for its library beside itself.
-func pythonHome(ctx context.Context, original string) ([]string, error) {
-	prefix, err := exec.CommandContext(ctx, original, "-c", "import sys; print(sys.prefix)").Output()
-	return []string{"PYTHONHOME=" + strings.TrimSpace(string(prefix))}, err
+// pythonFiles prints where an interpreter looks for its library, its extension modules, and what it is linked with.
+const pythonFiles = `import sys
+print(sys.prefix)
+print("".join(d for d in sys.path if d.endswith("/lib-dynload")))
+print("".join({line[line.index("/"):-1] for line in open("/proc/self/maps") if "/libpython3." in line}))`
+
+// pythonHome: an interpreter looks for its library beside itself. What is probed may be in libpython, and is in a module.
+func pythonHome(ctx context.Context, original, dir string) ([]string, error) {
+	out, err := exec.CommandContext(ctx, original, "-c", pythonFiles).Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask %s for its files: %w", original, err)
+	}
+	lines := strings.Split(string(out), "\n")
+	if len(lines) < 3 {
+		return nil, fmt.Errorf("%s says of its files %q", original, out)
+	}
+	prefix, modules, library := lines[0], lines[1], lines[2]
+	env := []string{"PYTHONHOME=" + prefix}
+	if modules != "" {
+		// lib/python3.11/lib-dynload of what Python calls exec_prefix.
+		to := filepath.Join(dir, "lib", filepath.Base(filepath.Dir(modules)), filepath.Base(modules))
+		if err := copyDir(to, modules); err != nil {
+			return nil, err
+		}
+		env[0] += ":" + dir
+	}
+	if library != "" {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+		if err := copyFile(filepath.Join(dir, filepath.Base(library)), library); err != nil {
+			return nil, err
+		}
+		env = append(env, "LD_LIBRARY_PATH="+dir)
+	}
+	return env, nil
 }

@@ -1,14 +1,23 @@
 package main
 
 import (
+	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
 	"time"
 )
 
 // report is what a run found.
 type report struct {
-	began time.Time
+	covers  covers
+	began   time.Time
+	took    time.Duration
+	machine machine
 	// skipped are workloads that this machine cannot run, with the reason.
 	skipped []string
 	// broken are cells that could not be measured.
@@ -18,7 +27,75 @@ type report struct {
 	probes []probe
 }
 
-// summary is the last line. recall_exact is that of all cells together; whole_traces are requests whose
+// covers is what of docs/accuracy.md a report can write.
+type covers string
+
+const (
+	coversNone  covers = "nothing"
+	coversCosts covers = "costs"
+	coversAll   covers = "everything"
+)
+
+// machine is where a run was.
+type machine struct {
+	kernel string
+	cpus   int
+	golang string
+}
+
+func thisMachine() machine {
+	kernel := "of unknown release"
+	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		kernel = strings.TrimSpace(string(text))
+	}
+	return machine{kernel, runtime.NumCPU(), runtime.Version()}
+}
+
+// publish writes the files that were asked for, and what it is good for of docs/accuracy.md.
+func (r *report) publish(o options) error {
+	// One file that cannot be written does not keep the others from it.
+	var errs []error
+	switch {
+	case o.out == "":
+	case r.covers == coversAll:
+		errs = append(errs, writeFile(o.out, r.document))
+	case r.covers == coversCosts:
+		errs = append(errs, r.replaceCosts(o.out))
+	case o.from != "":
+		errs = append(errs, fmt.Errorf("%s is of some workloads or settings: nothing is written to %s", o.from, o.out))
+	}
+	if o.cells != "" {
+		errs = append(errs, writeFile(o.cells, r.list))
+	}
+	if o.save != "" {
+		errs = append(errs, r.save(o.save))
+	}
+	return errors.Join(errs...)
+}
+
+// failures are what could not be measured, and the cells that are not good enough.
+func (r *report) failures() []error {
+	errs := slices.Clone(r.broken)
+	for i := range r.cells {
+		if why := r.cells[i].failure(); why != "" {
+			errs = append(errs, errors.New(why))
+		}
+	}
+	return errs
+}
+
+// unclaimed are the workloads that reach what a goal asks and have none: nothing would say that they do no more.
+func (r *report) unclaimed() []string {
+	var out []string
+	for _, g := range r.groups() {
+		if low, _ := g.recalls(); g.workload.goal == 0 && low >= enough {
+			out = append(out, g.workload.String())
+		}
+	}
+	return out
+}
+
+// summary is the line of the cells. recall_exact is that of all cells together; whole_traces are requests whose
 // finished trace has exactly the calls that were made for it.
 func (r *report) summary() string {
 	lowest := 1.0
@@ -36,6 +113,32 @@ func (r *report) summary() string {
 	}
 	return fmt.Sprintf("accuracy: cells=%d precision_min=%.4f recall_exact=%.4f false_parents=%d whole_traces=%d/%d",
 		len(r.cells), lowest, max(0, share(right, calls)), falseParents, whole, requests)
+}
+
+// costSummary is the line of the costs, "" where none were measured.
+func (r *report) costSummary() string {
+	if len(r.cost) == 0 {
+		return ""
+	}
+	met := 0
+	for i := range r.cost {
+		if r.cost[i].met() {
+			met++
+		}
+	}
+	return fmt.Sprintf("costs: rows=%d met=%d", len(r.cost), met)
+}
+
+// lastLines are the figures of the whole, the summary last.
+func (r *report) lastLines() []string {
+	var lines []string
+	if of := r.costSummary(); of != "" {
+		lines = append(lines, of)
+	}
+	if len(r.cells) > 0 {
+		lines = append(lines, r.summary())
+	}
+	return lines
 }
 
 // list writes every figure of every cell.
@@ -56,4 +159,14 @@ func (r *report) list(w io.Writer) {
 		}
 		fmt.Fprintln(w)
 	}
+}
+
+func writeFile(name string, write func(io.Writer)) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	w := bufio.NewWriter(f) // remembers what could not be written
+	write(w)
+	return errors.Join(w.Flush(), f.Close())
 }

@@ -31,6 +31,9 @@ type score struct {
 
 func (s *score) wrong() int { return s.linked - s.right }
 
+// abstained are the calls that were seen and of which no request was named.
+func (s *score) abstained() int { return s.captured - s.linked }
+
 // precision and recall are -1 when there is nothing to divide by.
 func (s *score) precision() float64 { return share(s.right, s.linked) }
 func (s *score) recall() float64    { return share(s.right, s.calls) }

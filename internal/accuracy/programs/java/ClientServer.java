@@ -19,6 +19,7 @@ public class ClientServer {
     static final HttpClient client = HttpClient.newBuilder().version(HttpClient.Version.HTTP_1_1).build();
 
     public static void main(String[] args) throws Exception {
+        Garbage.start();
         shape = args[0];
         backend = "http://" + args[1];
         HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", 0), 1024);

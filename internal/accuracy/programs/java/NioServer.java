@@ -26,6 +26,7 @@ public class NioServer {
     static final Queue<Runnable> tasks = new ConcurrentLinkedQueue<>();
 
     public static void main(String[] args) throws Exception {
+        Garbage.start();
         shape = args[0];
         host = args[1].substring(0, args[1].lastIndexOf(':'));
         port = Integer.parseInt(args[1].substring(args[1].lastIndexOf(':') + 1));

@@ -236,6 +236,7 @@ public final class Pools {
     }
 
     public static void main(String[] args) throws Exception {
+        Garbage.start();
         int size = Integer.parseInt(args[2]);
         host = args[1].split(":")[0];
         port = Integer.parseInt(args[1].split(":")[1]);

@@ -26,6 +26,7 @@ public class VirtualServer {
     static volatile Object garbage;
 
     public static void main(String[] args) throws Exception {
+        Garbage.start();
         shape = args[0];
         backend = "http://" + args[1];
         platform = Executors.newFixedThreadPool(Integer.parseInt(args[2]), daemon());

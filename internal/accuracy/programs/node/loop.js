@@ -3,8 +3,12 @@
 'use strict'
 const http = require('http')
 const fs = require('fs')
+const v8 = require('v8')
 const { AsyncLocalStorage, AsyncResource } = require('async_hooks')
 const { setTimeout: sleep } = require('timers/promises')
+
+// All of it each time that the space of new objects is full, see the pressure in node.go.
+if (process.env.GARBAGE) v8.setFlagsFromString('--gc-global')
 
 const [, , shape, backend, poolSize] = process.argv
 const pool = Math.max(1, Number(poolSize))

@@ -7,6 +7,8 @@ import itertools
 import random
 import threading
 
+import garbage
+
 tasks, queue = set(), None
 
 

@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 
+import garbage
+
 shape, backend = sys.argv[1], sys.argv[2]
 errors = []
 

@@ -8,6 +8,8 @@ import os
 import threading
 import time
 
+import garbage
+
 backend, shape = os.environ["BACKEND"], os.environ["SHAPE"]
 
 
