@@ -131,7 +131,7 @@ func gauge(read func() int64) metric.Int64Callback {
 }
 
 func (r *ebpfReceiver) observeLosses(_ context.Context, o metric.Int64Observer) error {
-	losses, err := r.tracer.Losses()
+	losses, err := r.losses()
 	if err != nil {
 		r.log.Warn("Loss counters cannot be read", zap.Error(err))
 		return err

@@ -33,6 +33,9 @@ type asyncIDs struct {
 	chains   map[uint32]*chains // by tgid
 	tails    tails
 	now      uint64 // time of the last record
+	// lost is when records were last lost; closings are those of which it is not known yet whether some were.
+	lost     uint64
+	closings []closing
 }
 
 type loopKey struct{ tgid, tid uint32 }
@@ -122,8 +125,10 @@ func (c *asyncCall) vias() (ids [2]loopID, n int) {
 // descent is how a call came about.
 type descent struct {
 	turn uint64 // of the request that the first call of the chain was made for; 0: nothing that is known
-	led  bool   // a call led to another
-	next bool   // of which it was only known that one's response arrived before the other
+	// start of the first call of the chain that is known.
+	start uint64
+	led   bool // a call led to another
+	next  bool // of which it was only known that one's response arrived before the other
 }
 
 // root follows a call to the one at which its chain begins.
@@ -132,6 +137,7 @@ func (a *asyncIDs) root(c *asyncCall, visit func(*asyncCall)) (d descent) {
 		if visit != nil {
 			visit(c)
 		}
+		d.start = c.at
 		d.next = d.next || c.cause.next
 		if !c.cause.call {
 			d.turn = c.cause.to
@@ -178,11 +184,7 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 	if !from.led {
 		return
 	}
-	n := a.chainsOf(e.Tgid)
-	n.all.add(right)
-	if from.next {
-		n.next.add(right)
-	}
+	a.learn(closing{tgid: e.Tgid, from: from.start, at: e.Ts, right: right, next: from.next})
 	if right {
 		a.root(c, func(c *asyncCall) { c.closed = true })
 	}

@@ -61,7 +61,8 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 		}
 		of := s.sort(e, c)
 		r, why, _ := s.admit(e, c, depth)
-		if why == Late && of.kind().descends && c.Start <= r.end+lateFor && s.writers.of(c.Writer).first == c.Start {
+		if why == Late && of.kind().descends && c.Start <= r.end+lateFor && s.writers.of(c.Writer).first == c.Start &&
+			!s.lostSince(r.start) {
 			late.add(r.request)
 		}
 		if why != Linked {
@@ -176,6 +177,9 @@ func (s *Solver) admit(e *edge, c *Call, depth int) (*served, Outcome, string) {
 		if of := &k.service[i]; !of.keeps(s, c, r) {
 			return nil, Untrusted, of.refusal
 		}
+	}
+	if s.unseen(e, c, r) {
+		return nil, Untrusted, recordsLost
 	}
 	return r, Linked, ""
 }

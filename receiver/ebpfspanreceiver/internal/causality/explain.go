@@ -5,8 +5,14 @@ import "slices"
 // maxRefusals bounds what is said of one call.
 const maxRefusals = 8
 
-// noEvidence is said of a call of which nothing was seen but its bytes.
-const noEvidence = "no_evidence"
+const (
+	// noEvidence is said of a call of which nothing was seen but its bytes.
+	noEvidence = "no_evidence"
+	// recordsLost: what there is would count, had no record been lost since the request began; or nothing is there, and
+	// may have been lost.
+	recordsLost = "records_lost"
+	endUnknown  = "end_unknown"
+)
 
 // refusals says why a call has no request: of each kind of evidence that names one what keeps it from being used, as
 // "kind: reason". The reasons are those of the rules of its kind, of admit, and these:
@@ -14,6 +20,7 @@ const noEvidence = "no_evidence"
 //   - never_alone: the kind would say the same of a call for nobody.
 //   - not_proven, refuted: it was not seen to be right in this process often enough, or was seen to be wrong.
 //   - contradicted: evidence of the same rank names another request.
+//   - records_lost: it might not count, had no record been lost. See gaps.go.
 func (s *Solver) refusals(h *held, own *verdict) []string {
 	var out []string
 	refused := func(kind, reason string) {
@@ -39,7 +46,10 @@ func (s *Solver) refusals(h *held, own *verdict) []string {
 		refused(kinds[asyncID].hint, why)
 	}
 	if len(out) == 0 {
-		return []string{noEvidence}
+		out = []string{noEvidence}
+		if s.lostSince(c.Start) {
+			out = append(out, recordsLost)
+		}
 	}
 	return out
 }
@@ -61,9 +71,9 @@ func (s *Solver) distrust(p *process, of sort) string {
 
 // chainRefusal is why the chain with a call gives it no request.
 func (s *Solver) chainRefusal(h *held, own *verdict) string {
-	switch e, ok := s.ends(h, own); {
-	case !ok:
-		return "end_unknown"
+	switch e, refusal := s.ends(h, own); {
+	case refusal != "":
+		return refusal
 	case e.first == 0:
 		return "beginning_unknown"
 	case !e.closed():

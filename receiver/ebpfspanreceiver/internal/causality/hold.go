@@ -31,7 +31,7 @@ func (s *Solver) Hold(c Call, release func(Answer)) {
 	if r.done != nil || r.decided {
 		r.several = true
 	}
-	r.done, r.operation = h, c.Operation
+	r.done, r.operation, r.start = h, c.Operation, c.Start
 	s.waiting = append(s.waiting, h)
 }
 

@@ -81,6 +81,7 @@ func (w *world) request(start, end uint64, reader, answerer Writer) uint64 {
 	w.steps[len(w.steps)-1].began = true
 	w.at(end, answerer, func(s *Solver, r *results) {
 		s.Ended(id, id, end, answerer)
+		s.Answered(id, id)
 		s.Count(reader.Tgid, id, id, func(c Count) { r.counts[id] = append(r.counts[id], c) })
 	})
 	return id
@@ -245,6 +246,10 @@ func newWorld(seed uint64, n int, name func(uint64) uint64) *world {
 
 // newWorldOf: of which more are open at once the smaller gap is.
 func newWorldOf(seed uint64, n int, name func(uint64) uint64, gap uint64) *world {
+	return newWorldIn(seed, n, name, gap, shapes)
+}
+
+func newWorldIn(seed uint64, n int, name func(uint64) uint64, gap uint64, shapes []shape) *world {
 	if name == nil {
 		name = func(id uint64) uint64 { return id }
 	}
