@@ -51,6 +51,7 @@ func (r *ebpfReceiver) observe() error {
 		{t.RegisterReceiverEbpfSpanEvidenceContradictedCallback, r.perService("kind", func(s *causality.ServiceCounts, i int) (string, uint64) {
 			return causality.Kind(i), s.Contradicted[i].Load()
 		}, causality.Kinds)},
+		{t.RegisterReceiverEbpfSpanEvidenceRefusedCallback, r.observeRefused},
 		{t.RegisterReceiverEbpfSpanEvidenceUnusedCallback, counter("reason",
 			part{"unknown", &c.causality.Unknown}, part{"forgotten", &c.causality.Forgotten},
 			part{"overruled", &c.causality.Overruled})},
@@ -105,6 +106,16 @@ func (r *ebpfReceiver) observeAgreement(_ context.Context, o metric.Float64Obser
 	for _, s := range r.counts.causality.Services() {
 		s.Bounds(func(kind string, bound float64) {
 			o.Observe(bound, metric.WithAttributes(attribute.String("kind", kind), attribute.String("service", s.Service)))
+		})
+	}
+	return nil
+}
+
+func (r *ebpfReceiver) observeRefused(_ context.Context, o metric.Int64Observer) error {
+	for _, s := range r.counts.causality.Services() {
+		s.EachRefused(func(kind, reason string, calls uint64) {
+			o.Observe(int64(calls), metric.WithAttributes(
+				attribute.String("kind", kind), attribute.String("reason", reason), attribute.String("service", s.Service)))
 		})
 	}
 	return nil

@@ -222,33 +222,33 @@ func (a *asyncIDs) edges(to []edge, c *Call) []edge {
 	return to
 }
 
-// named is the request that a call was made for, or 0 and why none is known, "" of calls of no loop. edges is what
+// named is the request that a call was made for, or 0 and why none is known, 0 of calls of no loop. edges is what
 // else is known of it.
-func (a *asyncIDs) named(edges []edge, c *Call) (turn uint64, refusal string) {
+func (a *asyncIDs) named(edges []edge, c *Call) (turn uint64, refusal Refusal) {
 	known, ok := a.calls.get(c.ID)
 	if !ok {
-		return 0, ""
+		return 0, 0
 	}
 	from, n := a.root(known, nil), a.chains[known.loop.tgid]
 	switch {
 	case from.turn == 0:
-		return 0, "cause_unknown"
+		return 0, CauseUnknown
 	case from.next && !known.closed:
-		return 0, "chain_open"
+		return 0, ChainOpen
 	case from.next && !n.believed(c.Operation):
-		return 0, "not_proven"
+		return 0, NotProven
 	}
 	several, disputed := a.doubts(known)
 	switch {
 	case several:
-		return 0, "works_for_several"
+		return 0, WorksForSeveral
 	case answeredFor(edges, from.turn):
 	case disputed:
-		return 0, "answer_disagrees"
+		return 0, AnswerDisagrees
 	case from.led && n.disbelieved(c.Operation):
-		return 0, "refuted"
+		return 0, Refuted
 	}
-	return from.turn, ""
+	return from.turn, 0
 }
 
 // unproven are the chains of the process, where such a call waits for them: it is in a closed one.

@@ -51,19 +51,19 @@ type ends struct {
 }
 
 // ends of a chain; or why they are not known.
-func (s *Solver) ends(h *held, own *verdict) (e ends, refusal string) {
+func (s *Solver) ends(h *held, own *verdict) (e ends, refusal Refusal) {
 	last, ok := s.completion(h.record, own)
 	if !ok {
-		return ends{}, endUnknown
+		return ends{}, EndUnknown
 	}
 	switch r := s.requests.named(last.turn, last.request); {
 	case !s.belongs(&h.call, r):
-		return ends{}, endUnknown
+		return ends{}, EndUnknown
 	case s.lostSince(r.start): // what else followed is not known
-		return ends{}, recordsLost
+		return ends{}, InGap
 	}
 	first, sure := s.beginning(h.record, own)
-	return ends{last, first, chainSort(sure && last.sure)}, ""
+	return ends{last, first, chainSort(sure && last.sure)}, 0
 }
 
 // closed: both ends name the same request.
@@ -72,14 +72,14 @@ func (e *ends) closed() bool { return e.first == e.last.request }
 // unproven is the sort of the closed chain with a call.
 func (s *Solver) unproven(h *held, own *verdict) (by sort, ok bool) {
 	e, refusal := s.ends(h, own)
-	return e.by, refusal == "" && e.closed()
+	return e.by, refusal == 0 && e.closed()
 }
 
-// chained finds the request of a call that has none by itself.
-func (s *Solver) chained(h *held, own *verdict) (verdict, bool) {
+// chained finds the request of a call that has none by itself; or why there is none.
+func (s *Solver) chained(h *held, own *verdict) (verdict, Refusal) {
 	e, refusal := s.ends(h, own)
-	if refusal != "" {
-		return verdict{}, false
+	if refusal != 0 {
+		return verdict{}, refusal
 	}
 	last := &e.last
 	v := verdict{
@@ -88,19 +88,19 @@ func (s *Solver) chained(h *held, own *verdict) (verdict, bool) {
 	switch {
 	case e.closed() && h.process.trusted(e.by):
 		v.confidence = min(last.confidence, h.process.confidence(e.by))
-		return v, true
+		return v, 0
 	case e.first != 0 && !e.closed():
-		h.process.counts.Contradicted[next].Add(1)
-		return verdict{}, false
-	case !last.sure:
-		return verdict{}, false
+		return verdict{}, EndsDisagree
+	case last.sure:
+		if ops, ok := s.segment(h.record); ok && h.process.signatures.typical(ops) {
+			v.confidence = min(last.confidence, enough)
+			return v, 0
+		}
 	}
-	ops, ok := s.segment(h.record)
-	if !ok || !h.process.signatures.typical(ops) {
-		return verdict{}, false
+	if e.first == 0 {
+		return verdict{}, BeginningUnknown
 	}
-	v.confidence = min(last.confidence, enough)
-	return v, true
+	return verdict{}, NotProven
 }
 
 // belongs: that request was being served when the call was sent.

@@ -479,3 +479,26 @@ func BenchmarkSolve(b *testing.B) {
 		s.Flush()
 	}
 }
+
+// Calls that get no request: of the background, of a pool, and of a chain.
+func BenchmarkRefuse(b *testing.B) {
+	for name, kinds := range map[string][]uint8{"nothing": nil, "hint": {wake}, "chain": {next, wake, connected}} {
+		b.Run(name, func(b *testing.B) {
+			s, _ := newSolver()
+			s.Began(100, 100, 1, reader)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				id := uint64(i) + 1000
+				for _, kind := range kinds {
+					e := event.Evidence{What: kind, Call: id, Epoch: 100, Tgid: 1, Uses: 1, Ts: 10 * ms}
+					if kind == next {
+						e.Epoch = id - 1
+					}
+					s.Evidence(&e)
+				}
+				s.Hold(Call{ID: id, Writer: reader, Start: 2, End: 3}, func(Answer) {})
+				s.Flush()
+			}
+		})
+	}
+}
