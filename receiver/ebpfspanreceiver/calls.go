@@ -26,17 +26,24 @@ func (r *ebpfReceiver) checkLosses(now uint64) {
 	if err != nil { // said as well where telemetry reads them
 		r.log.Debug("Loss counters cannot be read, so what rests on no record being lost is not used", zap.Error(err))
 	}
-	var lost uint64
+	var lost, missed uint64
 	for _, l := range losses {
-		if l.Records {
+		switch {
+		case l.Records && l.Followed:
 			lost += l.Count
+		case l.Records:
+			missed += l.Count
 		}
 	}
-	if err != nil || lost != r.lost { // also while they were read
-		r.solver.Lost(r.checked, max(now, r.writer.clock.Now()))
+	until := max(now, r.writer.clock.Now()) // also while they were read
+	switch {
+	case err != nil || missed != r.missed:
+		r.solver.Missed(r.checked, until)
+	case lost != r.lost:
+		r.solver.Lost(r.checked, until)
 	}
 	if err == nil {
-		r.lost = lost
+		r.lost, r.missed = lost, missed
 	}
 	r.checked = now
 }

@@ -17,17 +17,24 @@ import (
 // request waits to be counted.
 func TestLossesAreLookedForBeforeCallsAreDecided(t *testing.T) {
 	const ms = uint64(time.Millisecond)
-	const goCreated = 3 // EVIDENCE_GO_CREATED
-	none := []probe.Loss{{Reason: "events_full", Records: true}, {Reason: "vectors", Count: 7}}
-	some := []probe.Loss{{Reason: "events_full", Records: true, Count: 1}, {Reason: "vectors", Count: 7}}
+	const goCreated, item = 3, 15 // EVIDENCE_GO_CREATED, EVIDENCE_ITEM
+	losses := func(records, unfollowed uint64) []probe.Loss {
+		return []probe.Loss{
+			{Reason: "events_full", Records: true, Followed: true, Count: records},
+			{Reason: "vectors", Followed: true, Count: 7}, {Reason: "calls_full", Records: true, Count: unfollowed},
+		}
+	}
 	for name, tc := range map[string]struct {
+		what   uint8
 		losses []probe.Loss
 		err    error
 		want   causality.Outcome
 	}{
-		"none":      {none, nil, causality.Linked},
-		"some":      {some, nil, causality.Untrusted},
-		"not known": {nil, errors.New("no"), causality.Untrusted},
+		"none":                      {goCreated, losses(0, 0), nil, causality.Linked},
+		"some":                      {goCreated, losses(1, 0), nil, causality.Untrusted},
+		"some, of what stands":      {item, losses(1, 0), nil, causality.Linked},
+		"not followed":              {item, losses(0, 1), nil, causality.Untrusted},
+		"not known whether or what": {item, nil, errors.New("no"), causality.Untrusted},
 	} {
 		t.Run(name, func(t *testing.T) {
 			looked := 0
@@ -42,8 +49,9 @@ func TestLossesAreLookedForBeforeCallsAreDecided(t *testing.T) {
 
 			reader := causality.Writer{Tgid: 1, Context: 1, Kind: event.Goroutine}
 			r.solver.Began(100, 100, base+10*ms, reader)
-			r.solver.Evidence(&event.Evidence{What: goCreated, Tgid: 1, Call: 1, Epoch: 100, Ts: base + 11*ms})
+			r.solver.Evidence(&event.Evidence{What: tc.what, Tgid: 1, Call: 1, Epoch: 100, Ts: base + 11*ms})
 			r.solver.Ended(100, 100, base+20*ms, reader)
+			r.solver.Answered(100, 100)
 			var got *causality.Answer
 			r.solver.Hold(causality.Call{
 				ID: 1, Writer: causality.Writer{Tgid: 1, Context: 7}, EndContext: 7, Start: base + 11*ms, End: base + 12*ms,

@@ -20,6 +20,13 @@ func (s *Solver) Lost(from, to uint64) {
 	s.async.lose(from, to)
 }
 
+// Missed says that something happened between from and to that the kernel side has not seen itself. What it says of
+// contexts since may be of before: nothing stands.
+func (s *Solver) Missed(from, to uint64) {
+	s.Lost(from, to)
+	s.missed = max(s.missed, to)
+}
+
 // lostSince: there was a gap then, or later.
 func (s *Solver) lostSince(start uint64) bool { return s.lost != 0 && start <= s.lost }
 
@@ -28,6 +35,9 @@ func (s *Solver) lostSince(start uint64) bool { return s.lost != 0 && start <= s
 func (s *Solver) unseen(e *edge, c *Call, r *served) bool {
 	if !s.lostSince(r.start) {
 		return false
+	}
+	if s.missed >= r.start {
+		return true
 	}
 	stands := kinds[e.kind].stands
 	return stands == nil || !stands(e, c, r) || !r.seen && s.gaps.during(r.start, c.Start)

@@ -115,10 +115,10 @@ type Solver struct {
 	// tallies are requests that wait to be counted; what Saw and Lost have said decides whether they can be.
 	tallies       []*tally
 	read, checked uint64
-	// gaps are when records were lost, lost is when last.
-	gaps     marks
-	lost     uint64
-	contexts *contexts
+	// gaps are when records were lost, lost is when last, missed when last the kernel side has not seen something itself.
+	gaps         marks
+	lost, missed uint64
+	contexts     *contexts
 	// derivations find more evidence in what is told here.
 	derivations []derivation
 	async       *asyncIDs
