@@ -328,6 +328,7 @@ func (w *world) lossy(lose func(*step) bool) *results {
 	steps := slices.Clone(w.steps)
 	slices.SortStableFunc(steps, func(a, b step) int { return cmp.Or(cmp.Compare(a.ts, b.ts), cmp.Compare(a.seen, b.seen)) })
 	checked, lost := uint64(0), false
+	var late []step // requests whose responses were lost
 	tick := func(now uint64) {
 		if now > checked+100*ms {
 			if lost {
@@ -343,8 +344,15 @@ func (w *world) lossy(lose func(*step) bool) *results {
 		for ; now < steps[i].ts; now += 20 * ms {
 			tick(now)
 		}
+		for len(late) > 0 && late[0].ts+30*ms <= steps[i].ts {
+			late[0].instead(s)
+			late = late[1:]
+		}
 		if lose(&steps[i]) {
 			lost = true
+			if steps[i].instead != nil && i%2 == 0 {
+				late = append(late, steps[i])
+			}
 			continue
 		}
 		steps[i].tell(s, r)
