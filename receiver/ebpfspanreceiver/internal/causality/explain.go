@@ -102,8 +102,8 @@ func (s *Solver) refusals(h *held, own *verdict, chain Refusal) []refused {
 			continue
 		}
 		_, _, why := s.admit(e, c, 0)
-		if why == 0 {
-			why = s.distrust(h.process, s.sort(e, c))
+		if of := s.sort(e, c); why == 0 || why == InGap && !h.process.trusted(of) { // it would not count either way
+			why = s.distrust(h.process, of)
 		}
 		add(e.kind, why)
 	}

@@ -111,6 +111,20 @@ func TestNothingAcrossAGap(t *testing.T) {
 	}
 }
 
+// What does not count either way says why, and not that records were lost.
+func TestRefusedAcrossAGap(t *testing.T) {
+	for kind, want := range map[uint8]string{
+		wake: "wake: never_alone", goParent: "goroutine_parent: not_proven", goCreated: "goroutine_created: records_lost",
+	} {
+		s, _ := newSolver()
+		s.options.Explain = true
+		s.Began(100, 100, 10*ms, reader)
+		s.Evidence(evidence(kind, 1, 100))
+		s.Lost(15*ms, 16*ms)
+		require.Equal(t, []string{want}, decide(s, Call{ID: 1, Writer: Writer{Context: 7}, EndContext: 7, Start: 20 * ms, End: 30 * ms}).Refused)
+	}
+}
+
 // Where a call comes from that began after the response is not told by its being the first of its context.
 func TestLateAcrossAGap(t *testing.T) {
 	for _, tc := range []struct{ lost, want uint64 }{{9 * ms, 100}, {25 * ms, 0}} {
