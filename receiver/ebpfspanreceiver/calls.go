@@ -7,38 +7,45 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/exchange"
 )
 
-// advance tells the solver how far the records are known, and says what time it is for those that wait.
-func (r *ebpfReceiver) advance(now uint64, drained bool) (time uint64) {
-	time = r.progress.advance(now, drained)
-	if r.solver.Counting() == 0 {
-		return time
+// decide lets time pass for those who wait for evidence, or to be counted, up to which it is known whether records
+// were lost: what is decided rests on what has not come. known is how far the records are, see progress.
+func (r *ebpfReceiver) decide(now, known uint64) {
+	if r.solver.Waiting()+r.solver.Counting() > 0 {
+		if now > r.checked+uint64(lossesAfter) {
+			r.checkLosses(now)
+		}
+		r.solver.Saw(r.read, r.checked)
+		known = min(known, r.checked)
 	}
-	if now > r.checked+uint64(lossesAfter) {
-		r.checkLosses(now)
-	}
-	r.solver.Saw(r.read, r.checked)
-	return time
+	r.solver.Tick(known)
 }
 
 // checkLosses looks whether records were lost since it was last called.
 func (r *ebpfReceiver) checkLosses(now uint64) {
-	r.checked = now
-	losses, err := r.tracer.Losses()
+	losses, err := r.losses()
 	if err != nil { // said as well where telemetry reads them
-		r.log.Debug("Loss counters cannot be read, so no calls are counted", zap.Error(err))
-		r.solver.Lost(now)
-		return
+		r.log.Debug("Loss counters cannot be read, so what rests on no record being lost is not used", zap.Error(err))
 	}
-	var lost uint64
+	var lost, missed uint64
 	for _, l := range losses {
-		if l.Records {
+		switch {
+		case l.Records && l.Followed:
 			lost += l.Count
+		case l.Records:
+			missed += l.Count
 		}
 	}
-	if lost != r.lost {
-		r.lost = lost
-		r.solver.Lost(now)
+	until := max(now, r.writer.clock.Now()) // also while they were read
+	switch {
+	case err != nil || missed != r.missed:
+		r.solver.Missed(r.checked, until)
+	case lost != r.lost:
+		r.solver.Lost(r.checked, until)
 	}
+	if err == nil {
+		r.lost, r.missed = lost, missed
+	}
+	r.checked = now
 }
 
 // count keeps the span of a request that is over until it is known how many calls it made, or that it will

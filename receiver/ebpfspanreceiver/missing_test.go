@@ -110,3 +110,30 @@ func TestMissingTelemetry(t *testing.T) {
 		point("shop", "the probe of runtime.send", 1), point("idle", "the tasks of its tokio", 0),
 	}, metricdatatest.IgnoreTimestamp())
 }
+
+// Why calls have no request is counted, explained or not.
+func TestRefusedTelemetry(t *testing.T) {
+	tel := componenttest.NewTelemetry()
+	t.Cleanup(func() { require.NoError(t, tel.Shutdown(context.Background())) })
+	built, err := metadata.NewTelemetryBuilder(tel.NewTelemetrySettings())
+	require.NoError(t, err)
+	r := &ebpfReceiver{counts: &counts{}}
+	s := causality.NewSolver(causality.Options{MaxHeld: 10, Identify: func(uint32) (uint64, string) { return 1, "shop" }}, &r.counts.causality)
+	const wake, connected = 12, 14 // EVIDENCE_WAKE, EVIDENCE_CONNECTED
+	s.Began(100, 100, 1, causality.Writer{Tgid: 1})
+	for call := range uint64(3) {
+		for _, what := range []uint8{wake, connected}[:min(call, 2)] {
+			s.Evidence(&event.Evidence{What: what, Tgid: 1, Call: call + 1, Epoch: 100})
+		}
+		s.Hold(causality.Call{ID: call + 1, Writer: causality.Writer{Tgid: 1}, Start: 1, End: 2}, func(causality.Answer) {})
+	}
+	s.Flush()
+	require.NoError(t, built.RegisterReceiverEbpfSpanEvidenceRefusedCallback(r.observeRefused))
+	point := func(kind, reason string, calls int64) metricdata.DataPoint[int64] {
+		return metricdata.DataPoint[int64]{Value: calls, Attributes: attribute.NewSet(
+			attribute.String("kind", kind), attribute.String("reason", reason), attribute.String("service", "shop"))}
+	}
+	metadatatest.AssertEqualReceiverEbpfSpanEvidenceRefused(t, tel, []metricdata.DataPoint[int64]{
+		point("wake", "never_alone", 2), point("connected", "never_alone", 1),
+	}, metricdatatest.IgnoreTimestamp())
+}

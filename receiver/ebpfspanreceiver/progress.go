@@ -16,8 +16,9 @@ type progress struct {
 	read uint64
 	// time is what those go by who wait for something that may still come.
 	time uint64
-	// ticked is when tick was called last, checked when the losses were looked at, lost how many there were.
-	ticked, checked, lost uint64
+	// ticked is when tick was called last, checked when the losses were looked at, lost and missed how many there were:
+	// of records, and of what the kernel side has not seen itself.
+	ticked, checked, lost, missed uint64
 	// resumed is when the last standstill ended, and first when the first did of those that are too near to each
 	// other for anybody to get on; 0: none.
 	resumed, first uint64

@@ -32,9 +32,9 @@ const (
 	maxHeld = 1 << 17
 	// flushAfter bounds how long a span waits for others to share its batch.
 	flushAfter = 200 * time.Millisecond
-	// lossesAfter is how often it is looked for lost records while requests wait to be counted: often enough
-	// for one that waits for the grace.
-	lossesAfter = 100 * time.Millisecond
+	// lossesAfter is how often it is looked for lost records while calls wait, or requests to be counted. All wait that
+	// much longer at most.
+	lossesAfter = 50 * time.Millisecond
 	// adjustAfter is how often the two clocks are compared.
 	adjustAfter = 10 * time.Second
 )
@@ -49,6 +49,7 @@ type ebpfReceiver struct {
 
 	host     process.Host
 	tracer   *probe.Tracer
+	losses   func() ([]probe.Loss, error)
 	runtimes []runtimeSupport
 	scanner  *process.Scanner
 	watch    *process.Watch
@@ -108,6 +109,7 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 	}); err != nil {
 		return err
 	}
+	r.losses = r.tracer.Losses
 	for _, of := range runtimes {
 		r.runtimes = append(r.runtimes, of(r.tracer, r.log, r.counts))
 	}
@@ -247,6 +249,7 @@ func (r *ebpfReceiver) readEvents() {
 	if err := r.tracer.ReadEvents(r.event, r.tick); err != nil {
 		r.log.Error("Reading events ended", zap.Error(err))
 	}
+	r.checkLosses(r.writer.clock.Now())
 	r.solver.Flush()
 	// What is not known now will not be.
 	r.describeUnknown(time.Now().Add(2*inheritFor), func(uint32) bool { return false })
@@ -293,9 +296,10 @@ func (r *ebpfReceiver) tick(drained bool) {
 		r.processes.forget(wall)
 		r.recallReport(false)
 	}
-	now := r.advance(r.writer.clock.Now(), drained)
-	r.table.Tick(now)
-	r.solver.Tick(now)
+	now := r.writer.clock.Now()
+	known := r.advance(now, drained)
+	r.table.Tick(known)
+	r.decide(now, known)
 	r.describeUnknown(wall, func(tgid uint32) bool { return r.watch.Waiting(int(tgid)) })
 	r.counts.conns.Store(int64(r.table.Len()))
 	r.counts.held.Store(int64(r.solver.Waiting()))
@@ -325,6 +329,9 @@ func (r *ebpfReceiver) Done(x *exchange.Exchange) {
 			r.solver.Ended(x.Turn, x.Epoch, x.End, causality.Writer{
 				Tgid: x.Tgid, Tid: x.EndTid, Context: x.EndContext, Kind: x.EndContextKind,
 			})
+			if x.Whole {
+				r.solver.Answered(x.Turn, x.Epoch)
+			}
 			r.count(x)
 			return
 		}

@@ -51,6 +51,7 @@ func (r *ebpfReceiver) observe() error {
 		{t.RegisterReceiverEbpfSpanEvidenceContradictedCallback, r.perService("kind", func(s *causality.ServiceCounts, i int) (string, uint64) {
 			return causality.Kind(i), s.Contradicted[i].Load()
 		}, causality.Kinds)},
+		{t.RegisterReceiverEbpfSpanEvidenceRefusedCallback, r.observeRefused},
 		{t.RegisterReceiverEbpfSpanEvidenceUnusedCallback, counter("reason",
 			part{"unknown", &c.causality.Unknown}, part{"forgotten", &c.causality.Forgotten},
 			part{"overruled", &c.causality.Overruled})},
@@ -110,6 +111,16 @@ func (r *ebpfReceiver) observeAgreement(_ context.Context, o metric.Float64Obser
 	return nil
 }
 
+func (r *ebpfReceiver) observeRefused(_ context.Context, o metric.Int64Observer) error {
+	for _, s := range r.counts.causality.Services() {
+		s.EachRefused(func(kind, reason string, calls uint64) {
+			o.Observe(int64(calls), metric.WithAttributes(
+				attribute.String("kind", kind), attribute.String("reason", reason), attribute.String("service", s.Service)))
+		})
+	}
+	return nil
+}
+
 func counter(key string, parts ...part) metric.Int64Callback {
 	options := make([]metric.ObserveOption, len(parts))
 	for i, p := range parts {
@@ -131,7 +142,7 @@ func gauge(read func() int64) metric.Int64Callback {
 }
 
 func (r *ebpfReceiver) observeLosses(_ context.Context, o metric.Int64Observer) error {
-	losses, err := r.tracer.Losses()
+	losses, err := r.losses()
 	if err != nil {
 		r.log.Warn("Loss counters cannot be read", zap.Error(err))
 		return err

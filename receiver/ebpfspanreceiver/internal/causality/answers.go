@@ -59,7 +59,7 @@ func (a *answers) putOff() bool {
 
 // itsAnswer: the thread began the response of the task that made the call. What a task of tokio is woken for, and
 // by whom, is known better: a task that answers for many has no rounds.
-var itsAnswer = rule{"answers_without_calls", func(s *Solver, e *edge, c *Call) bool {
+var itsAnswer = rule{AnswersWithoutCalls, func(s *Solver, e *edge, c *Call) bool {
 	if c.Writer.Kind == event.Tokio {
 		return false
 	}

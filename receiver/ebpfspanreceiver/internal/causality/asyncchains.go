@@ -36,6 +36,15 @@ func (c *score) add(right bool) {
 	}
 }
 
+// takeBack is the opposite of add, unless the score has faded since.
+func (c *score) takeBack(right bool) {
+	c.all = max(c.all-1, 0)
+	if right {
+		c.right--
+	}
+	c.right = min(max(c.right, 0), c.all)
+}
+
 // mostly: nearly all were right.
 func (c *score) mostly() bool { return float64(c.right) >= rightChains*float64(c.all) }
 
@@ -71,6 +80,44 @@ func (c *chains) disbelieved(operation uint64) bool {
 	s := c.operations[operation]
 	return !c.all.mostly() || !s.mostly()
 }
+
+// closing is what the answer of a request has shown of the chain of calls that led to it.
+type closing struct {
+	tgid        uint32
+	from, at    uint64 // when the chain began, and when it was answered
+	right, next bool
+}
+
+// learn takes a chain that is closed. Where records were lost since it began, another may have been read as this.
+func (a *asyncIDs) learn(c closing) {
+	if a.lostSince(c.from) {
+		return
+	}
+	n := a.chainsOf(c.tgid)
+	n.all.add(c.right)
+	if c.next {
+		n.next.add(c.right)
+	}
+	a.closings = append(a.closings, c)
+}
+
+// lose takes back what was learned since from: that records were lost becomes known later.
+func (a *asyncIDs) lose(from, to uint64) {
+	a.lost = max(a.lost, to)
+	for _, c := range a.closings {
+		n := a.chains[c.tgid]
+		if c.at < from || n == nil {
+			continue
+		}
+		n.all.takeBack(c.right)
+		if c.next {
+			n.next.takeBack(c.right)
+		}
+	}
+	a.closings = a.closings[:0]
+}
+
+func (a *asyncIDs) lostSince(start uint64) bool { return a.lost != 0 && start <= a.lost }
 
 // following is what is to be learned of calls of an operation that follow others.
 type following struct {

@@ -33,6 +33,9 @@ type asyncIDs struct {
 	chains   map[uint32]*chains // by tgid
 	tails    tails
 	now      uint64 // time of the last record
+	// lost is when records were last lost; closings are those of which it is not known yet whether some were.
+	lost     uint64
+	closings []closing
 }
 
 type loopKey struct{ tgid, tid uint32 }
@@ -122,8 +125,10 @@ func (c *asyncCall) vias() (ids [2]loopID, n int) {
 // descent is how a call came about.
 type descent struct {
 	turn uint64 // of the request that the first call of the chain was made for; 0: nothing that is known
-	led  bool   // a call led to another
-	next bool   // of which it was only known that one's response arrived before the other
+	// start of the first call of the chain that is known.
+	start uint64
+	led   bool // a call led to another
+	next  bool // of which it was only known that one's response arrived before the other
 }
 
 // root follows a call to the one at which its chain begins.
@@ -132,6 +137,7 @@ func (a *asyncIDs) root(c *asyncCall, visit func(*asyncCall)) (d descent) {
 		if visit != nil {
 			visit(c)
 		}
+		d.start = c.at
 		d.next = d.next || c.cause.next
 		if !c.cause.call {
 			d.turn = c.cause.to
@@ -178,11 +184,7 @@ func (a *asyncIDs) answer(e *event.Evidence) {
 	if !from.led {
 		return
 	}
-	n := a.chainsOf(e.Tgid)
-	n.all.add(right)
-	if from.next {
-		n.next.add(right)
-	}
+	a.learn(closing{tgid: e.Tgid, from: from.start, at: e.Ts, right: right, next: from.next})
 	if right {
 		a.root(c, func(c *asyncCall) { c.closed = true })
 	}
@@ -220,33 +222,33 @@ func (a *asyncIDs) edges(to []edge, c *Call) []edge {
 	return to
 }
 
-// named is the request that a call was made for, or 0 and why none is known, "" of calls of no loop. edges is what
+// named is the request that a call was made for, or 0 and why none is known, 0 of calls of no loop. edges is what
 // else is known of it.
-func (a *asyncIDs) named(edges []edge, c *Call) (turn uint64, refusal string) {
+func (a *asyncIDs) named(edges []edge, c *Call) (turn uint64, refusal Refusal) {
 	known, ok := a.calls.get(c.ID)
 	if !ok {
-		return 0, ""
+		return 0, 0
 	}
 	from, n := a.root(known, nil), a.chains[known.loop.tgid]
 	switch {
 	case from.turn == 0:
-		return 0, "cause_unknown"
+		return 0, CauseUnknown
 	case from.next && !known.closed:
-		return 0, "chain_open"
+		return 0, ChainOpen
 	case from.next && !n.believed(c.Operation):
-		return 0, "not_proven"
+		return 0, NotProven
 	}
 	several, disputed := a.doubts(known)
 	switch {
 	case several:
-		return 0, "works_for_several"
+		return 0, WorksForSeveral
 	case answeredFor(edges, from.turn):
 	case disputed:
-		return 0, "answer_disagrees"
+		return 0, AnswerDisagrees
 	case from.led && n.disbelieved(c.Operation):
-		return 0, "refuted"
+		return 0, Refuted
 	}
-	return from.turn, ""
+	return from.turn, 0
 }
 
 // unproven are the chains of the process, where such a call waits for them: it is in a closed one.

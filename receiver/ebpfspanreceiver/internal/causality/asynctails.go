@@ -82,6 +82,11 @@ func (a *asyncIDs) settle(before uint64) {
 		c.settled = true
 		a.count(c)
 	}
+	known := 0 // of these it is known that no record was lost
+	for known < len(a.closings) && a.closings[known].at < before {
+		known++
+	}
+	a.closings = slices.Delete(a.closings, 0, known)
 }
 
 // over: the call has ended, and it is known what it calls.
@@ -93,7 +98,7 @@ func (a *asyncIDs) over(c *Call) {
 }
 
 func (a *asyncIDs) count(c *asyncCall) {
-	if !c.settled || !c.ended || c.wentOn && !c.closed {
+	if !c.settled || !c.ended || c.wentOn && !c.closed || a.lostSince(c.at) {
 		return
 	}
 	n := a.chainsOf(c.loop.tgid)

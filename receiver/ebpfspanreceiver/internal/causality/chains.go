@@ -50,14 +50,20 @@ type ends struct {
 	by    sort // such chains are calibrated together
 }
 
-func (s *Solver) ends(h *held, own *verdict) (e ends, ok bool) {
-	e.last, ok = s.completion(h.record, own)
-	if !ok || !s.belongs(&h.call, &e.last) {
-		return ends{}, false
+// ends of a chain; or why they are not known.
+func (s *Solver) ends(h *held, own *verdict) (e ends, refusal Refusal) {
+	last, ok := s.completion(h.record, own)
+	if !ok {
+		return ends{}, EndUnknown
+	}
+	switch r := s.requests.named(last.turn, last.request); {
+	case !s.belongs(&h.call, r):
+		return ends{}, EndUnknown
+	case s.lostSince(r.start): // what else followed is not known
+		return ends{}, InGap
 	}
 	first, sure := s.beginning(h.record, own)
-	e.first, e.by = first, chainSort(sure && e.last.sure)
-	return e, true
+	return ends{last, first, chainSort(sure && last.sure)}, 0
 }
 
 // closed: both ends name the same request.
@@ -65,15 +71,15 @@ func (e *ends) closed() bool { return e.first == e.last.request }
 
 // unproven is the sort of the closed chain with a call.
 func (s *Solver) unproven(h *held, own *verdict) (by sort, ok bool) {
-	e, ok := s.ends(h, own)
-	return e.by, ok && e.closed()
+	e, refusal := s.ends(h, own)
+	return e.by, refusal == 0 && e.closed()
 }
 
-// chained finds the request of a call that has none by itself.
-func (s *Solver) chained(h *held, own *verdict) (verdict, bool) {
-	e, ok := s.ends(h, own)
-	if !ok {
-		return verdict{}, false
+// chained finds the request of a call that has none by itself; or why there is none.
+func (s *Solver) chained(h *held, own *verdict) (verdict, Refusal) {
+	e, refusal := s.ends(h, own)
+	if refusal != 0 {
+		return verdict{}, refusal
 	}
 	last := &e.last
 	v := verdict{
@@ -82,24 +88,23 @@ func (s *Solver) chained(h *held, own *verdict) (verdict, bool) {
 	switch {
 	case e.closed() && h.process.trusted(e.by):
 		v.confidence = min(last.confidence, h.process.confidence(e.by))
-		return v, true
+		return v, 0
 	case e.first != 0 && !e.closed():
-		h.process.counts.Contradicted[next].Add(1)
-		return verdict{}, false
-	case !last.sure:
-		return verdict{}, false
+		return verdict{}, EndsDisagree
+	case last.sure:
+		if ops, ok := s.segment(h.record); ok && h.process.signatures.typical(ops) {
+			v.confidence = min(last.confidence, enough)
+			return v, 0
+		}
 	}
-	ops, ok := s.segment(h.record)
-	if !ok || !h.process.signatures.typical(ops) {
-		return verdict{}, false
+	if e.first == 0 {
+		return verdict{}, BeginningUnknown
 	}
-	v.confidence = min(last.confidence, enough)
-	return v, true
+	return verdict{}, NotProven
 }
 
 // belongs: that request was being served when the call was sent.
-func (s *Solver) belongs(c *Call, last *end) bool {
-	r := s.requests.named(last.turn, last.request)
+func (s *Solver) belongs(c *Call, r *served) bool {
 	return r != nil && c.Start >= r.start && r.reader.Tgid == c.Writer.Tgid && (r.end == 0 || c.Start <= r.end) &&
 		c.Start-r.start <= uint64(s.options.MaxAge)
 }
@@ -182,15 +187,18 @@ func (s *Solver) beginning(r *record, own *verdict) (request uint64, sure bool) 
 // closure compares the two ends of the chain that a call completes, which is how the kind next proves
 // itself.
 func (s *Solver) closure(h *held, v *verdict) {
-	last := v.hintBack
+	last, turn := v.hintBack, v.hintBackTurn
 	if v.exactly() {
 		if v.ways&back == 0 {
 			return
 		}
-		last = v.request
+		last, turn = v.request, v.turn
 	}
 	call, e := h.record.previous()
 	if e == nil || last == 0 {
+		return
+	}
+	if r := s.requests.named(turn, last); r == nil || s.lostSince(r.start) {
 		return
 	}
 	before := s.ledger.find(call)
@@ -220,6 +228,9 @@ func (s *Solver) segment(r *record) (operations, bool) {
 			break // it completed the segment before
 		}
 		first = before
+	}
+	if s.lostSince(first.start) {
+		return nil, false
 	}
 	var ops operations
 	for r = first; len(ops) < maxOperations; {

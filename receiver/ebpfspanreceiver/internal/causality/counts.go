@@ -35,6 +35,8 @@ type ServiceCounts struct {
 	Evidence [kindCount]atomic.Uint64
 	// Contradicted edges, by kind, named another request than evidence of the same or of a higher rank.
 	Contradicted [kindCount]atomic.Uint64
+	// Refused evidence of calls without a request, by kind and why.
+	Refused [kindCount][len(Refusals)]atomic.Uint64
 	// Outcomes of calls.
 	Outcomes [len(Outcomes)]atomic.Uint64
 	// Fates of the counts of requests' calls.
@@ -100,6 +102,24 @@ func (s *ServiceCounts) Bounds(fn func(kind string, bound float64)) {
 	for i := range s.bounds {
 		if bits := s.bounds[i].Load(); bits != 0 {
 			fn(sort(i).name(), math.Float64frombits(bits))
+		}
+	}
+}
+
+func (s *ServiceCounts) refused(all []refused) {
+	for _, r := range all {
+		s.Refused[r.kind][r.why].Add(1)
+	}
+}
+
+// EachRefused calls fn with the number of calls without a request that had evidence of a kind which was not used, and
+// why.
+func (s *ServiceCounts) EachRefused(fn func(kind, reason string, calls uint64)) {
+	for kind := range s.Refused {
+		for why := range s.Refused[kind] {
+			if n := s.Refused[kind][why].Load(); n > 0 {
+				fn(kinds[kind].hint, Refusals[why], n)
+			}
 		}
 	}
 }

@@ -61,7 +61,8 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 		}
 		of := s.sort(e, c)
 		r, why, _ := s.admit(e, c, depth)
-		if why == Late && of.kind().descends && c.Start <= r.end+lateFor && s.writers.of(c.Writer).first == c.Start {
+		if why == Late && of.kind().descends && c.Start <= r.end+lateFor && s.writers.of(c.Writer).first == c.Start &&
+			!s.lostSince(r.start) {
 			late.add(r.request)
 		}
 		if why != Linked {
@@ -154,7 +155,7 @@ func (s *Solver) learn(p *process, votes []vote, best rank, known *verdict) {
 
 // admit checks one edge: it keeps the rules of its kind, and its request was being served when the call
 // was sent. The request is given where it is Linked or Late, and otherwise why it is neither.
-func (s *Solver) admit(e *edge, c *Call, depth int) (*served, Outcome, string) {
+func (s *Solver) admit(e *edge, c *Call, depth int) (*served, Outcome, Refusal) {
 	k := &kinds[e.kind]
 	for i := range k.rules {
 		if of := &k.rules[i]; !of.keeps(s, e, c) {
@@ -164,20 +165,23 @@ func (s *Solver) admit(e *edge, c *Call, depth int) (*served, Outcome, string) {
 	r := s.request(e, c, depth)
 	switch {
 	case r == nil:
-		return nil, UnknownRequest, "request_unknown"
+		return nil, UnknownRequest, RequestUnknown
 	case c.Start < r.start, r.reader.Tgid != c.Writer.Tgid:
-		return nil, Untrusted, "before_request"
+		return nil, Untrusted, BeforeRequest
 	case r.end != 0 && c.Start > r.end:
-		return r, Late, "after_response"
+		return r, Late, AfterResponse
 	case c.Start-r.start > uint64(s.options.MaxAge):
-		return nil, Aged, "request_too_old"
+		return nil, Aged, RequestTooOld
 	}
 	for i := range k.service {
 		if of := &k.service[i]; !of.keeps(s, c, r) {
 			return nil, Untrusted, of.refusal
 		}
 	}
-	return r, Linked, ""
+	if s.unseen(e, c, r) {
+		return nil, Untrusted, InGap
+	}
+	return r, Linked, 0
 }
 
 // maxDepth bounds how many calls lie between a call and the request that its edges lead to.

@@ -15,6 +15,8 @@
 // derives is a type that implements derivation, in a file of its own, with a field and an entry in
 // NewSolver.
 //
+// Where records were lost only evidence counts that is right whatever else has happened, see gaps.go.
+//
 // Three things make a link. Evidence that is exact by construction (class exact). A rule that has named
 // the same request as exact evidence of the other side, in this process, almost always (class probable,
 // see calibration.go; calls that follow each other are joined in chains.go). And, only if asked for,

@@ -27,6 +27,7 @@ type record struct {
 	done      *held
 	several   bool
 	operation uint64
+	start     uint64 // of the call, where that is known
 	// decided: what its own evidence said when it was answered.
 	decided bool
 	verdict verdict

@@ -18,6 +18,9 @@ type kind struct {
 	descends bool
 	// unsure edges of the kind are guesses, whatever its trust: see hint.
 	unsure rule
+	// stands: an edge is right whatever else has happened, so that it counts where records were lost; nil: none is. See
+	// gaps.go.
+	stands func(e *edge, c *Call, r *served) bool
 	// rules are what an edge must keep to be used, service what its request must.
 	rules   []rule
 	service []service
@@ -91,7 +94,7 @@ const (
 // emitting it in bpf/, or deriving it.
 var kinds = [kindCount]kind{
 	sameThread: {
-		hint: "same_thread", rank: exact, confidence: 0.999, way: both,
+		hint: "same_thread", rank: exact, confidence: 0.999, way: both, stands: servesToEnd,
 		rules: []rule{sure}, service: []service{ownThread},
 	},
 	spawn: {
@@ -108,11 +111,11 @@ var kinds = [kindCount]kind{
 		rules: []rule{alone, unshared, readsItself, sure}, service: []service{endsWithIt},
 	},
 	channel: {
-		hint: "channel", rank: handed, confidence: 0.995, way: there,
+		hint: "channel", rank: handed, confidence: 0.995, way: there, stands: firstUse,
 		rules: []rule{alone, oneWrite, sure},
 	},
 	channelBack: {
-		hint: "channel_back", rank: exact, confidence: 0.999, way: back,
+		hint: "channel_back", rank: exact, confidence: 0.999, way: back, stands: noTask,
 		rules: []rule{alone, oneRead, sure, itsTask},
 	},
 	// What a loop read last before it wrote. A timer that fires then looks the same.
@@ -121,11 +124,11 @@ var kinds = [kindCount]kind{
 		rules: []rule{alone, oneRequest},
 	},
 	taskBack: {
-		hint: "task_back", rank: handed, confidence: 0.995, way: back,
+		hint: "task_back", rank: handed, confidence: 0.995, way: back, stands: firstUse,
 		rules: []rule{alone, oneRead, sure},
 	},
 	answer: {
-		hint: "answer", rank: exact, confidence: 0.999, way: back,
+		hint: "answer", rank: exact, confidence: 0.999, way: back, stands: noTask,
 		unsure: severalResponses, rules: []rule{alone, oneRead, itsAnswer},
 	},
 	// From one call to the one before it.
@@ -143,7 +146,7 @@ var kinds = [kindCount]kind{
 		rules: []rule{alone},
 	},
 	notifyBack: {
-		hint: "notify_back", rank: exact, confidence: 0.98, way: back,
+		hint: "notify_back", rank: exact, confidence: 0.98, way: back, stands: noTask,
 		unsure: severalResponses, rules: []rule{alone, oneRead},
 	},
 	// A pool keeps the connection and gives it to others.
@@ -152,7 +155,7 @@ var kinds = [kindCount]kind{
 		rules: []rule{alone, oneRequest},
 	},
 	item: {
-		hint: "item", rank: exact, confidence: 0.999, way: there, descends: true,
+		hint: "item", rank: exact, confidence: 0.999, way: there, descends: true, stands: always,
 		rules: []rule{alone},
 	},
 	copied: {

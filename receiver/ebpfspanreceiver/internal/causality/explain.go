@@ -2,23 +2,90 @@ package causality
 
 import "slices"
 
+// Refusal says why evidence of a call without a request was not used. Each is a counter, by kind.
+type Refusal uint8
+
+const (
+	_ Refusal = iota
+	// NeverAlone: the kind would say the same of a call for nobody.
+	NeverAlone
+	// NotProven: it was not seen to be right in this process often enough, Refuted: it was seen to be wrong.
+	NotProven
+	Refuted
+	// Contradicted: evidence of the same rank names another request.
+	Contradicted
+	// InGap: it might not count, had no record been lost. See gaps.go.
+	InGap
+
+	// What admit says.
+
+	RequestUnknown
+	BeforeRequest
+	AfterResponse
+	RequestTooOld
+
+	// What the rules say.
+
+	LaterInCall
+	ContextServesSeveral
+	HandOverUnseen
+	TwoTasksAtOnce
+	SeveralInWrite
+	SeveralInRead
+	ResponseReadElsewhere
+	ContextOutlivesRequest
+	ThreadLivesOn
+	ThreadHandsOver
+	AnswersWithoutCalls
+	WakeInDoubt
+	SeveralResponses
+	SeveralRequestsRead
+
+	// What chains say.
+
+	EndUnknown
+	BeginningUnknown
+	EndsDisagree
+
+	// What the ids of Node.js say.
+
+	CauseUnknown
+	ChainOpen
+	WorksForSeveral
+	AnswerDisagrees
+)
+
+// Refusals names every Refusal, in order, as spans and telemetry spell it.
+var Refusals = [...]string{
+	NeverAlone: "never_alone", NotProven: "not_proven", Refuted: "refuted", Contradicted: "contradicted",
+	InGap: "records_lost", RequestUnknown: "request_unknown", BeforeRequest: "before_request",
+	AfterResponse: "after_response", RequestTooOld: "request_too_old", LaterInCall: "later_in_call",
+	ContextServesSeveral: "context_serves_several", HandOverUnseen: "hand_over_unseen",
+	TwoTasksAtOnce: "two_tasks_at_once", SeveralInWrite: "several_in_write", SeveralInRead: "several_in_read",
+	ResponseReadElsewhere: "response_read_elsewhere", ContextOutlivesRequest: "context_outlives_request",
+	ThreadLivesOn: "thread_lives_on", ThreadHandsOver: "thread_hands_over",
+	AnswersWithoutCalls: "answers_without_calls", WakeInDoubt: "wake_in_doubt",
+	SeveralResponses: "several_responses", SeveralRequestsRead: "several_requests_read", EndUnknown: "end_unknown",
+	BeginningUnknown: "beginning_unknown", EndsDisagree: "ends_disagree", CauseUnknown: "cause_unknown",
+	ChainOpen: "chain_open", WorksForSeveral: "works_for_several", AnswerDisagrees: "answer_disagrees",
+}
+
 // maxRefusals bounds what is said of one call.
 const maxRefusals = 8
 
-// noEvidence is said of a call of which nothing was seen but its bytes.
-const noEvidence = "no_evidence"
+// refused is a kind of evidence that a call has, and why that was not used.
+type refused struct {
+	kind uint8
+	why  Refusal
+}
 
-// refusals says why a call has no request: of each kind of evidence that names one what keeps it from being used, as
-// "kind: reason". The reasons are those of the rules of its kind, of admit, and these:
-//
-//   - never_alone: the kind would say the same of a call for nobody.
-//   - not_proven, refuted: it was not seen to be right in this process often enough, or was seen to be wrong.
-//   - contradicted: evidence of the same rank names another request.
-func (s *Solver) refusals(h *held, own *verdict) []string {
-	var out []string
-	refused := func(kind, reason string) {
-		if said := kind + ": " + reason; len(out) < maxRefusals && !slices.Contains(out, said) {
-			out = append(out, said)
+// refusals says why a call has no request: of each kind of evidence that names one what keeps it from being used. chain
+// is what keeps the chain with it, 0 where that was not looked for.
+func (s *Solver) refusals(h *held, own *verdict, chain Refusal) []refused {
+	var out []refused
+	add := func(kind uint8, why Refusal) {
+		if r := (refused{kind, why}); len(out) < maxRefusals && !slices.Contains(out, r) {
+			out = append(out, r)
 		}
 	}
 	c := &h.call
@@ -26,48 +93,55 @@ func (s *Solver) refusals(h *held, own *verdict) []string {
 	for i := range edges {
 		e := &edges[i]
 		if e.kind == next {
-			refused(kinds[next].hint, s.chainRefusal(h, own))
+			if chain == 0 {
+				if _, chain = s.chained(h, own); chain == 0 {
+					chain = NotProven // it is not asked where evidence disagrees
+				}
+			}
+			add(next, chain)
 			continue
 		}
 		_, _, why := s.admit(e, c, 0)
-		if why == "" {
-			why = s.distrust(h.process, s.sort(e, c))
+		if of := s.sort(e, c); why == 0 || why == InGap && !h.process.trusted(of) { // it would not count either way
+			why = s.distrust(h.process, of)
 		}
-		refused(kinds[e.kind].hint, why)
+		add(e.kind, why)
 	}
-	if _, why := s.async.named(edges, c); why != "" {
-		refused(kinds[asyncID].hint, why)
-	}
-	if len(out) == 0 {
-		return []string{noEvidence}
+	if _, why := s.async.named(edges, c); why != 0 {
+		add(asyncID, why)
 	}
 	return out
 }
 
 // distrust is why an edge of a sort that keeps all rules has not decided.
-func (s *Solver) distrust(p *process, of sort) string {
+func (s *Solver) distrust(p *process, of sort) Refusal {
 	switch trust := of.trust(); {
 	case p.trusted(of):
-		return "contradicted"
+		return Contradicted
 	case of&1 != 0:
 		return of.kind().unsure.refusal
 	case trust == hint:
-		return "never_alone"
+		return NeverAlone
 	case trust == unproven:
-		return "not_proven"
+		return NotProven
 	}
-	return "refuted"
+	return Refuted
 }
 
-// chainRefusal is why the chain with a call gives it no request.
-func (s *Solver) chainRefusal(h *held, own *verdict) string {
-	switch e, ok := s.ends(h, own); {
-	case !ok:
-		return "end_unknown"
-	case e.first == 0:
-		return "beginning_unknown"
-	case !e.closed():
-		return "ends_disagree"
+// noEvidence is said of a call of which nothing was seen but its bytes.
+const noEvidence = "no_evidence"
+
+// explain spells refusals as ebpf.link.refused has them: "kind: reason".
+func (s *Solver) explain(c *Call, all []refused) []string {
+	out := make([]string, 0, len(all))
+	for _, r := range all {
+		out = append(out, kinds[r.kind].hint+": "+Refusals[r.why])
 	}
-	return "not_proven"
+	if len(out) == 0 {
+		out = append(out, noEvidence)
+		if s.lostSince(c.Start) { // it may have been evidence
+			out = append(out, Refusals[InGap])
+		}
+	}
+	return out
 }

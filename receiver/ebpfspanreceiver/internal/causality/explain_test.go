@@ -1,6 +1,7 @@
 package causality
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -48,7 +49,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, explain := range []bool{true, false} {
-				s, _ := newSolver()
+				s, counts := newSolver()
 				s.options.Explain = explain
 				for _, r := range []uint64{request, other} {
 					s.Began(r, r, 10*ms, reader)
@@ -58,6 +59,7 @@ func TestRefusals(t *testing.T) {
 					s.Evidence(e)
 				}
 				got := decide(s, tc.call)
+				require.ElementsMatch(t, told(tc.want), counted(counts), "counted, explained or not")
 				if !explain {
 					require.Empty(t, got.Refused)
 					continue
@@ -66,6 +68,47 @@ func TestRefusals(t *testing.T) {
 				require.Equal(t, tc.want != nil, got.Outcome.Unlinked())
 			}
 		})
+	}
+}
+
+// told are those that name evidence.
+func told(refusals []string) (out []string) {
+	for _, r := range refusals {
+		if strings.Contains(r, ": ") {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// counted are the refusals of one call.
+func counted(c *Counts) (out []string) {
+	for _, s := range c.Services() {
+		s.EachRefused(func(kind, reason string, calls uint64) {
+			for range calls {
+				out = append(out, kind+": "+reason)
+			}
+		})
+	}
+	return out
+}
+
+// Every reason has a name, and no two have the same.
+func TestRefusalsAreNamed(t *testing.T) {
+	names := map[string]bool{}
+	for _, name := range Refusals[1:] {
+		require.NotEmpty(t, name)
+		require.False(t, names[name], name)
+		names[name] = true
+	}
+	require.Len(t, Refusals, int(AnswerDisagrees)+1)
+	for i := range kinds {
+		for _, of := range kinds[i].rules {
+			require.NotZero(t, of.refusal, kinds[i].hint)
+		}
+		for _, of := range kinds[i].service {
+			require.NotZero(t, of.refusal, kinds[i].hint)
+		}
 	}
 }
 

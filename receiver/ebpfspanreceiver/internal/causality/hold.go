@@ -31,7 +31,7 @@ func (s *Solver) Hold(c Call, release func(Answer)) {
 	if r.done != nil || r.decided {
 		r.several = true
 	}
-	r.done, r.operation = h, c.Operation
+	r.done, r.operation, r.start = h, c.Operation, c.Start
 	s.waiting = append(s.waiting, h)
 }
 
@@ -142,9 +142,13 @@ func (s *Solver) judge(h *held) *verdict {
 
 func (s *Solver) answer(h *held) {
 	v := *s.judge(h)
-	a := v
+	a, chain := v, Refusal(0)
 	if v.outcome == NoEvidence || v.outcome == Untrusted {
-		if through, ok := s.chained(h, &v); ok {
+		var through verdict
+		if through, chain = s.chained(h, &v); chain == EndsDisagree {
+			h.process.counts.Contradicted[next].Add(1)
+		}
+		if chain == 0 {
 			a = through
 		} else if likely, ok := s.likely(h); ok && h.process.trials[guessed].proves() {
 			a = likely
@@ -167,8 +171,12 @@ func (s *Solver) answer(h *held) {
 	s.relearn(h, &v)
 	s.counts.Overruled.Add(uint64(a.overruled))
 	out := a.answer()
-	if s.options.Explain && a.outcome.Unlinked() {
-		out.Refused = s.refusals(h, &v)
+	if a.outcome.Unlinked() {
+		refused := s.refusals(h, &v, chain)
+		n.refused(refused)
+		if s.options.Explain {
+			out.Refused = s.explain(&h.call, refused)
+		}
 	}
 	h.release(out)
 }

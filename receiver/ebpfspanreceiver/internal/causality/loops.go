@@ -5,7 +5,7 @@ package causality
 // has put off. There it must be certain from the one side and not denied from the other: that only this
 // response can have led to the answer, or that only this request can have led to the call, and to as many
 // as requests do. The former counts where a loop does at once what it has read: see Options.Queues.
-var severalResponses = rule{"several_responses", func(s *Solver, e *edge, c *Call) bool {
+var severalResponses = rule{SeveralResponses, func(s *Solver, e *edge, c *Call) bool {
 	if e.segment == 0 {
 		return e.uses > 1 || e.baseUses > 1
 	}
@@ -46,7 +46,7 @@ func (s *Solver) confirms(claim, back *edge, c *Call) bool {
 }
 
 // oneRequest: which of several requests that the loop has read led to the call is not known.
-var oneRequest = rule{"several_requests_read", func(_ *Solver, e *edge, _ *Call) bool { return e.uses <= 1 }}
+var oneRequest = rule{SeveralRequestsRead, func(_ *Solver, e *edge, _ *Call) bool { return e.uses <= 1 }}
 
 // follows: the joint says which response led to the call, and that it led to nothing else before.
 func (e *edge) follows() bool { return e.uses <= 1 && e.baseUses == 0 }

@@ -26,6 +26,8 @@ type step struct {
 	guess bool            // the edge may name anything: only what calibration makes of it counts
 	began bool            // of a request
 	ends  uint64          // the call that is over
+	// instead is what is told of a request whose response is lost, when its connection is used again.
+	instead func(*Solver)
 }
 
 // truth of one call: the request that it was made for, 0 for none; late: that was over by then.
@@ -81,8 +83,10 @@ func (w *world) request(start, end uint64, reader, answerer Writer) uint64 {
 	w.steps[len(w.steps)-1].began = true
 	w.at(end, answerer, func(s *Solver, r *results) {
 		s.Ended(id, id, end, answerer)
+		s.Answered(id, id)
 		s.Count(reader.Tgid, id, id, func(c Count) { r.counts[id] = append(r.counts[id], c) })
 	})
+	w.steps[len(w.steps)-1].instead = func(s *Solver) { s.Ended(id, id, end+30*ms, answerer) }
 	return id
 }
 
@@ -245,6 +249,10 @@ func newWorld(seed uint64, n int, name func(uint64) uint64) *world {
 
 // newWorldOf: of which more are open at once the smaller gap is.
 func newWorldOf(seed uint64, n int, name func(uint64) uint64, gap uint64) *world {
+	return newWorldIn(seed, n, name, gap, shapes)
+}
+
+func newWorldIn(seed uint64, n int, name func(uint64) uint64, gap uint64, shapes []shape) *world {
 	if name == nil {
 		name = func(id uint64) uint64 { return id }
 	}

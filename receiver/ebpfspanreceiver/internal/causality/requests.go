@@ -10,6 +10,7 @@ type served struct {
 	start, end uint64 // end 0: not answered yet
 	reader     Writer
 	answerer   Writer // zero: not answered
+	seen       bool   // the whole response was: it ended at end, and not before
 	// calls are those that were linked to it; counted: that number was told, and stays.
 	calls   int
 	counted bool
@@ -48,6 +49,13 @@ func (q *requests) ended(turn, request, end uint64, answerer Writer) *served {
 		q.over = append(q.over, endedTurn{turn, end})
 	}
 	return which
+}
+
+// seen: the response of a request was, from its first byte to its last.
+func (q *requests) seen(turn, request uint64) {
+	if r := q.named(turn, request); r != nil {
+		r.seen = true
+	}
 }
 
 // at finds the request of a turn that was being served at a time.

@@ -113,9 +113,12 @@ type Solver struct {
 	processes processes
 	waiting   []*held
 	// tallies are requests that wait to be counted; what Saw and Lost have said decides whether they can be.
-	tallies             []*tally
-	read, checked, lost uint64
-	contexts            *contexts
+	tallies       []*tally
+	read, checked uint64
+	// gaps are when records were lost, lost is when last, missed when last the kernel side has not seen something itself.
+	gaps         marks
+	lost, missed uint64
+	contexts     *contexts
 	// derivations find more evidence in what is told here.
 	derivations []derivation
 	async       *asyncIDs
@@ -187,6 +190,10 @@ func (s *Solver) Began(turn, request, start uint64, reader Writer) {
 		s.processes.check(reader.Tgid, start).delays.began(named{turn, request})
 	}
 }
+
+// Answered says of a request that is over that its response was seen from the first byte to the last: it was not over
+// before.
+func (s *Solver) Answered(turn, request uint64) { s.requests.seen(turn, request) }
 
 // Ended says that its response was sent at end, by answerer (zero: it was not).
 func (s *Solver) Ended(turn, request, end uint64, answerer Writer) {

@@ -407,7 +407,7 @@ func TestTurnsAreForgotten(t *testing.T) {
 	require.Empty(t, s.requests.turns)
 }
 
-// Shuffling evidence changes no answer; dropping some makes no wrong link.
+// Shuffling evidence changes no answer; losing some makes no wrong link, also where what is left would be overruled by it.
 func TestOrderAndLoss(t *testing.T) {
 	type truth struct{ call, epoch uint64 }
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -428,6 +428,9 @@ func TestOrderAndLoss(t *testing.T) {
 		}
 		answers := func(edges []*event.Evidence) map[uint64]Answer {
 			s, _ := newSolver()
+			if len(edges) < len(all) {
+				s.Lost(21*ms, 22*ms)
+			}
 			for e := uint64(100); e < 105; e++ {
 				s.Began(e, e, 1*ms, reader)
 			}
@@ -448,13 +451,13 @@ func TestOrderAndLoss(t *testing.T) {
 			require.Equal(t, whole[call].Request, a.Request)
 			require.ElementsMatch(t, whole[call].Hints, a.Hints)
 		}
-		strong := make([]*event.Evidence, 0, len(all))
-		for _, e := range all {
-			if e.What != goCreated && rng.IntN(10) != 0 {
-				strong = append(strong, e)
+		left := make([]*event.Evidence, 0, len(all))
+		for _, e := range all[1:] {
+			if rng.IntN(10) != 0 {
+				left = append(left, e)
 			}
 		}
-		for call, a := range answers(strong) {
+		for call, a := range answers(left) {
 			if a.Outcome == Linked {
 				require.Equal(t, calls[call-1].epoch, a.Request)
 			}
@@ -474,5 +477,28 @@ func BenchmarkSolve(b *testing.B) {
 		s.Evidence(back)
 		s.Hold(Call{ID: id, Start: 2, End: 3}, func(Answer) {})
 		s.Flush()
+	}
+}
+
+// Calls that get no request: of the background, of a pool, and of a chain.
+func BenchmarkRefuse(b *testing.B) {
+	for name, kinds := range map[string][]uint8{"nothing": nil, "hint": {wake}, "chain": {next, wake, connected}} {
+		b.Run(name, func(b *testing.B) {
+			s, _ := newSolver()
+			s.Began(100, 100, 1, reader)
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				id := uint64(i) + 1000
+				for _, kind := range kinds {
+					e := event.Evidence{What: kind, Call: id, Epoch: 100, Tgid: 1, Uses: 1, Ts: 10 * ms}
+					if kind == next {
+						e.Epoch = id - 1
+					}
+					s.Evidence(&e)
+				}
+				s.Hold(Call{ID: id, Writer: reader, Start: 2, End: 3}, func(Answer) {})
+				s.Flush()
+			}
+		})
 	}
 }

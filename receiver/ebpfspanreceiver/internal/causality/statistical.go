@@ -147,6 +147,10 @@ func (s *Solver) likely(h *held) (verdict, bool) {
 	if best.request == 0 || posterior < s.options.Posterior {
 		return verdict{}, false
 	}
+	// A request that is not known would fit, too. Few are served for longer than calls wait.
+	if r := s.requests.named(best.turn, best.request); s.lostSince(min(r.start, h.call.Start-min(h.call.Start, uint64(s.options.Hold)))) {
+		return verdict{}, false
+	}
 	return verdict{
 		outcome: Linked, request: best.request, turn: best.turn, class: Statistical, hints: 1 << statistical,
 		confidence: posterior,

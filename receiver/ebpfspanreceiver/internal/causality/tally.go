@@ -87,9 +87,6 @@ func (s *Solver) Saw(read, checked uint64) {
 	s.read, s.checked = max(s.read, read), max(s.checked, checked)
 }
 
-// Lost says that records were lost, at or before now. Whose, nobody knows.
-func (s *Solver) Lost(now uint64) { s.lost = max(s.lost, now) }
-
 // Unread says that a process moved bytes between from and to, as a client, that make no call that is known.
 func (s *Solver) Unread(tgid uint32, from, to uint64) { s.processes.of(tgid).unread.add(from, to) }
 
@@ -132,7 +129,7 @@ func (s *Solver) fate(t *tally, look *lookout) Fate {
 		return Unwatched
 	case s.requests.mixed(t.turn):
 		return Pipelined
-	case t.start <= max(s.lost, s.processes.forgotten):
+	case s.lostSince(t.start), t.start <= s.processes.forgotten:
 		return RecordsLost
 	case p.unread.during(t.start, t.end):
 		return Unread

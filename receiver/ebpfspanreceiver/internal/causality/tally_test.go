@@ -126,7 +126,7 @@ func TestLostCallsAreNotCounted(t *testing.T) {
 				}
 			}
 			at := c.Start + w.between(0, 2)*ms
-			w.at(at, c.Writer, func(s *Solver, r *results) { s.Lost(at); r.held[id] = true })
+			w.at(at, c.Writer, func(s *Solver, r *results) { s.Lost(at, at); r.held[id] = true })
 		}
 		// Saw follows Lost: the last look at the counters was up to 2 ms after the loss.
 		o := soon()
@@ -235,9 +235,9 @@ func TestFates(t *testing.T) {
 		"unread":                {during: func(c *counting) { c.Unread(reader.Tgid, 5*ms, 10*ms) }, want: Count{Fate: Unread}},
 		"unread before":         {during: func(c *counting) { c.Unread(reader.Tgid, 5*ms, 9*ms) }, want: Count{Counted, 1}},
 		"unread elsewhere":      {during: func(c *counting) { c.Unread(9, 15*ms, 15*ms) }, want: Count{Counted, 1}},
-		"lost":                  {during: func(c *counting) { c.Lost(10 * ms) }, want: Count{Fate: RecordsLost}},
-		"lost before":           {during: func(c *counting) { c.Lost(10*ms - 1) }, want: Count{Counted, 1}},
-		"lost when it was over": {during: func(c *counting) { c.Lost(150 * ms) }, want: Count{Fate: RecordsLost}},
+		"lost":                  {during: func(c *counting) { c.Lost(10*ms, 10*ms) }, want: Count{Fate: RecordsLost}},
+		"lost before":           {during: func(c *counting) { c.Lost(10*ms-1, 10*ms-1) }, want: Count{Counted, 1}},
+		"lost when it was over": {during: func(c *counting) { c.Lost(150*ms, 150*ms) }, want: Count{Fate: RecordsLost}},
 		"pipelined, without calls": {during: func(c *counting) {
 			c.Began(300, 300, 10*ms, reader)
 			c.Began(300, 301, 10*ms, reader)

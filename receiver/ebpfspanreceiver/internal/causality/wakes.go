@@ -124,7 +124,7 @@ func (w *wakes) often(n float64) bool {
 }
 
 // completes: a wake-up is the end of the task that made the call.
-var completes = rule{"wake_in_doubt", func(s *Solver, e *edge, c *Call) bool {
+var completes = rule{WakeInDoubt, func(s *Solver, e *edge, c *Call) bool {
 	w := &s.processes.of(c.Writer.Tgid).wakes
 	// A silent end that is mistaken counts as sure, so that none was seen says little before many were sure.
 	empty, silent := w.empty/max(1, w.sure+w.empty), max(1, w.silent)/max(1, w.sure+w.silent)

@@ -58,6 +58,7 @@ type request struct {
 	announced bool
 	// at the client end, as in Exchange
 	later, together, overlapped bool
+	gap                         bool // bytes moved unseen since its head
 }
 
 type conn struct {
@@ -270,6 +271,12 @@ func (c *conn) gap(s *stream, dir protocol.Direction, at meta, seq uint32) {
 		from = min(from, s.last.ts)
 	}
 	c.unread(from, at.ts)
+	for _, r := range c.open {
+		r.gap = true
+	}
+	if c.answered != nil {
+		c.answered.gap = true
+	}
 	at.dir, at.seq = dir, s.next
 	c.feed(piece{meta: at, n: int(ahead)})
 	s.next = seq

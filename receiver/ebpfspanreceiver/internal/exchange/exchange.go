@@ -40,8 +40,11 @@ type Exchange struct {
 	EndContextKind uint8
 
 	// At the client end. Later: an earlier write of the same Turn held another request. Together: the
-	// same write did. Overlapped: another request, of another write, was open on this connection.
+	// same write did. Overlapped: another request, of another write, was open on this connection, or may have been.
 	Later, Together, Overlapped bool
+	// Whole: it was answered, and no byte between its head and the end of the response moved unseen: it ended at
+	// End, and not before.
+	Whole bool
 
 	// ReqSeq and RespSeq are the sequence numbers of the first bytes; RespSeq is 0 without one.
 	ReqSeq, RespSeq uint32

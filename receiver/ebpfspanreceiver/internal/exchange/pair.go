@@ -143,8 +143,15 @@ func (c *conn) End(dir protocol.Direction, _ uint64, how protocol.Completion) {
 func (c *conn) Skip(dir protocol.Direction, n int, why protocol.Reason) {
 	c.table.counts.Skipped[why].Add(uint64(n))
 	from := c.now.ts
-	if dir == protocol.Request && c.req != nil {
-		from = min(from, c.req.first.ts)
+	if dir == protocol.Request {
+		if c.req != nil {
+			from = min(from, c.req.first.ts)
+		}
+		// Another request may have been among them. Those that come after it are nobody's until the session knows which
+		// responses are theirs.
+		for _, r := range c.open {
+			r.overlapped = true
+		}
 	}
 	c.unread(from, c.now.ts)
 	var gone *request
@@ -199,6 +206,7 @@ func (c *conn) exchange(r *request) *Exchange {
 func (c *conn) emit(r *request, resp *half, outcome Outcome, end uint64) {
 	x := c.exchange(r)
 	x.Outcome, x.End = outcome, max(end, x.Start)
+	x.Whole = outcome == Answered && !r.gap
 	x.EndTid, x.EndContext, x.EndContextKind = c.now.tid, c.now.context, c.now.contextKind
 	if resp != nil {
 		x.Response, x.RespSeq = resp.msg, resp.seq

@@ -305,6 +305,105 @@ func TestLostAnswerIsNotReplaced(t *testing.T) {
 	}
 }
 
+// A request whose record is lost may be among those that are open. Of those that follow it nothing is said at all, until
+// it is known which responses are theirs.
+func TestHiddenRequests(t *testing.T) {
+	const ping, pong = "*1\r\n$4\r\nPING\r\n", "+PONG\r\n"
+	for name, p := range map[string]struct{ ask, answer string }{"http": {get, ok}, "redis": {ping, pong}} {
+		for name, tc := range map[string]struct {
+			run  func(w *wire, lose func())
+			want []bool // overlapped
+		}{
+			"in the same turn": {func(w *wire, lose func()) {
+				lose()
+				w.move(event.Out, p.ask)
+				w.move(event.In, p.answer+p.answer)
+			}, []bool{false}},
+			"in a turn before": {func(w *wire, lose func()) {
+				lose()
+				w.make(event.In, p.answer, len(p.answer))
+				w.move(event.Out, p.ask)
+				w.move(event.In, p.answer)
+			}, []bool{false}},
+			"while another is open": {func(w *wire, lose func()) {
+				w.move(event.Out, p.ask)
+				lose()
+				w.move(event.In, p.answer+p.answer)
+			}, []bool{false, true}},
+		} {
+			t.Run(fmt.Sprint(name, ", ", p.ask[:4]), func(t *testing.T) {
+				w := newWire(event.Client)
+				seen := func() (overlapped []bool) {
+					w.table.Tick(w.ts + 3*second)
+					for _, x := range w.sink.done {
+						overlapped = append(overlapped, x.Overlapped)
+						require.False(t, x.Later)
+					}
+					return overlapped
+				}
+				w.move(event.Out, p.ask)
+				w.move(event.In, p.answer)
+				tc.run(w, func() { w.make(event.Out, p.ask, len(p.ask)) })
+				got := seen()
+				require.Equal(t, tc.want, got)
+				for range 3 { // what is certain again when one is answered alone
+					w.move(event.Out, p.ask)
+					w.move(event.In, p.answer)
+				}
+				got = seen()
+				require.False(t, got[len(got)-1])
+			})
+		}
+		t.Run(name+", at the server end", func(t *testing.T) {
+			w := newWire(event.Server)
+			w.move(event.In, p.ask)
+			w.move(event.Out, p.answer)
+			w.make(event.In, p.ask, len(p.ask))
+			w.move(event.In, p.ask)
+			w.move(event.Out, p.answer+p.answer)
+			w.table.Tick(w.ts + 3*second)
+			require.Len(t, w.sink.began, 1, "its turn is nobody's")
+			w.move(event.In, p.ask)
+			w.move(event.Out, p.answer)
+			require.Len(t, w.sink.began, 2)
+		})
+	}
+}
+
+// The end of a response is certain when every byte up to it was seen to move.
+func TestWhole(t *testing.T) {
+	for name, tc := range map[string]struct {
+		run  func(w *wire)
+		want bool
+	}{
+		"all seen": {func(w *wire) { w.move(event.Out, ok) }, true},
+		"cut": {func(w *wire) {
+			d := w.make(event.Out, "HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n"+strings.Repeat("x", 90), 60)
+			w.table.Data(&d)
+		}, true},
+		"a part is lost": {func(w *wire) {
+			w.move(event.Out, "HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n")
+			w.make(event.Out, strings.Repeat("x", 40), 40)
+			w.move(event.Out, strings.Repeat("x", 50))
+		}, false},
+		"the end is lost": {func(w *wire) {
+			w.move(event.Out, "HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n")
+			w.make(event.Out, strings.Repeat("x", 90), 90)
+			w.move(event.In, get)
+		}, false},
+		"never answered": {func(w *wire) { w.close() }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWire(event.Server)
+			w.move(event.In, get)
+			tc.run(w)
+			w.table.Tick(w.ts + 3*second)
+			require.NotEmpty(t, w.sink.done)
+			require.Equal(t, tc.want, w.sink.done[0].Whole)
+		})
+	}
+}
+
 func TestDuplicateBytesAreUsedOnce(t *testing.T) {
 	w := newWire(event.Server)
 	d := w.make(event.In, get, len(get))

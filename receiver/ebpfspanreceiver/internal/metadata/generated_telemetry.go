@@ -38,6 +38,7 @@ type TelemetryBuilder struct {
 	ReceiverEbpfSpanEvidence             metric.Int64ObservableCounter
 	ReceiverEbpfSpanEvidenceAgreement    metric.Float64ObservableGauge
 	ReceiverEbpfSpanEvidenceContradicted metric.Int64ObservableCounter
+	ReceiverEbpfSpanEvidenceRefused      metric.Int64ObservableCounter
 	ReceiverEbpfSpanEvidenceUnused       metric.Int64ObservableCounter
 	ReceiverEbpfSpanExchangesDropped     metric.Int64ObservableCounter
 	ReceiverEbpfSpanGoExecutables        metric.Int64ObservableGauge
@@ -208,6 +209,21 @@ func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanEvidenceContradictedCal
 		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanEvidenceContradicted, obs: o})
 		return nil
 	}, builder.ReceiverEbpfSpanEvidenceContradicted)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterReceiverEbpfSpanEvidenceRefusedCallback sets callback for observable ReceiverEbpfSpanEvidenceRefused metric.
+func (builder *TelemetryBuilder) RegisterReceiverEbpfSpanEvidenceRefusedCallback(cb metric.Int64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerInt64{inst: builder.ReceiverEbpfSpanEvidenceRefused, obs: o})
+		return nil
+	}, builder.ReceiverEbpfSpanEvidenceRefused)
 	if err != nil {
 		return err
 	}
@@ -553,6 +569,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_receiver_ebpf_span_evidence_contradicted",
 		metric.WithDescription("Edges that named another request than evidence of the same or of a higher rank. [Development]"),
 		metric.WithUnit("{edge}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ReceiverEbpfSpanEvidenceRefused, err = builder.meter.Int64ObservableCounter(
+		"otelcol_receiver_ebpf_span_evidence_refused",
+		metric.WithDescription("Calls that are linked to no request, by the kind of evidence that they have and why it was not used. A call with several counts for each. [Development]"),
+		metric.WithUnit("{call}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfSpanEvidenceUnused, err = builder.meter.Int64ObservableCounter(

@@ -5,33 +5,34 @@ import "fmt"
 // losses are the reasons of bpf/loss.h, in its order.
 var losses = [...]struct {
 	name string // as telemetry spells it
-	// records: of bytes that moved no record tells then.
-	records bool
+	// records: of bytes that moved no record tells then, followed: the kernel side knows of them.
+	records, followed bool
 }{
-	{"events_full", true},
-	{"processes_full", false},
-	{"conns_full", true},
-	{"calls_full", true},
-	{"contexts_full", false},
-	{"payload_fault", false},
-	{"vectors", false},
-	{"targets_full", false},
-	{"goroutine_unreadable", false},
-	{"virtual_thread_unreadable", false},
-	{"stream_unreadable", false},
-	{"python_unreadable", false},
-	{"async_id_unreadable", false},
-	{"loops_full", false},
-	{"read_place_unknown", true},
-	{"tokio_unreadable", false},
+	{"events_full", true, true},
+	{"processes_full", false, true},
+	{"conns_full", true, false},
+	{"calls_full", true, false},
+	{"contexts_full", false, true},
+	{"payload_fault", false, true},
+	{"vectors", false, true},
+	{"targets_full", false, true},
+	{"goroutine_unreadable", false, true},
+	{"virtual_thread_unreadable", false, true},
+	{"stream_unreadable", false, true},
+	{"python_unreadable", false, true},
+	{"async_id_unreadable", false, true},
+	{"loops_full", false, true},
+	{"read_place_unknown", true, false},
+	{"tokio_unreadable", false, true},
 }
 
 // Loss is how often the kernel side has discarded something, since the programs were loaded.
 type Loss struct {
 	Reason string
 	Count  uint64
-	// Records: bytes moved of which no record tells.
-	Records bool
+	// Records: bytes moved of which no record tells. Followed: but the kernel side knows of them, and what it says of
+	// others is as true as ever.
+	Records, Followed bool
 }
 
 // Losses reads every counter.
@@ -42,7 +43,7 @@ func (t *Tracer) Losses() ([]Loss, error) {
 		if err := t.objects.Losses.Lookup(uint32(i), &perCPU); err != nil {
 			return nil, fmt.Errorf("read loss counter %s: %w", of.name, err)
 		}
-		out[i].Reason, out[i].Records = of.name, of.records
+		out[i].Reason, out[i].Records, out[i].Followed = of.name, of.records, of.followed
 		for _, n := range perCPU {
 			out[i].Count += n
 		}
