@@ -83,7 +83,7 @@ func (x *Index) explain(child ID, c View, r *row, k Key) Explanation {
 	var lost []ID
 	x.candidates(r, child, c, k, func(id ID) bool {
 		p := x.View(id)
-		if s := r.fits(x, c, p); s > top && x.admit(r, c.core, p.core) == admitted {
+		if s := x.rate(r, c, p); s > top && x.admit(r, c.core, p.core) == admitted {
 			top = s
 		}
 		if id != found.Parent {
@@ -117,7 +117,7 @@ const (
 )
 
 func (x *Index) rank(r *row, c, p View, top score) rank {
-	switch s := r.fits(x, c, p); {
+	switch s := x.rate(r, c, p); {
 	case s == unfit:
 		return unlike
 	case x.admit(r, c.core, p.core) != admitted:

@@ -173,7 +173,7 @@ func (r *row) tally() tally {
 // weigh takes in a candidate.
 func (x *Index) weigh(t *tally, r *row, c View, id ID) {
 	p := x.View(id)
-	s := r.fits(x, c, p)
+	s := x.rate(r, c, p)
 	if s != unfit {
 		t.Candidates++
 	}
@@ -242,7 +242,7 @@ func (x *Index) searchOne(child ID, c View, r *row, only ID) Edge {
 func (x *Index) timeliest(r *row, child ID, c View, k Key, best score) (n int, parent ID) {
 	x.candidates(r, child, c, k, func(id ID) bool {
 		p := x.View(id)
-		if r.fits(x, c, p) == best && x.admitBy(r, probable, c.core, p.core) == admitted {
+		if x.rate(r, c, p) == best && x.admitBy(r, probable, c.core, p.core) == admitted {
 			n++
 			parent = id
 		}

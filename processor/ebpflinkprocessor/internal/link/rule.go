@@ -95,7 +95,7 @@ type row struct {
 	with  string
 	// refers is how a child gets the key, defines how a parent does.
 	refers, defines *keyed
-	// fits compares the fields behind equal keys and whatever else contradicts.
+	// fits compares the fields behind equal keys and whatever else but time contradicts.
 	fits func(x *Index, child, parent View) score
 	// veto withdraws the row for a child, whatever the candidates.
 	veto func(x *Index, child View) bool
@@ -108,6 +108,8 @@ type row struct {
 	stated bool
 	// contains: the child must also end within the parent.
 	contains bool
+	// limits are what else times must be like for a candidate to count (admit.go).
+	limits []limit
 	// slack is how much more than the clocks the times of the two may be off.
 	slack time.Duration
 	// displaces: the child states a parent, which gives way.

@@ -55,6 +55,7 @@ func sameCall(side Role, key func(View) (Key, bool), by field) row {
 			}
 			return 0, false
 		}},
+		limits: nearlyWithin,
 		fits: func(x *Index, c, p View) score {
 			return when(sameProcessBy(by.name, c, p) && x.mayBeSame(side, c, p))
 		},
@@ -123,11 +124,8 @@ func ledElsewhere(x *Index, c View) bool {
 	return crowd != nil
 }
 
-// mayBeSame: nothing says that child and parent are not the same call.
+// mayBeSame: nothing but time says that child and parent are not the same call.
 func (x *Index) mayBeSame(side Role, c, p View) bool {
-	if !nearlyWithin(c.core, p.core) {
-		return false
-	}
 	same := c.said.agree(p.said)
 	if same < 0 {
 		return false
@@ -149,7 +147,7 @@ func (x *Index) mayBeSame(side Role, c, p View) bool {
 	case c.Systrace != 0:
 		return c.Systrace == x.core(r).Systrace && c.Host == x.core(r).Host
 	default:
-		return nearlyWithin(c.core, x.core(r))
+		return judge(nearlyWithin, c, x.View(r)) == admitted
 	}
 }
 
@@ -159,28 +157,23 @@ func portsDiffer(c, p View) bool {
 }
 
 // nearlyWithin is generous: what is so is at least doubtful.
-func nearlyWithin(c, p *core) bool {
-	const d = int64(sameCallApart)
-	switch {
-	case c.Start < p.Start-d:
-		return false
-	case p.Pending:
-		return true
-	case c.Pending:
-		return c.Start <= p.End+d
-	default:
-		return max(c.Start, c.End) <= max(p.Start, p.End)+d
-	}
-}
+var nearlyWithin = []limit{{kind: notBefore, allow: sameCallApart}, {kind: notAfter, allow: sameCallApart}, {kind: endsInside, allow: sameCallApart}}
+
+var requestSurelyWithin, callSurelyWithin = surely(sameCallAfter), surely(sameCallSlack)
 
 // surelyWithin is what a link takes.
-func surelyWithin(side Role, c, p *core) bool {
-	after := sameCallSlack
+func surelyWithin(side Role) []limit {
 	if side == Server {
-		after = sameCallAfter
+		return requestSurelyWithin
 	}
-	return !c.Pending && !p.Pending && c.Start >= p.Start-int64(sameCallSlack) && c.Start <= p.End &&
-		c.End <= p.End+int64(after) && (p.End-p.Start)-(c.End-c.Start) <= int64(sameCallRest)+(p.End-p.Start)/sameCallShare
+	return callSurelyWithin
+}
+
+func surely(after time.Duration) []limit {
+	return []limit{
+		{kind: nearlyAsLong, allow: sameCallRest, share: sameCallShare},
+		{kind: notBefore, allow: sameCallSlack}, {kind: notAfter}, {kind: endsInside, allow: after},
+	}
 }
 
 // headerSeen: the SDK's CLIENT span p was read off a header, of another call than c, or has a CLIENT span of the SDK
@@ -196,7 +189,7 @@ func (x *Index) headerSeen(c, p View) bool {
 		if !f.Raw && f.Role == Server && x.cameBy(id, c) {
 			continue
 		}
-		if f.Raw || f.Role == Server || (f.Role == Client && nearlyWithin(c.core, f.core) && c.said.agree(f.said) >= 0) {
+		if f.Raw || f.Role == Server || (f.Role == Client && judge(nearlyWithin, c, f) == admitted && c.said.agree(f.said) >= 0) {
 			return true
 		}
 	}
@@ -243,7 +236,7 @@ func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) Edge {
 	not := func(o Outcome) Edge {
 		return Edge{Parent: None, Outcome: o, Rule: r.rule, Candidates: found.Candidates}
 	}
-	if !surelyWithin(side, c.core, p.core) {
+	if judge(surelyWithin(side), c, p) != admitted {
 		return not(Inadmissible)
 	}
 	// A call whose request is known stays in it: then the SDK's span has to be of that request, too.
@@ -253,7 +246,7 @@ func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) Edge {
 	others := 0
 	looked := x.sameMoment(&x.refs, k, p.core, func(id ID) bool {
 		if id != child {
-			if o := x.View(id); sameEnd(o, c) && r.fits(x, o, p) != unfit {
+			if o := x.View(id); sameEnd(o, c) && x.rate(r, o, p) != unfit {
 				others++
 			}
 		}

@@ -63,7 +63,7 @@ func (x *Index) mateOf(request ID, pair *row) ID {
 	}
 	found, others := None, 0
 	looked := x.sameMoment(&x.refs, k, p.core, func(id ID) bool {
-		if c := x.View(id); !c.Raw && c.Role == Server && pair.fits(x, c, p) != unfit {
+		if c := x.View(id); !c.Raw && c.Role == Server && x.rate(pair, c, p) != unfit {
 			if found != None {
 				others++
 			}
@@ -131,7 +131,7 @@ func (x *Index) leadsTo(request, own ID, pair *row) bool {
 			return false
 		}
 		if p := x.View(named); up.sameProcess(p) {
-			return outerCall(p) && up.said.agree(p.said) >= 0 && !portsDiffer(up, p) && surelyWithin(Client, up.core, p.core)
+			return outerCall(p) && up.said.agree(p.said) >= 0 && !portsDiffer(up, p) && judge(surelyWithin(Client), up, p) == admitted
 		}
 		if request = x.Request(up.Host, up.Systrace); request == None {
 			return false
@@ -181,7 +181,7 @@ func (x *Index) namesAnother(s View, p ID) bool {
 		}
 		mine := false
 		if !x.sameMoment(&x.refs, k, s.core, func(id ID) bool {
-			if c := x.View(id); !c.Raw && c.Role == Server && hasContext(c) && pair.fits(x, c, s) != unfit {
+			if c := x.View(id); !c.Raw && c.Role == Server && hasContext(c) && x.rate(pair, c, s) != unfit {
 				some = true
 				mine = mine || (c.CtxParent == named.Span && c.CtxTrace == named.OwnTrace)
 			}

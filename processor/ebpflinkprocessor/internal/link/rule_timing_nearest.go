@@ -33,7 +33,7 @@ func nearest(x *Index, child ID, r *row, k Key, found Edge) Edge {
 	parent := None
 	x.candidates(r, child, c, k, func(id ID) bool {
 		p := x.View(id)
-		if r.fits(x, c, p) == unfit || x.admit(r, c.core, p.core) != admitted || c.Pending || p.Pending {
+		if x.rate(r, c, p) == unfit || x.admit(r, c.core, p.core) != admitted || c.Pending || p.Pending {
 			return true
 		}
 		// A call takes as long as its request at least, by whatever clocks.

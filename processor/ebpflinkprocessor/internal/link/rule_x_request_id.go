@@ -31,6 +31,7 @@ var callWithRequestID = row{
 		}
 		return k, ok
 	}},
+	limits: afterRequest,
 	fits: func(_ *Index, c, p View) score {
 		if !mayCall(c, p) || (c.RequestID != p.RequestID && c.RequestID != p.ResponseID) {
 			return unfit
@@ -62,6 +63,7 @@ var callWithResponseID = row{
 		}
 		return k, ok
 	}},
+	limits: afterRequest,
 	fits: func(_ *Index, c, p View) score {
 		return when(mayCall(c, p) && c.ResponseID == p.ResponseID)
 	},
@@ -86,6 +88,7 @@ var serverWithRequestID = row{
 		}
 		return k, ok
 	}},
+	limits: waited,
 	fits: func(x *Index, c, p View) score {
 		return when((c.RequestID == p.RequestID || c.RequestID == p.ResponseID) && x.mayAnswer(c, p))
 	},
@@ -109,6 +112,7 @@ var serverWithResponseID = row{
 		}
 		return k, ok
 	}},
+	limits: waited,
 	fits: func(x *Index, c, p View) score {
 		return when(c.ResponseID == p.ResponseID && x.mayAnswer(c, p))
 	},
@@ -129,11 +133,19 @@ func sameProcess(a, b View) bool {
 	return a.Host != 0 && a.Process != 0 && a.Host == b.Host && a.Process == b.Process
 }
 
-// mayCall: nothing says that the call was not made for request. One clock has both, and a request that
-// comes back by way of others may follow the call by less than any allowance.
+// afterRequest: one clock has call and request, and a request that comes back by way of others may follow the call by
+// less than any allowance.
+var afterRequest = []limit{{kind: notBefore}}
+
+// mayCall: nothing says that the call was not made for request.
 func mayCall(call, request View) bool {
-	return sameProcess(call, request) && !differentRequests(call, request) && request.Start <= call.Start
+	return sameProcess(call, request) && !differentRequests(call, request)
 }
+
+// waited: who waits for an answer waits for as long as it takes, by whatever clock.
+var waited = []limit{{kind: notLonger, of: func(server, call View) bool {
+	return !server.Pending && !call.Pending && (call.RespSeq != 0 || call.ResponseID != 0)
+}}}
 
 // mayAnswer: nothing says that server did not serve call through something that is not captured.
 func (x *Index) mayAnswer(server, call View) bool {
@@ -141,11 +153,6 @@ func (x *Index) mayAnswer(server, call View) bool {
 		return false
 	}
 	if server.ReqSeq != 0 && call.ReqSeq != 0 && server.ReqSeq != call.ReqSeq && elsewhere(server, call) {
-		return false
-	}
-	// Who waits for an answer waits for as long as it takes, by whatever clock.
-	if answered := call.RespSeq != 0 || call.ResponseID != 0; answered && !call.Pending && !server.Pending &&
-		server.End-server.Start > call.End-call.Start {
 		return false
 	}
 	return !x.answered(call, server)
@@ -180,7 +187,7 @@ func (x *Index) answered(call, but View) bool {
 			return true
 		}
 		for _, id := range list {
-			if s := x.View(id); s.core != but.core && r.fits(x, s, call) != unfit && x.admissible(s.core, call.core) {
+			if s := x.View(id); s.core != but.core && x.rate(r, s, call) != unfit && x.admissible(s.core, call.core) {
 				return true
 			}
 		}
@@ -234,7 +241,7 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 			if id == child || x.admit(r, c.core, v.core) != admitted {
 				continue
 			}
-			switch s := r.fits(x, c, v); {
+			switch s := x.rate(r, c, v); {
 			case s == unfit || s < top:
 			case s > top:
 				top, open = s, 1<<p
