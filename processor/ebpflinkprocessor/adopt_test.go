@@ -43,7 +43,7 @@ func TestALateParentNamesItsChildren(t *testing.T) {
 				require.Equal(t, r.sink.one(t, 100).TraceID(), l.TraceID())
 				require.Equal(t, spanID(uint64(100+i)), l.SpanID())
 				require.Equal(t, map[string]any{
-					rawspan.AttrChild: true, rawspan.AttrRule: "systrace", rawspan.AttrConfidence: 1.0,
+					rawspan.AttrChild: true, rawspan.AttrRule: "systrace", rawspan.AttrConfidence: 1.0, rawspan.AttrCandidates: int64(1),
 				}, l.Attributes().AsRaw())
 			}
 			require.EqualValues(t, named, r.metric("spans_adopted", "systrace"))

@@ -153,6 +153,7 @@ func adopt(s ptrace.Span, a *trace.Adoptions) {
 		l.Attributes().PutBool(rawspan.AttrChild, true)
 		l.Attributes().PutStr(rawspan.AttrRule, c.Edge.Rule)
 		l.Attributes().PutDouble(rawspan.AttrConfidence, confidence(c.Edge.Confidence))
+		l.Attributes().PutInt(rawspan.AttrCandidates, int64(c.Edge.Candidates))
 	}
 	s.SetDroppedLinksCount(s.DroppedLinksCount() + uint32(a.Beyond))
 }

@@ -17,16 +17,27 @@ const (
 	afterResponse
 	// outlives: the child ends after the parent, in a row whose children must not.
 	outlives
+	// The others are of limits alone.
+
+	// unended: one of the two is still open.
+	unended
+	// longer: the child takes longer than the parent.
+	longer
+	// unfilled: the child leaves too much of the parent.
+	unfilled
 )
 
 // String is the verdict as an explanation spells it.
 func (v verdict) String() string {
-	return [...]string{"inside", "before_request", "after_response", "outlives_parent"}[v]
+	return [...]string{
+		"inside", "before_request", "after_response", "outlives_parent", "still_open", "longer_than_parent", "leaves_too_much",
+	}[v]
 }
 
-// admit is the one place where time is judged, for every rule: a child starts no earlier than its
+// admit judges the times of a child and a candidate for every rule: a child starts no earlier than its
 // parent's request arrived and not after the parent's response was sent. A row may ask that the
-// child also ends within its parent. What a span states itself time cannot contradict.
+// child also ends within its parent. What a span states itself time cannot contradict. What a row asks of times
+// besides are its limits.
 //
 // Spans of one host are compared by its clock. For other pairs clock_tolerance is allowed; where the
 // difference of the clocks is known, a child may be placed by that too, however large it is. For
@@ -99,3 +110,71 @@ func (x *Index) reach(r *row) int64 {
 func (x *Index) apart() int64 {
 	return max(x.clockTolerance, int64(SameHostTolerance), x.clocks.far+int64(SkewTolerance))
 }
+
+// limit is one thing more that a row asks of the times of child and parent, that a candidate counts at all: of two spans
+// whose clock is one, and of how long both took, which needs none.
+type limit struct {
+	kind limitKind
+	// allow is by how much it may be exceeded, and one part in share of the parent besides, for nearlyAsLong.
+	allow time.Duration
+	share int64
+	// of says which two it is asked of, nil for any.
+	of func(child, parent View) bool
+}
+
+type limitKind uint8
+
+const (
+	// notBefore: the child starts no earlier than the parent.
+	notBefore limitKind = iota
+	// notAfter: the child starts before the parent has ended.
+	notAfter
+	// endsInside: the child ends before the parent has.
+	endsInside
+	// notLonger: the child, which has ended, takes no longer than the parent.
+	notLonger
+	// nearlyAsLong: the child takes about as long as the parent, and neither is open.
+	nearlyAsLong
+)
+
+// judge says what the limits, in their order, find about a candidate.
+func judge(limits []limit, c, p View) verdict {
+	for i := range limits {
+		if l := &limits[i]; l.of == nil || l.of(c, p) {
+			if v := l.judge(c.core, p.core); v != admitted {
+				return v
+			}
+		}
+	}
+	return admitted
+}
+
+func (l *limit) judge(c, p *core) verdict {
+	allow := int64(l.allow)
+	end := max(p.Start, p.End) + allow
+	switch l.kind {
+	case notBefore:
+		return unless(c.Start >= p.Start-allow, beforeRequest)
+	case notAfter:
+		return unless(p.Pending || c.Start <= end, afterResponse)
+	case endsInside:
+		return unless(p.Pending || c.Pending || c.End <= end, outlives)
+	case notLonger:
+		return unless(p.Pending || c.lasts() <= p.lasts()+allow, longer)
+	default:
+		if c.Pending || p.Pending {
+			return unended
+		}
+		return unless(p.lasts() >= 0 && p.lasts()-c.lasts() <= allow+p.lasts()/l.share, unfilled)
+	}
+}
+
+func unless(ok bool, v verdict) verdict {
+	if ok {
+		return admitted
+	}
+	return v
+}
+
+// lasts is how long c took.
+func (c *core) lasts() int64 { return c.End - c.Start }

@@ -349,7 +349,7 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 func (x *Index) refer(f View, id ID, r *row, k Key, fn func(ID) bool) (more bool) {
 	visit := func(c ID) bool {
 		// What is only near in time is many, and not worth a search each.
-		return c == id || (r.paired && r.fits(x, x.View(c), f) == unfit) || fn(c)
+		return c == id || (r.paired && x.rate(r, x.View(c), f) == unfit) || fn(c)
 	}
 	var one [1]ID
 	ids, crowd := x.ids(&x.refs, k, f.core, &one)

@@ -22,31 +22,35 @@ var sdkServerUnderWire = row{
 		return k, ok
 	}},
 	beside: throughItsCall,
+	limits: []limit{
+		{kind: notBefore, allow: sameCallApart, of: View.sameProcess},
+		{kind: notAfter, allow: sameCallApart, of: View.sameProcess},
+		{kind: notLonger, allow: SameHostTolerance, of: readElsewhere},
+	},
 	fits: func(_ *Index, c, p View) score {
 		switch read := hasContext(p); {
 		case read && (c.CtxTrace != p.CtxTrace || c.CtxParent != p.CtxParent):
-			return unfit
-		case c.sameProcess(p) && !begunIn(c.core, p.core):
-			return unfit
-		case !read && !c.sameOwner(p):
 			return unfit
 		case !read:
 			return strong
 		case c.Service != 0 && c.Service == p.Service:
 			return strong
-		case c.Service != 0 && p.Service != 0 && !p.Pending && c.End-c.Start > p.End-p.Start+int64(SameHostTolerance):
-			return unfit
 		default:
 			return fit
 		}
 	},
+	objects: func(_ *Index, c, p View) objection {
+		if !hasContext(p) && !c.sameOwner(p) {
+			return objection{fact: &fieldService}
+		}
+		return objection{}
+	},
 	compares: comparison{key: []field{fieldCarried}, also: []field{fieldService}},
 }
 
-// begunIn: by the clock that both read.
-func begunIn(c, p *core) bool {
-	const d = int64(sameCallApart)
-	return c.Start >= p.Start-d && (p.Pending || c.Start <= max(p.Start, p.End)+d)
+// readElsewhere: p is known to be of another service than c, and read its header.
+func readElsewhere(c, p View) bool {
+	return hasContext(p) && c.Service != 0 && p.Service != 0 && c.Service != p.Service
 }
 
 // maxAnswers is how many spans are looked at for those that a call may have come to.

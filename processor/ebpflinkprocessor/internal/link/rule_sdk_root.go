@@ -24,11 +24,9 @@ var sdkRootUnderWire = row{
 		return k, ok
 	}},
 	among: ledBy,
-	fits: func(_ *Index, c, p View) score {
-		return when(mayLead(p) && c.Service != 0 && c.Service == p.Service &&
-			// The SDK runs where the calls were made: one clock.
-			c.Start >= p.Start-int64(SkewTolerance) && (p.Pending || c.Start <= p.End+int64(SkewTolerance)))
-	},
+	// The SDK runs where the calls were made: one clock.
+	limits:     []limit{{kind: notBefore, allow: SkewTolerance}, {kind: notAfter, allow: SkewTolerance}},
+	fits:       func(_ *Index, c, p View) score { return when(mayLead(p) && c.Service != 0 && c.Service == p.Service) },
 	compares:   comparison{key: []field{fieldService}},
 	confidence: func(View) float32 { return SDKRootConfidence },
 }
