@@ -184,8 +184,8 @@ func (t *Tracer) extend(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) 
 // checkHost finds the reasons for which nothing can work, in the order in which a user can mend them.
 func checkHost() error {
 	if missing := missingCapabilities(); missing != "" {
-		return fmt.Errorf("BPF programs cannot be loaded: uid %d lacks %s: run as root, or give CAP_BPF, CAP_PERFMON "+
-			"and CAP_SYS_PTRACE (CAP_SYS_ADMIN instead before Linux 5.8)", os.Geteuid(), missing)
+		return fmt.Errorf("BPF programs cannot be loaded: uid %d lacks %s: run as root, or give CAP_BPF, CAP_PERFMON, "+
+			"CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", os.Geteuid(), missing)
 	}
 	if _, err := btf.LoadKernelSpec(); err != nil {
 		return fmt.Errorf("the kernel's type information (BTF) cannot be read at /sys/kernel/btf/vmlinux: %w: "+
