@@ -104,7 +104,7 @@ type Link struct {
 	PseudoThread uint64
 	// Hints are the kinds of evidence on the path from call to request.
 	Hints []string
-	// HintConfidence is the weakest of them, 0 to 1.
+	// HintConfidence is that of the surest of them, 0 to 1; of a chain of calls no more than that of its end.
 	HintConfidence float64
 	// HintClass is what they are worth: exact, probable or statistical.
 	HintClass string

@@ -26,7 +26,7 @@ import (
 
 // Options are fixed when the programs are loaded.
 type Options struct {
-	// PayloadSize is how many bytes of one system call are captured, 64 to 8192.
+	// PayloadSize is how many bytes of one system call are captured, 256 to MaxPayload.
 	PayloadSize int
 	// RingBufferSize in bytes; rounded up to a power of two of at least a page. One for all CPUs.
 	RingBufferSize int
@@ -89,7 +89,7 @@ func (t *Tracer) configure(spec *ebpf.CollectionSpec, o Options) error {
 	}
 	for name, value := range map[string]any{
 		"stack_size":   stackSize(),
-		"payload_size": uint32(min(max(o.PayloadSize, 64), MaxPayload)),
+		"payload_size": uint32(min(max(o.PayloadSize, 256), MaxPayload)),
 		"clock_offset": t.clockOffset,
 		"wakeup_bytes": uint64(size / 8),
 		"begins":       hooked(syscallEntry),
