@@ -19,7 +19,8 @@ type runtimeSupport interface {
 	close()
 }
 
-// runtimes has a row for every runtime: a runtime is added by adding a file and a row.
+// runtimes has a row for every runtime: one that is added needs a file and a row here, and what ARCHITECTURE.md section 9
+// lists beyond.
 var runtimes = []func(*probe.Tracer, *zap.Logger, *counts) runtimeSupport{
 	newGolang,
 	newPython,
