@@ -162,11 +162,12 @@ func ServerSpanID(host string, systrace uint64) [8]byte {
 }
 
 // SpanID is the deterministic id of any other span: the same exchange read twice has one id.
-// local and peer are the captured end's, seq is the sequence number of the request's first byte.
-func SpanID(h Host, kind string, local, peer netip.AddrPort, seq uint32, startUnixNano uint64) [8]byte {
+// local and peer are the captured end's, seq is the sequence number of the request's first byte, start its time by a clock
+// that reads the same each time it is asked, as the kernel's monotonic one does.
+func SpanID(h Host, kind string, local, peer netip.AddrPort, seq uint32, start uint64) [8]byte {
 	var b [12]byte
 	binary.LittleEndian.PutUint32(b[:4], seq)
-	binary.LittleEndian.PutUint64(b[4:], startUnixNano)
+	binary.LittleEndian.PutUint64(b[4:], start)
 	l, _ := local.MarshalBinary()
 	p, _ := peer.MarshalBinary()
 	return id64(kind, []byte(h.ID), []byte(h.Boot), l, p, b[:])
