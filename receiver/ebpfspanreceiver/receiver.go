@@ -274,14 +274,14 @@ func (r *ebpfReceiver) selected(p *process.Process) {
 	r.counts.missing.hooks(p.ServiceName, r.tracer.Status())
 	r.listening(p)
 	r.loops(p)
-	var target probe.Target
+	var target target
 	for _, of := range r.runtimes {
 		of.use(p, &target)
 	}
 	r.mu.Lock()
-	r.processes[uint32(p.PID)].queues = target.Queues
+	r.processes[uint32(p.PID)].queues = target.queues
 	r.mu.Unlock()
-	if err := r.tracer.Select(uint32(p.PID), target); err != nil {
+	if err := r.tracer.Select(uint32(p.PID), target.Target); err != nil {
 		r.log.Error("A process cannot be traced", zap.Int("pid", p.PID), zap.Error(err))
 		return
 	}
