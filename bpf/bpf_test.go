@@ -20,7 +20,8 @@ func TestLayout(t *testing.T) {
 	for name, value := range map[string]any{
 		"data_event": SocketDataEvent{}, "conn_event": SocketConnEvent{},
 		"evidence_event": SocketEvidenceEvent{}, "process_event": SocketProcessEvent{}, "origin_event": SocketOriginEvent{},
-		"target": SocketTarget{}, "listen_port": SocketListenPort{},
+		"async_event": SocketAsyncEvent{}, "target": SocketTarget{}, "java_target": SocketJavaTarget{},
+		"haproxy_target": SocketHaproxyTarget{}, "listen_port": SocketListenPort{},
 	} {
 		var c *btf.Struct
 		require.NoError(t, spec.Types.TypeByName(name, &c))

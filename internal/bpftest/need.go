@@ -1,4 +1,4 @@
-// Package bpftest says when tests with real BPF run.
+// Package bpftest says when tests with real BPF run, and what the headers of the kernel side say.
 package bpftest
 
 import (

@@ -11,6 +11,7 @@ import (
 // overlays are not complete alone; the value is what they are laid over.
 var overlays = map[string]string{
 	"gateway-metrics.yaml":  "gateway.yaml",
+	"inspect.yaml":          "standalone.yaml",
 	"interop-datakit.yaml":  "gateway.yaml",
 	"interop-deepflow.yaml": "gateway.yaml",
 }
@@ -37,10 +38,12 @@ var changed = map[string]string{
 	"OTELCOL_EBPF_MEMORY_SPIKE_MIB": "300",
 	"OTELCOL_EBPF_METRICS_LISTEN":   "0.0.0.0",
 	"OTELCOL_EBPF_METRICS_PORT":     "5888",
+	"OTELCOL_EBPF_PPROF_PORT":       "5777",
 	"OTELCOL_EBPF_RED_PORT":         "5464",
 	"OTELCOL_EBPF_SLOW_MS":          "250",
 	"OTELCOL_EBPF_TRACES":           "1000",
 	"OTELCOL_EBPF_WINDOW":           "5s",
+	"OTELCOL_EBPF_ZPAGES_PORT":      "5679",
 }
 
 // each calls f for every ready configuration with the arguments that load it.

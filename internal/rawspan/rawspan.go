@@ -104,7 +104,7 @@ type Link struct {
 	PseudoThread uint64
 	// Hints are the kinds of evidence on the path from call to request.
 	Hints []string
-	// HintConfidence is the weakest of them, 0 to 1.
+	// HintConfidence is that of the surest of them, 0 to 1; of a chain of calls no more than that of its end.
 	HintConfidence float64
 	// HintClass is what they are worth: exact, probable or statistical.
 	HintClass string
@@ -162,11 +162,12 @@ func ServerSpanID(host string, systrace uint64) [8]byte {
 }
 
 // SpanID is the deterministic id of any other span: the same exchange read twice has one id.
-// local and peer are the captured end's, seq is the sequence number of the request's first byte.
-func SpanID(h Host, kind string, local, peer netip.AddrPort, seq uint32, startUnixNano uint64) [8]byte {
+// local and peer are the captured end's, seq is the sequence number of the request's first byte, start its time by a clock
+// that reads the same each time it is asked, as the kernel's monotonic one does.
+func SpanID(h Host, kind string, local, peer netip.AddrPort, seq uint32, start uint64) [8]byte {
 	var b [12]byte
 	binary.LittleEndian.PutUint32(b[:4], seq)
-	binary.LittleEndian.PutUint64(b[4:], startUnixNano)
+	binary.LittleEndian.PutUint64(b[4:], start)
 	l, _ := local.MarshalBinary()
 	p, _ := peer.MarshalBinary()
 	return id64(kind, []byte(h.ID), []byte(h.Boot), l, p, b[:])

@@ -15,7 +15,7 @@ func newDotnet(_ *probe.Tracer, _ *zap.Logger, counts *counts) runtimeSupport {
 	return dotnet{&counts.missing}
 }
 
-func (d dotnet) use(p *process.Process, _ *probe.Target) {
+func (d dotnet) use(p *process.Process, _ *target) {
 	if p.Runtime == process.RuntimeDotnet || p.Runtime == process.RuntimeMono {
 		d.missing.note(p.ServiceName, "the contexts of its asynchronous methods: .NET's are not read")
 	}

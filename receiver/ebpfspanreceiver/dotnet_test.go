@@ -6,7 +6,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
 
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 )
 
@@ -16,7 +15,7 @@ func TestDotnetSaysWhatIsNotRead(t *testing.T) {
 	for rt, service := range map[process.Runtime]string{
 		process.RuntimeMono: "mono", process.RuntimeDotnet: "dotnet", process.RuntimeGo: "go", process.RuntimeUnknown: "unknown",
 	} {
-		d.use(&process.Process{Runtime: rt, ServiceName: service}, &probe.Target{})
+		d.use(&process.Process{Runtime: rt, ServiceName: service}, &target{})
 	}
 	require.Len(t, c.missing.of("mono"), 1)
 	require.Equal(t, c.missing.of("mono"), c.missing.of("dotnet"))

@@ -48,7 +48,7 @@ func newGolang(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport 
 }
 
 // use attaches the probes of p's executable.
-func (g *golang) use(p *process.Process, target *probe.Target) {
+func (g *golang) use(p *process.Process, target *target) {
 	if p.Runtime != process.RuntimeGo && !goruntime.IsGo(p.ExeFile()) {
 		return
 	}

@@ -29,7 +29,7 @@ func newHAProxy(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport
 }
 
 // use notes p, if it is HAProxy and can be read. Without it is an event loop like any other, with few links.
-func (h *haproxy) use(p *process.Process, target *probe.Target) {
+func (h *haproxy) use(p *process.Process, target *target) {
 	h.drop(p.PID)
 	if filepath.Base(p.Exe) != "haproxy" {
 		return

@@ -50,7 +50,7 @@ func newJava(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
 }
 
 // use reads p's VM, now or as soon as it is ready.
-func (j *java) use(p *process.Process, target *probe.Target) {
+func (j *java) use(p *process.Process, target *target) {
 	proc := filepath.Dir(p.ExeFile())
 	j.drop(p.PID)
 	here := p.Runtime == process.RuntimeJava || javaruntime.Mapped(proc)

@@ -44,7 +44,7 @@ func newNode(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
 }
 
 // use attaches the probes of p's executable.
-func (n *node) use(p *process.Process, target *probe.Target) {
+func (n *node) use(p *process.Process, target *target) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.leave(p.PID)

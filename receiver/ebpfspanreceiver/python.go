@@ -67,7 +67,7 @@ func newPython(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport 
 }
 
 // use attaches the probes of p's interpreter.
-func (y *python) use(p *process.Process, target *probe.Target) {
+func (y *python) use(p *process.Process, target *target) {
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	y.leave(p.PID)

@@ -160,8 +160,8 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 
 // report says once what did not attach. Telemetry has it too.
 func (r *ebpfReceiver) report() {
-	if probe.CannotReadProcesses() {
-		r.log.Warn("CAP_SYS_PTRACE is missing: the environment and the executable of other users' processes cannot be read, " +
+	if missing := probe.LacksToReadProcesses(); missing != "" {
+		r.log.Warn(missing + " is missing: the environment or the executable of other users' processes cannot be read, " +
 			"so they are not selected by them. Run as root or give it")
 	}
 	attached := 0

@@ -12,14 +12,22 @@ import (
 type runtimeSupport interface {
 	// use attaches what p needs, if it is of this runtime, and adds to target what the kernel side must
 	// know. It is called again when p executes another program.
-	use(p *process.Process, target *probe.Target)
+	use(p *process.Process, target *target)
 	// drop says that a process is not selected any more.
 	drop(pid int)
 	// close detaches everything.
 	close()
 }
 
-// runtimes has a row for every runtime: a runtime is added by adding a file and a row.
+// target is what is known of a selected process: what the kernel side is told, and what it is not.
+type target struct {
+	probe.Target
+	// queues: its loops put off what they have read, see causality.Options.
+	queues bool
+}
+
+// runtimes has a row for every runtime: one that is added needs a file and a row here, and what ARCHITECTURE.md section 9
+// lists beyond.
 var runtimes = []func(*probe.Tracer, *zap.Logger, *counts) runtimeSupport{
 	newGolang,
 	newPython,

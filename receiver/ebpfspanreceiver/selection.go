@@ -6,7 +6,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
-	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 )
 
@@ -19,12 +18,12 @@ func (r *ebpfReceiver) selected(p *process.Process) {
 	r.counts.missing.hooks(p.ServiceName, r.tracer.Status())
 	r.listening(p)
 	r.loops(p)
-	var target probe.Target
+	var target target
 	for _, of := range r.runtimes {
 		of.use(p, &target)
 	}
-	r.processes.setQueues(uint32(p.PID), target.Queues)
-	if err := r.tracer.Select(uint32(p.PID), target); err != nil {
+	r.processes.setQueues(uint32(p.PID), target.queues)
+	if err := r.tracer.Select(uint32(p.PID), target.Target); err != nil {
 		r.log.Error("A process cannot be traced", zap.Int("pid", p.PID), zap.Error(err))
 		return
 	}

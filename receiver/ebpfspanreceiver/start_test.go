@@ -37,6 +37,8 @@ func startInBadPlace() {
 		fail(dropCapabilities(unix.CAP_BPF, unix.CAP_SYS_ADMIN))
 	case "no CAP_SYS_PTRACE":
 		fail(dropCapabilities(unix.CAP_SYS_PTRACE))
+	case "no CAP_DAC_READ_SEARCH":
+		fail(dropCapabilities(unix.CAP_DAC_READ_SEARCH, unix.CAP_DAC_OVERRIDE))
 	case "no tracefs":
 		if os.Getenv(droppedEnv) == "" {
 			fail(unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
@@ -111,6 +113,10 @@ func TestKernelBadPlaces(t *testing.T) {
 		{
 			"no CAP_SYS_PTRACE", nil,
 			[]string{"CAP_SYS_PTRACE is missing", "started"},
+		},
+		{
+			"no CAP_DAC_READ_SEARCH", nil,
+			[]string{"CAP_DAC_READ_SEARCH is missing", "started"},
 		},
 		{"a good place", nil, []string{"started"}},
 	} {

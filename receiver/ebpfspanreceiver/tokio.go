@@ -43,7 +43,7 @@ func newTokio(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
 }
 
 // use attaches the probes of p's executable, if that is native code with tokio.
-func (o *tokio) use(p *process.Process, target *probe.Target) {
+func (o *tokio) use(p *process.Process, target *target) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.files.leave(p.PID)
@@ -51,7 +51,7 @@ func (o *tokio) use(p *process.Process, target *probe.Target) {
 		return
 	}
 	f := o.files.use(p.PID, p.ExeKey, func() *tokioFile { return o.inspect(p) })
-	target.Queues = f.probes != nil || f.missing
+	target.queues = f.probes != nil || f.missing
 	target.Tokio = f.probes != nil
 	if f.missing {
 		o.missing.note(p.ServiceName, "the tasks of its tokio")

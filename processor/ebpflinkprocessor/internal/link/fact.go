@@ -53,7 +53,7 @@ type Fact struct {
 	Start, End      int64
 	ReqSeq, RespSeq uint32
 	Local, Peer     Endpoint
-	// HintConfidence is the weakest evidence behind Pseudo, 0 when not stated.
+	// HintConfidence is that of the evidence behind Systrace and Pseudo, 0 when not stated.
 	HintConfidence float32
 	Role           Role
 	// Raw spans come without parent; the parent of any other span is what it says itself.

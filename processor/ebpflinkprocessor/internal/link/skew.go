@@ -11,9 +11,9 @@ import (
 // sequence numbers prove bounds the difference of the two clocks from both sides, the way NTP does,
 // by no more than the time on the wire. All numbers here say how much that is trusted.
 const (
-	// skewEpoch is the time for which a difference counts as constant. ntpd and chronyd slew by
-	// at most 500 ppm: 10 ms in the two epochs between the far ends of three.
-	skewEpoch = 10 * time.Second
+	// skewSlice is the time for which a difference counts as constant. ntpd and chronyd slew by
+	// at most 500 ppm: 10 ms in the two slices of time between the far ends of three.
+	skewSlice = 10 * time.Second
 	// SkewTolerance is added to an estimate on both sides.
 	SkewTolerance = 10 * time.Millisecond
 	// skewReading absorbs what delays the reading of a clock after the event that it is for.
@@ -25,7 +25,7 @@ const (
 	// skewMax is the largest difference believed. Beyond it the same numbers are more likely to
 	// come from a producer that counts each connection from one.
 	skewMax = time.Hour
-	// skewSamples is how many pairs of one epoch speak for two hosts, of twice as many kept: those
+	// skewSamples is how many pairs of one slice speak for two hosts, of twice as many kept: those
 	// withdrawn leave room (see bucket).
 	skewSamples = 16
 	// skewClaims is how many spans with the same numbers are looked at; more never come from TCP.
@@ -63,7 +63,7 @@ type sample struct {
 
 type bucketKey struct {
 	hosts hostPair
-	epoch int64
+	slice int64
 }
 
 // bucket holds the samples with the smallest keys. A key is a hash, so that is a fair choice which
@@ -95,7 +95,7 @@ type clocks struct {
 	// version counts changes of any sample.
 	version uint32
 	cache   map[bucketKey]*estimate
-	// fleet holds what the pairs of one epoch say together.
+	// fleet holds what the pairs of one slice say together.
 	fleet map[int64]*fleet
 	// met are buckets that were learned from not long ago: most exchanges are of few pairs of hosts.
 	met [16]struct {
@@ -113,8 +113,8 @@ func newClocks() clocks {
 	return clocks{buckets: map[bucketKey]*bucket{}, cache: map[bucketKey]*estimate{}, fleet: map[int64]*fleet{}}
 }
 
-func epochOf(t int64) int64 {
-	e := t / int64(skewEpoch)
+func sliceOf(t int64) int64 {
+	e := t / int64(skewSlice)
 	if t < 0 {
 		e--
 	}
@@ -144,7 +144,7 @@ func (c *clocks) learn(k Key, client, server *core, void bool) {
 	if !ok {
 		return
 	}
-	b := c.bucket(bucketKey{hosts, epochOf(server.Start)})
+	b := c.bucket(bucketKey{hosts, sliceOf(server.Start)})
 	if n := len(b.samples); n == 2*skewSamples && k > b.samples[n-1].key {
 		return
 	}
@@ -168,7 +168,7 @@ func (c *clocks) learn(k Key, client, server *core, void bool) {
 // bucket is that of bk, which exists from now on.
 func (c *clocks) bucket(bk bucketKey) *bucket {
 	// Hosts are hashes.
-	at := &c.met[(bk.hosts.a+3*bk.hosts.b+uint64(bk.epoch))%uint64(len(c.met))]
+	at := &c.met[(bk.hosts.a+3*bk.hosts.b+uint64(bk.slice))%uint64(len(c.met))]
 	if at.bucket != nil && at.key == bk {
 		return at.bucket
 	}
@@ -184,7 +184,7 @@ func (c *clocks) bucket(bk bucketKey) *bucket {
 	return b
 }
 
-// shrink forgets an eighth of the buckets once there are too many, the oldest first, of one epoch
+// shrink forgets an eighth of the buckets once there are too many, the oldest first, of one slice
 // those with the largest hosts: which ones are left depends on nothing but the set.
 func (c *clocks) shrink() {
 	if len(c.buckets) <= skewBuckets {
@@ -195,7 +195,7 @@ func (c *clocks) shrink() {
 		keys = append(keys, k)
 	}
 	slices.SortFunc(keys, func(x, y bucketKey) int {
-		return cmp.Or(cmp.Compare(x.epoch, y.epoch), cmp.Compare(y.hosts.a, x.hosts.a), cmp.Compare(y.hosts.b, x.hosts.b))
+		return cmp.Or(cmp.Compare(x.slice, y.slice), cmp.Compare(y.hosts.a, x.hosts.a), cmp.Compare(y.hosts.b, x.hosts.b))
 	})
 	for _, k := range keys[:skewBuckets/8] {
 		delete(c.buckets, k)
@@ -207,7 +207,7 @@ func (c *clocks) shrink() {
 	c.version++
 }
 
-// estimate is what the samples of two hosts around one epoch agree on.
+// estimate is what the samples of two hosts around one slice agree on.
 type estimate struct {
 	bounds
 	// agree of total samples contain all of bounds; agree 0 when no majority does.
@@ -218,12 +218,12 @@ type estimate struct {
 // stands: the estimate needs no other to confirm it.
 func (e *estimate) stands() bool { return e.agree >= skewAgree && !e.vague() }
 
-// direct is what the samples of the epoch and its neighbours say about two hosts.
+// direct is what the samples of the slice and its neighbours say about two hosts.
 func (c *clocks) direct(bk bucketKey) *estimate {
 	var near [3]*bucket
 	var versions [3]uint32
 	for i := range near {
-		if b := c.buckets[bucketKey{bk.hosts, bk.epoch - 1 + int64(i)}]; b != nil {
+		if b := c.buckets[bucketKey{bk.hosts, bk.slice - 1 + int64(i)}]; b != nil {
 			near[i], versions[i] = b, b.version
 		}
 	}
@@ -308,11 +308,11 @@ func (c *clocks) between(x, y uint64, at int64) (bounds, bool) {
 		return bounds{}, false
 	}
 	p, swapped := pairOf(x, y)
-	epoch := epochOf(at)
-	e := c.direct(bucketKey{p, epoch})
+	slice := sliceOf(at)
+	e := c.direct(bucketKey{p, slice})
 	off, ok := e.bounds, e.stands()
 	if !ok {
-		off, ok = c.through(epoch).between(p)
+		off, ok = c.through(slice).between(p)
 	}
 	if ok && swapped {
 		off = off.negated()
@@ -320,23 +320,23 @@ func (c *clocks) between(x, y uint64, at int64) (bounds, bool) {
 	return off, ok
 }
 
-// through is what all pairs of hosts around one epoch say together.
-func (c *clocks) through(epoch int64) *fleet {
-	f := c.fleet[epoch]
+// through is what all pairs of hosts around one slice say together.
+func (c *clocks) through(slice int64) *fleet {
+	f := c.fleet[slice]
 	if f != nil && f.version == c.version {
 		return f
 	}
 	var edges []fleetEdge
 	met := map[hostPair]struct{}{}
 	for bk := range c.buckets {
-		if bk.epoch < epoch-1 || bk.epoch > epoch+1 {
+		if bk.slice < slice-1 || bk.slice > slice+1 {
 			continue
 		}
 		if _, again := met[bk.hosts]; again {
 			continue
 		}
 		met[bk.hosts] = struct{}{}
-		if e := c.direct(bucketKey{bk.hosts, epoch}); e.agree > 0 && !e.vague() {
+		if e := c.direct(bucketKey{bk.hosts, slice}); e.agree > 0 && !e.vague() {
 			edges = append(edges, fleetEdge{bk.hosts, e.bounds, e.stands()})
 		}
 	}
@@ -345,11 +345,11 @@ func (c *clocks) through(epoch int64) *fleet {
 	}
 	f = newFleet(edges)
 	f.version = c.version
-	c.fleet[epoch] = f
+	c.fleet[slice] = f
 	return f
 }
 
-// TakeClocks returns for how many pairs of hosts and epochs what is known of their clocks was forgotten at
+// TakeClocks returns for how many pairs of hosts and slices of time what is known of their clocks was forgotten at
 // the limit, since the last call.
 func (x *Index) TakeClocks() int {
 	n := x.clocks.forgotten

@@ -74,7 +74,7 @@ func repeat(v bool, n int) []bool {
 }
 
 func TestSkew(t *testing.T) {
-	const e = int64(skewEpoch / time.Millisecond)
+	const e = int64(skewSlice / time.Millisecond)
 	join := func(parts ...[]bool) (out []bool) {
 		for _, p := range parts {
 			out = append(out, p...)
@@ -106,7 +106,7 @@ func TestSkew(t *testing.T) {
 			}
 			return w
 		}(), repeat(true, 18)},
-		{"a step between epochs", new(world).calls(9, 1, 2, 0, 700).calls(9, 1, 2, 5*e, -700), repeat(true, 18)},
+		{"a step between slices of time", new(world).calls(9, 1, 2, 0, 700).calls(9, 1, 2, 5*e, -700), repeat(true, 18)},
 		{"a circle of hosts agrees", new(world).call(1, 2, 0, 700).call(2, 3, 0, -1500).call(3, 1, 0, 800), repeat(true, 3)},
 		{"a circle of hosts does not", new(world).call(1, 2, 0, 700).call(2, 3, 0, -1500).call(3, 1, 0, 900), repeat(false, 3)},
 		{"a chain of hosts proves nothing", new(world).call(1, 2, 0, 700).call(2, 3, 0, 700).call(3, 4, 0, 700), repeat(false, 3)},
@@ -329,8 +329,8 @@ func TestSkewIsBounded(t *testing.T) {
 // TestForgottenBuckets: what is learned after a bucket was forgotten goes to one that is there, or nobody would find it.
 func TestForgottenBuckets(t *testing.T) {
 	c := newClocks()
-	learn := func(epoch int64) {
-		c.bucket(bucketKey{hostPair{1, 2}, epoch})
+	learn := func(slice int64) {
+		c.bucket(bucketKey{hostPair{1, 2}, slice})
 		for _, m := range c.met {
 			if m.bucket != nil {
 				require.Same(t, c.buckets[m.key], m.bucket)

@@ -3,7 +3,6 @@ package goruntime
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -401,9 +400,4 @@ func IsGo(path string) bool {
 		}
 	}
 	return goVersion(im) != ""
-}
-
-// IsUnreadable says whether err means that the file was not read at all, so trying again can help.
-func IsUnreadable(err error) bool {
-	return err != nil && !errors.Is(err, ErrNotGo) && !errors.Is(err, ErrUnsupported) && !errors.Is(err, ErrMalformed)
 }

@@ -26,7 +26,7 @@ import (
 
 // Options are fixed when the programs are loaded.
 type Options struct {
-	// PayloadSize is how many bytes of one system call are captured, 64 to 8192.
+	// PayloadSize is how many bytes of one system call are captured, 256 to MaxPayload.
 	PayloadSize int
 	// RingBufferSize in bytes; rounded up to a power of two of at least a page. One for all CPUs.
 	RingBufferSize int
@@ -89,7 +89,7 @@ func (t *Tracer) configure(spec *ebpf.CollectionSpec, o Options) error {
 	}
 	for name, value := range map[string]any{
 		"stack_size":   stackSize(),
-		"payload_size": uint32(min(max(o.PayloadSize, 64), MaxPayload)),
+		"payload_size": uint32(min(max(o.PayloadSize, 256), MaxPayload)),
 		"clock_offset": t.clockOffset,
 		"wakeup_bytes": uint64(size / 8),
 		"begins":       hooked(syscallEntry),
@@ -184,8 +184,8 @@ func (t *Tracer) extend(spec *ebpf.CollectionSpec, shared map[string]*ebpf.Map) 
 // checkHost finds the reasons for which nothing can work, in the order in which a user can mend them.
 func checkHost() error {
 	if missing := missingCapabilities(); missing != "" {
-		return fmt.Errorf("BPF programs cannot be loaded: uid %d lacks %s: run as root, or give CAP_BPF, CAP_PERFMON "+
-			"and CAP_SYS_PTRACE (CAP_SYS_ADMIN instead before Linux 5.8)", os.Geteuid(), missing)
+		return fmt.Errorf("BPF programs cannot be loaded: uid %d lacks %s: run as root, or give CAP_BPF, CAP_PERFMON, "+
+			"CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH", os.Geteuid(), missing)
 	}
 	if _, err := btf.LoadKernelSpec(); err != nil {
 		return fmt.Errorf("the kernel's type information (BTF) cannot be read at /sys/kernel/btf/vmlinux: %w: "+

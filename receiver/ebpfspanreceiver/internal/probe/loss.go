@@ -26,6 +26,9 @@ var losses = [...]struct {
 	{"tokio_unreadable", false, true},
 }
 
+// programMissed is the reason that the kernel counts by itself.
+const programMissed = "program_missed"
+
 // Loss is how often the kernel side has discarded something, since the programs were loaded.
 type Loss struct {
 	Reason string
@@ -48,7 +51,7 @@ func (t *Tracer) Losses() ([]Loss, error) {
 			out[i].Count += n
 		}
 	}
-	missed := Loss{Reason: "program_missed", Records: true}
+	missed := Loss{Reason: programMissed, Records: true}
 	for name, p := range t.programs() {
 		stats, err := p.Stats()
 		if err != nil {

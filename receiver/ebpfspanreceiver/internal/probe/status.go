@@ -55,11 +55,27 @@ func has(data [2]unix.CapUserData) func(uint) bool {
 	return func(c uint) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
 }
 
-// CannotReadProcesses: the processes of other users cannot be described, for want of CAP_SYS_PTRACE.
-func CannotReadProcesses() bool {
+// LacksToReadProcesses names what this process lacks to describe the processes of other users, or is empty.
+func LacksToReadProcesses() string {
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
-	return unix.Capget(&hdr, &data[0]) == nil && !has(data)(unix.CAP_SYS_PTRACE)
+	if err := unix.Capget(&hdr, &data[0]); err != nil {
+		return ""
+	}
+	return lacksToReadProcesses(has(data))
+}
+
+// lacksToReadProcesses: /proc asks for the first, and the modes of its files, and of executables that all may run and
+// not all may read, for the second (proc(5), capabilities(7)).
+func lacksToReadProcesses(has func(uint) bool) string {
+	var missing []string
+	if !has(unix.CAP_SYS_PTRACE) {
+		missing = append(missing, "CAP_SYS_PTRACE")
+	}
+	if !has(unix.CAP_DAC_READ_SEARCH) && !has(unix.CAP_DAC_OVERRIDE) {
+		missing = append(missing, "CAP_DAC_READ_SEARCH")
+	}
+	return strings.Join(missing, " and ")
 }
 
 // missingCapabilities names what this process lacks to load and attach BPF programs, or is empty.

@@ -26,8 +26,6 @@ type Target struct {
 	Node bool
 	// Tokio: its tasks are asked for. Until its probes have seen one polled there is none.
 	Tokio bool
-	// Queues: its loops put off what they have read, see causality.Options. The kernel side is not told.
-	Queues bool
 }
 
 // JavaThreads says which contexts a Java VM has: enum java_threads in bpf/event.h.

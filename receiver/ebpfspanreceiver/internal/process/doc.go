@@ -7,7 +7,7 @@
 // A Scanner applies Rules to every process once (Scan), then to single ones as events come
 // (Consider, Exit), and now and then looks for what events did not tell (Rescan). A Watch does so
 // on a goroutine of its own, so that the reader of the ring buffer never waits for procfs. A
-// Reader does the reading and can be used alone (Describe, Listening, Owners).
+// Reader does the reading and can be used alone (Describe, Listening).
 //
 //	s, err := process.NewScanner(process.Options{Rules: rules, Host: host, Selected: …, Deselected: …})
 //	w := process.NewWatch(s, time.Minute, logError)

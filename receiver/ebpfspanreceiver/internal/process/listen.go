@@ -194,37 +194,6 @@ func parseHexAddr(s []byte) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(netip.AddrFrom16(raw), uint16(number)), true
 }
 
-// Owners says which of the processes hold which of the sockets (a listening socket that is
-// inherited has several owners), in one pass over their descriptors. Processes that have gone or
-// may not be read are counted and left out.
-func (r *Reader) Owners(sockets []Port, processes []int) map[uint64][]int {
-	wanted := make(map[uint64]uint16, len(sockets))
-	for _, s := range sockets {
-		wanted[s.Inode] = s.Addr.Port()
-	}
-	out := make(map[uint64][]int, len(wanted))
-	if len(wanted) == 0 {
-		return out
-	}
-	for _, pid := range processes {
-		d, err := openProc(r.root, pid)
-		if err == nil {
-			err = r.sockets(d, func(inode uint64) {
-				if _, ok := wanted[inode]; !ok {
-					return
-				}
-				owners := out[inode]
-				if len(owners) == 0 || owners[len(owners)-1] != pid {
-					out[inode] = append(owners, pid)
-				}
-			})
-			d.close()
-		}
-		_ = r.count(err)
-	}
-	return out
-}
-
 // sockets calls f with the inode of each socket that the process holds.
 func (r *Reader) sockets(d procDir, f func(inode uint64)) error {
 	fd, err := retryInt(func() (int, error) {

@@ -1,0 +1,30 @@
+package probe
+
+import (
+	"testing"
+
+	"github.com/cilium/ebpf/btf"
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/doctable"
+)
+
+// Every reason of the kernel side has a name here, and no other has.
+func TestLossesAreThoseOfTheKernelSide(t *testing.T) {
+	spec, err := bpf.LoadSocket()
+	require.NoError(t, err)
+	var e *btf.Enum
+	require.NoError(t, spec.Types.TypeByName("loss", &e))
+	require.Equal(t, "LOSS_MAX", e.Values[len(e.Values)-1].Name)
+	require.EqualValues(t, e.Values[len(e.Values)-1].Value, len(losses))
+}
+
+// Every reason is explained, and nothing else is.
+func TestLossesAreDocumented(t *testing.T) {
+	want := []string{programMissed}
+	for _, l := range losses {
+		want = append(want, l.name)
+	}
+	require.ElementsMatch(t, want, doctable.FirstColumn(t, doctable.Counters, "`events_lost{reason=…}`"))
+}
