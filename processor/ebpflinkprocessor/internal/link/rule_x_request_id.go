@@ -144,11 +144,15 @@ func (x *Index) mayAnswer(server, call View) bool {
 		return false
 	}
 	// Who waits for an answer waits for as long as it takes, by whatever clock.
-	if answered := call.RespSeq != 0 || call.ResponseID != 0; answered && !call.Pending && !server.Pending &&
-		server.End-server.Start > call.End-call.Start {
+	if answered := call.RespSeq != 0 || call.ResponseID != 0; answered && outlasts(server, call) {
 		return false
 	}
 	return !x.answered(call, server)
+}
+
+// outlasts: the one took longer than the other, by whatever clock.
+func outlasts(server, call View) bool {
+	return !call.Pending && !server.Pending && server.End-server.Start > call.End-call.Start
 }
 
 // elsewhere: the two, which show other bytes, are of two exchanges, and what joins them by an id is a third: the call that
@@ -228,6 +232,10 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 	}
 	innermost := func(child ID) int {
 		c, top := x.View(child), unfit
+		r := x.rowOf(r.rule, c, k)
+		if r == nil {
+			return -1
+		}
 		var open uint32
 		for p, id := range defs {
 			v := x.View(id)
@@ -242,12 +250,17 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 				open |= 1 << p
 			}
 		}
+		found := -1
 		for p := range defs {
-			if open&(1<<p) != 0 && open&^(1<<p)&^under[p] == 0 {
-				return p
+			if open&(1<<p) == 0 || open&^(1<<p)&^under[p] != 0 {
+				continue
 			}
+			if found >= 0 {
+				return -1 // by coarse clocks each lies within the other
+			}
+			found = p
 		}
-		return -1
+		return found
 	}
 	p := innermost(child)
 	if p < 0 || !n.surely(x.View(defs[p]), x.View(child)) {
@@ -262,6 +275,18 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 	return found
 }
 
+// rowOf is the row of the rule by which c refers to k: the id may be that of its request or that of its response.
+func (x *Index) rowOf(rule string, c View, k Key) *row {
+	for i := range x.rows {
+		if r := &x.rows[i]; r.rule == rule {
+			if own, ok := r.refers.key(c); ok && own == k {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
 // proxied: a proxy sees a request come in, its call to the service, the request that comes of it, and its
 // call for that, all with one id. The second request came from somewhere else; a retry would not.
 var proxied = nesting{below: func(x *Index, outer, inner, call View) bool {
@@ -271,7 +296,7 @@ var proxied = nesting{below: func(x *Index, outer, inner, call View) bool {
 // chained: the inner call was made by a process while it served the outer one. Where what is not
 // captured sends an id to several services, more than one of them seems to answer the innermost call.
 var chained = nesting{below: func(x *Index, outer, inner, server View) bool {
-	return !sameProcess(outer, inner) && sameProcess(server, inner) && encloses(server, inner) &&
+	return !sameProcess(outer, inner) && sameProcess(server, inner) && encloses(server, inner) && !outlasts(server, outer) &&
 		x.admissible(server.core, outer.core) && x.contained(server.core, outer.core)
 }, surely: func(View, View) bool { return true }}
 

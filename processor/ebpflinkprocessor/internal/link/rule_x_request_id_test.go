@@ -154,6 +154,15 @@ func TestXRequestID(t *testing.T) {
 			},
 			failed(Ambiguous, 2),
 		},
+		{
+			"proxy whose requests coarse clocks show at the same time",
+			[]seen{
+				in(1, client(1, 0), ids(a, 0)),
+				in(1, server(2, 0, addrs(9, 8), ports(80, 999)), ids(a, 0)),
+				in(1, server(3, 0, addrs(9, 7), ports(80, 888)), ids(a, 0)),
+			},
+			failed(Ambiguous, 2),
+		},
 
 		// Between two processes.
 		{"through what is not captured", []seen{in(2, server(1, 10, host(2), seq(1, 2)), ids(a, 0)), in(1, client(2, 0, seq(3, 4)), ids(a, 0))}, linked(2, XRequestIDConfidence, 1)},
@@ -230,6 +239,27 @@ func TestXRequestID(t *testing.T) {
 				in(2, server(3, 10, host(2), lasts(80)), ids(a, 0)),
 				in(2, client(4, 15, host(2), lasts(60)), ids(a, 0)),
 				in(4, server(5, 20, host(4), lasts(50)), ids(a, 0)),
+			},
+			failed(Ambiguous, 2),
+		},
+		{
+			"chain through what is not captured, and a request that only returned the id",
+			[]seen{
+				in(3, server(1, 20, host(3), lasts(50)), ids(a, 0)),
+				in(1, client(2, 0), ids(a, 0)),
+				in(2, server(3, 10, host(2), lasts(80)), ids(a, 0)),
+				in(2, client(4, 15, host(2), lasts(60)), ids(a, 0)),
+				in(4, server(5, 20, host(4), lasts(50)), ids(0, a)),
+			},
+			linked(4, NestedRequestIDConfidence, 2),
+		},
+		{
+			"a request that took longer than the call that it would be within",
+			[]seen{
+				in(3, server(1, 20, host(3), lasts(10)), ids(a, 0)),
+				in(1, client(2, 15, lasts(60)), ids(a, 0)),
+				in(1, server(3, 10, lasts(80)), ids(a, 0)),
+				in(2, client(4, 12, host(2), lasts(40)), ids(a, 0)),
 			},
 			failed(Ambiguous, 2),
 		},
