@@ -341,15 +341,29 @@ func (x *Index) caller(server View) View {
 	return found
 }
 
-// atOnce: the two may have run at the same time, given or taken the clocks of two hosts.
+// atOnce: the two may have run at the same time, given or taken the clocks of two hosts, as far as they are known. Hosts
+// that are not known are not one.
 func (x *Index) atOnce(a, b ID) bool {
+	f, g := x.core(a), x.core(b)
+	var off bounds
 	allowed := int64(0)
-	if x.core(a).Host != x.core(b).Host {
-		allowed = x.apart()
+	if f.Host == 0 || f.Host != g.Host {
+		allowed = x.clockTolerance
+		if known, ok := x.clocks.between(f.Host, g.Host, f.Start); ok {
+			off, allowed = known, int64(SkewTolerance)
+		}
 	}
 	startA, endA := x.times(a)
 	startB, endB := x.times(b)
-	return startA <= min(endB, math.MaxInt64-allowed)+allowed && startB <= min(endA, math.MaxInt64-allowed)+allowed
+	return startA <= later(endB, allowed-off.lo) && startB <= later(endA, allowed+off.hi)
+}
+
+// later is t and by, as far as there is time.
+func later(t, by int64) int64 {
+	if by < 0 {
+		return max(t, math.MinInt64-by) + by
+	}
+	return min(t, math.MaxInt64-by) + by
 }
 
 // encloses compares two spans of one process, whose clock is one.
