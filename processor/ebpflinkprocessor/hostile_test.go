@@ -66,7 +66,9 @@ var hostileKeys = []string{
 	rawspan.AttrReqSeq, rawspan.AttrRespSeq, rawspan.AttrSystrace, rawspan.AttrPseudoThread, rawspan.AttrLinkHint,
 	rawspan.AttrLinkConfidence, rawspan.AttrLinkClass, rawspan.AttrLateOf, rawspan.AttrLocalAddress, rawspan.AttrLocalPort,
 	rawspan.AttrPeerAddress, rawspan.AttrPeerPort, rawspan.AttrConnection, rawspan.AttrReqRequestID, rawspan.AttrRespRequestID,
-	rawspan.AttrAppTraceID, rawspan.AttrAppParentID, rawspan.AttrAppSampled, rawspan.AttrPending,
+	rawspan.AttrAppTraceID, rawspan.AttrAppParentID, rawspan.AttrAppSampled, rawspan.AttrPending, rawspan.AttrCalls,
+	rawspan.AttrCompatProducer, rawspan.AttrCompatHost, rawspan.AttrCompatProcess, rawspan.AttrCompatRequestID,
+	rawspan.AttrCompatResponseID, rawspan.AttrCompatTap,
 	rawspan.AttrRule, rawspan.AttrConfidence, rawspan.AttrCandidates, rawspan.AttrExplain,
 	"http.request.method", "db.system.name", "url.path", "url.full", "http.response.status_code", "server.port",
 }
@@ -98,6 +100,11 @@ func hostileBatch(s *script) ptrace.Traces {
 			sp.SetStartTimestamp(hostileTimes[s.of(len(hostileTimes))])
 			sp.SetEndTimestamp(hostileTimes[s.of(len(hostileTimes))])
 			sp.TraceState().FromRaw([]string{"", "ot=th:8", "ot=th:zz;rv:1", long}[s.of(4)])
+			if s.of(3) == 1 {
+				// Without it the other attributes of its kind do not count.
+				sp.Attributes().PutStr(rawspan.AttrCompatProducer, "deepflow")
+				sp.Attributes().PutStr(rawspan.AttrCompatTap, []string{"", "c-p", "c-nd", "s-p"}[s.of(4)])
+			}
 			for range s.of(6) {
 				absurd[s.of(len(absurd))](sp.Attributes().PutEmpty(hostileKeys[s.of(len(hostileKeys))]))
 			}

@@ -2,53 +2,129 @@ package link
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 )
 
-// The oracle looks at every pair of spans, rule by rule. It is written from the table of ARCHITECTURE.md
-// section 4 and of the README and shares no code with the index: no key, no order, no posting.
+// The oracle looks at every pair of spans, rule by rule. It is written from the README and design.md and shares no
+// code with the index: no key, no order, no posting. Of the rules, x_request_id, those of SDK spans and what is known of time
+// have files of their own.
 
-// apart is more than the clocks of the generated spans ever differ by: what the estimates of skew would
-// allow does not matter.
+// apart is more than the clocks of spans ever differ by whose test is not about clocks.
 const apart = 10 * time.Second
 
-type oracle []Fact
+// seeds is how many situations are compared.
+const seeds = 2000
 
-func (o oracle) admissible(c, p *Fact) bool {
-	tol := int64(apart)
-	if c.Raw && p.Raw && c.Host == p.Host && c.Host != 0 {
-		tol = int64(time.Millisecond)
-	}
-	if c.Start < p.Start-tol {
-		return false
-	}
-	return p.Pending || c.Start <= p.Start+tol || c.Start <= p.End+tol
+// nobody is no parent.
+const nobody = -1
+
+// finding is what is said of a span: its parent, and the rule that found it.
+type finding struct {
+	parent int
+	rule   string
 }
 
-// only returns the one span that match calls best, and is admissible; -1 for none or several.
-func (o oracle) only(c int, stated bool, match func(p *Fact) int) int {
-	found, best, several := -1, 0, false
-	for i := range o {
-		p := &o[i]
-		s := match(p)
-		if i == c || s == 0 || (!stated && !o.admissible(&o[c], p)) {
+var orphan = finding{parent: nobody}
+
+type oracle struct {
+	spans []seen
+	// tolerance is the configuration's.
+	tolerance int64
+	// found are the findings so far: the rules ask for those of other spans.
+	found map[int]finding
+	// offsets are those asked for so far.
+	offsets map[[3]int64]offset
+}
+
+func newOracle(spans []seen, tolerance time.Duration) *oracle {
+	return &oracle{spans: spans, tolerance: int64(tolerance), found: map[int]finding{}, offsets: map[[3]int64]offset{}}
+}
+
+// finding of span n. It ends: that of a call asks for that of an SDK's span, that for that of a request, that for none.
+func (o *oracle) finding(n int) finding {
+	f, known := o.found[n]
+	if !known {
+		f = o.find(n)
+		o.found[n] = f
+	}
+	return f
+}
+
+// find asks the rules, strongest first.
+func (o *oracle) find(n int) finding {
+	switch c := &o.spans[n]; {
+	case !c.Raw:
+		return first(
+			o.by(AppContext, func() int { return o.requestRead(n) }),
+			o.by(SDKSameCall, func() int { return o.requestStated(n) }),
+			o.by(AppContext, func() int { return o.named(n, stated) }),
+			o.by(AppContext, func() int { return o.requestBegun(n) }),
+			o.by(SDKSameCall, func() int { return o.requestAlike(n) }),
+		)
+	case c.Role == Server:
+		return first(
+			o.by(TCPSeq, func() int { return o.overWire(n) }),
+			o.by(AppContext, func() int { return o.named(n, exact) }),
+			o.by(XRequestID, func() int { return o.byRequestID(n) }),
+			o.by(SDKSameCall, func() int { return o.callerStated(n) }),
+		)
+	default:
+		return first(
+			o.by(AppContext, func() int { return o.caller(n) }),
+			o.by(SDKSameCall, func() int { return o.callAlike(n) }),
+			o.by(Systrace, func() int { return o.request(n) }),
+			o.by(PseudoThread, func() int { return o.thread(n) }),
+			o.by(XRequestID, func() int { return o.byRequestID(n) }),
+		)
+	}
+}
+
+func (o *oracle) by(rule string, find func() int) func() finding {
+	return func() finding { return finding{find(), rule} }
+}
+
+func first(ways ...func() finding) finding {
+	for _, way := range ways {
+		if f := way(); f.parent != nobody {
+			return f
+		}
+	}
+	return orphan
+}
+
+// stated is beside the classes: what a span says itself no clock contradicts.
+const stated class = 255
+
+// only returns the one span that match calls best, and that time admits; nobody for none or several.
+func (o *oracle) only(c int, cl class, match func(p *seen) int) int {
+	admits := func(i int, cl class) bool { return cl == stated || o.admits(&o.spans[c], &o.spans[i], cl, 0) }
+	best := 0
+	var found []int
+	for i := range o.spans {
+		s := match(&o.spans[i])
+		if i == c || s == 0 || s < best || !admits(i, cl) {
 			continue
 		}
-		switch {
-		case s > best:
-			found, best, several = i, s, false
-		case s == best:
-			several = true
+		if s > best {
+			best, found = s, nil
 		}
+		found = append(found, i)
 	}
-	if several {
-		return -1
+	if len(found) > 1 && cl == exact {
+		// Of several that the tolerance leaves, one that alone agrees with the estimate.
+		found = slices.DeleteFunc(found, func(i int) bool { return !admits(i, probable) })
 	}
-	return found
+	if len(found) != 1 {
+		return nobody
+	}
+	return found[0]
 }
 
 // one is 1 for true.
@@ -59,9 +135,12 @@ func one(ok bool) int {
 	return 0
 }
 
+// every is 1 where all hold.
+func every(oks ...bool) int { return one(!slices.Contains(oks, false)) }
+
 // wire says whether the ends of a call show one connection: 2 when the addresses say so, too.
-func wire(server, client *Fact) int {
-	if !server.Raw || !client.Raw || client.Role != Client || server.ReqSeq == 0 || server.ReqSeq != client.ReqSeq {
+func wire(server, client *seen) int {
+	if !server.Raw || !client.Raw || server.Role != Server || client.Role != Client || server.ReqSeq == 0 || server.ReqSeq != client.ReqSeq {
 		return 0
 	}
 	if server.RespSeq != 0 && client.RespSeq != 0 && server.RespSeq != client.RespSeq {
@@ -80,173 +159,227 @@ func wire(server, client *Fact) int {
 	return 0
 }
 
-func sameContext(a, b *Fact) bool {
-	return a.CtxTrace == b.CtxTrace && a.CtxParent == b.CtxParent && a.CtxTrace != TraceID{} && a.CtxParent != SpanID{}
+// bothNumbers and portsReversed say that the two show it by request and response, or by request and ports.
+func bothNumbers(server, client *seen) bool {
+	return server.RespSeq != 0 && server.RespSeq == client.RespSeq
 }
 
-// received says how well p fits as the request that the SDK's SERVER span c is of: it read the header that c names, or
-// came by a call that shows it and is of the same service.
-func (o oracle) received(c, p *Fact) int {
-	same := c.Service != 0 && c.Service == p.Service
-	switch {
-	case !p.Raw || p.Role != Server:
-		return 0
-	case sameContext(c, p) && same:
-		return 2
-	case sameContext(c, p):
-		longer := c.End-c.Start > p.End-p.Start+int64(time.Millisecond)
-		return one(c.Service == 0 || p.Service == 0 || p.Pending || !longer)
-	case !same || (p.CtxTrace != TraceID{} && p.CtxParent != SpanID{}):
-		return 0
-	}
-	for n := range o {
-		if &o[n] == p {
-			if call := o.parent(n); call >= 0 && o[call].Raw && o[call].Role == Client && sameContext(c, &o[call]) {
-				return 2
-			}
-		}
-	}
-	return 0
+func portsReversed(server, client *seen) bool {
+	return server.Local.Port != 0 && server.Peer.Port != 0 && server.Local.Port == client.Peer.Port && server.Peer.Port == client.Local.Port
 }
 
-func (o oracle) parent(n int) int {
-	c := &o[n]
-	named := func(p *Fact) int {
-		return one(c.CtxTrace != TraceID{} && c.CtxParent != SpanID{} && p.OwnTrace == c.CtxTrace && p.Span == c.CtxParent)
-	}
-	if !c.Raw {
-		if c.Role == Server {
-			if p := o.only(n, false, func(p *Fact) int { return o.received(c, p) }); p >= 0 {
-				return p
-			}
-		}
-		return o.only(n, true, named)
-	}
-	if c.Role == Server {
-		for _, found := range []int{
-			o.only(n, false, func(p *Fact) int {
-				return wire(c, p) * one(c.RespSeq != 0 && p.RespSeq != 0)
-			}),
-			o.only(n, false, func(p *Fact) int {
-				return wire(c, p) * one(c.Local.Port != 0 && c.Peer.Port != 0 && c.Local.Port == p.Peer.Port && c.Peer.Port == p.Local.Port)
-			}),
-			o.only(n, false, func(p *Fact) int { return wire(c, p) * one(sameContext(c, p)) }),
-			o.only(n, false, named),
-		} {
-			if found >= 0 {
-				return found
-			}
-		}
-		return -1
-	}
-	mine := func(p *Fact) bool { return p.Raw && p.Role == Server && p.Host == c.Host && c.Host != 0 }
-	ofRequest := func(p *Fact) bool { return mine(p) && c.Systrace != 0 && p.Systrace == c.Systrace }
-	passedOn := false
-	for i := range o {
-		passedOn = passedOn || (ofRequest(&o[i]) && sameContext(c, &o[i]))
-	}
-	if !passedOn {
-		if p := o.only(n, false, named); p >= 0 {
+// overWire is the call that the request n came by.
+func (o *oracle) overWire(n int) int {
+	c := &o.spans[n]
+	for _, alike := range []func(server, client *seen) bool{bothNumbers, portsReversed, sameHeader} {
+		if p := o.only(n, exact, func(p *seen) int { return wire(c, p) * one(alike(c, p)) }); p != nobody {
 			return p
 		}
 	}
-	if c.Role != Client {
-		return -1
-	}
-	if p := o.only(n, false, func(p *Fact) int { return one(ofRequest(p)) }); p >= 0 {
-		return p
-	}
-	return o.only(n, false, func(p *Fact) int {
-		if !mine(p) || c.Pseudo == 0 || p.Pseudo != c.Pseudo || (c.Systrace != 0 && p.Systrace != 0 && c.Systrace != p.Systrace) {
-			return 0
+	return nobody
+}
+
+func header(a *seen) bool { return a.CtxTrace != TraceID{} && a.CtxParent != SpanID{} }
+
+func sameHeader(a, b *seen) bool {
+	return header(a) && a.CtxTrace == b.CtxTrace && a.CtxParent == b.CtxParent
+}
+
+// names says whether the header of c, or its own statement, is p.
+func names(c, p *seen) bool {
+	return header(c) && p.OwnTrace == c.CtxTrace && p.Span == c.CtxParent
+}
+
+// named is the span that the header of n names, or n itself as its parent.
+func (o *oracle) named(n int, cl class) int {
+	return o.only(n, cl, func(p *seen) int { return one(names(&o.spans[n], p)) })
+}
+
+// ofSystrace says whether p is the request that c, a call, or a header's reader, carries the systrace id of.
+func ofSystrace(c, p *seen) bool {
+	return p.Raw && p.Role == Server && p.Host == c.Host && c.Host != 0 && c.Systrace != 0 && p.Systrace == c.Systrace
+}
+
+// caller is the span whose header the call n carries, unless the request passed it on.
+func (o *oracle) caller(n int) int {
+	c := &o.spans[n]
+	for i := range o.spans {
+		if p := &o.spans[i]; ofSystrace(c, p) && p.CtxTrace == c.CtxTrace && p.CtxParent == c.CtxParent {
+			return nobody
 		}
-		return one(c.Pending || p.Pending || c.End <= p.End+int64(time.Millisecond))
+	}
+	return o.named(n, exact)
+}
+
+func (o *oracle) request(n int) int {
+	c := &o.spans[n]
+	return o.only(n, exact, func(p *seen) int { return every(c.Role == Client, ofSystrace(c, p)) })
+}
+
+// requestsDiffer: both are known, and differ.
+func requestsDiffer(c, p *seen) bool {
+	return c.Systrace != 0 && p.Systrace != 0 && c.Systrace != p.Systrace
+}
+
+func (o *oracle) thread(n int) int {
+	c := &o.spans[n]
+	return o.only(n, probable, func(p *seen) int {
+		return every(c.Role == Client, p.Raw, p.Role == Server, p.Host == c.Host, c.Host != 0, c.Pseudo != 0, p.Pseudo == c.Pseudo,
+			!requestsDiffer(c, p), o.inTime(c, p, probable, 0, true))
 	})
 }
 
-// confusion makes spans of few values for everything, so that keys collide, contradict and close cycles.
-func confusion(rng *rand.Rand, n int) oracle {
-	var o oracle
-	hosts := 1 + rng.Uint64N(3)
-	for i := range n {
-		start := rng.Int64N(int64(300 * time.Millisecond))
-		f := Fact{
-			Span: SpanID{7: byte(i + 1)}, OwnTrace: TraceID{0: 9, 15: byte(i % 3)}, Role: Role(1 + rng.IntN(2)), Raw: rng.IntN(5) > 0,
-			Service: rng.Uint32N(3),
-			Host:    rng.Uint64N(hosts + 1), Start: start, End: start + rng.Int64N(int64(300*time.Millisecond)),
+// in is the index's opinion, in that order of arrival, where guests come, if any, and have gone.
+func (o *oracle) in(t *testing.T, order []int, guests []seen) (edges []Edge, found []finding) {
+	x := New(RuleNames(), time.Duration(o.tolerance))
+	ids := make([]ID, len(o.spans))
+	at := map[ID]int{None: nobody}
+	add := func(s seen) ID { return x.AddRare(s.Fact, s.Rare) }
+	var gone []ID
+	for n, i := range order {
+		for len(gone) < len(guests)*n/len(order) {
+			gone = append(gone, add(guests[len(gone)]))
 		}
-		if rng.IntN(10) == 0 {
-			f.Role = Other
+		ids[i] = add(o.spans[i])
+		at[ids[i]] = i
+	}
+	for i := range ids {
+		x.Resolve(ids[i]) // with guests: what is remembered of it must not last
+	}
+	x.Remove(gone)
+	for i := range ids {
+		e := x.Resolve(ids[i])
+		edges = append(edges, e)
+		f := orphan
+		if e.Parent != None {
+			f = finding{at[e.Parent], e.Rule}
+			met := false
+			x.Referrers(e.Parent, func(id ID) bool { met = id == ids[i]; return !met })
+			require.True(t, met, "the way down finds what the way up does: %s", e.Rule)
 		}
-		if rng.IntN(2) == 0 {
-			// Most headers name a span that is here.
-			to := byte(1 + rng.IntN(n))
-			f.CtxTrace, f.CtxParent = TraceID{0: 9, 15: (to - 1) % 3}, SpanID{7: 1 + (to-1)%12}
+		found = append(found, f)
+	}
+	return edges, found
+}
+
+// differs returns the first span that the index and the oracle have different opinions of, nobody if none.
+func (o *oracle) differs(found []finding) int {
+	for i := range o.spans {
+		if o.finding(i) != found[i] {
+			return i
 		}
-		if !f.Raw {
-			f.OwnTrace = f.CtxTrace
-			if f.CtxTrace == (TraceID{}) {
-				f.OwnTrace = TraceID{0: 9, 15: byte(i % 3)}
-				f.CtxTrace = f.OwnTrace
+	}
+	return nobody
+}
+
+// fewest leaves spans out as long as index and oracle differ, and tells what they say of those left.
+func (o *oracle) fewest(t *testing.T) string {
+	var say string
+	try := func(spans []seen) bool {
+		order := make([]int, len(spans))
+		for i := range order {
+			order[i] = i
+		}
+		for range 2 {
+			p := newOracle(spans, time.Duration(o.tolerance))
+			edges, found := p.in(t, order, nil)
+			if i := p.differs(found); i != nobody {
+				var b strings.Builder
+				for n, s := range spans {
+					fmt.Fprintf(&b, "%d: %+v\n", n, s)
+				}
+				say = fmt.Sprintf("%s%d, in the order %v: oracle %+v, index %+v: %s by %s", &b, i, order, p.finding(i), found[i], edges[i].Outcome, edges[i].Rule)
+				return true
 			}
-			o = append(o, f)
+			slices.Reverse(order)
+		}
+		return false
+	}
+	spans := o.spans
+	if !try(spans) {
+		return "not without guests, or in the order of the spans"
+	}
+	for again := true; again; {
+		again = false
+		for i := 0; i < len(spans); i++ {
+			if less := slices.Delete(slices.Clone(spans), i, i+1); try(less) {
+				spans, again = less, true
+				i--
+			}
+		}
+	}
+	try(spans)
+	return say
+}
+
+// kinds of links that situations must have many of.
+var kinds = []string{
+	AppContext, TCPSeq, Systrace, PseudoThread, "by its call", "root by its calls", "clocks",
+	"call by id", "call by id, nested", "request by id", "request by id, nested",
+	"root", "stated", "caller stated", "call",
+}
+
+// tally counts links by kind.
+func (o *oracle) tally(edges []Edge, found []finding, by map[string]int) {
+	for i, f := range found {
+		if f.parent == nobody {
 			continue
 		}
-		f.ReqSeq, f.RespSeq = rng.Uint32N(6), rng.Uint32N(4)
-		f.Systrace, f.Pseudo = rng.Uint64N(12), rng.Uint64N(8)
-		client := Endpoint{Addr: rng.Uint32N(3), Port: uint16(rng.IntN(3))}
-		server := Endpoint{Addr: rng.Uint32N(3), Port: uint16(rng.IntN(3))}
-		f.Local, f.Peer = client, server
-		if f.Role == Server {
-			f.Local, f.Peer = server, client
+		c, p := &o.spans[i], &o.spans[f.parent]
+		by[f.rule]++
+		nested := ""
+		if edges[i].Confidence == NestedRequestIDConfidence {
+			nested = ", nested"
 		}
-		if rng.IntN(6) == 0 {
-			f.Pending, f.End, f.RespSeq = true, 0, 0
+		switch {
+		case f.rule == XRequestID && c.Role == Client:
+			by["call by id"+nested]++
+		case f.rule == XRequestID:
+			by["request by id"+nested]++
+		case f.rule == SDKSameCall && c.Raw && c.Role == Server:
+			by["caller stated"]++
+		case f.rule == SDKSameCall && c.Raw:
+			by["call"]++
+		case f.rule == SDKSameCall && header(c):
+			by["stated"]++
+		case f.rule == SDKSameCall:
+			by["root"]++
+		case f.rule == AppContext && isRoot(c):
+			by["root by its calls"]++
+		case f.rule == AppContext && !edges[i].Stated && !c.Raw && isRequest(p) && !header(p) && edges[i].Confidence == 1:
+			by["by its call"]++
 		}
-		o = append(o, f)
+		if !edges[i].Stated && o.tolerance < int64(apart) && !newOracle([]seen{*c, *p}, time.Duration(o.tolerance)).admits(&seen{Fact: c.Fact}, p, probable, 0) {
+			by["clocks"]++
+		}
 	}
-	return o
 }
 
 // TestOracle: the index finds what looking at every pair finds, in any order of arrival, also where facts
 // came and went in between.
 func TestOracle(t *testing.T) {
 	rules := map[string]int{}
-	for seed := range uint64(400) {
+	for seed := range uint64(seeds) {
 		rng := rand.New(rand.NewPCG(seed, 11))
-		o := confusion(rng, 10+rng.IntN(50))
-		x := New([]string{AppContext, TCPSeq, Systrace, PseudoThread}, apart)
-		ids := make([]ID, len(o))
-		var guests []ID
-		for _, i := range rng.Perm(len(o)) {
-			if rng.IntN(3) == 0 {
-				guests = append(guests, x.Add(confusion(rng, 1)[0]))
-			}
-			ids[i] = x.Add(o[i])
+		s := newSituation(rng)
+		s.fill(10 + rng.IntN(40))
+		o := newOracle(s.spans, s.tolerance)
+		var guests []seen
+		for range len(s.spans) / 3 {
+			g := s.fresh()
+			g.RespSeq = 0 // or what it said of clocks would stay
+			guests = append(guests, g)
 		}
-		for i := range ids {
-			x.Resolve(ids[i]) // with guests: what is remembered of it must not last
+		edges, found := o.in(t, rng.Perm(len(s.spans)), guests)
+		if i := o.differs(found); i != nobody {
+			require.Fail(t, "the oracle differs", "seed %d: of %+v\noracle %+v, index %+v: %s by %s\n\n%s", seed, s.spans[i], o.finding(i), found[i], edges[i].Outcome, edges[i].Rule, o.fewest(t))
 		}
-		x.Remove(guests)
-		for i := range o {
-			e := x.Resolve(ids[i])
-			want := o.parent(i)
-			got := -1
-			for j := range ids {
-				if e.Parent == ids[j] {
-					got = j
-				}
-			}
-			require.Equal(t, want, got, fmt.Sprintf("seed %d: parent of %+v: %s by %s", seed, o[i], e.Outcome, e.Rule))
-			if got >= 0 {
-				rules[e.Rule]++
-				if c, p := &o[i], &o[got]; !c.Raw && c.Role == Server && p.Raw && p.Role == Server && !sameContext(c, p) {
-					rules["by its call"]++
-				}
-			}
-		}
+		o.tally(edges, found, rules)
 	}
-	for _, r := range []string{AppContext, TCPSeq, Systrace, PseudoThread, "by its call"} {
+	for _, r := range slices.Sorted(maps.Keys(rules)) {
+		t.Log(r, rules[r])
+	}
+	for _, r := range kinds {
 		require.Greater(t, rules[r], 30, r)
 	}
 }

@@ -163,6 +163,11 @@ func (x *Index) noAnswer(server, call View) objection {
 	return objection{}
 }
 
+// outlasts: the one took longer than the other, by whatever clock.
+func outlasts(server, call View) bool {
+	return !call.Pending && !server.Pending && server.End-server.Start > call.End-call.Start
+}
+
 // elsewhere: the two, which show other bytes, are of two exchanges, and what joins them by an id is a third: the call that
 // server answers, which was tried again, by a proxy for one, and is not here. So it is where the call went to the very
 // address that server has, on this connection or another one; and where server was called from the address of the caller,
@@ -240,6 +245,10 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) (Edge, obj
 	}
 	innermost := func(child ID) int {
 		c, top := x.View(child), unfit
+		r := x.rowOf(r.rule, c, k)
+		if r == nil {
+			return -1
+		}
 		var open uint32
 		for p, id := range defs {
 			v := x.View(id)
@@ -254,12 +263,17 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) (Edge, obj
 				open |= 1 << p
 			}
 		}
+		found := -1
 		for p := range defs {
-			if open&(1<<p) != 0 && open&^(1<<p)&^under[p] == 0 {
-				return p
+			if open&(1<<p) == 0 || open&^(1<<p)&^under[p] != 0 {
+				continue
 			}
+			if found >= 0 {
+				return -1 // by coarse clocks each lies within the other
+			}
+			found = p
 		}
-		return -1
+		return found
 	}
 	p := innermost(child)
 	if p < 0 || !n.surely(x.View(defs[p]), x.View(child)) {
@@ -274,6 +288,18 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) (Edge, obj
 	return found, objection{}
 }
 
+// rowOf is the row of the rule by which c refers to k: the id may be that of its request or that of its response.
+func (x *Index) rowOf(rule string, c View, k Key) *row {
+	for i := range x.rows {
+		if r := &x.rows[i]; r.rule == rule {
+			if own, ok := r.refers.key(c); ok && own == k {
+				return r
+			}
+		}
+	}
+	return nil
+}
+
 // proxied: a proxy sees a request come in, its call to the service, the request that comes of it, and its
 // call for that, all with one id. The second request came from somewhere else; a retry would not.
 var proxied = nesting{below: func(x *Index, outer, inner, call View) bool {
@@ -283,7 +309,7 @@ var proxied = nesting{below: func(x *Index, outer, inner, call View) bool {
 // chained: the inner call was made by a process while it served the outer one. Where what is not
 // captured sends an id to several services, more than one of them seems to answer the innermost call.
 var chained = nesting{below: func(x *Index, outer, inner, server View) bool {
-	return !sameProcess(outer, inner) && sameProcess(server, inner) && encloses(server, inner) &&
+	return !sameProcess(outer, inner) && sameProcess(server, inner) && encloses(server, inner) && !outlasts(server, outer) &&
 		x.admissible(server.core, outer.core) && x.contained(server.core, outer.core)
 }, surely: func(View, View) bool { return true }}
 
@@ -328,15 +354,29 @@ func (x *Index) caller(server View) View {
 	return found
 }
 
-// atOnce: the two may have run at the same time, given or taken the clocks of two hosts.
+// atOnce: the two may have run at the same time, given or taken the clocks of two hosts, as far as they are known. Hosts
+// that are not known are not one.
 func (x *Index) atOnce(a, b ID) bool {
+	f, g := x.core(a), x.core(b)
+	var off bounds
 	allowed := int64(0)
-	if x.core(a).Host != x.core(b).Host {
-		allowed = x.apart()
+	if f.Host == 0 || f.Host != g.Host {
+		allowed = x.clockTolerance
+		if known, ok := x.clocks.between(f.Host, g.Host, f.Start); ok {
+			off, allowed = known, int64(SkewTolerance)
+		}
 	}
 	startA, endA := x.times(a)
 	startB, endB := x.times(b)
-	return startA <= min(endB, math.MaxInt64-allowed)+allowed && startB <= min(endA, math.MaxInt64-allowed)+allowed
+	return startA <= later(endB, allowed-off.lo) && startB <= later(endA, allowed+off.hi)
+}
+
+// later is t and by, as far as there is time.
+func later(t, by int64) int64 {
+	if by < 0 {
+		return max(t, math.MinInt64-by) + by
+	}
+	return min(t, math.MaxInt64-by) + by
 }
 
 // encloses compares two spans of one process, whose clock is one.

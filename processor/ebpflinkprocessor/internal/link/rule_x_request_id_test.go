@@ -154,6 +154,15 @@ func TestXRequestID(t *testing.T) {
 			},
 			failed(Ambiguous, 2),
 		},
+		{
+			"proxy whose requests coarse clocks show at the same time",
+			[]seen{
+				in(1, client(1, 0), ids(a, 0)),
+				in(1, server(2, 0, addrs(9, 8), ports(80, 999)), ids(a, 0)),
+				in(1, server(3, 0, addrs(9, 7), ports(80, 888)), ids(a, 0)),
+			},
+			failed(Ambiguous, 2),
+		},
 
 		// Between two processes.
 		{"through what is not captured", []seen{in(2, server(1, 10, host(2), seq(1, 2)), ids(a, 0)), in(1, client(2, 0, seq(3, 4)), ids(a, 0))}, linked(2, XRequestIDConfidence, 1)},
@@ -234,6 +243,38 @@ func TestXRequestID(t *testing.T) {
 			failed(Ambiguous, 2),
 		},
 		{
+			"chain through what is not captured, and a request that only returned the id",
+			[]seen{
+				in(3, server(1, 20, host(3), lasts(50)), ids(a, 0)),
+				in(1, client(2, 0), ids(a, 0)),
+				in(2, server(3, 10, host(2), lasts(80)), ids(a, 0)),
+				in(2, client(4, 15, host(2), lasts(60)), ids(a, 0)),
+				in(4, server(5, 20, host(4), lasts(50)), ids(0, a)),
+			},
+			linked(4, NestedRequestIDConfidence, 2),
+		},
+		{
+			"two that seem to answer the inner call, on hosts that do not say which",
+			[]seen{
+				in(0, server(1, 20, host(0), lasts(20)), ids(a, 0)),
+				in(1, client(2, 0), ids(a, 0)),
+				in(2, server(3, 10, host(2), lasts(80)), ids(a, 0)),
+				in(2, client(4, 15, host(2), lasts(60)), ids(a, 0)),
+				in(0, server(5, 45, host(0), lasts(20)), ids(a, 0)),
+			},
+			failed(Ambiguous, 2),
+		},
+		{
+			"a request that took longer than the call that it would be within",
+			[]seen{
+				in(3, server(1, 20, host(3), lasts(10)), ids(a, 0)),
+				in(1, client(2, 15, lasts(60)), ids(a, 0)),
+				in(1, server(3, 10, lasts(80)), ids(a, 0)),
+				in(2, client(4, 12, host(2), lasts(40)), ids(a, 0)),
+			},
+			failed(Ambiguous, 2),
+		},
+		{
 			"two calls of a process, one of them of a retry",
 			[]seen{
 				in(3, server(1, 20, host(3), lasts(50)), ids(a, 0)),
@@ -247,6 +288,38 @@ func TestXRequestID(t *testing.T) {
 		{"the wire is ambiguous", []seen{in(2, server(1, 10, seq(1, 2)), ids(a, 0)), in(1, client(2, 0, seq(1, 2)), ids(b, 0)), in(1, client(3, 0, seq(1, 2)), ids(a, 0))}, linked(3, XRequestIDConfidence, 1)},
 	} {
 		t.Run(tt.name, func(t *testing.T) { resolves(t, RuleNames(), tt.facts, tt.want) })
+	}
+}
+
+// TestAtOnce: two spans of two hosts, of which the second is 700 ms ahead, and of others.
+func TestAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		a, b Fact
+		want bool
+	}{
+		{"one host", client(1, 0), client(2, 100), true},
+		{"one host, one after the other", client(1, 0), client(2, 101), false},
+		{"one host, still open", client(1, 0, pending), client(2, 1000), true},
+		{"two hosts by their clocks", client(1, 0), client(2, 750, host(2)), true},
+		{"two hosts by their clocks, the other way", client(1, 750, host(2)), client(2, 0), true},
+		{"two hosts by what they show alone", client(1, 0), client(2, 50, host(2)), false},
+		{"two hosts by what they show alone, the other way", client(1, 50, host(2)), client(2, 0), false},
+		{"two hosts, one after the other", client(1, 0), client(2, 815, host(2)), false},
+		{"two hosts, still open", client(1, 0), client(2, 0, host(2), pending), true},
+		{"a host of which nothing is known", client(1, 0), client(2, 599, host(3)), true},
+		{"a host of which nothing is known, too far", client(1, 0), client(2, 601, host(3)), false},
+		{"no host is not the same host", client(1, 0, host(0)), client(2, 300, host(0)), true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := New(RuleNames(), 500*time.Millisecond)
+			for _, f := range new(world).calls(5, 1, 2, 0, 700).facts {
+				x.Add(f)
+			}
+			a, b := x.Add(tt.a), x.Add(tt.b)
+			require.Equal(t, tt.want, x.atOnce(a, b))
+			require.Equal(t, tt.want, x.atOnce(b, a))
+		})
 	}
 }
 

@@ -358,10 +358,11 @@ func (x *Index) TakeClocks() int {
 }
 
 // learnSkew takes in what the exchange that id is an end of says about the clocks of its two hosts,
-// if just one span is at each end. Otherwise a pair of them is false, so all say nothing.
+// if just one span is at each end. Otherwise a pair of them is false, so all say nothing. A span that tells no time itself
+// makes the numbers doubtful all the same, or what is learned would depend on when it comes.
 func (x *Index) learnSkew(id ID) {
 	f := x.View(id)
-	if !tellsTime(f) {
+	if !hasPair(f) {
 		return
 	}
 	k := seqPair(f.core)
@@ -397,8 +398,11 @@ func (x *Index) learnSkewOf(id, other ID) {
 // tellsTime: f is an end of an exchange that says something about clocks. The times of other producers are read at
 // other moments.
 func tellsTime(f View) bool {
-	return !f.Foreign && f.Raw && f.Role != Other && !f.Pending && f.Host != 0 && f.ReqSeq != 0 && f.RespSeq != 0
+	return hasPair(f) && !f.Foreign && !f.Pending && f.Host != 0
 }
+
+// hasPair: f is an end of an exchange by the numbers of request and response.
+func hasPair(f View) bool { return f.Raw && f.Role != Other && f.ReqSeq != 0 && f.RespSeq != 0 }
 
 func (x *Index) learnPair(k Key, client, server View, void bool) {
 	if !client.Foreign && !server.Foreign && connected(server.core, client.core) != unfit {

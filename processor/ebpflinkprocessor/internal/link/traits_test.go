@@ -13,10 +13,11 @@ func TestNeedsOfRows(t *testing.T) {
 	x := New(AllRuleNames(), apart)
 	for seed := range uint64(200) {
 		rng := rand.New(rand.NewPCG(seed, 3))
-		for _, f := range confusion(rng, 20) {
-			f.Service = uint32(rng.Uint64N(3))
+		situation := newSituation(rng)
+		situation.fill(20)
+		for _, f := range situation.spans {
 			few := func() uint64 { return rng.Uint64N(3) }
-			v := x.View(x.AddRare(f, Rare{
+			v := x.View(x.AddRare(f.Fact, Rare{
 				Process: few(), RequestID: few(), ResponseID: few(), ReqChain: few(), RespChain: few(),
 				Tap: uint8(rng.IntN(13)), Foreign: rng.IntN(2) == 0,
 				Exchange: Exchange{PID: uint32(few()), Instance: uint32(few())},
