@@ -144,7 +144,7 @@ func TestDataKitSpans(t *testing.T) {
 	})
 }
 
-// TestInteropLeavesOursAlone: spans of our own in the same pipeline link as without it.
+// TestInteropLeavesOursAlone: spans of our own, and an SDK's beside them, link in the same pipeline as without it.
 func TestInteropLeavesOursAlone(t *testing.T) {
 	for _, overlay := range []string{"interop-deepflow.yaml", "interop-datakit.yaml"} {
 		t.Run(overlay, func(t *testing.T) {
@@ -156,6 +156,17 @@ func TestInteropLeavesOursAlone(t *testing.T) {
 				}
 				rows = append(rows, r)
 			}
+			// A query, which carries no header: the SDK's span of it and eBPF's find each other by process and time.
+			query := []attr{text("db.system.name", "redis"), number("server.port", 6379)}
+			shop := []attr{text("host.id", "c"), number("process.pid", 7), text("service.name", "shop")}
+			rows = append(rows,
+				row{name: "GET of the SDK", kind: kindClient, end: 20 * ms, own: query, resource: shop},
+				row{
+					name: "GET on the wire", kind: kindClient, start: ms, end: 19 * ms, resource: shop,
+					own:    append([]attr{number("tcp.req_seq", 3333), number("tcp.resp_seq", 4444)}, query...),
+					parent: "GET of the SDK", rule: "sdk_same_call",
+				},
+			)
 			traced(t, overlay, rows)
 		})
 	}

@@ -2,6 +2,7 @@ package ebpflinkprocessor
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 )
 
@@ -92,6 +94,22 @@ func TestConfigFaultsAreNamedAllAtOnce(t *testing.T) {
 				require.ErrorContains(t, err, w)
 			}
 		})
+	}
+}
+
+// TestInteropConfigsAddTheRuleCompat to the rules of the default configuration, and leave out none.
+func TestInteropConfigsAddTheRuleCompat(t *testing.T) {
+	files, err := filepath.Glob("../../otelcol-ebpf/config/interop-*.yaml")
+	require.NoError(t, err)
+	require.Len(t, files, 2)
+	for _, file := range files {
+		conf, err := confmaptest.LoadConf(file)
+		require.NoError(t, err)
+		sub, err := conf.Sub("processors::ebpf_link")
+		require.NoError(t, err)
+		cfg, err := load(t, sub)
+		require.NoError(t, err)
+		require.Equal(t, append(link.RuleNames(), link.Compat), cfg.Rules, file)
 	}
 }
 

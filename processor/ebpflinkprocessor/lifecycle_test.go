@@ -150,9 +150,11 @@ func TestGaugesAreRegistered(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, gaugeValue(t, m), name)
 	}
-	lag, err := tel.GetMetric("otelcol_processor_ebpf_link_window_lag")
-	require.NoError(t, err)
-	require.Zero(t, lag.Data.(metricdata.Gauge[float64]).DataPoints[0].Value)
+	for _, name := range []string{"window_lag", "oldest_fact_age"} {
+		m, err := tel.GetMetric("otelcol_processor_ebpf_link_" + name)
+		require.NoError(t, err)
+		require.Zero(t, m.Data.(metricdata.Gauge[float64]).DataPoints[0].Value, name)
+	}
 	m, err := tel.GetMetric("otelcol_processor_ebpf_link_store_size")
 	require.NoError(t, err)
 	size := gaugeValue(t, m)

@@ -77,6 +77,8 @@ type linkProcessor struct {
 	memory memory
 	// refusesAll: all of the last delivery was refused for good; used by the loop only.
 	refusesAll bool
+	// quietUntil is when the log may say again that max_link_facts is too small; used by the loop only.
+	quietUntil window.Instant
 
 	// scratch is the loop's.
 	scratch scratch
@@ -197,17 +199,7 @@ func (p *linkProcessor) Start(ctx context.Context, _ component.Host) error {
 	if err := p.openPayloads(ctx); err != nil {
 		return fmt.Errorf("ebpf_link: %w", err)
 	}
-	err := p.tel.observe(func() (waiting, facts, size int64) {
-		p.mu.Lock()
-		facts = int64(p.index.Len())
-		p.mu.Unlock()
-		return p.held.Load(), facts, p.payloads.size()
-	}, func() time.Duration {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		return p.arrivals.Lag()
-	}, int64(p.cfg.MaxSpansWaiting))
-	if err != nil {
+	if err := p.observe(); err != nil {
 		return errors.Join(fmt.Errorf("ebpf_link: register gauges: %w", err), p.payloads.close())
 	}
 	runCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -217,6 +209,20 @@ func (p *linkProcessor) Start(ctx context.Context, _ component.Host) error {
 	p.gate.Unlock()
 	go p.loop(runCtx)
 	return nil
+}
+
+// observe lets the gauges read what is here.
+func (p *linkProcessor) observe() error {
+	return p.tel.observe(func() (waiting, facts, size int64) {
+		p.mu.Lock()
+		facts = int64(p.index.Len())
+		p.mu.Unlock()
+		return p.held.Load(), facts, p.payloads.size()
+	}, func() (lag, oldest time.Duration) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.arrivals.Lag(), p.retained.Age()
+	}, int64(p.cfg.MaxSpansWaiting))
 }
 
 func (p *linkProcessor) openPayloads(ctx context.Context) error {
@@ -491,6 +497,7 @@ func (p *linkProcessor) forget(ctx context.Context) {
 		return t, ok
 	})
 	surplus = len(gone) - expired
+	held, age := p.retained.Len(), p.retained.Age()
 	for _, id := range gone {
 		p.slots.At(id).renew()
 	}
@@ -502,6 +509,9 @@ func (p *linkProcessor) forget(ctx context.Context) {
 	p.early.whole = 0
 	p.mu.Unlock()
 	p.tel.retire(ctx, expired, surplus, overflow, clocks)
+	if surplus > 0 {
+		p.tooFewFacts(now, held, age)
+	}
 	p.tel.decided(ctx, decided, whole)
 }
 

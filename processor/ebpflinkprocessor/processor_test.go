@@ -174,14 +174,14 @@ func (c *manualClock) advance(d time.Duration) {
 // rig is a processor whose rounds the test runs itself.
 type rig struct {
 	*linkProcessor
-	t     *testing.T
+	t     testing.TB
 	sink  *sink
 	clock *manualClock
 	tel   *componenttest.Telemetry
 }
 
 // newRig makes a processor without its loop: the test is the loop.
-func newRig(t *testing.T, change ...func(*Config)) *rig {
+func newRig(t testing.TB, change ...func(*Config)) *rig {
 	t.Helper()
 	cfg := defaultConfig()
 	cfg.Storage.Directory = ""

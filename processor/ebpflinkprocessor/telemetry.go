@@ -62,11 +62,16 @@ func newTelemetry(set component.TelemetrySettings) (*telemetry, error) {
 	return &telemetry{TelemetryBuilder: b}, nil
 }
 
-func (t *telemetry) observe(read func() (waiting, facts, size int64), lag func() time.Duration, limit int64) error {
-	type callback = func(context.Context, metric.Int64Observer) error
-	gauge := func(get func() int64) callback {
+func (t *telemetry) observe(read func() (waiting, facts, size int64), times func() (lag, oldest time.Duration), limit int64) error {
+	gauge := func(get func() int64) metric.Int64Callback {
 		return func(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(get())
+			return nil
+		}
+	}
+	seconds := func(get func() time.Duration) metric.Float64Callback {
+		return func(_ context.Context, o metric.Float64Observer) error {
+			o.Observe(get().Seconds())
 			return nil
 		}
 	}
@@ -81,10 +86,10 @@ func (t *telemetry) observe(read func() (waiting, facts, size int64), lag func()
 			return t.RegisterProcessorEbpfLinkStoreSizeCallback(gauge(func() int64 { _, _, s := read(); return s }))
 		},
 		func() error {
-			return t.RegisterProcessorEbpfLinkWindowLagCallback(func(_ context.Context, o metric.Float64Observer) error {
-				o.Observe(lag().Seconds())
-				return nil
-			})
+			return t.RegisterProcessorEbpfLinkWindowLagCallback(seconds(func() time.Duration { lag, _ := times(); return lag }))
+		},
+		func() error {
+			return t.RegisterProcessorEbpfLinkOldestFactAgeCallback(seconds(func() time.Duration { _, oldest := times(); return oldest }))
 		},
 		func() error {
 			return t.RegisterProcessorEbpfLinkSpansWaitingLimitCallback(gauge(func() int64 { return limit }))

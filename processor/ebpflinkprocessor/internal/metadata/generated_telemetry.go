@@ -31,6 +31,7 @@ type TelemetryBuilder struct {
 	ProcessorEbpfLinkAttributesMalformed metric.Int64Counter
 	ProcessorEbpfLinkFacts               metric.Int64ObservableGauge
 	ProcessorEbpfLinkFactsRetired        metric.Int64Counter
+	ProcessorEbpfLinkOldestFactAge       metric.Float64ObservableGauge
 	ProcessorEbpfLinkReleaseLatency      metric.Float64Histogram
 	ProcessorEbpfLinkSendRetries         metric.Int64Counter
 	ProcessorEbpfLinkSpansAdopted        metric.Int64Counter
@@ -74,6 +75,21 @@ func (builder *TelemetryBuilder) RegisterProcessorEbpfLinkFactsCallback(cb metri
 		cb(ctx, &observerInt64{inst: builder.ProcessorEbpfLinkFacts, obs: o})
 		return nil
 	}, builder.ProcessorEbpfLinkFacts)
+	if err != nil {
+		return err
+	}
+	builder.mu.Lock()
+	defer builder.mu.Unlock()
+	builder.registrations = append(builder.registrations, reg)
+	return nil
+}
+
+// RegisterProcessorEbpfLinkOldestFactAgeCallback sets callback for observable ProcessorEbpfLinkOldestFactAge metric.
+func (builder *TelemetryBuilder) RegisterProcessorEbpfLinkOldestFactAgeCallback(cb metric.Float64Callback) error {
+	reg, err := builder.meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		cb(ctx, &observerFloat64{inst: builder.ProcessorEbpfLinkOldestFactAge, obs: o})
+		return nil
+	}, builder.ProcessorEbpfLinkOldestFactAge)
 	if err != nil {
 		return err
 	}
@@ -197,6 +213,12 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 		"otelcol_processor_ebpf_link_facts_retired",
 		metric.WithDescription("Link facts forgotten: link_retention, max_link_facts, definitions_per_key (more than 65,536 of one key) or clocks_of_host_pairs (what 10 s said of the clocks of two hosts, in a fleet of more than 8192 such). [Development]"),
 		metric.WithUnit("{fact}"),
+	)
+	errs = errors.Join(errs, err)
+	builder.ProcessorEbpfLinkOldestFactAge, err = builder.meter.Float64ObservableGauge(
+		"otelcol_processor_ebpf_link_oldest_fact_age",
+		metric.WithDescription("How long ago the oldest span had left that a link fact is held of. It comes up to link_retention, or stays below it where max_link_facts is too small for that. [Development]"),
+		metric.WithUnit("s"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorEbpfLinkReleaseLatency, err = builder.meter.Float64Histogram(

@@ -100,13 +100,16 @@ func (q *Queue[T]) Len() int {
 // first is the oldest item, of a Queue that is not empty.
 func (q *Queue[T]) first() *item[T] { return &q.runs[0][q.head] }
 
-// Lag is how long the oldest item has been due, 0 when none is.
-func (q *Queue[T]) Lag() time.Duration {
+// Age is how long ago the oldest item came, 0 when there is none.
+func (q *Queue[T]) Age() time.Duration {
 	if q.Len() == 0 {
 		return 0
 	}
-	return max(0, time.Duration(q.Now()-q.first().at)-q.length)
+	return max(0, time.Duration(q.Now()-q.first().at))
 }
+
+// Lag is how long the oldest item has been due, 0 when none is.
+func (q *Queue[T]) Lag() time.Duration { return max(0, q.Age()-q.length) }
 
 // Pop removes and returns the oldest item if it is due at now.
 func (q *Queue[T]) Pop(now Instant) (v T, ok bool) {

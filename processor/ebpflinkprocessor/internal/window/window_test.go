@@ -14,6 +14,7 @@ func (f *fixed) Now() time.Time { return f.now }
 func TestQueue(t *testing.T) {
 	clock := &fixed{now: time.Unix(1000, 0)}
 	q := New[int](clock, 20*time.Second)
+	require.Zero(t, q.Age())
 	for i := range 5000 {
 		q.Push(q.Now(), i)
 		clock.now = clock.now.Add(time.Millisecond)
@@ -21,6 +22,7 @@ func TestQueue(t *testing.T) {
 	_, ok := q.Pop(q.Now())
 	require.False(t, ok, "not due")
 	require.Zero(t, q.Lag())
+	require.Equal(t, 5*time.Second, q.Age())
 	clock.now = time.Unix(1020, 0)
 	v, ok := q.Pop(q.Now())
 	require.True(t, ok)
@@ -29,6 +31,7 @@ func TestQueue(t *testing.T) {
 	require.False(t, ok, "the second came a millisecond later")
 	clock.now = time.Unix(1030, 0)
 	require.Equal(t, 9999*time.Millisecond, q.Lag())
+	require.Equal(t, 29999*time.Millisecond, q.Age(), "the second is the oldest now")
 	for i := 1; i < 5000; i++ {
 		v, ok := q.Pop(q.Now())
 		require.True(t, ok)
