@@ -119,6 +119,7 @@ func (t *tracer) assemble(ctx context.Context, logger *zap.Logger, how tracing, 
 func newLogger(watch func(zapcore.Entry)) (*zap.Logger, error) {
 	config := zap.NewDevelopmentConfig()
 	config.Level = zap.NewAtomicLevelAt(zapcore.InfoLevel)
+	config.DisableStacktrace = true
 	return config.Build(zap.WrapCore(func(c zapcore.Core) zapcore.Core { return &watchedCore{c, watch} }))
 }
 

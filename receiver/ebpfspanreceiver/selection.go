@@ -22,7 +22,7 @@ func (r *ebpfReceiver) selected(p *process.Process) {
 	for _, of := range r.runtimes {
 		of.use(p, &target)
 	}
-	r.processes.setQueues(uint32(p.PID), target.queues)
+	r.processes.know(uint32(p.PID), &target)
 	if err := r.tracer.Select(uint32(p.PID), target.Target); err != nil {
 		r.log.Error("A process cannot be traced", zap.Int("pid", p.PID), zap.Error(err))
 		return

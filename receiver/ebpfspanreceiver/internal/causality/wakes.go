@@ -125,6 +125,9 @@ func (w *wakes) often(n float64) bool {
 
 // completes: a wake-up is the end of the task that made the call.
 var completes = rule{WakeInDoubt, func(s *Solver, e *edge, c *Call) bool {
+	if s.locks(c.Writer.Tgid) {
+		return false
+	}
 	w := &s.processes.of(c.Writer.Tgid).wakes
 	// A silent end that is mistaken counts as sure, so that none was seen says little before many were sure.
 	empty, silent := w.empty/max(1, w.sure+w.empty), max(1, w.silent)/max(1, w.sure+w.silent)
@@ -142,3 +145,5 @@ var completes = rule{WakeInDoubt, func(s *Solver, e *edge, c *Call) bool {
 	}
 	return false
 }}
+
+func (s *Solver) locks(tgid uint32) bool { return s.options.Locks != nil && s.options.Locks(tgid) }

@@ -19,9 +19,11 @@ func TestWakes(t *testing.T) {
 		uses   uint8
 		seen   []event.Evidence
 		times  int
+		locks  bool
 		want   bool
 	}{
 		"alone":                          {want: true},
+		"a lock may have woken it":       {locks: true},
 		"passed on":                      {uses: 1},
 		"went to sleep later":            {doubts: sleptLater},
 		"waker serves":                   {doubts: serves},
@@ -44,7 +46,7 @@ func TestWakes(t *testing.T) {
 		"two tasks in turn":   {seen: []event.Evidence{woken(2, 1, 0)}, times: 1, want: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := NewSolver(Options{}, &Counts{})
+			s := NewSolver(Options{Locks: func(uint32) bool { return tc.locks }}, &Counts{})
 			w := &s.processes.of(0).wakes
 			for i := range uint64(100) {
 				e := woken(1000+i, 2000+i, 0)
