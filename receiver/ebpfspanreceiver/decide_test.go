@@ -21,7 +21,8 @@ func TestLossesAreLookedForBeforeCallsAreDecided(t *testing.T) {
 	losses := func(records, unfollowed uint64) []probe.Loss {
 		return []probe.Loss{
 			{Reason: "events_full", Records: true, Followed: true, Count: records},
-			{Reason: "vectors", Followed: true, Count: 7}, {Reason: "calls_full", Records: true, Count: unfollowed},
+			{Reason: "vectors", Followed: true, Count: 7},
+			{Reason: "calls_full", Records: true, Count: unfollowed},
 		}
 	}
 	for name, tc := range map[string]struct {

@@ -168,6 +168,12 @@ func startCommand(t *testing.T, cmd *exec.Cmd) string {
 
 func startReceiver(t *testing.T, mutate func(*Config)) *consumertest.TracesSink {
 	t.Helper()
+	_, sink := receiverAndSink(t, mutate)
+	return sink
+}
+
+func receiverAndSink(t *testing.T, mutate func(*Config)) (*ebpfReceiver, *consumertest.TracesSink) {
+	t.Helper()
 	bpftest.Need(t)
 	cfg := defaultConfig()
 	mutate(cfg)
@@ -183,7 +189,7 @@ func startReceiver(t *testing.T, mutate func(*Config)) *consumertest.TracesSink 
 		defer cancel()
 		require.NoError(t, r.Shutdown(ctx))
 	})
-	return sink
+	return r.(*ebpfReceiver), sink
 }
 
 type seen struct {
