@@ -78,16 +78,6 @@ func (b *bucket) at(k Key) (int, bool) {
 	return slices.BinarySearchFunc(b.samples, k, func(s sample, k Key) int { return cmp.Compare(s.key, k) })
 }
 
-// speaking is how many samples are not void.
-func (b *bucket) speaking() (n int) {
-	for i := range b.samples {
-		if !b.samples[i].void {
-			n++
-		}
-	}
-	return n
-}
-
 // clocks knows the offsets of pairs of hosts. Its state is a function of the facts added, whatever
 // their order, and it forgets by the time in the facts, not by the clock on the wall.
 type clocks struct {
@@ -102,9 +92,6 @@ type clocks struct {
 		key bucketKey
 		*bucket
 	}
-	// far is the largest offset that a pair allows whose hosts could have an estimate: one false pair
-	// must not make searches reach far.
-	far int64
 	// forgotten counts buckets that fell out at the limit.
 	forgotten int
 }
@@ -157,9 +144,6 @@ func (c *clocks) learn(k Key, client, server *core, void bool) {
 	default:
 		b.samples = slices.Insert(b.samples, i, sample{k, off, void})
 		b.samples = b.samples[:min(len(b.samples), 2*skewSamples)]
-	}
-	if b.speaking() >= skewAgree {
-		c.far = max(c.far, -off.lo, off.hi)
 	}
 	b.version++
 	c.version++
@@ -318,6 +302,14 @@ func (c *clocks) between(x, y uint64, at int64) (bounds, bool) {
 		off = off.negated()
 	}
 	return off, ok
+}
+
+// furthest is at least how far any two hosts are apart of which that is known at that time.
+func (c *clocks) furthest(at int64) int64 {
+	if len(c.buckets) == 0 {
+		return 0
+	}
+	return c.through(epochOf(at)).far
 }
 
 // through is what all pairs of hosts around one epoch say together.
