@@ -78,6 +78,16 @@ func (b *bucket) at(k Key) (int, bool) {
 	return slices.BinarySearchFunc(b.samples, k, func(s sample, k Key) int { return cmp.Compare(s.key, k) })
 }
 
+// speaking is how many samples are not void.
+func (b *bucket) speaking() (n int) {
+	for i := range b.samples {
+		if !b.samples[i].void {
+			n++
+		}
+	}
+	return n
+}
+
 // clocks knows the offsets of pairs of hosts. Its state is a function of the facts added, whatever
 // their order, and it forgets by the time in the facts, not by the clock on the wall.
 type clocks struct {
@@ -92,6 +102,8 @@ type clocks struct {
 		key bucketKey
 		*bucket
 	}
+	// far is the largest offset that a pair has allowed, at any time, whose hosts could have an estimate.
+	far int64
 	// forgotten counts buckets that fell out at the limit.
 	forgotten int
 }
@@ -144,6 +156,9 @@ func (c *clocks) learn(k Key, client, server *core, void bool) {
 	default:
 		b.samples = slices.Insert(b.samples, i, sample{k, off, void})
 		b.samples = b.samples[:min(len(b.samples), 2*skewSamples)]
+	}
+	if b.speaking() >= skewAgree {
+		c.far = max(c.far, -off.lo, off.hi)
 	}
 	b.version++
 	c.version++
