@@ -98,17 +98,18 @@ func (r *row) within(c, p *core, off bounds, tol int64) verdict {
 	return admitted
 }
 
-// reach is how much later than its child a parent may seem to start at the most.
-func (x *Index) reach(r *row) int64 {
+// reach is how much later than its child a parent may seem to start at the most, around that time.
+func (x *Index) reach(r *row, at int64) int64 {
 	if r.local {
 		return int64(SameHostTolerance + r.slack)
 	}
-	return x.apart() + int64(r.slack)
+	return x.apart(at) + int64(r.slack)
 }
 
-// apart is how far any two clocks may differ at the most.
-func (x *Index) apart() int64 {
-	return max(x.clockTolerance, int64(SameHostTolerance), x.clocks.far+int64(SkewTolerance))
+// apart is how far any two clocks may differ at the most, around that time. Estimates count, and no single pair of
+// spans: one false pair must not make searches reach far.
+func (x *Index) apart(at int64) int64 {
+	return max(x.clockTolerance, int64(SameHostTolerance), x.clocks.furthest(at)+int64(SkewTolerance))
 }
 
 // limit is one thing more that a row asks of the times of child and parent, that a candidate counts at all: of two spans

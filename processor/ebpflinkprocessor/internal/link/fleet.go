@@ -14,8 +14,12 @@ import (
 type fleet struct {
 	version uint32
 	nodes   map[uint64]*fleetNode
+	// order has the nodes, each behind the one that is up of it.
+	order []*fleetNode
 	// across holds the edges outside the forest that were confirmed.
 	across map[hostPair]bounds
+	// far is at least how far any two hosts are apart of which that is known.
+	far int64
 }
 
 type fleetEdge struct {
@@ -31,6 +35,11 @@ type fleetNode struct {
 	off       bounds
 	confirmed bool
 	depth     int
+	// top is the highest host that confirmed edges lead to, fromTop this host's clock minus that of top.
+	top     *fleetNode
+	fromTop bounds
+	// below has the clocks of all whose top this is.
+	below bounds
 }
 
 func newFleet(edges []fleetEdge) *fleet {
@@ -56,7 +65,25 @@ func newFleet(edges []fleetEdge) *fleet {
 		f.across[e.hosts] = e.off
 		f.confirm(e.hosts)
 	}
+	f.measure(edges)
 	return f
+}
+
+// measure finds far. An edge that needs no confirmation counts wherever it is, the others count on confirmed ways.
+func (f *fleet) measure(edges []fleetEdge) {
+	for _, e := range edges {
+		if _, confirmed := f.across[e.hosts]; e.sure || confirmed {
+			f.far = max(f.far, e.off.hi, -e.off.lo)
+		}
+	}
+	for _, n := range f.order {
+		if n.top = n; n.up != nil && n.confirmed {
+			n.top, n.fromTop = n.up.top, n.up.fromTop.plus(n.off)
+		}
+		t := n.top
+		t.below = bounds{min(t.below.lo, n.fromTop.lo), max(t.below.hi, n.fromTop.hi)}
+		f.far = max(f.far, t.below.width())
+	}
 }
 
 // plant builds the forest and returns the edges that it has no use for.
@@ -80,7 +107,7 @@ func (f *fleet) plant(edges []fleetEdge) (rest []fleetEdge) {
 		sure bool
 	}
 	near := map[uint64][]branch{}
-	var order []uint64
+	var hosts []uint64
 	for _, e := range edges {
 		x, y := find(e.hosts.a), find(e.hosts.b)
 		if x == y {
@@ -90,28 +117,33 @@ func (f *fleet) plant(edges []fleetEdge) (rest []fleetEdge) {
 		group[x] = y
 		for _, h := range []uint64{e.hosts.a, e.hosts.b} {
 			if near[h] == nil {
-				order = append(order, h)
+				hosts = append(hosts, h)
 			}
 		}
 		near[e.hosts.a] = append(near[e.hosts.a], branch{e.hosts.b, e.off, e.sure})
 		near[e.hosts.b] = append(near[e.hosts.b], branch{e.hosts.a, e.off.negated(), e.sure})
 	}
-	for _, root := range order {
+	for _, root := range hosts {
 		if f.nodes[root] != nil {
 			continue
 		}
-		f.nodes[root] = &fleetNode{}
+		f.add(root, &fleetNode{})
 		for queue := []uint64{root}; len(queue) > 0; queue = queue[1:] {
 			up := f.nodes[queue[0]]
 			for _, b := range near[queue[0]] {
 				if f.nodes[b.to] == nil {
-					f.nodes[b.to] = &fleetNode{up: up, off: b.off, confirmed: b.sure, depth: up.depth + 1}
+					f.add(b.to, &fleetNode{up: up, off: b.off, confirmed: b.sure, depth: up.depth + 1})
 					queue = append(queue, b.to)
 				}
 			}
 		}
 	}
 	return rest
+}
+
+func (f *fleet) add(host uint64, n *fleetNode) {
+	f.nodes[host] = n
+	f.order = append(f.order, n)
 }
 
 // way adds up the offsets from a to b through the forest. With confirmed, only over such edges.

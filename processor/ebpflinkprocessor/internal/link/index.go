@@ -365,7 +365,11 @@ func (x *Index) refer(f View, id ID, r *row, k Key, fn func(ID) bool) (more bool
 	first, last := int64(math.MinInt64), int64(math.MaxInt64)
 	if !r.stated {
 		start, end := x.times(id)
-		reach := x.reach(r)
+		reach := x.reach(r, start)
+		if !r.local {
+			// The clock of the child may show another time, of which more is known.
+			reach = max(reach, x.clocks.far+int64(SkewTolerance+r.slack))
+		}
 		first, last = start-reach, min(end, math.MaxInt64-reach)+reach
 	}
 	more = true

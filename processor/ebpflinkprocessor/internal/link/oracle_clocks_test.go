@@ -90,7 +90,7 @@ func (o *oracle) estimate(a, b uint64, epoch int64) offset {
 		for _, y := range hosts[i+1:] {
 			e := agreed{a: x, b: y}
 			var n int
-			e.offset, n = most(o.samples(x, y, epoch))
+			e.offset, n = most(o.samples(x, y, epoch-1, epoch+1))
 			e.sure = n >= 3
 			if e.known && e.narrow() {
 				pairs = append(pairs, e)
@@ -113,13 +113,28 @@ func (o *oracle) hosts() (hosts []uint64) {
 	return hosts
 }
 
-// samples are what the exchanges of two hosts around an epoch say, each of which exactly one span claims at either end.
-func (o *oracle) samples(a, b uint64, epoch int64) (offs []offset) {
+// busy: two hosts exchange so much within an epoch that only a sample of it speaks.
+func (o *oracle) busy() bool {
+	hosts := o.hosts()
+	for i, x := range hosts {
+		for _, y := range hosts[i+1:] {
+			for epoch := int64(-3); epoch <= 5; epoch++ {
+				if len(o.samples(x, y, epoch, epoch)) > 16 {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// samples are what the exchanges of two hosts within some epochs say, each of which exactly one span claims at either end.
+func (o *oracle) samples(a, b uint64, from, to int64) (offs []offset) {
 	for i := range o.spans {
 		for j := range o.spans {
 			c, s := &o.spans[i], &o.spans[j]
 			if c.Role != Client || s.Role != Server || !bothNumbers(s, c) || wire(s, c) == 0 || c.Pending || s.Pending ||
-				min(c.Host, s.Host) != a || max(c.Host, s.Host) != b || max(epochAt(s.Start)-epoch, epoch-epochAt(s.Start)) > 1 {
+				min(c.Host, s.Host) != a || max(c.Host, s.Host) != b || epochAt(s.Start) < from || epochAt(s.Start) > to {
 				continue
 			}
 			claims := 0

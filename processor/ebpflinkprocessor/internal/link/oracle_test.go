@@ -358,12 +358,34 @@ func (o *oracle) tally(edges []Edge, found []finding, by map[string]int) {
 // TestOracle: the index finds what looking at every pair finds, in any order of arrival, also where facts
 // came and went in between.
 func TestOracle(t *testing.T) {
-	rules := map[string]int{}
-	for seed := range uint64(seeds) {
-		rng := rand.New(rand.NewPCG(seed, 11))
+	compare(t, seeds, kinds, func(rng *rand.Rand) *situation {
 		s := newSituation(rng)
 		s.fill(10 + rng.IntN(40))
+		return s
+	})
+}
+
+// TestOracleOfCrowds: so it does where a key has so many spans that not all of them are looked at.
+func TestOracleOfCrowds(t *testing.T) {
+	compare(t, seeds/100, []string{PseudoThread, "call by id", "request by id", "root", "stated", "call"}, func(rng *rand.Rand) *situation {
+		s := newCrowd(rng)
+		s.fill(4 * chunkSize)
+		return s
+	})
+}
+
+// compare asks index and oracle about many situations, in which there must be links of each kind.
+func compare(t *testing.T, seeds uint64, kinds []string, next func(*rand.Rand) *situation) {
+	t.Helper()
+	rules := map[string]int{}
+	for seed := range seeds {
+		rng := rand.New(rand.NewPCG(seed, 11))
+		s := next(rng)
 		o := newOracle(s.spans, s.tolerance)
+		if o.busy() {
+			rules["busy"]++
+			continue
+		}
 		var guests []seen
 		for range len(s.spans) / 3 {
 			g := s.fresh()
@@ -382,4 +404,5 @@ func TestOracle(t *testing.T) {
 	for _, r := range kinds {
 		require.Greater(t, rules[r], 30, r)
 	}
+	require.Less(t, uint64(rules["busy"]), seeds/8)
 }

@@ -303,7 +303,7 @@ func (x *Index) candidates(r *row, child ID, c View, k Key, fn func(ID) bool) bo
 	}
 	last, since := int64(math.MaxInt64), int64(math.MinInt64)
 	if !r.stated {
-		reach := x.reach(r)
+		reach := x.reach(r, c.Start)
 		last, since = c.Start+reach, c.Start-reach
 	}
 	n := 0

@@ -19,17 +19,22 @@ type situation struct {
 	tolerance time.Duration
 	// step is how coarse the clocks are.
 	step int64
-	// few is how many values there are of what is not to collide that often.
-	few int
-	// Of ten spans so many have a header, an x-request-id, and words of their exchange.
-	headers, ids, words int
+	// few is how many values there are of what is not to collide that often, and shared of threads and request ids.
+	few, shared int
+	// lasts is how long it all takes.
+	lasts int64
+	// pids is how many processes a host has, with that which is not known.
+	pids uint32
+	// Of ten times so many a story is told. Of ten spans so many have a header, an x-request-id, and words of their exchange.
+	stories, headers, ids, words int
 }
 
 func newSituation(rng *rand.Rand) *situation {
 	s := &situation{
-		rng: rng, hosts: 1 + rng.Uint64N(4), tolerance: apart, step: 1, few: []int{5, 12, 60}[rng.IntN(3)],
+		rng: rng, hosts: 1 + rng.Uint64N(4), tolerance: apart, step: 1, stories: 3, pids: 3, few: []int{5, 12, 60}[rng.IntN(3)], lasts: 300 * ms,
 		headers: []int{0, 1, 3, 5}[rng.IntN(4)], ids: []int{0, 4, 9}[rng.IntN(3)], words: []int{0, 4, 9}[rng.IntN(3)],
 	}
+	s.shared = s.few
 	if rng.IntN(3) == 0 {
 		s.step = ms
 	}
@@ -40,6 +45,15 @@ func newSituation(rng *rand.Rand) *situation {
 			s.ahead[i] = []int64{0, 0, 5 * ms, 700 * ms, -4000 * ms, 25_000 * ms}[rng.IntN(6)]
 		}
 	}
+	return s
+}
+
+// newCrowd is a situation of few threads, request ids and processes, which many spans have one after the other.
+func newCrowd(rng *rand.Rand) *situation {
+	s := newSituation(rng)
+	s.few, s.shared, s.pids, s.lasts, s.hosts = 10_000, 1, 2, int64(20*time.Second), min(s.hosts, 2)
+	s.headers, s.ids, s.tolerance = 0, 4, []time.Duration{20 * time.Millisecond, 500 * time.Millisecond}[rng.IntN(2)]
+	s.stories = 1
 	return s
 }
 
@@ -57,7 +71,7 @@ func (s *situation) fill(n int) {
 		}
 	}
 	for n += len(s.spans); len(s.spans) < n; {
-		if s.of10(3) {
+		if s.of10(s.stories) {
 			s.story()
 			continue
 		}
@@ -76,7 +90,7 @@ func (s *situation) tellTime(from, to uint64, n int) {
 		c := s.fresh()
 		c = seen{Fact: Fact{Span: c.Span, OwnTrace: c.OwnTrace, Raw: true, Role: Client, Host: from, Start: c.Start, End: c.End}}
 		c.ReqSeq, c.RespSeq = uint32(1000+len(s.spans)), 1000
-		c.Start = s.time(s.rng.Int64N(300*ms), from)
+		c.Start = s.time(s.rng.Int64N(s.lasts), from)
 		c.End = c.Start + s.length()
 		s.spans = append(s.spans, c)
 		e := c
@@ -134,11 +148,15 @@ func (s *situation) header() (TraceID, SpanID) {
 func (s *situation) of10(n int) bool { return s.rng.IntN(10) < n }
 
 // number is unknown at times.
-func (s *situation) number() uint32 {
+func (s *situation) number() uint32 { return s.oneOf(s.few) }
+
+func (s *situation) sharedNumber() uint64 { return uint64(s.oneOf(s.shared)) }
+
+func (s *situation) oneOf(n int) uint32 {
 	if s.of10(2) {
 		return 0
 	}
-	return 1 + s.rng.Uint32N(uint32(s.few))
+	return 1 + s.rng.Uint32N(uint32(n))
 }
 
 // host is unknown at times.
@@ -154,7 +172,7 @@ func (s *situation) fresh() seen {
 	var f seen
 	f.Span, f.OwnTrace, f.Role, f.Raw = s.id(), TraceID{0: 9, 15: byte(len(s.spans) % 3)}, Role(1+rng.IntN(2)), rng.IntN(5) > 0
 	f.Service, f.Host = rng.Uint32N(3), s.host()
-	f.Start = s.time(rng.Int64N(300*ms), f.Host)
+	f.Start = s.time(rng.Int64N(s.lasts), f.Host)
 	f.End = f.Start + s.length()
 	if rng.IntN(10) == 0 {
 		f.Role = Other
@@ -163,7 +181,7 @@ func (s *situation) fresh() seen {
 		f.CtxTrace, f.CtxParent = s.header()
 	}
 	if s.of10(s.words) {
-		f.Exchange = Exchange{PID: rng.Uint32N(3), Instance: rng.Uint32N(3)}
+		f.Exchange = Exchange{PID: rng.Uint32N(s.pids), Instance: rng.Uint32N(3)}
 		f.Exchange.Method, f.Exchange.System = uint8(rng.IntN(3)), uint8(rng.IntN(2))
 		f.Exchange.Path, f.Exchange.Status = uint8(rng.IntN(3)), uint8(rng.IntN(2))
 	}
@@ -172,9 +190,9 @@ func (s *situation) fresh() seen {
 		return f
 	}
 	f.ReqSeq, f.RespSeq = s.number(), rng.Uint32N(4)
-	f.Systrace, f.Pseudo = uint64(s.number()), uint64(s.number())
+	f.Systrace, f.Pseudo = uint64(s.number()), s.sharedNumber()
 	if s.of10(s.ids) {
-		f.RequestID, f.ResponseID = uint64(s.number()), uint64(s.number())
+		f.RequestID, f.ResponseID = s.sharedNumber(), s.sharedNumber()
 	}
 	s.inProcess(&f)
 	client := Endpoint{Addr: rng.Uint32N(3), Port: uint16(rng.IntN(3))}
@@ -353,9 +371,9 @@ func (s *situation) answer(f *seen) {
 func (s *situation) relayed() {
 	var f seen
 	f.Host = s.someHost()
-	f.Start = s.time(s.rng.Int64N(300*ms), f.Host)
+	f.Start = s.time(s.rng.Int64N(s.lasts), f.Host)
 	f.End = f.Start + 50*ms
-	f.RequestID = 1 + s.rng.Uint64N(4)
+	f.RequestID = 1 + s.rng.Uint64N(uint64(min(4, s.shared)))
 	f.Process = 1 + s.rng.Uint64N(4)
 	for range 2 + s.rng.IntN(3) {
 		s.answer(&f)
@@ -374,9 +392,9 @@ func (s *situation) relayed() {
 func (s *situation) proxied() {
 	var f seen
 	f.Host = s.someHost()
-	f.Start = s.time(s.rng.Int64N(300*ms), f.Host)
+	f.Start = s.time(s.rng.Int64N(s.lasts), f.Host)
 	f.End = f.Start + 50*ms
-	f.RequestID, f.Process = 1+s.rng.Uint64N(4), 1+s.rng.Uint64N(2)
+	f.RequestID, f.Process = 1+s.rng.Uint64N(uint64(min(4, s.shared))), 1+s.rng.Uint64N(2)
 	for n := range uint32(2) {
 		s.answer(&f)
 		f = s.within(f, Server, f.Host, 4*ms)
@@ -403,7 +421,7 @@ func (s *situation) proxied() {
 func (s *situation) traced() {
 	var in, up seen
 	in.Host = s.someHost()
-	in.Start = s.time(s.rng.Int64N(300*ms), in.Host)
+	in.Start = s.time(s.rng.Int64N(s.lasts), in.Host)
 	in.End = in.Start + 60*ms
 	seenAt := []int{0, 0, 3, 10}[s.rng.IntN(4)]
 	t := s.trace()
@@ -414,7 +432,7 @@ func (s *situation) traced() {
 		return f
 	}
 	for range 2 {
-		words := Exchange{Method: uint8(1 + s.rng.IntN(2)), Path: uint8(s.rng.IntN(3)), PID: s.rng.Uint32N(3), Instance: s.rng.Uint32N(3)}
+		words := Exchange{Method: uint8(1 + s.rng.IntN(2)), Path: uint8(s.rng.IntN(3)), PID: s.rng.Uint32N(s.pids), Instance: s.rng.Uint32N(3)}
 		service := s.rng.Uint32N(3)
 		in.Exchange, in.Service = words, service
 		request := s.within(in, Server, in.Host, 1)

@@ -102,8 +102,7 @@ type clocks struct {
 		key bucketKey
 		*bucket
 	}
-	// far is the largest offset that a pair allows whose hosts could have an estimate: one false pair
-	// must not make searches reach far.
+	// far is the largest offset that a pair has allowed, at any time, whose hosts could have an estimate.
 	far int64
 	// forgotten counts buckets that fell out at the limit.
 	forgotten int
@@ -318,6 +317,14 @@ func (c *clocks) between(x, y uint64, at int64) (bounds, bool) {
 		off = off.negated()
 	}
 	return off, ok
+}
+
+// furthest is at least how far any two hosts are apart of which that is known at that time.
+func (c *clocks) furthest(at int64) int64 {
+	if len(c.buckets) == 0 {
+		return 0
+	}
+	return c.through(sliceOf(at)).far
 }
 
 // through is what all pairs of hosts around one slice say together.

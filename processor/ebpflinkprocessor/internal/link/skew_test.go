@@ -262,11 +262,37 @@ func TestReachIsThatOfEstimates(t *testing.T) {
 		}
 	}
 	add(new(world).calls(2, 1, 2, 0, 700_000))
-	require.Equal(t, 500*time.Millisecond, time.Duration(x.apart()))
+	require.Equal(t, 500*time.Millisecond, time.Duration(x.apart(0)))
 	w := new(world).calls(5, 3, 4, 0, 700)
 	w.facts = w.facts[4:]
 	add(w)
-	require.Equal(t, 712*time.Millisecond, time.Duration(x.apart()).Truncate(time.Millisecond))
+	require.Equal(t, 712*time.Millisecond, time.Duration(x.apart(0)).Truncate(time.Millisecond))
+}
+
+// TestReachBeyondOnePair: nor does what is known of two hosts by way of others, or of other epochs, lie beyond it.
+func TestReachBeyondOnePair(t *testing.T) {
+	const e = int64(skewEpoch / time.Millisecond)
+	for _, tt := range []struct {
+		name  string
+		w     *world
+		at    int64
+		apart time.Duration
+	}{
+		{"a circle", new(world).call(1, 2, 0, 7000).call(2, 3, 7000, 7000).call(3, 1, 14_000, -14_000), 0, 14 * time.Second},
+		{"no circle", new(world).call(1, 2, 0, 7000).call(2, 3, 7000, 7000).call(3, 1, 14_000, -13_000), 0, 0},
+		{"two ends of a chain", new(world).calls(3, 1, 2, 0, 7000).calls(3, 3, 2, 14_000, -7000), 0, 14 * time.Second},
+		{"pairs that contradict each other", new(world).calls(3, 1, 2, 0, 1000).calls(3, 1, 3, 0, 1000).calls(3, 2, 3, 1000, 19_000), e, 19 * time.Second},
+		{"three epochs", new(world).calls(1, 1, 2, e-1000, 700).calls(1, 1, 2, e+e/2, 700).calls(1, 1, 2, 2*e+1000, 700), e, 700 * time.Millisecond},
+		{"three epochs, another one", new(world).calls(1, 1, 2, e-1000, 700).calls(1, 1, 2, e+e/2, 700).calls(1, 1, 2, 2*e+1000, 700), 5 * e, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			x := New(RuleNames(), 500*time.Millisecond)
+			for _, f := range tt.w.facts {
+				x.Add(f)
+			}
+			require.InDelta(t, max(tt.apart, 490*time.Millisecond), x.apart(tt.at*ms), float64(30*ms))
+		})
+	}
 }
 
 // TestAdmit: the same spans, judged with and without a known difference of their clocks.
