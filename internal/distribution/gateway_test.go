@@ -140,6 +140,7 @@ type span struct {
 	Kind         int    `json:"kind"`
 	Start        string `json:"startTimeUnixNano"`
 	End          string `json:"endTimeUnixNano"`
+	TraceState   string `json:"traceState,omitempty"`
 	Attributes   []attr `json:"attributes"`
 }
 

@@ -2,6 +2,7 @@ package distribution
 
 import (
 	"fmt"
+	"maps"
 	"strconv"
 	"testing"
 	"time"
@@ -82,5 +83,58 @@ func TestTracesAreSampledWhole(t *testing.T) {
 			i.stop(t)
 			linkedBefore(t, i.written(t), trips)
 		})
+	}
+}
+
+// Samplers behind ebpf_link go on from the threshold that it states (ot=th:): a quarter of the traces is the same quarter,
+// by its own ratio, by half of the half that it left, or by whoever brings that half down to a quarter.
+func TestProbabilisticSamplerGoesOnFromOurs(t *testing.T) {
+	const trips = 80
+	with := func(ratio, percentage, mode string) []string {
+		return []string{
+			"--config", "yaml:processors::ebpf_link::sampling_ratio: " + ratio,
+			"--config", "yaml:processors::probabilistic_sampler: {mode: " + mode + ", sampling_percentage: " + percentage + "}",
+			"--config", "yaml:service::pipelines::traces::processors: [ebpf_link, probabilistic_sampler]",
+		}
+	}
+	var quarter map[string]string
+	for _, c := range []struct {
+		name string
+		args []string
+	}{
+		{"sampling_ratio", with("0.25", "100", "equalizing")},
+		{"proportional", with("0.5", "50", "proportional")},
+		{"equalizing", with("0.5", "25", "equalizing")},
+	} {
+		i := prepare(t, t.TempDir(), map[string]string{"OTELCOL_EBPF_EXPORTERS": "[file]", "OTELCOL_EBPF_WINDOW": "2s"},
+			append([]string{"--config", config("gateway.yaml")}, c.args...)...)
+		i.run(t)
+		now := time.Now()
+		for part := range 3 {
+			for n := range trips {
+				i.send(t, trip(now, n)[part])
+			}
+		}
+		time.Sleep(4 * time.Second)
+		i.stop(t)
+		got := i.written(t)
+		linkedBefore(t, got, trips)
+		kept := map[string]string{}
+		for name, s := range got {
+			kept[name] = s.TraceID
+			if s.TraceState != "ot=th:c" {
+				t.Errorf("%s: %s says %q, want a quarter, ot=th:c", c.name, name, s.TraceState)
+			}
+			// The last 56 bits of the id against the threshold, which is 0xc0000000000000.
+			if s.TraceID[18] < 'c' {
+				t.Errorf("%s: %s of trace %s is below the threshold", c.name, name, s.TraceID)
+			}
+		}
+		if quarter == nil {
+			quarter = kept
+		}
+		if !maps.Equal(kept, quarter) {
+			t.Errorf("%s keeps %d spans, others than the %d of sampling_ratio", c.name, len(kept), len(quarter))
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/link"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/metadata"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/sampling"
+	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/trace"
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/window"
 )
 
@@ -21,18 +22,29 @@ type telemetry struct {
 	// deliveries numbers those of departed.
 	deliveries uint64
 	// What departed has counted of a delivery.
-	linked, unlinked, ambiguous, adopted, orphaned tally
+	linked, ambiguous, adopted, orphaned tally[string]
+	unlinked                             tally[nearest]
 }
 
+// nearest is why a span has no parent, and the rule that came nearest to one.
+type nearest struct{ reason, rule string }
+
+const (
+	// parentAbsent: the parent is known and was not seen.
+	parentAbsent = "parent_absent"
+	// noRule is the rule where the span refers to nothing.
+	noRule = "none"
+)
+
 // tally counts by names, of which there are few: in most spans the last one again.
-type tally struct {
-	names  []string
+type tally[K comparable] struct {
+	names  []K
 	counts []int64
 	last   int
 }
 
 // add counts n more of a name.
-func (t *tally) add(name string, n int64) {
+func (t *tally[K]) add(name K, n int64) {
 	if t.last < len(t.names) && t.names[t.last] == name {
 		t.counts[t.last] += n
 		return
@@ -44,11 +56,11 @@ func (t *tally) add(name string, n int64) {
 	t.counts[t.last] += n
 }
 
-// report adds what was counted to c and begins again.
-func (t *tally) report(ctx context.Context, c metric.Int64Counter, key string) {
+// report adds what was counted to c, each under what of says, and begins again.
+func (t *tally[K]) report(ctx context.Context, c metric.Int64Counter, of func(K) metric.MeasurementOption) {
 	for i, n := range t.counts {
 		if n > 0 {
-			c.Add(ctx, n, with(key, t.names[i]))
+			c.Add(ctx, n, of(t.names[i]))
 		}
 	}
 	clear(t.counts)
@@ -104,6 +116,33 @@ func (t *telemetry) observe(read func() (waiting, facts, size int64), times func
 
 func with(key, value string) metric.MeasurementOption {
 	return metric.WithAttributeSet(attribute.NewSet(attribute.String(key, value)))
+}
+
+func ofRule(name string) metric.MeasurementOption   { return with("rule", name) }
+func ofReason(name string) metric.MeasurementOption { return with("reason", name) }
+
+func (n nearest) of() metric.MeasurementOption {
+	return metric.WithAttributeSet(attribute.NewSet(attribute.String("reason", n.reason), attribute.String("rule", n.rule)))
+}
+
+// unlinkedOf is what m, which has no parent that was found here, is counted as.
+func unlinkedOf(m *trace.Member) nearest {
+	n := nearest{m.Edge.Outcome.String(), m.Edge.Rule}
+	switch {
+	case m.Conflict:
+		n.reason = "trace_conflict"
+	case m.Cut:
+		n.reason = "cycle"
+	case m.Inherited:
+		n.reason = parentAbsent
+	case m.Absent && m.Edge.Outcome == link.NoCandidate:
+		// What names it is a header or an SDK, whichever rules looked for others.
+		n = nearest{parentAbsent, link.AppContext}
+	}
+	if n.rule == "" {
+		n.rule = noRule
+	}
+	return n
 }
 
 func (t *telemetry) received(ctx context.Context, n, malformed, duplicates, pending int) {
@@ -180,18 +219,13 @@ func (t *telemetry) departed(ctx context.Context, ix *link.Index, out []departur
 		}
 		emitted++
 		m := &d.member
-		switch {
-		case m.Conflict:
+		if m.Conflict {
 			conflicts++
-			t.unlinked.add("trace_conflict", 1)
-		case m.Edge.Parent != link.None:
+		}
+		if m.Conflict || m.Edge.Parent == link.None {
+			t.unlinked.add(unlinkedOf(m), 1)
+		} else {
 			t.linked.add(m.Edge.Rule, 1)
-		case m.Cut:
-			t.unlinked.add("cycle", 1)
-		case m.Absent && m.Edge.Outcome == link.NoCandidate:
-			t.unlinked.add("parent_absent", 1)
-		default:
-			t.unlinked.add(m.Edge.Outcome.String(), 1)
 		}
 		if m.Edge.Ambiguous != 0 {
 			ix.AmbiguousRules(m.Edge, func(rule string) { t.ambiguous.add(rule, 1) })
@@ -219,9 +253,9 @@ func (t *telemetry) departed(ctx context.Context, ix *link.Index, out []departur
 	if conflicts > 0 {
 		t.ProcessorEbpfLinkTraceConflicts.Add(ctx, conflicts)
 	}
-	t.adopted.report(ctx, t.ProcessorEbpfLinkSpansAdopted, "rule")
-	t.orphaned.report(ctx, t.ProcessorEbpfLinkSpansOrphaned, "reason")
-	t.linked.report(ctx, t.ProcessorEbpfLinkSpansLinked, "rule")
-	t.unlinked.report(ctx, t.ProcessorEbpfLinkSpansUnlinked, "reason")
-	t.ambiguous.report(ctx, t.ProcessorEbpfLinkSpansAmbiguous, "rule")
+	t.adopted.report(ctx, t.ProcessorEbpfLinkSpansAdopted, ofRule)
+	t.orphaned.report(ctx, t.ProcessorEbpfLinkSpansOrphaned, ofReason)
+	t.linked.report(ctx, t.ProcessorEbpfLinkSpansLinked, ofRule)
+	t.unlinked.report(ctx, t.ProcessorEbpfLinkSpansUnlinked, nearest.of)
+	t.ambiguous.report(ctx, t.ProcessorEbpfLinkSpansAmbiguous, ofRule)
 }

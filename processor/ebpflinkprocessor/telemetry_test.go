@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
@@ -16,7 +17,7 @@ func TestTally(t *testing.T) {
 	defer func() { require.NoError(t, tel.Shutdown(ctx)) }()
 	c, err := tel.NewTelemetrySettings().MeterProvider.Meter("test").Int64Counter("n")
 	require.NoError(t, err)
-	var n tally
+	var n tally[string]
 	total := map[string]int64{}
 	for round := range 3 {
 		for i, name := range []string{"a", "a", "b", "a", "c", "b"} {
@@ -27,7 +28,7 @@ func TestTally(t *testing.T) {
 			total[name] += int64(i)
 		}
 		n.add("nothing", 0)
-		n.report(ctx, c, "name")
+		n.report(ctx, c, func(name string) metric.MeasurementOption { return with("name", name) })
 		m, err := tel.GetMetric("n")
 		require.NoError(t, err)
 		got := map[string]int64{}

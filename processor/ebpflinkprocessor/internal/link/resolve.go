@@ -30,7 +30,7 @@ func (o Outcome) String() string {
 type Edge struct {
 	Parent  ID
 	Outcome Outcome
-	// Rule made the link, or is the strongest that found an ambiguity.
+	// Rule made the link, or is the strongest of those that reached Outcome, "" for NoReference.
 	Rule string
 	// Row orders rules by strength, 0 the strongest.
 	Row        uint8
@@ -120,7 +120,7 @@ func (x *Index) resolve(child ID) Edge {
 			e.Ambiguous, e.Displaces = ambiguous, r.displaces
 			return e
 		}
-		if e.Outcome == Overrun || best.Outcome == NoReference || (best.Outcome != Overrun && e.Outcome < best.Outcome) {
+		if best.Outcome == NoReference || (best.Outcome != Overrun && (e.Outcome == Overrun || e.Outcome < best.Outcome)) {
 			best = e
 		}
 	}

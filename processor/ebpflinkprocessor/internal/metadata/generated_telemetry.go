@@ -314,7 +314,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ProcessorEbpfLinkSpansUnlinked, err = builder.meter.Int64Counter(
 		"otelcol_processor_ebpf_link_spans_unlinked",
-		metric.WithDescription("Spans that left without a parent found here. [Development]"),
+		metric.WithDescription("Spans that left without a parent found here: no_reference (a root, or nothing says whose it is), parent_absent (it is named, and not here), no_candidate, inadmissible (candidates, none that time or connection allows), ambiguous, candidate_limit, cycle or trace_conflict. [Development]"),
 		metric.WithUnit("{span}"),
 	)
 	errs = errors.Join(errs, err)

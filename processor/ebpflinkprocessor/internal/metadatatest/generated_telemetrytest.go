@@ -323,7 +323,7 @@ func AssertEqualProcessorEbpfLinkSpansUndelivered(t *testing.T, tt *componenttes
 func AssertEqualProcessorEbpfLinkSpansUnlinked(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[int64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_ebpf_link_spans_unlinked",
-		Description: "Spans that left without a parent found here. [Development]",
+		Description: "Spans that left without a parent found here: no_reference (a root, or nothing says whose it is), parent_absent (it is named, and not here), no_candidate, inadmissible (candidates, none that time or connection allows), ambiguous, candidate_limit, cycle or trace_conflict. [Development]",
 		Unit:        "{span}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
