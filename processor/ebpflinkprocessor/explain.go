@@ -49,6 +49,9 @@ func search(to pcommon.Map, e *link.Explanation) {
 			l := losers.AppendEmpty().SetEmptyMap()
 			l.PutStr("span", pcommon.SpanID(e.Losers[i].Span).String())
 			l.PutStr("why", e.Losers[i].Why)
+			if rival := e.Losers[i].Rival; rival != (link.SpanID{}) {
+				l.PutStr("rival", pcommon.SpanID(rival).String())
+			}
 			if e.Losers[i].Fact.Fact != "" {
 				compared(l, &e.Losers[i].Fact)
 			}

@@ -85,6 +85,25 @@ func TestSameCallWithoutAHeader(t *testing.T) {
 	}
 }
 
+// TestExplainNamesTheRival that keeps a call from the SDK's span that may be of the same.
+func TestExplainNamesTheRival(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Explain = true })
+	for _, td := range sameCallBatches(false) {
+		require.NoError(t, r.ConsumeTraces(t.Context(), td))
+	}
+	again := sameCallBatches(false)[13]
+	eachSpan(again)[0].SetSpanID(spanID(14))
+	require.NoError(t, r.ConsumeTraces(t.Context(), again))
+	r.pass(20 * time.Second)
+	for id, rival := range map[uint64]string{13: "000000000000000e", 14: "000000000000000d"} {
+		why, ok := r.sink.one(t, id).Attributes().Get(rawspan.AttrExplain)
+		require.True(t, ok)
+		first := why.Map().AsRaw()["searches"].([]any)[0].(map[string]any)
+		require.Equal(t, "ambiguous", first["outcome"])
+		require.Equal(t, []any{map[string]any{"span": "0000000000000002", "why": "rival_child", "rival": rival}}, first["losers"])
+	}
+}
+
 // TestNoSDKNoExchanges: where no SDK names its process, nothing is kept of what spans say of their exchanges, nor where
 // a raw span was linked by another gateway.
 func TestNoSDKNoExchanges(t *testing.T) {

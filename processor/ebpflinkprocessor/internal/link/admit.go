@@ -178,11 +178,3 @@ func unless(ok bool, v verdict) verdict {
 
 // lasts is how long c took.
 func (c *core) lasts() int64 { return c.End - c.Start }
-
-// rate is how well p fits; not at all where the limits of the row exclude it.
-func (x *Index) rate(r *row, c, p View) score {
-	if r.limits != nil && judge(r.limits, c, p) != admitted {
-		return unfit
-	}
-	return r.fits(x, c, p)
-}

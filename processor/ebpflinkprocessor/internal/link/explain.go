@@ -30,15 +30,16 @@ type Explanation struct {
 }
 
 // Compared is one fact of child and parent. Verdict is equal, absent (one side does not say), differs
-// (which rules nothing out), conflict, or what time says: inside, before_request, after_response,
-// outlives_parent.
+// (which rules nothing out), conflict, estimated (clock_offset), or what time says: inside or a word of Loser.
 type Compared struct{ Fact, Child, Parent, Verdict string }
 
 // Loser is a candidate that was not chosen.
 type Loser struct {
 	Span SpanID
-	// Why is conflict, before_request, after_response, outlives_parent, unfit, weaker, equally_good or outranked.
+	// Why is a word that README.md explains.
 	Why string
+	// Rival is another span that is in the way, zero where none is.
+	Rival SpanID
 	// Fact is what ruled it out, without name where it was no single fact.
 	Fact Compared
 }
@@ -71,12 +72,17 @@ func (x *Index) explain(child ID, c View, r *row, k Key) Explanation {
 		out.Withdrawn = true
 		return out
 	}
-	found := x.search(child, c, r, k)
+	t := r.tally()
+	x.find(&t, child, c, r, k)
+	found, not := t.Edge, objection{}
+	if t.ties > 0 && r.judge != nil {
+		found, not = r.judge(x, child, r, k, t.Edge)
+	}
 	out.Outcome, out.Linked = found.Outcome, found.Outcome == Linked
 	if out.Linked {
 		p := x.View(found.Parent)
 		out.Parent = p.Span
-		out.Facts = x.compare(r, c, p)
+		out.Facts = x.compare(r, child, c, p)
 	}
 	// What lost is judged against the best that time allows.
 	top := unfit
@@ -100,7 +106,7 @@ func (x *Index) explain(child ID, c View, r *row, k Key) Explanation {
 		return cmp.Or(cmp.Compare(ranks[a], ranks[b]), cmp.Compare(q.Start, p.Start), bytes.Compare(p.Span[:], q.Span[:]))
 	})
 	for _, id := range lost[:min(len(lost), MaxLosers)] {
-		out.Losers = append(out.Losers, x.lose(r, c, x.View(id), ranks[id], out.Linked))
+		out.Losers = append(out.Losers, x.lose(r, child, c, x.View(id), ranks[id], found.Outcome, &not))
 	}
 	out.Omitted = len(lost) - len(out.Losers)
 	return out
@@ -114,9 +120,14 @@ const (
 	weaker
 	untimely
 	unlike
+	// beyond the limits of the row; of a process these are all that it has done at other times.
+	beyond
 )
 
 func (x *Index) rank(r *row, c, p View, top score) rank {
+	if judge(r.limits, c, p) != admitted {
+		return beyond
+	}
 	switch s := x.rate(r, c, p); {
 	case s == unfit:
 		return unlike
@@ -129,20 +140,18 @@ func (x *Index) rank(r *row, c, p View, top score) rank {
 	}
 }
 
-// lose says why p lost and by which fact.
-func (x *Index) lose(r *row, c, p View, by rank, linked bool) Loser {
+// lose says why p lost and by which fact; not is what the judge of the row has against a candidate.
+func (x *Index) lose(r *row, child ID, c, p View, by rank, found Outcome, not *objection) Loser {
 	l := Loser{Span: p.Span}
 	switch by {
+	case beyond:
+		l.untimely(c, p, judge(r.limits, c, p))
 	case unlike:
-		l.Why = "unfit"
-		if l.Fact = x.conflict(r, c, p); l.Fact.Fact != "" {
-			l.Why = "conflict"
-		}
+		x.exclude(&l, r, child, c, p)
 	case untimely:
-		l.Fact = x.timed(r, c, p)
-		l.Why = l.Fact.Verdict
+		l.untimely(c, p, x.admit(r, c.core, p.core))
 	case weaker:
-		l.Why = "weaker"
+		l.Why = whyWeaker
 		for _, f := range r.compares.also {
 			if got := f.compare(c, p, "differs"); got.Verdict != "equal" {
 				l.Fact = got
@@ -150,44 +159,93 @@ func (x *Index) lose(r *row, c, p View, by rank, linked bool) Loser {
 			}
 		}
 	case asGood:
-		l.Why = "equally_good"
-		if linked {
-			l.Why = "outranked"
+		switch v := x.admitBy(r, probable, c.core, p.core); {
+		case not.of == p.core:
+			l.take(not, c, p)
+		case found == Overrun:
+			l.Why = whyLimit
+		case found != Linked:
+			l.Why = whyEquallyGood
+		case r.class == exact && v != admitted:
+			// Of several the clocks have told which (see timeliest).
+			l.untimely(c, p, v)
+		default:
+			l.Why = whyOutranked
 		}
 	}
 	return l
 }
 
-// conflict is the first fact that contradicts, without name where no single one does.
-func (x *Index) conflict(r *row, c, p View) Compared {
-	for _, fields := range [][]field{r.compares.key, r.compares.must, r.compares.also} {
-		for _, f := range fields {
-			if got := f.compare(c, p, "conflict"); got.Verdict == "conflict" {
-				return got
-			}
+// exclude says what makes p no candidate at all.
+func (x *Index) exclude(l *Loser, r *row, child ID, c, p View) {
+	if r.objects != nil {
+		if o := r.objects(x, c, p); o.raised() && (o.why != whyConflict || o.fact != nil) {
+			l.take(&o, c, p)
+			return
 		}
 	}
-	return Compared{}
+	l.Why = whyUnfit
+	compared := x.fields(r, child, c, p, whyConflict)
+	if i := slices.IndexFunc(compared, func(f Compared) bool { return f.Verdict == whyConflict }); i >= 0 {
+		l.Why, l.Fact = whyConflict, compared[i]
+		return
+	}
+	// Of the others only what the key is made of has to be there.
+	if i := slices.IndexFunc(compared[:len(r.compares.key)], func(f Compared) bool { return f.Verdict == whyAbsent }); i >= 0 {
+		l.Why, l.Fact = whyAbsent, compared[i]
+	}
+}
+
+// take makes o the reason.
+func (l *Loser) take(o *objection, c, p View) {
+	l.Why = o.why
+	if o.rival != nil {
+		l.Rival = o.rival.Span
+	}
+	switch {
+	case o.time != admitted:
+		l.untimely(c, p, o.time)
+	case o.fact != nil:
+		l.Fact = o.fact.compare(c, p, whyConflict)
+		if l.Why = l.Fact.Verdict; l.Why == "equal" {
+			l.Why = whyUnfit
+		}
+	}
+}
+
+func (l *Loser) untimely(c, p View, v verdict) {
+	l.Why, l.Fact = v.String(), timed(c, p, v)
 }
 
 // compare lists all that the row compares, and time.
-func (x *Index) compare(r *row, c, p View) []Compared {
-	var out []Compared
-	for _, f := range r.compares.key {
-		out = append(out, f.compare(c, p, "conflict"))
-	}
-	for _, f := range r.compares.must {
-		out = append(out, f.compare(c, p, "conflict"))
-	}
-	for _, f := range r.compares.also {
-		out = append(out, f.compare(c, p, "differs"))
-	}
-	out = append(out, x.timed(r, c, p))
+func (x *Index) compare(r *row, child ID, c, p View) []Compared {
+	out := append(x.fields(r, child, c, p, "differs"), timed(c, p, x.admit(r, c.core, p.core)))
 	if off, known := x.clocks.between(p.Host, c.Host, c.Start); known {
 		out = append(out, Compared{
 			Fact: "clock_offset", Verdict: "estimated",
 			Child: fmt.Sprintf("%s to %s ahead", time.Duration(off.lo), time.Duration(off.hi)),
 		})
+	}
+	return out
+}
+
+// fields lists the fields that the row compares; also is the verdict where those differ that may be translated.
+func (x *Index) fields(r *row, child ID, c, p View, also string) []Compared {
+	near, far := c, p
+	if r.compares.mate != nil {
+		if m := r.compares.mate(x, child); m != None {
+			near, far = x.View(m), x.View(m)
+		}
+	}
+	var out []Compared
+	for _, f := range r.compares.key {
+		out = append(out, f.compare(c, far, whyConflict))
+	}
+	for _, f := range r.compares.must {
+		out = append(out, f.compare(near, p, whyConflict))
+	}
+	for _, f := range r.compares.also {
+		out = append(out, f.compare(near, p, also))
 	}
 	return out
 }
@@ -204,6 +262,6 @@ func (f *field) compare(c, p View, other string) Compared {
 	return out
 }
 
-func (x *Index) timed(r *row, c, p View) Compared {
-	return Compared{Fact: "time", Child: c.period(), Parent: p.period(), Verdict: x.admit(r, c.core, p.core).String()}
+func timed(c, p View, v verdict) Compared {
+	return Compared{Fact: "time", Child: c.period(), Parent: p.period(), Verdict: v.String()}
 }

@@ -21,6 +21,9 @@ type comparison struct {
 	must []field
 	// also speaks for a candidate when it is the same; else it may be a translation on the way.
 	also []field
+	// mate is the span that the child has the key in common with and that says its parent, where that is not the
+	// parent itself.
+	mate func(x *Index, child ID) ID
 }
 
 // own makes a field of which both sides say the same kind of thing.
@@ -30,7 +33,11 @@ func own(name string, get func(View) string) field {
 
 var (
 	fieldContext = field{"trace_context", func(c, p View) (string, string) {
-		return idsOf(c.CtxTrace, c.CtxParent), idsOf(p.OwnTrace, p.Span)
+		own := p.OwnTrace
+		if p.Raw && p.Owns(c.CtxTrace) {
+			own = c.CtxTrace // of a raw span's own only a hash is kept
+		}
+		return idsOf(c.CtxTrace, c.CtxParent), idsOf(own, p.Span)
 	}}
 	fieldCarried = own("trace_context", func(v View) string { return idsOf(v.CtxTrace, v.CtxParent) })
 	fieldTrace   = own("ebpf.app.trace_id", func(v View) string {
@@ -60,7 +67,19 @@ var (
 	fieldResponseID = own("http.response.header.x-request-id", func(v View) string { return id64(v.ResponseID) })
 	fieldReqChain   = own("thread_id_at_request", func(v View) string { return id64(v.ReqChain) })
 	fieldRespChain  = own("thread_id_at_response", func(v View) string { return id64(v.RespChain) })
-	fieldTap        = own("capture_place", func(v View) string { return number(uint64(v.Tap)) })
+	fieldProducer   = own("ebpf.compat.producer", func(v View) string {
+		if v.Foreign {
+			return "named"
+		}
+		return ""
+	})
+	fieldSource = own("span_of", func(v View) string {
+		if v.Raw {
+			return "ebpf"
+		}
+		return "sdk"
+	})
+	fieldTap = own("capture_place", func(v View) string { return number(uint64(v.Tap)) })
 )
 
 func number(n uint64) string {

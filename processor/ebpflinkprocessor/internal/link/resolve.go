@@ -205,23 +205,30 @@ func (t *tally) conclude(r *row, c View) {
 // search looks for the parent of child among what defines k.
 func (x *Index) search(child ID, c View, r *row, k Key) Edge {
 	t := r.tally()
+	x.find(&t, child, c, r, k)
+	if t.ties > 0 && r.judge != nil {
+		e, _ := r.judge(x, child, r, k, t.Edge)
+		return e
+	}
+	return t.Edge
+}
+
+// find is search but for the judge.
+func (x *Index) find(t *tally, child ID, c View, r *row, k Key) {
 	whole := x.candidates(r, child, c, k, func(id ID) bool {
-		x.weigh(&t, r, c, id)
+		x.weigh(t, r, c, id)
 		// Two that nothing can beat decide it.
 		return t.ties < 2 || !r.flat
 	})
 	if !whole {
-		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}
+		*t = tally{Edge: Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}}
+		return
 	}
 	if t.ties > 1 && r.class == exact && !r.stated && t.Candidates < crowdFrom {
 		// The clocks may tell candidates apart that the tolerance does not.
 		t.ties, t.Parent = x.timeliest(r, child, c, k, t.top)
 	}
 	t.conclude(r, c)
-	if t.ties > 0 && r.judge != nil {
-		return r.judge(x, child, r, k, t.Edge)
-	}
-	return t.Edge
 }
 
 // searchOne is search by a stem that is not split: only, which may be None, is all that can have the key. Of rows with

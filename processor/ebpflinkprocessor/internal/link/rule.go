@@ -97,6 +97,8 @@ type row struct {
 	refers, defines *keyed
 	// fits compares the fields behind equal keys and whatever else but time contradicts.
 	fits func(x *Index, child, parent View) score
+	// objects says what else excludes a candidate, where it is more than a field that contradicts.
+	objects func(x *Index, child, parent View) objection
 	// veto withdraws the row for a child, whatever the candidates.
 	veto func(x *Index, child View) bool
 	// numbered is the domain of the keys where the number of the request is part of them, so that a stem stands for
@@ -134,8 +136,8 @@ type row struct {
 	paired bool
 	// most is how many definitions a key may have before none of them is believed, 0 for no limit.
 	most int
-	// judge has the last word on what a search found, Linked or Ambiguous.
-	judge func(x *Index, child ID, r *row, k Key, found Edge) Edge
+	// judge has the last word on what a search found, Linked or Ambiguous, and says what it has against a candidate.
+	judge func(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection)
 }
 
 // score of a candidate: unfit ones do not count, of the others only the best compete.

@@ -31,8 +31,6 @@ var sdkServerUnderWire = row{
 		switch read := hasContext(p); {
 		case read && (c.CtxTrace != p.CtxTrace || c.CtxParent != p.CtxParent):
 			return unfit
-		case !read && !c.sameOwner(p):
-			return unfit
 		case !read:
 			return strong
 		case c.Service != 0 && c.Service == p.Service:
@@ -40,6 +38,12 @@ var sdkServerUnderWire = row{
 		default:
 			return fit
 		}
+	},
+	objects: func(_ *Index, c, p View) objection {
+		if !hasContext(p) && !c.sameOwner(p) {
+			return objection{fact: &fieldService}
+		}
+		return objection{}
 	},
 	compares: comparison{key: []field{fieldCarried}, also: []field{fieldService}},
 }

@@ -42,10 +42,13 @@ var looseSeq = row{
 		return seqByPair.defines.key(f)
 	}},
 	fits: func(x *Index, c, p View) score {
-		if !p.Foreign {
-			return unfit
-		}
 		return seqByPair.fits(x, c, p)
+	},
+	objects: func(_ *Index, _, p View) objection {
+		if !p.Foreign {
+			return objection{fact: &fieldProducer}
+		}
+		return objection{}
 	},
 	slack:      decodedLate,
 	confidence: func(View) float32 { return WireConfidence },
@@ -68,10 +71,16 @@ var nextTap = row{
 		return k, ok
 	}},
 	fits: func(_ *Index, c, p View) score {
-		if p.Tap >= c.Tap || c.ReqSeq != p.ReqSeq || c.RespSeq != p.RespSeq {
+		if c.ReqSeq != p.ReqSeq || c.RespSeq != p.RespSeq {
 			return unfit
 		}
 		return fit + score(p.Tap)
+	},
+	objects: func(_ *Index, c, p View) objection {
+		if p.Tap >= c.Tap {
+			return objection{fact: &fieldTap}
+		}
+		return objection{}
 	},
 	slack:      wireLate,
 	confidence: func(View) float32 { return WireConfidence },
@@ -94,7 +103,13 @@ var consumed = row{
 		return k, ok
 	}},
 	fits: func(_ *Index, c, p View) score {
-		return when(c.ReqChain == p.ReqChain && c.RespChain == 0 && p.RespChain == 0 && mayShare(c, p))
+		return when(c.ReqChain == p.ReqChain && mayShare(c, p))
+	},
+	objects: func(_ *Index, c, p View) objection {
+		if c.RespChain != 0 || p.RespChain != 0 {
+			return objection{fact: &fieldRespChain}
+		}
+		return objection{}
 	},
 	slack:      decodedLate,
 	confidence: func(View) float32 { return ConsumedConfidence },

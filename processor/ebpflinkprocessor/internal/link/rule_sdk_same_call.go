@@ -57,16 +57,21 @@ func sameCall(side Role, key func(View) (Key, bool), by field) row {
 		}},
 		limits: nearlyWithin,
 		fits: func(x *Index, c, p View) score {
-			return when(sameProcessBy(by.name, c, p) && x.mayBeSame(side, c, p))
+			return when(sameProcessBy(by.name, c, p))
 		},
+		objects:    func(x *Index, c, p View) objection { return x.notSame(side, c, p) },
 		confidence: func(View) float32 { return SameCallConfidence },
-		judge:      func(x *Index, child ID, r *row, k Key, found Edge) Edge { return x.onlyPair(side, child, r, k, found) },
+		judge: func(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection) {
+			return x.onlyPair(side, child, r, k, found)
+		},
 		compares: comparison{
 			key: []field{by, fieldService}, must: []field{fieldMethod, fieldSystem, fieldPath, fieldStatus},
 		},
 	}
 	if side == Server {
 		r.veto = ledElsewhere
+	} else {
+		r.compares.must = append(r.compares.must, fieldServerPort)
 	}
 	return r
 }
@@ -124,31 +129,55 @@ func ledElsewhere(x *Index, c View) bool {
 	return crowd != nil
 }
 
-// mayBeSame: nothing but time says that child and parent are not the same call.
-func (x *Index) mayBeSame(side Role, c, p View) bool {
+// notSame is what says, beside time, that child and parent are not the same call.
+func (x *Index) notSame(side Role, c, p View) objection {
 	same := c.said.agree(p.said)
 	if same < 0 {
-		return false
+		return objection{why: whyConflict}
 	}
 	if side == Server {
-		// One whose header was seen at another request is that one's.
-		return same > 0 && !(hasContext(c) && x.defs.size(idKey(domainCarried, c.CtxTrace, c.CtxParent)) > 0)
+		return x.notSameRequest(c, same)
 	}
+	// Of a call they must say at least where it went.
 	if portsDiffer(c, p) || (same == 0 && (c.peerPort == 0 || p.peerPort == 0)) {
-		return false
+		return objection{fact: &fieldServerPort}
 	}
-	if x.headerSeen(c, p) {
-		return false
+	if by, seen := x.headerSeen(c, p); seen {
+		return objection{why: whyHeaderSeen, rival: by}
 	}
 	r := x.requestAround(p)
-	switch {
-	case r == None:
-		return true
-	case c.Systrace != 0:
-		return c.Systrace == x.core(r).Systrace && c.Host == x.core(r).Host
-	default:
-		return judge(nearlyWithin, c, x.View(r)) == admitted
+	if r == None {
+		return objection{}
 	}
+	of := x.View(r)
+	if c.Systrace != 0 {
+		if c.Systrace != of.Systrace || c.Host != of.Host {
+			return objection{why: whyOtherRequest, rival: of.core}
+		}
+	} else if judge(nearlyWithin, c, of) != admitted {
+		return objection{why: whyOtherRequest, rival: of.core}
+	}
+	return objection{}
+}
+
+// notSameRequest is notSame of the SERVER spans of a request, which say so much alike.
+func (x *Index) notSameRequest(c View, same int) objection {
+	if same == 0 {
+		return objection{fact: &fieldMethod}
+	}
+	if !hasContext(c) {
+		return objection{}
+	}
+	// One whose header was seen at another request is that one's.
+	var one [1]ID
+	readers, crowd := x.defs.get(idKey(domainCarried, c.CtxTrace, c.CtxParent), &one)
+	switch {
+	case len(readers) > 0:
+		return objection{why: whyHeaderSeen, rival: x.core(readers[0])}
+	case crowd != nil:
+		return objection{why: whyHeaderSeen}
+	}
+	return objection{}
 }
 
 // portsDiffer: both say to which port the call went, and not the same.
@@ -172,13 +201,15 @@ func surelyWithin(side Role) []limit {
 func surely(after time.Duration) []limit {
 	return []limit{
 		{kind: nearlyAsLong, allow: sameCallRest, share: sameCallShare},
-		{kind: notBefore, allow: sameCallSlack}, {kind: notAfter}, {kind: endsInside, allow: after},
+		{kind: notBefore, allow: sameCallSlack},
+		{kind: notAfter},
+		{kind: endsInside, allow: after},
 	}
 }
 
 // headerSeen: the SDK's CLIENT span p was read off a header, of another call than c, or has a CLIENT span of the SDK
-// within it that c may be the same call as: then p is not, or not the innermost.
-func (x *Index) headerSeen(c, p View) bool {
+// within it that c may be the same call as: then p is not, or not the innermost. That span is by, unless there are too many.
+func (x *Index) headerSeen(c, p View) (by *core, seen bool) {
 	var one [1]ID
 	refs, crowd := x.refs.get(spanKey(p.own, p.Span), &one)
 	for _, id := range refs {
@@ -190,10 +221,10 @@ func (x *Index) headerSeen(c, p View) bool {
 			continue
 		}
 		if f.Raw || f.Role == Server || (f.Role == Client && judge(nearlyWithin, c, f) == admitted && c.said.agree(f.said) >= 0) {
-			return true
+			return f.core, true
 		}
 	}
-	return crowd != nil
+	return nil, crowd != nil
 }
 
 // requestAround is the eBPF SERVER span of the request that the SDK made p in, None where that is not known.
@@ -228,39 +259,42 @@ func (x *Index) requestAround(p View) ID {
 
 // onlyPair keeps a link only where each of the two is the only one that the other may be the same call as,
 // also by a generous allowance, and where nothing that is exact says otherwise.
-func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) Edge {
+func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) (Edge, objection) {
 	if found.Outcome != Linked {
-		return found
+		return found, objection{}
 	}
 	c, p := x.View(child), x.View(found.Parent)
-	not := func(o Outcome) Edge {
-		return Edge{Parent: None, Outcome: o, Rule: r.rule, Candidates: found.Candidates}
+	not := func(o Outcome, why objection) (Edge, objection) {
+		why.of = p.core
+		return Edge{Parent: None, Outcome: o, Rule: r.rule, Candidates: found.Candidates}, why
 	}
-	if judge(surelyWithin(side), c, p) != admitted {
-		return not(Inadmissible)
+	if v := judge(surelyWithin(side), c, p); v != admitted {
+		return not(Inadmissible, objection{time: v})
 	}
 	// A call whose request is known stays in it: then the SDK's span has to be of that request, too.
 	if side == Client && c.Systrace != 0 && x.requestAround(p) == None {
-		return not(Inadmissible)
+		return not(Inadmissible, objection{fact: &fieldRequest})
 	}
-	others := 0
+	var rival *core
 	looked := x.sameMoment(&x.refs, k, p.core, func(id ID) bool {
 		if id != child {
 			if o := x.View(id); sameEnd(o, c) && x.rate(r, o, p) != unfit {
-				others++
+				rival = o.core
 			}
 		}
-		return others == 0
+		return rival == nil
 	})
 	switch {
-	case others > 0:
-		return not(Ambiguous)
+	case rival != nil:
+		return not(Ambiguous, objection{why: whyRivalChild, rival: rival})
 	case !looked:
-		return not(Overrun)
-	case side == Client && x.answerOfAnother(child, found.Parent):
-		return not(Inadmissible)
+		return not(Overrun, objection{why: whyLimit})
+	case side == Client:
+		if request := x.answerOfAnother(child, found.Parent); request != nil {
+			return not(Inadmissible, objection{why: whyAnswersAnother, rival: request})
+		}
 	}
-	return found
+	return found, objection{}
 }
 
 // sameEnd: both are what the rule's child is: keys are hashes.
@@ -284,5 +318,7 @@ var (
 	fieldMethod   = own("http.request.method", func(v View) string { return word8(v.said.Method) })
 	fieldSystem   = own("db.system.name,rpc.system", func(v View) string { return word8(v.said.System) })
 	fieldPath     = own("url.path", func(v View) string { return word8(v.said.Path) })
-	fieldStatus   = own("http.response.status_code", func(v View) string { return word8(v.said.Status) })
+	// fieldServerPort is for CLIENT spans.
+	fieldServerPort = own("server.port", func(v View) string { return number(uint64(v.peerPort)) })
+	fieldStatus     = own("http.response.status_code", func(v View) string { return word8(v.said.Status) })
 )

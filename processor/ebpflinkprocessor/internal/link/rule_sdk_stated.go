@@ -22,12 +22,15 @@ func statedRequest(pair *row) row {
 	r := *pair
 	r.with, r.displaces = AppContext, true
 	r.veto = func(_ *Index, c View) bool { return !hasContext(c) }
-	r.judge = func(x *Index, child ID, r *row, k Key, found Edge) Edge {
-		e := pair.judge(x, child, r, k, found)
-		if e.Outcome == Linked && !x.leadsTo(e.Parent, child, pair) {
-			e.Parent, e.Outcome = None, Inadmissible
+	r.judge = func(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection) {
+		e, not := pair.judge(x, child, r, k, found)
+		if e.Outcome == Linked {
+			if not = x.leadsAway(e.Parent, child, pair); not.raised() {
+				not.of = x.core(e.Parent)
+				e.Parent, e.Outcome = None, Inadmissible
+			}
 		}
-		return e
+		return e, not
 	}
 	return r
 }
@@ -47,9 +50,18 @@ func callerOf(pair *row) row {
 			}
 			return nil, true
 		},
-		fits:       func(_ *Index, _, p View) score { return when(!p.Raw) },
+		fits: func(*Index, View, View) score { return fit },
+		objects: func(_ *Index, _, p View) objection {
+			if p.Raw {
+				return objection{fact: &fieldSource}
+			}
+			return objection{}
+		},
 		confidence: pair.confidence,
-		compares:   comparison{key: pair.compares.key},
+		compares: comparison{
+			key: pair.compares.key, must: []field{fieldContext},
+			mate: func(x *Index, request ID) ID { return x.mateOf(request, pair) },
+		},
 	}
 }
 
@@ -80,7 +92,10 @@ func (x *Index) mateOf(request ID, pair *row) ID {
 // requestOf is the one request that the SDK span, which has a parent, is of, whatever else is known of it.
 func (x *Index) requestOf(own ID, pair *row) ID {
 	c := x.View(own)
-	if !hasContext(c) || x.carried(c) {
+	if !hasContext(c) {
+		return None
+	}
+	if _, carried := x.carrier(c); carried {
 		return None
 	}
 	k, ok := pair.refers.key(c)
@@ -90,17 +105,17 @@ func (x *Index) requestOf(own ID, pair *row) ID {
 	return x.search(own, c, pair, k).Parent
 }
 
-// carried: a call was seen with the header that c names. It says better which request that came to
-// (sdkServerUnderWire).
-func (x *Index) carried(c View) bool {
+// carrier is a call that was seen with the header that c names, or there are too many spans to look for it. It says better
+// which request that came to (sdkServerUnderWire).
+func (x *Index) carrier(c View) (call *core, carried bool) {
 	var one [1]ID
 	refs, crowd := x.refs.get(contextKey(c), &one)
 	for _, id := range refs {
 		if f := x.View(id); carriesFor(f, c) {
-			return true
+			return f.core, true
 		}
 	}
-	return crowd != nil
+	return nil, crowd != nil
 }
 
 // carriesFor: f is a call with the header that c names.
@@ -108,16 +123,27 @@ func carriesFor(f, c View) bool {
 	return f.Raw && f.Role == Client && f.CtxTrace == c.CtxTrace && f.CtxParent == c.CtxParent
 }
 
-// leadsTo: who goes up from the request comes to the parent that own states; or that is not here, and the request has
-// none, so it inherits it.
-func (x *Index) leadsTo(request, own ID, pair *row) bool {
-	if x.carried(x.View(own)) {
-		return false
+// leadsAway objects unless who goes up from the request comes to the parent that own states; or that is not here, and the
+// request has none, so it inherits it.
+func (x *Index) leadsAway(request, own ID, pair *row) objection {
+	if call, carried := x.carrier(x.View(own)); carried {
+		return objection{why: whyHeaderSeen, rival: call}
 	}
 	named := x.Named(own)
 	if named == None {
-		return parentless(x.Resolve(request)) && x.mateOf(request, pair) == own
+		if parentless(x.Resolve(request)) && x.mateOf(request, pair) == own {
+			return objection{}
+		}
+		return objection{why: whyLeadsElsewhere}
 	}
+	if x.leadsTo(request, named) {
+		return objection{}
+	}
+	return objection{why: whyLeadsElsewhere, rival: x.core(named)}
+}
+
+// leadsTo: who goes up from the request comes to named.
+func (x *Index) leadsTo(request, named ID) bool {
 	for range maxRelays {
 		e := x.Resolve(request)
 		switch {
@@ -140,19 +166,20 @@ func (x *Index) leadsTo(request, own ID, pair *row) bool {
 	return false
 }
 
-// answerOfAnother: the request that call came to may be the same call as some spans of the callee's SDK, none of which
-// names p.
-func (x *Index) answerOfAnother(call, p ID) bool {
+// answerOfAnother is a request that call came to and that may be the same call as some spans of the callee's SDK, none of
+// which names p; nil where there is none.
+func (x *Index) answerOfAnother(call, p ID) *core {
 	if !x.stating {
-		return false
+		return nil
 	}
-	found, looked := false, 0
+	var found *core
+	looked := 0
 	x.Referrers(call, func(request ID) bool {
 		looked++
-		if s := x.View(request); outerRequest(s) && s.said.Known() && x.Resolve(request).Parent == call {
-			found = found || x.namesAnother(s, p)
+		if s := x.View(request); outerRequest(s) && s.said.Known() && x.Resolve(request).Parent == call && x.namesAnother(s, p) {
+			found = s.core
 		}
-		return !found && looked <= maxAnswers
+		return found == nil && looked <= maxAnswers
 	})
 	return found
 }

@@ -39,9 +39,9 @@ func busy(f View) Key { return domainTiming.key(f.Host, f.Process, 0) }
 
 // alone withdraws a link where another request of the process overlaps the call, also one that begins
 // during it or does not contain it.
-func alone(x *Index, child ID, r *row, k Key, found Edge) Edge {
+func alone(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection) {
 	if found.Outcome != Linked {
-		return found
+		return found, objection{}
 	}
 	c := x.View(child)
 	end := max(c.Start, c.End) + int64(SameHostTolerance)
@@ -52,19 +52,26 @@ func alone(x *Index, child ID, r *row, k Key, found Edge) Edge {
 	}
 	var one [1]ID
 	some, crowd := x.defs.get(k, &one)
-	alone, looked := !slices.ContainsFunc(some, other), 0
+	rival, looked := None, 0
+	if i := slices.IndexFunc(some, other); i >= 0 {
+		rival = some[i]
+	}
 	if crowd != nil {
 		crowd.backwards(end, c.Start-int64(SameHostTolerance), func(id ID) bool {
 			looked++
-			alone = !other(id)
-			return alone && looked <= x.maxCandidates
+			if other(id) {
+				rival = id
+			}
+			return rival == None && looked <= x.maxCandidates
 		})
 	}
 	switch {
-	case !alone:
+	case rival != None:
+		not := objection{why: whyRivalParent, rival: x.core(rival), of: x.core(found.Parent)}
 		found.Parent, found.Outcome, found.Confidence = None, Ambiguous, 0
+		return found, not
 	case looked > x.maxCandidates:
-		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: found.Candidates}
+		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: found.Candidates}, objection{}
 	}
-	return found
+	return found, objection{}
 }

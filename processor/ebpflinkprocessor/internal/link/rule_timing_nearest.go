@@ -22,10 +22,10 @@ var nearestCall = row{
 // nearest chooses among equally good candidates. Of the true one the time that its request leaves, on the wire and in
 // queues, falls off exponentially; of any other it is as likely to be long as short. So the odds of the nearest
 // against another are e to the difference in units of the mean.
-func nearest(x *Index, child ID, r *row, k Key, found Edge) Edge {
+func nearest(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection) {
 	if found.Outcome != Ambiguous {
 		// What is alone here is so for the clocks, which the exact rule has asked.
-		return found
+		return found, objection{}
 	}
 	c := x.View(child)
 	var all []float64
@@ -59,8 +59,8 @@ func nearest(x *Index, child ID, r *row, k Key, found Edge) Edge {
 	}
 	// It has to be more probable than all others together, so of two as near as each other neither is.
 	if len(all) < 2 || 1/sum <= .5 {
-		return found
+		return found, objection{}
 	}
 	found.Parent, found.Outcome, found.Confidence = parent, Linked, float32(1/sum)
-	return found
+	return found, objection{}
 }

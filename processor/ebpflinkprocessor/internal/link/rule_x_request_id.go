@@ -89,9 +89,10 @@ var serverWithRequestID = row{
 		return k, ok
 	}},
 	limits: waited,
-	fits: func(x *Index, c, p View) score {
-		return when((c.RequestID == p.RequestID || c.RequestID == p.ResponseID) && x.mayAnswer(c, p))
+	fits: func(_ *Index, c, p View) score {
+		return when(c.RequestID == p.RequestID || c.RequestID == p.ResponseID)
 	},
+	objects:    (*Index).noAnswer,
 	confidence: requestIDConfidence,
 	judge:      chained.judge,
 	compares:   comparison{key: []field{fieldRequestID}},
@@ -113,9 +114,10 @@ var serverWithResponseID = row{
 		return k, ok
 	}},
 	limits: waited,
-	fits: func(x *Index, c, p View) score {
-		return when(c.ResponseID == p.ResponseID && x.mayAnswer(c, p))
+	fits: func(_ *Index, c, p View) score {
+		return when(c.ResponseID == p.ResponseID)
 	},
+	objects:    (*Index).noAnswer,
 	confidence: requestIDConfidence,
 	judge:      chained.judge,
 	compares:   comparison{key: []field{fieldResponseID}},
@@ -147,15 +149,18 @@ var waited = []limit{{kind: notLonger, of: func(server, call View) bool {
 	return !server.Pending && !call.Pending && (call.RespSeq != 0 || call.ResponseID != 0)
 }}}
 
-// mayAnswer: nothing says that server did not serve call through something that is not captured.
-func (x *Index) mayAnswer(server, call View) bool {
+// noAnswer is what says that server did not serve call through something that is not captured.
+func (x *Index) noAnswer(server, call View) objection {
 	if sameProcess(server, call) {
-		return false
+		return objection{fact: &fieldProcess}
 	}
 	if server.ReqSeq != 0 && call.ReqSeq != 0 && server.ReqSeq != call.ReqSeq && elsewhere(server, call) {
-		return false
+		return objection{fact: &fieldReqSeq}
 	}
-	return !x.answered(call, server)
+	if by, yes := x.answered(call, server); yes {
+		return objection{why: whyAnswered, rival: by}
+	}
+	return objection{}
 }
 
 // elsewhere: the two, which show other bytes, are of two exchanges, and what joins them by an id is a third: the call that
@@ -174,8 +179,8 @@ func elsewhere(server, call View) bool {
 	}
 }
 
-// answered: the wire shows another SERVER span at the other end of the connection of call.
-func (x *Index) answered(call, but View) bool {
+// answered: the wire shows another SERVER span at the other end of the connection of call, by, or too many to look at.
+func (x *Index) answered(call, but View) (by *core, yes bool) {
 	var one [1]ID
 	for _, r := range [...]*row{&seqByPair, &seqByPorts} {
 		k, ok := r.defines.key(call)
@@ -184,15 +189,15 @@ func (x *Index) answered(call, but View) bool {
 		}
 		list, crowd := x.ids(&x.refs, k, call.core, &one)
 		if crowd != nil {
-			return true
+			return nil, true
 		}
 		for _, id := range list {
 			if s := x.View(id); s.core != but.core && x.rate(r, s, call) != unfit && x.admissible(s.core, call.core) {
-				return true
+				return s.core, true
 			}
 		}
 	}
-	return false
+	return nil, false
 }
 
 // maxNested bounds the comparisons of nested: the spans of either side that share an id.
@@ -211,15 +216,15 @@ type nesting struct {
 // between them that shows how the id got from one to the other, the innermost is the parent. Candidates
 // side by side, retries or parallel calls, remain equally good. A proxy makes one call at a time and a call
 // goes to one service, so where several at once would be the child of the innermost, none is.
-func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
+func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection) {
 	var oneDef, oneRef [1]ID
 	if x.defs.size(k) > maxSharers || x.refs.size(k) > maxSharers {
-		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: found.Candidates}
+		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: found.Candidates}, objection{}
 	}
 	defs, defCrowd := x.defs.get(k, &oneDef)
 	refs, refCrowd := x.refs.get(k, &oneRef)
 	if found.Outcome != Ambiguous || defCrowd != nil || refCrowd != nil || len(defs) > maxNested || len(refs) > maxNested {
-		return found
+		return found, objection{}
 	}
 	// under has bit q of p set where defs[p] is below defs[q].
 	var under [maxNested]uint32
@@ -258,15 +263,15 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) Edge {
 	}
 	p := innermost(child)
 	if p < 0 || !n.surely(x.View(defs[p]), x.View(child)) {
-		return found
+		return found, objection{}
 	}
 	for _, other := range refs {
 		if other != child && x.atOnce(child, other) && innermost(other) == p {
-			return found
+			return found, objection{why: whyEquallyGood, rival: x.core(other), of: x.core(defs[p])}
 		}
 	}
 	found.Parent, found.Outcome, found.Confidence = defs[p], Linked, NestedRequestIDConfidence
-	return found
+	return found, objection{}
 }
 
 // proxied: a proxy sees a request come in, its call to the service, the request that comes of it, and its

@@ -1,7 +1,9 @@
 package link
 
 import (
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -122,38 +124,168 @@ func holds(t *testing.T, data []byte, turn int, linked map[string]int) {
 	}
 }
 
-// FuzzExplain: an explanation tells what Resolve found, in bounds, whatever the facts.
+// FuzzExplain: an explanation tells what Resolve found, in bounds, and of each candidate that lost what ruled it out,
+// whatever the facts.
 func FuzzExplain(f *testing.F) {
 	f.Add([]byte("a request and its call, a database and a browser"))
 	f.Add([]byte{0xe6, 10, 20, 5, 0, 0x45, 0, 1, 0xe5, 8, 40, 5, 0, 0x45, 0, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		x := New(AllRuleNames(), 5*time.Millisecond)
-		n := 0
-		for ; len(data) > 0 && n < 60; n++ {
-			next := min(factBytes, len(data))
-			s := factOf(n, data[:next])
-			x.AddRare(s.Fact, s.Rare)
-			data = data[next:]
-		}
+		x, n := indexed(data)
 		for id := range ID(n) {
-			e, why := x.Resolve(id), x.Explain(id)
-			require.LessOrEqual(t, len(why), len(rows))
-			linked := SpanID{}
-			for i, w := range why {
-				require.NotEmpty(t, w.Key)
-				require.LessOrEqual(t, len(w.Losers), MaxLosers)
-				require.Equal(t, w.Linked, w.Outcome == Linked)
-				if w.Linked {
-					require.Equal(t, len(why)-1, i, "nothing is looked for behind a link")
-					require.Equal(t, e.Rule, w.Rule)
-					linked = w.Parent
-				}
-			}
-			if e.Parent == None {
-				require.Equal(t, SpanID{}, linked)
-			} else {
-				require.Equal(t, x.Fact(e.Parent).Span, linked)
-			}
+			explains(t, x, id, map[string]int{})
 		}
 	})
+}
+
+// TestExplainsRandomFacts asks the same of many facts at once, of random ones and of situations that are nearly what the
+// rules are for, and that each word is needed.
+func TestExplainsRandomFacts(t *testing.T) {
+	words := map[string]int{}
+	for seed := range uint64(400) {
+		rng := rand.New(rand.NewPCG(seed, 9))
+		data := make([]byte, factBytes*(2+rng.IntN(40)))
+		for i := range data {
+			data[i] = byte(rng.UintN(256))
+		}
+		random, n := indexed(data)
+		for id := range ID(n) {
+			explains(t, random, id, words)
+		}
+		for range 3 {
+			x := New(AllRuleNames(), 20*time.Millisecond)
+			facts := nearlySameCalls(rng)
+			if rng.IntN(2) == 0 {
+				facts = sharedIDs(rng)
+			}
+			for _, f := range facts {
+				x.AddRare(f.Fact, f.Rare)
+			}
+			for id := range ID(len(facts)) {
+				explains(t, x, id, words)
+			}
+		}
+	}
+	for _, why := range []string{
+		whyEquallyGood, whyOutranked, whyWeaker, whyConflict, whyAbsent, whyUnfit, whyRivalChild, whyRivalParent, whyHeaderSeen,
+		whyOtherRequest, whyAnswered, whyAnswersAnother, whyLeadsElsewhere, beforeRequest.String(), afterResponse.String(),
+		outlives.String(), unended.String(), longer.String(), unfilled.String(),
+	} {
+		require.Positive(t, words[why], "nothing lost as %s: the facts are too few or too wild; of all: %v", why, words)
+	}
+}
+
+// nearlySameCalls are spans of requests and calls by eBPF and an SDK, of which a few are not as they should be.
+func nearlySameCalls(rng *rand.Rand) (out []seen) {
+	m := sameCalls()
+	if rng.IntN(3) == 0 {
+		otherRequests(m)
+	}
+	if rng.IntN(3) == 0 {
+		answeredFor(byte(4 + rng.IntN(2)*4))(m)
+		change("call", func(s *said) { s.ReqSeq, s.RespSeq = 5, 6 })(m)
+	}
+	names := slices.Sorted(maps.Keys(m))
+	for n := range byte(rng.IntN(5)) {
+		name, by := names[rng.IntN(len(names))], rng.Int64N(31)-15
+		if _, here := m[name]; !here {
+			continue
+		}
+		switch rng.IntN(10) {
+		case 0:
+			add(name, name+"2", all(move(by), func(s *said) { s.Span[0] += n }))(m)
+		case 1, 2:
+			change(name, move(by))(m)
+		case 3:
+			change(name, func(s *said) { s.End += by * ms })(m)
+		case 4:
+			change(name, func(s *said) { s.CtxTrace, s.CtxParent = trace(1), span(byte(rng.IntN(6))) })(m)
+		case 5:
+			change(name, func(s *said) { s.Systrace = rng.Uint64N(3) * 9 })(m)
+		case 6:
+			delete(m, name)
+		case 7:
+			change(name, func(s *said) { s.Exchange = Exchange{PID: 7} })(m)
+		case 8:
+			change(name, func(s *said) { s.Local.Port, s.Peer.Port = 9, uint16(rng.IntN(3)) })(m)
+		case 9:
+			change(name, func(s *said) { s.Pending = s.Raw })(m)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, seen{m[name].Fact, Rare{Process: uint64(m[name].PID), Exchange: m[name].Exchange}})
+	}
+	return out
+}
+
+// sharedIDs are requests, calls and retries of a few processes, which pass on a few ids.
+func sharedIDs(rng *rand.Rand) (out []seen) {
+	for i := range 2 + rng.IntN(9) {
+		f := server(byte(i+1), rng.Int64N(60), lasts(1+rng.Int64N(100)), host(1+rng.Uint64N(2)), seq(rng.Uint32N(4), rng.Uint32N(3)),
+			addrs(rng.Uint32N(4), rng.Uint32N(4)), ports(80, uint16(990+rng.IntN(3))))
+		if rng.IntN(2) == 0 {
+			f.Role = Client
+			f.Local, f.Peer = f.Peer, f.Local
+		}
+		f.Pending = rng.IntN(12) == 0
+		out = append(out, seen{f, Rare{Process: 1 + rng.Uint64N(3), RequestID: rng.Uint64N(3), ResponseID: rng.Uint64N(3)}})
+	}
+	return out
+}
+
+// indexed takes in the facts in data.
+func indexed(data []byte) (x *Index, n int) {
+	x = New(AllRuleNames(), 5*time.Millisecond)
+	for ; len(data) > 0 && n < 60; n++ {
+		next := min(factBytes, len(data))
+		s := factOf(n, data[:next])
+		x.AddRare(s.Fact, s.Rare)
+		data = data[next:]
+	}
+	return x, n
+}
+
+// explains checks what FuzzExplain says of one span, and counts the words.
+func explains(t *testing.T, x *Index, id ID, words map[string]int) {
+	t.Helper()
+	e, why := x.Resolve(id), x.Explain(id)
+	require.LessOrEqual(t, len(why), len(rows))
+	linked := SpanID{}
+	for i, w := range why {
+		require.NotEmpty(t, w.Key)
+		require.LessOrEqual(t, len(w.Losers), MaxLosers)
+		require.Equal(t, w.Linked, w.Outcome == Linked)
+		if w.Linked {
+			require.Equal(t, len(why)-1, i, "nothing is looked for behind a link")
+			require.Equal(t, e.Rule, w.Rule)
+			linked = w.Parent
+			for _, f := range w.Facts {
+				require.NotEqual(t, whyConflict, f.Verdict, "%s: %+v", w.Rule, f)
+			}
+		}
+		good := 0
+		for _, l := range w.Losers {
+			words[l.Why]++
+			switch l.Why {
+			case whyEquallyGood:
+				good++
+				require.Equal(t, Ambiguous, w.Outcome, w.Rule)
+			case whyOutranked:
+				require.Equal(t, Linked, w.Outcome, w.Rule)
+			case whyLimit:
+				require.Equal(t, Overrun, w.Outcome, w.Rule)
+			case whyRivalChild, whyRivalParent, whyOtherRequest, whyAnswered, whyAnswersAnother:
+				require.NotEmpty(t, l.Rival, l.Why)
+			case whyHeaderSeen, whyLeadsElsewhere: // of several, or of one that is not here
+			default:
+				require.NotEmpty(t, l.Fact.Fact, "%s: %d lost to %d: %s", w.Rule, l.Span[7], id, l.Why)
+			}
+			require.NotEqual(t, w.Parent, l.Span)
+		}
+		require.NotEqual(t, 1, good, "%s: as good as what?", w.Rule)
+	}
+	if e.Parent == None {
+		require.Equal(t, SpanID{}, linked)
+	} else {
+		require.Equal(t, x.Fact(e.Parent).Span, linked)
+	}
 }
