@@ -49,11 +49,11 @@ func TestKernelLostRecords(t *testing.T) {
 	load("before")
 	time.Sleep(time.Second) // until they are decided
 	require.Zero(t, lost())
-	r.mu.Lock() // nobody reads
+	r.processes.mu.Lock() // nobody reads
 	for round := 0; lost() == 0 && round < 50; round++ {
 		load(fmt.Sprint("during", round))
 	}
-	r.mu.Unlock()
+	r.processes.mu.Unlock()
 	require.Positive(t, lost())
 	load("next") // shows what is missing, which is then waited for
 	time.Sleep(3 * time.Second)

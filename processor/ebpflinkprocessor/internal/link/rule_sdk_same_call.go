@@ -201,7 +201,9 @@ func surelyWithin(side Role) []limit {
 func surely(after time.Duration) []limit {
 	return []limit{
 		{kind: nearlyAsLong, allow: sameCallRest, share: sameCallShare},
-		{kind: notBefore, allow: sameCallSlack}, {kind: notAfter}, {kind: endsInside, allow: after},
+		{kind: notBefore, allow: sameCallSlack},
+		{kind: notAfter},
+		{kind: endsInside, allow: after},
 	}
 }
 

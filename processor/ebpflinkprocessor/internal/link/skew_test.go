@@ -271,7 +271,7 @@ func TestReachIsThatOfEstimates(t *testing.T) {
 
 // TestReachBeyondOnePair: nor does what is known of two hosts by way of others, or of other epochs, lie beyond it.
 func TestReachBeyondOnePair(t *testing.T) {
-	const e = int64(skewEpoch / time.Millisecond)
+	const e = int64(skewSlice / time.Millisecond)
 	for _, tt := range []struct {
 		name  string
 		w     *world
