@@ -98,7 +98,8 @@ func TestDocument(t *testing.T) {
 		}
 	}
 	r := report{cells: []cell{mk(views[0].setting, 100, 0, 0), mk(compared, 40, 10, 1)}, cost: []cost{
-		{workload: w, at: 8, added: spread{median: 0.05}}, {workload: w, at: 32, added: spread{median: 0.0501}},
+		{workload: w, at: 8, added: spread{median: 0.05}},
+		{workload: w, at: 32, added: spread{median: 0.0501}},
 		{workload: &workload{name: "handler", language: &language{name: "go"}}, at: 8, added: spread{median: 0.0999}},
 	}}
 	var b strings.Builder
