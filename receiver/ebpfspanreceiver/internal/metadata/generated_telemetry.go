@@ -561,7 +561,7 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	errs = errors.Join(errs, err)
 	builder.ReceiverEbpfSpanEvidenceAgreement, err = builder.meter.Float64ObservableGauge(
 		"otelcol_receiver_ebpf_span_evidence_agreement",
-		metric.WithDescription("How often a kind of evidence named the same request as stronger evidence, at least (lower end of the 95 % interval). A guess is used from 0.98. [Development]"),
+		metric.WithDescription("How often a kind of evidence named the same request as stronger evidence, at least (lower end of the 95 % interval). What must prove itself (next, goroutine_parent, statistical) is used from 0.98; other kinds have their confidence from measurement. [Development]"),
 		metric.WithUnit("1"),
 	)
 	errs = errors.Join(errs, err)

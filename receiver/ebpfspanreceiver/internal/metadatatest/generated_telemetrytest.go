@@ -148,7 +148,7 @@ func AssertEqualReceiverEbpfSpanEvidence(t *testing.T, tt *componenttest.Telemet
 func AssertEqualReceiverEbpfSpanEvidenceAgreement(t *testing.T, tt *componenttest.Telemetry, dps []metricdata.DataPoint[float64], opts ...metricdatatest.Option) {
 	want := metricdata.Metrics{
 		Name:        "otelcol_receiver_ebpf_span_evidence_agreement",
-		Description: "How often a kind of evidence named the same request as stronger evidence, at least (lower end of the 95 % interval). A guess is used from 0.98. [Development]",
+		Description: "How often a kind of evidence named the same request as stronger evidence, at least (lower end of the 95 % interval). What must prove itself (next, goroutine_parent, statistical) is used from 0.98; other kinds have their confidence from measurement. [Development]",
 		Unit:        "1",
 		Data: metricdata.Gauge[float64]{
 			DataPoints: dps,
