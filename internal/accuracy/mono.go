@@ -40,7 +40,7 @@ var monoLanguage = language{
 
 // ownWakes: WAKE_OTHERS_TOO of bpf/event.h.
 const ownWakes = "a worker that has read the response may wake another one, the pool's own thread or, where garbage is collected all the " +
-	"time, any, before that of the request: the first may have waited for the call"
+	"time, any, before that of the request: the first may have waited for the call; so a process is believed or not, by chance"
 
 // anyThread is what async and await are to the kernel.
 const anyThread = "one thread of the runtime waits for all sockets, and whichever thread of the pool is free goes on with a request; " +
