@@ -35,7 +35,7 @@ const (
 	// lossesAfter is how often it is looked for lost records while calls wait, or requests to be counted. All wait that
 	// much longer at most.
 	lossesAfter = 50 * time.Millisecond
-	// adjustAfter is how often the two clocks are compared.
+	// adjustAfter is how often the two clocks are compared, and lost records of processes looked for.
 	adjustAfter = 10 * time.Second
 )
 
@@ -64,6 +64,8 @@ type ebpfReceiver struct {
 	writer spanWriter
 	batch  *batch
 	adjust time.Time
+	// unseen is how many records of processes had been lost when /proc was last read for them.
+	unseen uint64
 	// said is how many calls of a service had no request when it was last said that something is missing.
 	said map[string]uint64
 	progress
@@ -295,6 +297,7 @@ func (r *ebpfReceiver) tick(drained bool) {
 		r.adjust = wall
 		r.writer.clock.Adjust()
 		r.processes.forget(wall)
+		r.rescanLost()
 		r.recallReport(false)
 	}
 	now := r.writer.clock.Now()

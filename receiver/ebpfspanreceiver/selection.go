@@ -6,6 +6,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 )
 
@@ -115,6 +116,20 @@ func (r *ebpfReceiver) disown(forked map[uint32]time.Time) {
 		}
 		if err := r.tracer.Deselect(pid); err != nil {
 			r.log.Warn("A forked process cannot be deselected", zap.Uint32("pid", pid), zap.Error(err))
+		}
+	}
+}
+
+// rescanLost has /proc read soon where records of processes were lost, instead of when it is due.
+func (r *ebpfReceiver) rescanLost() {
+	losses, err := r.losses()
+	if err != nil {
+		return // said where they are read for the solver
+	}
+	for _, l := range losses {
+		if l.Reason == probe.ProcessesFull && l.Count != r.unseen {
+			r.unseen = l.Count
+			r.watch.RescanSoon()
 		}
 	}
 }

@@ -9,7 +9,7 @@ var losses = [...]struct {
 	records, followed bool
 }{
 	{"events_full", true, true},
-	{"processes_full", false, true},
+	{ProcessesFull, false, true},
 	{"conns_full", true, false},
 	{"calls_full", true, false},
 	{"contexts_full", false, true},
@@ -25,6 +25,9 @@ var losses = [...]struct {
 	{"read_place_unknown", true, false},
 	{"tokio_unreadable", false, true},
 }
+
+// ProcessesFull is the reason for which processes stay unknown until /proc is read again.
+const ProcessesFull = "processes_full"
 
 // programMissed is the reason that the kernel counts by itself.
 const programMissed = "program_missed"
