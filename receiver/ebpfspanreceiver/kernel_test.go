@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
@@ -243,7 +244,13 @@ func TestKernelGoHTTP(t *testing.T) {
 		}()
 	}
 	wg.Wait()
-	require.Eventually(t, func() bool { return len(spansOf(sink)) >= requests*7 }, 10*time.Second, 50*time.Millisecond)
+	all := func() bool { return len(spansOf(sink)) >= requests*7 }
+	if !assert.Eventually(t, all, 10*time.Second, 50*time.Millisecond) {
+		for _, s := range spansOf(sink) { // those that are there, to tell which is not
+			t.Log(s.Kind(), s.path, s.StartTimestamp(), s.EndTimestamp(), s.link.ReqSeq)
+		}
+		t.FailNow()
+	}
 
 	spans := spansOf(sink)
 	servers := map[string]seen{}
