@@ -186,17 +186,7 @@ func TestSegmentsAcrossAGap(t *testing.T) {
 // A guess by times is none where another request may have been open.
 func TestGuessesAcrossAGap(t *testing.T) {
 	for lost, want := range map[uint64]Outcome{0: Linked, 40_000*ms - uint64(6*time.Second): Linked, 40_000*ms - uint64(4*time.Second): NoEvidence} {
-		o := modelOptions()
-		o.Posterior = 0.95
-		s := NewSolver(o, &Counts{})
-		for i := uint64(1); i <= 300; i++ {
-			at := i * 100 * ms
-			s.Began(i, i, at, reader)
-			s.Evidence(&event.Evidence{What: channelBack, Call: i, Epoch: i, Tgid: 1})
-			s.Hold(Call{ID: i, Writer: reader, Start: at + 2*ms, End: at + 5*ms}, func(Answer) {})
-			s.Ended(i, i, at+8*ms, reader)
-			s.Flush()
-		}
+		s := guesser(0.95)
 		const at = 400 * 100 * ms
 		if lost != 0 {
 			s.Lost(lost-1, lost)

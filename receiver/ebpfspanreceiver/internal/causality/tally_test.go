@@ -341,17 +341,7 @@ func TestMarksForgetTowardsDoubt(t *testing.T) {
 
 // A link that rests on times alone is no certainty, neither for its request nor for the others.
 func TestStatisticalLinksAreNotCounted(t *testing.T) {
-	o := modelOptions()
-	o.Posterior = 0.95
-	s := NewSolver(o, &Counts{})
-	for i := uint64(1); i <= 300; i++ {
-		at := i * 100 * ms
-		s.Began(i, i, at, reader)
-		s.Evidence(&event.Evidence{What: channelBack, Call: i, Epoch: i, Tgid: 1})
-		s.Hold(Call{ID: i, Writer: reader, Start: at + 2*ms, End: at + 5*ms}, func(Answer) {})
-		s.Ended(i, i, at+8*ms, reader)
-		s.Flush()
-	}
+	s := guesser(0.95)
 	const at = 400 * 100 * ms
 	var got Count
 	var answer Answer
