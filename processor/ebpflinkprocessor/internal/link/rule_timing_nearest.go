@@ -37,7 +37,7 @@ func nearest(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection) {
 			return true
 		}
 		// A call takes as long as its request at least, by whatever clocks.
-		rest, mean := (p.End-p.Start)-(c.End-c.Start), int64(wireTime)
+		rest, mean := p.lasts()-c.lasts(), int64(wireTime)
 		if rest < -int64(SameHostTolerance) {
 			return true
 		}

@@ -165,7 +165,7 @@ func (x *Index) noAnswer(server, call View) objection {
 
 // outlasts: the one took longer than the other, by whatever clock.
 func outlasts(server, call View) bool {
-	return !call.Pending && !server.Pending && server.End-server.Start > call.End-call.Start
+	return !call.Pending && !server.Pending && server.lasts() > call.lasts()
 }
 
 // elsewhere: the two, which show other bytes, are of two exchanges, and what joins them by an id is a third: the call that
@@ -323,7 +323,7 @@ func fills(request, call *core) bool {
 	if request.Pending || call.Pending {
 		return false
 	}
-	most := min(maxHandedOn, (request.End-request.Start)/16)
+	most := min(maxHandedOn, request.lasts()/16)
 	return call.Start-request.Start <= most && request.End-call.End <= most && call.End <= request.End+int64(SameHostTolerance)
 }
 
