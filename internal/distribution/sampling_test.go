@@ -28,6 +28,17 @@ func trip(now time.Time, n int) []map[string]span {
 	}
 }
 
+// sendTrips sends all first parts, then all second ones: the spans of a trace come in three requests.
+func (i *instance) sendTrips(t *testing.T, trips int) {
+	t.Helper()
+	now := time.Now()
+	for part := range 3 {
+		for n := range trips {
+			i.send(t, trip(now, n)[part])
+		}
+	}
+}
+
 // linkedBefore wants every trace of four spans exported whole or not at all, and both to happen.
 func linkedBefore(t *testing.T, got map[string]span, trips int) {
 	t.Helper()
@@ -71,13 +82,7 @@ func TestTracesAreSampledWhole(t *testing.T) {
 			}
 			i := prepare(t, t.TempDir(), env, append([]string{"--config", config("gateway.yaml")}, c.args...)...)
 			i.run(t)
-			// All first parts, then all second ones: the spans of a trace come in three requests.
-			now := time.Now()
-			for part := range 3 {
-				for n := range trips {
-					i.send(t, trip(now, n)[part])
-				}
-			}
+			i.sendTrips(t, trips)
 			// The window, and then the decision: a shutdown would cut both short.
 			time.Sleep(5 * time.Second)
 			i.stop(t)
@@ -109,12 +114,7 @@ func TestProbabilisticSamplerGoesOnFromOurs(t *testing.T) {
 		i := prepare(t, t.TempDir(), map[string]string{"OTELCOL_EBPF_EXPORTERS": "[file]", "OTELCOL_EBPF_WINDOW": "2s"},
 			append([]string{"--config", config("gateway.yaml")}, c.args...)...)
 		i.run(t)
-		now := time.Now()
-		for part := range 3 {
-			for n := range trips {
-				i.send(t, trip(now, n)[part])
-			}
-		}
+		i.sendTrips(t, trips)
 		time.Sleep(4 * time.Second)
 		i.stop(t)
 		got := i.written(t)
