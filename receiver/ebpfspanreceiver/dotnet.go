@@ -9,10 +9,13 @@ import (
 
 // dotnet attaches nothing: threads, and tasks that a thread waits for, need only the kernel's evidence. What a task
 // that awaits works for is in the ExecutionContext of its thread, which is not read, and that is said.
-type dotnet struct{ missing *missing }
+type dotnet struct {
+	unattached
+	missing *missing
+}
 
 func newDotnet(_ *probe.Tracer, _ *zap.Logger, counts *counts) runtimeSupport {
-	return dotnet{&counts.missing}
+	return dotnet{missing: &counts.missing}
 }
 
 func (d dotnet) use(p *process.Process, _ *target) {
@@ -20,7 +23,3 @@ func (d dotnet) use(p *process.Process, _ *target) {
 		d.missing.note(p.ServiceName, "the contexts of its asynchronous methods: .NET's are not read")
 	}
 }
-
-func (dotnet) drop(int) {}
-
-func (dotnet) close() {}

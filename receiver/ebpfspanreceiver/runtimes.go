@@ -19,6 +19,12 @@ type runtimeSupport interface {
 	close()
 }
 
+// unattached is part of the support that attaches nothing, and so has nothing to detach.
+type unattached struct{}
+
+func (unattached) drop(int) {}
+func (unattached) close()   {}
+
 // target is what is known of a selected process: what the kernel side is told, and what it is not.
 type target struct {
 	probe.Target
