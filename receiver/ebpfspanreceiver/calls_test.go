@@ -2,15 +2,18 @@ package ebpfspanreceiver
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -31,14 +34,19 @@ func goCallsChild() {
 		panic(err)
 	}
 	backend := os.Getenv("EBPFSPAN_TEST_BACKEND")
-	get := func(path string) {
-		resp, err := http.Get("http://" + backend + path)
+	getIn := func(ctx context.Context, path string) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+backend+path, nil)
+		if err != nil {
+			panic(err)
+		}
+		resp, err := http.DefaultClient.Do(r)
 		if err != nil {
 			panic(err)
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
 	}
+	get := func(path string) { getIn(context.Background(), path) }
 	// A backend that speaks what nobody parses: a line there, a line back.
 	binary, err := net.Dial("tcp", os.Getenv("EBPFSPAN_TEST_BINARY"))
 	if err != nil {
@@ -76,10 +84,16 @@ func goCallsChild() {
 		wg.Wait()
 	})
 	serve("unawaited", func(r *http.Request, n int) {
+		var written atomic.Int32 // polled: to wait for the goroutine would be evidence
+		begun := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
+			WroteRequest: func(httptrace.WroteRequestInfo) { written.Add(1) },
+		})
 		for range n {
-			go get("/slow")
+			go getIn(begun, "/slow")
 		}
-		time.Sleep(20 * time.Millisecond) // so that they have begun
+		for int(written.Load()) < n {
+			time.Sleep(time.Millisecond)
+		}
 	})
 	serve("background", func(r *http.Request, n int) {
 		for range n {

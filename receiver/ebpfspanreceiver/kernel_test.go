@@ -20,6 +20,8 @@ import (
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 	"go.opentelemetry.io/collector/receiver/receivertest"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	"go.uber.org/zap/zaptest"
 	"golang.org/x/sys/unix"
 
@@ -180,17 +182,42 @@ func receiverAndSink(t *testing.T, mutate func(*Config)) (*ebpfReceiver, *consum
 	mutate(cfg)
 	require.NoError(t, cfg.Validate())
 	sink := &consumertest.TracesSink{}
+	tel := componenttest.NewTelemetry()
 	set := receivertest.NewNopSettings(metadata.Type)
+	set.TelemetrySettings = tel.NewTelemetrySettings()
 	set.Logger = zaptest.NewLogger(t)
 	r, err := NewFactory().CreateTraces(context.Background(), set, cfg, sink)
 	require.NoError(t, err)
 	require.NoError(t, r.Start(context.Background(), componenttest.NewNopHost()))
 	t.Cleanup(func() {
+		if t.Failed() {
+			logCounters(t, tel)
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		require.NoError(t, r.Shutdown(ctx))
+		require.NoError(t, tel.Shutdown(ctx))
 	})
 	return r.(*ebpfReceiver), sink
+}
+
+// logCounters prints each counter of the receiver that is not 0: what is missing was discarded under one of them.
+func logCounters(t *testing.T, tel *componenttest.Telemetry) {
+	var all metricdata.ResourceMetrics
+	require.NoError(t, tel.Reader.Collect(context.Background(), &all))
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			sum, ok := m.Data.(metricdata.Sum[int64])
+			if !ok {
+				continue
+			}
+			for _, p := range sum.DataPoints {
+				if p.Value != 0 {
+					t.Log(m.Name, p.Attributes.Encoded(attribute.DefaultEncoder()), p.Value)
+				}
+			}
+		}
+	}
 }
 
 type seen struct {
