@@ -99,6 +99,7 @@ func blockingChild() {
 	if err != nil {
 		panic(err)
 	}
+	defer f.Close() // and not before
 	fd := int(f.Fd())
 	if err := unix.SetNonblock(fd, false); err != nil {
 		panic(err)

@@ -114,8 +114,11 @@ func (c *conn) add(d *event.Data) {
 		return
 	}
 	if !c.ready(&p) {
+		if p.in && c.session == nil {
+			c.unread(p.ts, p.ts) // nobody may ever write what it is the answer to
+		}
 		c.park(p)
-		if !p.in && p.seq == c.streams[p.dir].next {
+		if s := &c.streams[p.dir]; !p.in && (!s.started || p.seq == s.next) {
 			c.retry() // a read may have waited to know of it
 		}
 		return
@@ -146,7 +149,10 @@ func (c *conn) ready(p *piece) bool {
 	if s.started && int32(p.seq-s.next) > 0 {
 		return false
 	}
-	if !other.started || p.ahead(other) <= 0 {
+	if !other.started {
+		return c.server || c.opens(p)
+	}
+	if p.ahead(other) <= 0 {
 		return true
 	}
 	if !p.in {
@@ -159,6 +165,27 @@ func (c *conn) ready(p *piece) bool {
 		}
 	}
 	return false
+}
+
+// opens tells whether p is next where nothing is known of the other direction of a client's connection: of what is
+// read and what is written first, the write says which was. A read waits for it, once.
+func (c *conn) opens(p *piece) bool {
+	writes := false
+	for i := range c.parked {
+		q := &c.parked[i]
+		if q.in == p.in {
+			continue
+		}
+		read, write := &p.meta, &q.meta
+		if !p.in {
+			read, write = write, read
+		}
+		if int32(write.otherSeq-read.seq) > 0 { // the server spoke first
+			return p.in
+		}
+		writes = p.in
+	}
+	return !p.in || c.streams[p.dir].started && !writes
 }
 
 func (c *conn) park(p piece) {

@@ -204,6 +204,64 @@ func TestAnswerRecordedBeforeItsCall(t *testing.T) {
 	require.Empty(t, w.table.waiting)
 }
 
+// The same with the first call of a connection, of which nothing is known: its answer in any number of pieces.
+func TestFirstAnswerRecordedBeforeItsCall(t *testing.T) {
+	for _, flags := range []uint8{0, event.MidStream} {
+		for _, cut := range []int{0, 20} {
+			w := newWire(event.Client)
+			w.flags, w.watched, w.ts = flags, second, 5*second
+			call := w.make(event.Out, get, len(get))
+			for _, part := range []string{ok[:cut], ok[cut:]} {
+				if part != "" {
+					w.move(event.In, part)
+				}
+			}
+			require.Empty(t, w.sink.done)
+			w.table.Data(&call)
+			require.Len(t, w.sink.done, 1)
+			require.EqualValues(t, 200, status(w.sink.done[0]))
+			require.Empty(t, w.table.waiting)
+			require.Zero(t, w.counts.GapBytes.Load()+w.counts.MidStreamBytes.Load()+w.counts.Unpaired.Load())
+			w.move(event.Out, get)
+			w.move(event.In, empty)
+			require.Len(t, w.sink.done, 2)
+		}
+	}
+}
+
+// A server that speaks first does so before what the client writes, in whichever order that is recorded.
+func TestServerSpeaksFirst(t *testing.T) {
+	const greeting = "220 at your service\r\n"
+	for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+		w := newWire(event.Client)
+		records := []event.Data{
+			w.make(event.In, greeting, len(greeting)), w.make(event.Out, get, len(get)), w.make(event.In, ok, len(ok)),
+		}
+		for _, i := range order {
+			w.table.Data(&records[i])
+		}
+		require.Len(t, w.sink.done, 1, order)
+		require.EqualValues(t, 200, status(w.sink.done[0]))
+		if w.counts.Duplicates.Load() == 0 { // a greeting after the write that knows of it is passed over
+			require.EqualValues(t, len(greeting), w.counts.MidStreamBytes.Load(), order)
+		}
+		require.Zero(t, w.counts.GapBytes.Load())
+		require.Empty(t, w.table.waiting)
+	}
+}
+
+// What a server says to a client that is silent is not kept.
+func TestSilentClient(t *testing.T) {
+	w := newWire(event.Client)
+	w.move(event.In, "welcome\r\n")
+	require.Len(t, w.table.waiting, 1)
+	w.table.Tick(w.ts + 3*second)
+	require.Empty(t, w.table.waiting)
+	w.move(event.In, "news\r\n")
+	require.Empty(t, w.table.waiting, "it waited once")
+	require.EqualValues(t, len("welcome\r\nnews\r\n"), w.counts.MidStreamBytes.Load())
+}
+
 // A read and a write at once: the write found the read's bytes taken, the end of the read found the write's sent.
 // In whichever order they are recorded, the read was first.
 func TestReadDuringWrite(t *testing.T) {
