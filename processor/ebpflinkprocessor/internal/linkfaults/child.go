@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // setup is what rows change of the Collector's configuration.
@@ -18,6 +20,8 @@ type setup struct {
 	window     time.Duration
 	maxWaiting int
 	sync       string
+	body       int // bytes of a span
+	memory     int // bytes that the Collector may have, its heap half of them, 0: any
 }
 
 // bench is where one row takes place: a Collector that can be ended and begun again, with clients before
@@ -89,10 +93,16 @@ func (b *bench) start() error {
 	}
 	b.cmd = exec.Command(self, "collector", configuration(b.in, b.sink.endpoint, b.store, b.setup))
 	b.cmd.Env = append(os.Environ(), clockEnv+"="+b.clock())
+	if b.memory > 0 {
+		b.cmd.Env = append(b.cmd.Env, fmt.Sprintf("GOMEMLIMIT=%d", b.memory/2))
+	}
 	b.cmd.Stdout, b.cmd.Stderr = b.log, b.log
 	// It ends with this program, however that ends.
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := b.cmd.Start(); err != nil {
+		return err
+	}
+	if err := b.confine(); err != nil {
 		return err
 	}
 	b.ended = make(chan error, 1)
@@ -104,8 +114,7 @@ func (b *bench) start() error {
 		}
 		select {
 		case err := <-b.ended:
-			b.cmd = nil
-			return fmt.Errorf("the collector ended: %w\n%s", orNil(err), b.log)
+			return b.fell(err)
 		case <-time.After(10 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
@@ -114,18 +123,29 @@ func (b *bench) start() error {
 	}
 }
 
-func orNil(err error) error {
-	if err == nil {
-		return errors.New("without an error")
+// confine gives the Collector no more memory than the row says: what is not a mapped file, which the kernel takes back.
+func (b *bench) confine() error {
+	if b.memory == 0 {
+		return nil
 	}
-	return err
+	limit := &unix.Rlimit{Cur: uint64(b.memory), Max: uint64(b.memory)}
+	return unix.Prlimit(b.cmd.Process.Pid, unix.RLIMIT_DATA, limit, nil)
+}
+
+// fell notes that the Collector ended though nobody ended it.
+func (b *bench) fell(err error) error {
+	b.cmd = nil
+	if err == nil {
+		err = errors.New("without an error")
+	}
+	return fmt.Errorf("the collector ended: %w\n%s", err, b.log)
 }
 
 // kill ends the Collector with SIGKILL.
 func (b *bench) kill() error {
 	select {
 	case err := <-b.ended:
-		return fmt.Errorf("the collector ended before it was killed: %w\n%s", orNil(err), b.log)
+		return b.fell(err)
 	default:
 	}
 	if err := b.cmd.Process.Kill(); err != nil {
@@ -150,11 +170,17 @@ func (b *bench) again() error {
 // finish ends the load, waits until the spans that were acknowledged have come out, and ends the
 // Collector as an operator does.
 func (b *bench) finish() error {
-	b.load.stop()
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); b.load.stop() }()
+	select {
+	case err := <-b.ended:
+		return b.fell(err)
+	case <-stopped:
+	}
 	for deadline := time.Now().Add(3 * time.Minute); b.ledger.missing() > 0 && time.Now().Before(deadline); {
 		select {
 		case err := <-b.ended:
-			return fmt.Errorf("the collector ended: %w\n%s", orNil(err), b.log)
+			return b.fell(err)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}

@@ -19,6 +19,7 @@ type load struct {
 	ledger  *ledger
 	clients []otlptrace.Client
 	pause   time.Duration
+	body    int
 	next    atomic.Int64
 	failed  atomic.Int64
 	stopped atomic.Bool
@@ -30,9 +31,9 @@ type load struct {
 
 const senders = 3
 
-// startLoad begins to send to endpoint, each sender a block every pause.
-func startLoad(endpoint string, l *ledger, pause time.Duration) (*load, error) {
-	ld := &load{ledger: l, pause: pause}
+// startLoad begins to send to endpoint, each sender a block every pause, its spans with so many bytes.
+func startLoad(endpoint string, l *ledger, pause time.Duration, body int) (*load, error) {
+	ld := &load{ledger: l, pause: pause, body: body}
 	ld.patience, ld.cancel = context.WithCancel(context.Background())
 	for range senders {
 		c := otlptracegrpc.NewClient(
@@ -59,7 +60,7 @@ func (ld *load) send(c otlptrace.Client) {
 	// What the agent of one host is slow to send comes after the rest of its traces has left.
 	var late []request
 	for !ld.stopped.Load() && ld.patience.Err() == nil {
-		b := block{int(ld.next.Add(1) - 1)}
+		b := block{int(ld.next.Add(1) - 1), ld.body}
 		rs, err := b.requests(time.Now())
 		if err != nil {
 			panic(err)

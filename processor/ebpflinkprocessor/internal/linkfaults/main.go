@@ -74,7 +74,7 @@ func run(s size, only string, pause time.Duration) error {
 
 // try runs one row.
 func try(r row, s size, pause time.Duration) (verdict, int, error) {
-	set := setup{window: time.Second, maxWaiting: 500_000, sync: "interval"}
+	set := setup{window: time.Second, maxWaiting: 500_000, sync: "interval", body: 300}
 	if r.change != nil {
 		r.change(&set)
 	}
@@ -92,7 +92,7 @@ func try(r row, s size, pause time.Duration) (verdict, int, error) {
 	if err := b.start(); err != nil {
 		return verdict{}, 0, err
 	}
-	if b.load, err = startLoad(b.in, b.ledger, pause); err != nil {
+	if b.load, err = startLoad(b.in, b.ledger, pause, set.body); err != nil {
 		return verdict{}, 0, err
 	}
 	if err := r.fault(b, s); err != nil {

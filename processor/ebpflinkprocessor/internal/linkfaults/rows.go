@@ -17,11 +17,12 @@ type size struct {
 	outage  time.Duration
 	tmpfs   int // MiB
 	healing time.Duration
+	waiting int // MiB
 }
 
 var (
-	whole = size{kills: 50, outage: time.Minute, tmpfs: 160, healing: 4 * time.Second}
-	short = size{kills: 8, outage: 8 * time.Second, tmpfs: 120, healing: 3 * time.Second}
+	whole = size{kills: 50, outage: time.Minute, tmpfs: 160, healing: 4 * time.Second, waiting: 3000}
+	short = size{kills: 8, outage: 8 * time.Second, tmpfs: 120, healing: 3 * time.Second, waiting: 1300}
 )
 
 // row is one fault.
@@ -46,6 +47,9 @@ var rows = []row{
 	{name: "disk full", change: func(s *setup) { s.window = 500 * time.Millisecond }, prepare: mountSmall, fault: diskFull},
 	{name: "directory removed", fault: removed},
 	{name: "clock jumps", fault: clockJumps},
+	{name: "more waits than memory", change: func(s *setup) {
+		s.window, s.body, s.memory = 10*time.Minute, 16<<10, 768<<20
+	}, fault: piles},
 	{name: "downstream refuses", change: func(s *setup) { s.maxWaiting = 60_000 }, fault: refuses},
 }
 
@@ -195,6 +199,23 @@ func clockJumps(b *bench, _ size) error {
 func (b *bench) step(to time.Duration) error {
 	b.ledger.stepped(to)
 	return stepClock(b.clock(), to)
+}
+
+// piles: what waits becomes several times what the Collector may have in memory. The one after a kill has it too, and lets
+// it go soon.
+func piles(b *bench, s size) error {
+	for enough := time.After(5 * time.Minute); b.ledger.missing()*b.body < s.waiting<<20; {
+		select {
+		case err := <-b.ended:
+			return b.fell(err)
+		case <-enough:
+			return fmt.Errorf("only %d MiB wait after 5 minutes, so this shows nothing", b.ledger.missing()*b.body>>20)
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	b.load.stopped.Store(true)
+	b.window = time.Second
+	return b.again()
 }
 
 // refuses: what is behind the Collector says no for a while, with one kill in it. The Collector fills up

@@ -17,15 +17,25 @@ import (
 // A trace is CLIENT 0 on host 0, SERVER 1 and CLIENT 2 on host 1, SERVER 3 on host 2: each the child of
 // the one before. Agents send what their own host saw, so that no request has a whole trace.
 const (
-	traceSpans   = 4
-	blockTraces  = 40
-	hosts        = 3
-	blockSpans   = traceSpans * blockTraces
-	requestBytes = 300 // of a span, to have something on the disk
+	traceSpans  = 4
+	blockTraces = 40
+	hosts       = 3
+	blockSpans  = traceSpans * blockTraces
 )
 
-// block is the traces that are sent together, a request for each host.
-type block struct{ n int }
+// block is the traces that are sent together, a request for each host. Each span has so many bytes beside what links it,
+// to have something on the disk.
+type block struct{ n, body int }
+
+// noise is what these bytes are, so that they stay as many when they are compressed.
+var noise = func() string {
+	b := make([]byte, 1<<16)
+	_, _ = rand.NewChaCha8([32]byte{}).Read(b)
+	for i := range b {
+		b[i] = ' ' + b[i]%95
+	}
+	return string(b)
+}()
 
 // spanID of span i of trace n of the run. The lowest is 1.
 func spanID(n, i int) (id pcommon.SpanID) {
@@ -67,7 +77,7 @@ func (b block) requests(now time.Time) ([]request, error) {
 		for n := b.n * blockTraces; n < (b.n+1)*blockTraces; n++ {
 			for i := range traceSpans {
 				if (i+1)/2 == h {
-					write(ss.Spans().AppendEmpty(), n, i, now)
+					b.write(ss.Spans().AppendEmpty(), n, i, now)
 					r.spans = append(r.spans, n*traceSpans+i)
 				}
 			}
@@ -89,7 +99,7 @@ func (b block) requests(now time.Time) ([]request, error) {
 }
 
 // write writes span i of trace n: the keys that eBPF would see and no parent.
-func write(s ptrace.Span, n, i int, now time.Time) {
+func (b block) write(s ptrace.Span, n, i int, now time.Time) {
 	seq := uint32(n*2+i/2)*2654435761 | 1
 	l := rawspan.Link{ReqSeq: seq, RespSeq: seq ^ 0x5bd1e994}
 	if i == 1 || i == 2 {
@@ -110,5 +120,6 @@ func write(s ptrace.Span, n, i int, now time.Time) {
 	s.SetEndTimestamp(pcommon.NewTimestampFromTime(start.Add(time.Millisecond - 2*time.Duration(i)*time.Microsecond)))
 	l.Put(s.Attributes())
 	s.Attributes().PutStr("url.path", "/api/items/12345")
-	s.Attributes().PutStr("payload", string(make([]byte, requestBytes)))
+	at := rand.N(len(noise) - b.body)
+	s.Attributes().PutStr("payload", noise[at:at+b.body])
 }
