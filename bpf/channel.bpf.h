@@ -39,7 +39,7 @@ struct value {
 	bool unseen; /* who takes it may have taken others, or take them later, and nobody sees it */
 };
 
-/* Something at an address of a program: a place in the buffer of a channel, or a type. */
+/* Something at an address of a program: a place in the buffer of a channel, a type, or a group. */
 struct place {
 	__u32 tgid;
 	__u32 program; /* of struct target: what the process ran before had other things there */

@@ -67,7 +67,7 @@ struct data_event {
 	 * tell without parsing: it changes when the direction of the conversation does.
 	 */
 	__u64 turn;
-	__u64 context;        /* id of the execution context; 0: the thread itself */
+	__u64 context;        /* id of the execution context; 0: the thread itself, or of another kind: not known */
 	__u64 parent_context; /* the context of the same kind that created it, or 0 */
 	__u32 seq;         /* TCP sequence number of the first byte */
 	__u32 other_seq;   /* position of the other direction at ts */

@@ -9,8 +9,8 @@
 
 #include "java.bpf.h"
 
-/* HAProxy processes by tgid. Written by user space (internal/haproxyruntime), and removed when the process
- * is not selected any more. */
+/* HAProxy processes by tgid. Written by user space once internal/haproxyruntime has found out where, and removed
+ * when the process is not selected any more. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
@@ -20,7 +20,7 @@ struct {
 
 /*
  * The stream whose task is running, by its address; id 0 in any other task (health checks, and what moves
- * bytes for any stream). The address is used again once the stream is gone: see stream_writes.
+ * bytes for any stream). The address is used again once the stream is gone: see stream_calls.
  */
 static __always_inline void current_stream(struct context_key *key)
 {

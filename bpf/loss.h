@@ -7,7 +7,7 @@
 #define LOSS_H
 
 enum loss {
-	LOSS_EVENTS_FULL = 0,    /* ring buffer full: a record of bytes, connection or evidence */
+	LOSS_EVENTS_FULL = 0,    /* ring buffer full: any other record than that of a process */
 	LOSS_PROCESSES_FULL = 1, /* ring buffer full: a process record */
 	LOSS_CONNS_FULL = 2,     /* map full: the connection is not followed */
 	LOSS_CALLS_FULL = 3,     /* map full: one system call is not followed */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Every map: who writes it, why it is that large, and when an entry goes.
+ * The maps that several programs share: who writes each, why it is that large, and when an entry goes.
  */
 #ifndef MAPS_BPF_H
 #define MAPS_BPF_H
@@ -15,7 +15,7 @@ const volatile __u64 clock_offset;             /* wall clock less CLOCK_MONOTONI
 const volatile __u64 wakeup_bytes = 256 << 10; /* the reader is woken when this much waits */
 const volatile __u32 last_selectable;          /* the last process id that `selected` has a byte for, 2^n - 1 */
 
-/* Bytes, connections and evidence. Sized by the user (ring_buffer_size). */
+/* All records but those of processes. Sized by the user (ring_buffer_size). */
 struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 16 << 20);
@@ -172,7 +172,7 @@ struct context {
 	__u64 type;          /* of the value that was the hand-over, see struct value; of who read its request itself,
 				a bit for each type that it has given away since: see type_bit */
 	__u64 lent;          /* type of what it got from elsewhere, while it served its own request */
-	/* event loops only, see loop.bpf.h: */
+	/* event loops, see loop.bpf.h, but for what others have as well (arrived, answers, last_by to doubts) or is marked: */
 	__u64 activation;       /* which round this is, a number of new_id */
 	__u64 answered;         /* the epoch whose response was begun since last_call arrived */
 	__u64 last_sk;          /* the socket of last_call */
@@ -215,7 +215,7 @@ struct {
 } threads SEC(".maps");
 
 /* Every other kind of context: nothing says when a goroutine ends, so the least recently used goes. No key is
- * used twice, so an evicted one means a missing link, never a wrong one. */
+ * used twice but a stream's (see stream_calls), so an evicted one means a missing link, never a wrong one. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 131072);

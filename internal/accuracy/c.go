@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"embed"
+	"path/filepath"
 )
 
 //go:embed programs/c
@@ -15,9 +16,9 @@ var cLanguage = language{
 	name: "c", packages: []string{"gcc", "libc6-dev:/usr/include/stdio.h"},
 	build: func(ctx context.Context, b *builder, w *workload) (command, error) {
 		return b.once("c/"+w.program, func(out string) (command, error) {
-			source, err := b.source(cPrograms, "programs/c/"+w.program)
+			dir, err := b.source(cPrograms, "programs/c")
 			if err == nil {
-				err = runTool(ctx, "gcc", "-O2", "-pthread", "-o", out, source)
+				err = runTool(ctx, "gcc", "-O2", "-pthread", "-o", out, filepath.Join(dir, w.program))
 			}
 			return command{args: []string{out}}, err
 		})

@@ -92,7 +92,7 @@ func prepare(ctx context.Context, programs *builder, j job, explained int) (_ *t
 	ctx, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("it took more than %s to build and start", startWithin))
 	defer cancel()
 	t := &trial{cell: cell{workload: w, setting: s, requests: j.requests}, explained: explained}
-	if s.concurrency == 1 {
+	if s.Concurrency == 1 {
 		t.cell.requests /= 5
 	}
 	defer func() {
@@ -106,13 +106,13 @@ func prepare(ctx context.Context, programs *builder, j job, explained int) (_ *t
 	if t.program, err = programs.start(ctx, w, t.backend.addr(), s); err != nil {
 		return nil, err
 	}
-	t.loader = newLoader(t.program.addr, s.concurrency)
-	if s.warm {
+	t.loader = newLoader(t.program.addr, s.Concurrency)
+	if s.Warm {
 		if _, err := t.loader.send(ctx, 0, warmRequests); err != nil {
 			return nil, fmt.Errorf("before tracing: %w", err)
 		}
 	}
-	if t.tracer, err = startTracer(ctx, t.program, tracing{s.hold(), s.guess, explained > 0}); err != nil {
+	if t.tracer, err = startTracer(ctx, t.program, tracing{s.hold(), s.Guess, explained > 0}); err != nil {
 		return nil, fmt.Errorf("start the receiver: %w", err)
 	}
 	time.Sleep(quietFor)
@@ -158,7 +158,7 @@ func (t *trial) run(ctx context.Context) (err error) {
 			err = errors.Join(err, t.abandon())
 		}
 	}()
-	if t.cell.setting.noise == hog {
+	if t.cell.setting.Noise == hog {
 		stop, err := startHog(ctx)
 		if err != nil {
 			return fmt.Errorf("start the hog: %w", err)

@@ -74,11 +74,15 @@ func stateOf(instance, side int) int {
 }
 
 // spread is of the triples.
-type spread struct{ median, low, high float64 }
+type spread struct {
+	Median float64 `json:"median"`
+	Low    float64 `json:"low"`
+	High   float64 `json:"high"`
+}
 
 func spreadOf(of []float64) spread { return spread{median(of), slices.Min(of), slices.Max(of)} }
 
-func (s spread) String() string { return fmt.Sprintf("%+.1f to %+.1f", 100*s.low, 100*s.high) }
+func (s spread) String() string { return fmt.Sprintf("%+.1f to %+.1f", 100*s.Low, 100*s.High) }
 
 // limit is the share that tracing should add at most.
 func (c *cost) limit() float64 {
@@ -89,7 +93,7 @@ func (c *cost) limit() float64 {
 }
 
 // met says whether it does not, by the median of the triples.
-func (c *cost) met() bool { return c.added.median <= c.limit() }
+func (c *cost) met() bool { return c.added.Median <= c.limit() }
 
 // costs measures the expensive ones among the workloads.
 func (r *report) costs(ctx context.Context, programs *builder, ws []*workload, concurrencies []int) error {
@@ -111,7 +115,7 @@ func (r *report) costs(ctx context.Context, programs *builder, ws []*workload, c
 	}
 	r.probes = stats.sorted()
 	for _, p := range r.probes {
-		fmt.Printf("probe %-24s %9d hits %6.0f ns\n", p.name, p.hits, p.mean())
+		fmt.Printf("probe %-24s %9d hits %6.0f ns\n", p.Name, p.Hits, p.mean())
 	}
 	return nil
 }
@@ -133,7 +137,7 @@ func (c *cost) row() string {
 		met = "yes"
 	}
 	return fmt.Sprintf(costColumns, c.workload, c.at, c.requests, micro(c.cpu[untraced]), micro(c.cpu[beside]), micro(c.cpu[traced]),
-		percent(c.added.median), fmt.Sprintf("%g", 100*c.limit()), met, c.added, percent(c.whole.median), c.whole,
+		percent(c.added.Median), fmt.Sprintf("%g", 100*c.limit()), met, c.added, percent(c.whole.Median), c.whole,
 		micro(c.programs), milli(c.p99[beside]), milli(c.p99[traced]))
 }
 
@@ -154,7 +158,7 @@ func (b *builder) serve(ctx context.Context, w *workload, s setting) (*served, e
 		calls.close()
 		return nil, err
 	}
-	return &served{p, calls, newLoader(p.addr, s.concurrency)}, nil
+	return &served{p, calls, newLoader(p.addr, s.Concurrency)}, nil
 }
 
 func (s *served) close() error {
@@ -209,7 +213,7 @@ func measureCost(ctx context.Context, programs *builder, w *workload, at int, st
 	var both [2]*served
 	for i := range both {
 		// What is probed in the one's executable does not stop the other.
-		s, err := programs.serve(ctx, w, setting{concurrency: at, pool: 1, apart: i > 0})
+		s, err := programs.serve(ctx, w, setting{Concurrency: at, Pool: 1, Apart: i > 0})
 		if err != nil {
 			return cost{}, err
 		}

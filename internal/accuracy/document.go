@@ -190,7 +190,7 @@ func (r *report) documentBaselines(w io.Writer) {
 At %d requests at once: precision / recall in percent. The rules get the spans that our receiver captured
 and nothing but what spans say, so the comparison is of rules, not of products.
 
-`, compared.concurrency)
+`, compared.Concurrency)
 	for _, b := range baselines {
 		fmt.Fprintf(w, "- %s: %s.\n", b.name, b.what)
 	}
@@ -293,8 +293,8 @@ besides.
 | --- | --: | --: |
 `)
 	for _, p := range r.probes {
-		if p.hits >= 100 {
-			fmt.Fprintf(w, "| %s | %d | %.0f |\n", p.name, p.hits, p.mean())
+		if p.Hits >= 100 {
+			fmt.Fprintf(w, "| %s | %d | %.0f |\n", p.Name, p.Hits, p.mean())
 		}
 	}
 }

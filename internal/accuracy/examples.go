@@ -63,7 +63,7 @@ func (e *examples) call(m mistake, call *span, claimed string) {
 // explain prints some of the calls that went wrong, with the link attributes of their spans.
 func (c *cell) explain(w io.Writer) {
 	line := func(what, example string) {
-		fmt.Fprintf(w, "%s c=%d %s: %s\n", c.workload, c.setting.concurrency, what, example)
+		fmt.Fprintf(w, "%s c=%d %s: %s\n", c.workload, c.setting.Concurrency, what, example)
 	}
 	for m, name := range mistakeNames {
 		for _, of := range []struct {

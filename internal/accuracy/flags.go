@@ -33,7 +33,7 @@ func (o *options) jobs() []job {
 	}
 	jobs := product(o.workloads, o.axes, o.requests)
 	for i := range jobs {
-		jobs[i].setting.guess = o.guess
+		jobs[i].setting.Guess = o.guess
 	}
 	return jobs
 }

@@ -75,7 +75,7 @@ func (p plan) jobs(ws []*workload) []job {
 		}
 		for _, a := range p.settings {
 			for _, j := range product([]*workload{w}, a, p.requests) {
-				if (j.setting.noise != gc || w.pauses()) && !slices.Contains(out, j) {
+				if (j.setting.Noise != gc || w.pauses()) && !slices.Contains(out, j) {
 					out = append(out, j)
 				}
 			}

@@ -17,7 +17,7 @@ func TestPlans(t *testing.T) {
 			if slices.Contains(jobs[:i], j) {
 				t.Errorf("%s: %s, %s twice", p.name, j.workload, j.setting)
 			}
-			if j.workload == plain && (j.setting.pool != quarter || j.setting.noise == gc) {
+			if j.workload == plain && (j.setting.Pool != quarter || j.setting.Noise == gc) {
 				t.Errorf("%s: %s has no %s", p.name, j.workload, j.setting)
 			}
 		}
@@ -53,12 +53,12 @@ func TestPressure(t *testing.T) {
 		}
 		n := 0
 		for _, j := range plans[1].jobs(all) {
-			if j.workload.language == l && j.setting.noise == gc {
+			if j.workload.language == l && j.setting.Noise == gc {
 				n++
 				if !j.workload.pauses() {
 					t.Errorf("%s is not one of its language's pauses", j.workload)
 				}
-				if j.setting.concurrency != 16 {
+				if j.setting.Concurrency != 16 {
 					t.Errorf("%s, %s", j.workload, j.setting)
 				}
 			}
@@ -79,10 +79,10 @@ func TestProduct(t *testing.T) {
 	if n := len(product([]*workload{w, w}, a, 5)); n != 2*2*2*2*3 {
 		t.Errorf("%d cells", n)
 	}
-	if n := (setting{concurrency: 1, pool: quarter}).poolSize(); n != 2 {
+	if n := (setting{Concurrency: 1, Pool: quarter}).poolSize(); n != 2 {
 		t.Errorf("a pool of %d", n)
 	}
-	if n := (setting{concurrency: 128, pool: 2}).poolSize(); n != 256 {
+	if n := (setting{Concurrency: 128, Pool: 2}).poolSize(); n != 256 {
 		t.Errorf("a pool of %d", n)
 	}
 }
@@ -98,9 +98,9 @@ func TestDocument(t *testing.T) {
 		}
 	}
 	r := report{cells: []cell{mk(views[0].setting, 100, 0, 0), mk(compared, 40, 10, 1)}, cost: []cost{
-		{workload: w, at: 8, added: spread{median: 0.05}},
-		{workload: w, at: 32, added: spread{median: 0.0501}},
-		{workload: &workload{name: "handler", language: &language{name: "go"}}, at: 8, added: spread{median: 0.0999}},
+		{workload: w, at: 8, added: spread{Median: 0.05}},
+		{workload: w, at: 32, added: spread{Median: 0.0501}},
+		{workload: &workload{name: "handler", language: &language{name: "go"}}, at: 8, added: spread{Median: 0.0999}},
 	}}
 	var b strings.Builder
 	r.document(&b)

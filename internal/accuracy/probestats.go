@@ -22,12 +22,12 @@ const bpfStatsRunTime = 0
 // probe is how often a BPF program of the receiver ran and how long in all. It runs for every process;
 // where that is not traced, it ends after a look-up.
 type probe struct {
-	name  string
-	hits  uint64
-	nanos uint64
+	Name  string `json:"name"`
+	Hits  uint64 `json:"hits"`
+	Nanos uint64 `json:"ns"`
 }
 
-func (p *probe) mean() float64 { return float64(p.nanos) / float64(max(1, p.hits)) }
+func (p *probe) mean() float64 { return float64(p.Nanos) / float64(max(1, p.Hits)) }
 
 // probeStats are the programs by name.
 type probeStats struct{ byName map[string]*probe }
@@ -92,11 +92,11 @@ func (s *probeStats) add(id ebpf.ProgramID) error {
 	}
 	of := s.byName[info.Name]
 	if of == nil {
-		of = &probe{name: info.Name}
+		of = &probe{Name: info.Name}
 		s.byName[info.Name] = of
 	}
-	of.hits += counted.RunCount
-	of.nanos += uint64(counted.Runtime)
+	of.Hits += counted.RunCount
+	of.Nanos += uint64(counted.Runtime)
 	return nil
 }
 
@@ -104,7 +104,7 @@ func (s *probeStats) add(id ebpf.ProgramID) error {
 func (s *probeStats) total() time.Duration {
 	var n uint64
 	for _, p := range s.byName {
-		n += p.nanos
+		n += p.Nanos
 	}
 	return time.Duration(n)
 }
@@ -113,10 +113,10 @@ func (s *probeStats) total() time.Duration {
 func (s *probeStats) sorted() []probe {
 	var out []probe
 	for _, name := range slices.Sorted(maps.Keys(s.byName)) {
-		if p := s.byName[name]; p.hits > 0 {
+		if p := s.byName[name]; p.Hits > 0 {
 			out = append(out, *p)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b probe) int { return cmp.Compare(b.nanos, a.nanos) })
+	slices.SortStableFunc(out, func(a, b probe) int { return cmp.Compare(b.Nanos, a.Nanos) })
 	return out
 }

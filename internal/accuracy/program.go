@@ -214,10 +214,10 @@ func (b *builder) start(ctx context.Context, w *workload, backend string, s sett
 	if err != nil {
 		return nil, err
 	}
-	if s.noise == gc {
+	if s.Noise == gc {
 		c.env = append(c.env, w.language.pressure...)
 	}
-	if s.apart && w.serve == nil && w.language.apart != nil {
+	if s.Apart && w.serve == nil && w.language.apart != nil {
 		if c, err = b.copied(ctx, w.language, c); err != nil {
 			return nil, err
 		}

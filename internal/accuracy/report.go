@@ -151,8 +151,8 @@ func (r *report) list(w io.Writer) {
 	fmt.Fprintln(w)
 	for i := range r.cells {
 		c := &r.cells[i]
-		fmt.Fprintf(w, "%s\t%d\t%g\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s", c.workload, c.setting.concurrency,
-			c.setting.pool, c.setting.attach(), c.setting.noise, c.requests, c.calls, c.captured, c.linked, c.right, c.wrongs(),
+		fmt.Fprintf(w, "%s\t%d\t%g\t%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%s\t%s\t%s", c.workload, c.setting.Concurrency,
+			c.setting.Pool, c.setting.attach(), c.setting.Noise, c.requests, c.calls, c.captured, c.linked, c.right, c.wrongs(),
 			c.background, c.strays(), c.traces.right, c.traces.wrong(), c.traces.whole, counted(c.outcomes), counted(c.evidence), counted(c.lost))
 		for j := range c.baselines {
 			fmt.Fprintf(w, "\t%d\t%d", c.baselines[j].linked, c.baselines[j].right)

@@ -24,12 +24,12 @@ type savedReport struct {
 	Broken  []string      `json:"broken"`
 	Cells   []savedCell   `json:"cells"`
 	Costs   []savedCost   `json:"costs"`
-	Probes  []savedProbe  `json:"probes"`
+	Probes  []probe       `json:"probes"`
 }
 
 type savedCell struct {
 	Workload  string             `json:"workload"`
-	Setting   savedSetting       `json:"setting"`
+	Setting   setting            `json:"setting"`
 	Requests  int                `json:"requests"`
 	Raw       figures            `json:"raw"`
 	Traces    figures            `json:"traces"`
@@ -40,23 +40,14 @@ type savedCell struct {
 	Discarded map[string]int     `json:"discarded"`
 }
 
-type savedSetting struct {
-	Concurrency int     `json:"concurrency"`
-	Pool        float64 `json:"pool"`
-	Warm        bool    `json:"warm"`
-	Noise       noise   `json:"noise"`
-	Guess       bool    `json:"guess"`
-	Apart       bool    `json:"apart"`
-}
-
 type savedCost struct {
 	Workload string        `json:"workload"`
 	At       int           `json:"at"`
 	Requests int           `json:"requests"`
 	CPU      savedStates   `json:"cpu_ns"`
 	P99      savedStates   `json:"p99_ns"`
-	Added    savedSpread   `json:"added"`
-	Whole    savedSpread   `json:"whole"`
+	Added    spread        `json:"added"`
+	Whole    spread        `json:"whole"`
 	Programs time.Duration `json:"bpf_ns"`
 }
 
@@ -72,21 +63,6 @@ func saveStates(s [states]time.Duration) savedStates {
 
 func (s savedStates) states() [states]time.Duration {
 	return [states]time.Duration{untraced: s.Untraced, beside: s.Beside, traced: s.Traced}
-}
-
-type savedSpread struct {
-	Median float64 `json:"median"`
-	Low    float64 `json:"low"`
-	High   float64 `json:"high"`
-}
-
-func saveSpread(s spread) savedSpread { return savedSpread{s.median, s.low, s.high} }
-func (s savedSpread) spread() spread  { return spread{s.Median, s.Low, s.High} }
-
-type savedProbe struct {
-	Name  string `json:"name"`
-	Hits  uint64 `json:"hits"`
-	Nanos uint64 `json:"ns"`
 }
 
 // figures are those of a score, by name. Its examples were printed.
@@ -126,7 +102,7 @@ func (f figures) score() (score, error) {
 func (r *report) save(name string) error {
 	s := savedReport{
 		Covers: r.covers, Began: r.began, Took: r.took, Kernel: r.machine.kernel, CPUs: r.machine.cpus, Go: r.machine.golang,
-		Skipped: r.skipped,
+		Skipped: r.skipped, Probes: r.probes,
 	}
 	for _, err := range r.broken {
 		s.Broken = append(s.Broken, err.Error())
@@ -137,12 +113,8 @@ func (r *report) save(name string) error {
 	for i := range r.cost {
 		c := &r.cost[i]
 		s.Costs = append(s.Costs, savedCost{
-			c.workload.String(), c.at, c.requests, saveStates(c.cpu), saveStates(c.p99), saveSpread(c.added), saveSpread(c.whole),
-			c.programs,
+			c.workload.String(), c.at, c.requests, saveStates(c.cpu), saveStates(c.p99), c.added, c.whole, c.programs,
 		})
-	}
-	for _, p := range r.probes {
-		s.Probes = append(s.Probes, savedProbe{p.name, p.hits, p.nanos})
 	}
 	text, err := json.MarshalIndent(s, "", "\t")
 	if err != nil {
@@ -152,10 +124,8 @@ func (r *report) save(name string) error {
 }
 
 func saveCell(c *cell) savedCell {
-	of := c.setting
 	out := savedCell{
-		Workload: c.workload.String(), Requests: c.requests, Raw: figuresOf(&c.score), Traces: figuresOf(&c.traces),
-		Setting:   savedSetting{of.concurrency, of.pool, of.warm, of.noise, of.guess, of.apart},
+		Workload: c.workload.String(), Setting: c.setting, Requests: c.requests, Raw: figuresOf(&c.score), Traces: figuresOf(&c.traces),
 		Baselines: map[string]figures{},
 		Outcomes:  c.outcomes, Evidence: c.evidence, Lost: c.lost, Discarded: c.discarded,
 	}
@@ -190,6 +160,7 @@ func (s *savedReport) report() (*report, error) {
 	}
 	r := &report{
 		covers: s.Covers, began: s.Began, took: s.Took, machine: machine{s.Kernel, s.CPUs, s.Go}, skipped: s.Skipped,
+		probes: s.Probes,
 	}
 	for _, why := range s.Broken {
 		r.broken = append(r.broken, errors.New(why))
@@ -212,20 +183,16 @@ func (s *savedReport) report() (*report, error) {
 			return nil, fmt.Errorf("cost %d: there is no workload %q any more", i, c.Workload)
 		}
 		r.cost = append(r.cost, cost{
-			w, c.At, c.Requests, c.CPU.states(), c.P99.states(), c.Added.spread(), c.Whole.spread(), c.Programs,
+			w, c.At, c.Requests, c.CPU.states(), c.P99.states(), c.Added, c.Whole, c.Programs,
 		})
-	}
-	for _, p := range s.Probes {
-		r.probes = append(r.probes, probe{p.Name, p.Hits, p.Nanos})
 	}
 	return r, nil
 }
 
 func (s *savedCell) cell(named map[string]*workload) (cell, error) {
-	of := s.Setting
 	c := cell{
-		workload: named[s.Workload], setting: setting{of.Concurrency, of.Pool, of.Warm, of.Noise, of.Guess, of.Apart},
-		requests: s.Requests, outcomes: s.Outcomes, evidence: s.Evidence, lost: s.Lost, discarded: s.Discarded,
+		workload: named[s.Workload], setting: s.Setting, requests: s.Requests,
+		outcomes: s.Outcomes, evidence: s.Evidence, lost: s.Lost, discarded: s.Discarded,
 	}
 	if c.workload == nil {
 		return c, errors.New("there is no such workload any more")

@@ -36,7 +36,7 @@ func (t table) row(c *cell) {
 	if c.traces.late > 0 {
 		outcomes += fmt.Sprintf(" · late links: %d, wrong %d", c.traces.late, c.traces.lateWrong)
 	}
-	fmt.Fprintf(t.w, columns, c.workload, c.setting.concurrency, c.setting.pool, c.setting.attach(), c.setting.noise,
+	fmt.Fprintf(t.w, columns, c.workload, c.setting.Concurrency, c.setting.Pool, c.setting.attach(), c.setting.Noise,
 		c.calls, c.linked, c.right, c.wrongs(), percent(c.precision()), percent(c.recall()),
 		fmt.Sprintf("%d/%d", c.strays(), c.background), fmt.Sprintf("%d/%d", c.traces.whole, c.requests), outcomes)
 }

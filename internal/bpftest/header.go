@@ -1,12 +1,11 @@
 package bpftest
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"testing"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/checkout"
 )
 
 var (
@@ -20,12 +19,7 @@ var (
 // what has to write them once more.
 func Header(t testing.TB, name string) map[string]map[string]uint64 {
 	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	b, err := os.ReadFile(filepath.Join(filepath.Dir(here), "..", "..", "bpf", name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := comment.ReplaceAll(b, nil)
+	text := comment.ReplaceAll(checkout.Read(t, "bpf/"+name), nil)
 	numbers := map[string]map[string]uint64{"": {}}
 	add := func(enum string, m [][]byte) {
 		n, err := strconv.ParseUint(string(m[2]), 10, 64)

@@ -2,12 +2,11 @@
 package doctable
 
 import (
-	"os"
-	"path/filepath"
 	"regexp"
-	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/checkout"
 )
 
 // Counters is the document that says what the counters of both components mean.
@@ -19,14 +18,9 @@ var word = regexp.MustCompile("`([^`]+)`")
 // that title. The document is named from the root of the repository.
 func FirstColumn(t testing.TB, document, title string) []string {
 	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	b, err := os.ReadFile(filepath.Join(filepath.Dir(here), "..", "..", document))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var words []string
 	tables, inside := 0, false
-	for line := range strings.Lines(string(b)) {
+	for line := range strings.Lines(string(checkout.Read(t, document))) {
 		cells := strings.Split(strings.TrimSpace(line), "|")
 		switch {
 		case len(cells) < 3:

@@ -4,18 +4,11 @@
  * Arguments: shape, address of the backend, size of the pool. It prints its address, and ends with its
  * standard input.
  */
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <pthread.h>
+#include "blocking.h"
+
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 static const struct shape {
 	const char *name;
@@ -69,14 +62,7 @@ static struct pool {
 } pools[2];
 
 static const struct shape *shape;
-static struct sockaddr_in backend;
 static struct place common = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER};
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 /* A lock that is handed to who has waited longest, parked at a place of its own: as in Java. */
 struct waiter {
@@ -118,45 +104,6 @@ static void fair_section(void)
 		fair.held = false;
 	}
 	pthread_mutex_unlock(&fair.lock);
-}
-
-static int dial(void)
-{
-	int one = 1, fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	if (fd < 0 || connect(fd, (struct sockaddr *)&backend, sizeof(backend)))
-		fail("connect");
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	return fd;
-}
-
-/* Reads one message whose end is known: its head, and length bytes. Returns the bytes, 0 at the end. */
-static int receive(int fd, char *buf, int size, int length)
-{
-	int got = 0;
-
-	while (got < size - 1) {
-		int n = read(fd, buf + got, size - 1 - got);
-		char *end;
-
-		if (n <= 0)
-			return 0;
-		got += n;
-		buf[got] = 0;
-		end = strstr(buf, "\r\n\r\n");
-		if (end && got >= end + 4 - buf + length)
-			return got;
-	}
-	return 0;
-}
-
-static void call(int fd, const char *path)
-{
-	char buf[1024];
-	int n = snprintf(buf, sizeof(buf), "GET %s HTTP/1.1\r\nHost: backend\r\n\r\n", path);
-
-	if (write(fd, buf, n) != n || !receive(fd, buf, sizeof(buf), 3))
-		fail("call");
 }
 
 static void answer(int fd)
@@ -356,15 +303,6 @@ static void *background(void *arg)
 	return arg;
 }
 
-static void start(void *(*f)(void *), long arg)
-{
-	pthread_t t;
-
-	if (pthread_create(&t, 0, f, (void *)arg))
-		fail("pthread_create");
-	pthread_detach(t);
-}
-
 static void watch(int ep, int fd)
 {
 	struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
@@ -419,43 +357,18 @@ static void *loop(void *arg)
 	return 0;
 }
 
-static void *accept_all(void *arg)
-{
-	int fd = (int)(long)arg, one = 1;
-
-	for (;;) {
-		int c = accept(fd, 0, 0);
-
-		if (c < 0)
-			fail("accept");
-		setsockopt(c, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-		start(serve, c);
-	}
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
-	struct sockaddr_in addr = {.sin_family = AF_INET};
-	socklen_t len = sizeof(addr);
-	char *port;
 	int fd, i, n;
 
-	if (argc < 4 || !(port = strchr(argv[2], ':')))
+	if (argc < 4)
 		return 2;
 	for (shape = shapes; strcmp(shape->name, argv[1]); shape++)
 		if (shape == &shapes[sizeof(shapes) / sizeof(*shapes) - 1])
 			return 2;
-	*port++ = 0;
-	backend.sin_family = AF_INET;
-	backend.sin_port = htons(atoi(port));
-	if (!inet_aton(argv[2], &backend.sin_addr))
+	fd = begin(argv[2]);
+	if (fd < 0)
 		return 2;
-	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	fd = socket(AF_INET, SOCK_STREAM, 0);
-	if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) || listen(fd, 256) ||
-	    getsockname(fd, (struct sockaddr *)&addr, &len))
-		fail("listen");
 	finished.fd = eventfd(0, 0);
 	for (i = 0; i <= shape->hops; i++) {
 		pthread_mutex_init(&pools[i].lock, 0);
@@ -464,8 +377,7 @@ int main(int argc, char **argv)
 		for (n = 0; n < atoi(argv[3]); n++)
 			start(work, i);
 	}
-	printf("127.0.0.1:%d\n", ntohs(addr.sin_port));
-	fflush(stdout);
+	ready(fd);
 	start(shape->server == THREADS ? accept_all : loop, fd);
 	start(background, 0);
 	getchar();

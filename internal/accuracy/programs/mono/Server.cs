@@ -40,30 +40,39 @@ static class Server
         return Encoding.ASCII.GetBytes("GET " + path + " HTTP/1.1\r\nHost: backend\r\n\r\n");
     }
 
-    // Whether text is all of a message whose body has length bytes.
-    static bool Whole(byte[] buf, int got, int length)
+    // A message whose body has length bytes, as far as it has come.
+    class Message
     {
-        int end = Encoding.ASCII.GetString(buf, 0, got).IndexOf("\r\n\r\n");
-        return end >= 0 && got >= end + 4 + length;
+        public readonly byte[] Buf = new byte[4096];
+        public int Got;
+        public string Text; // all of it; null: it ends before, or is too long
+        readonly int length;
+
+        public Message(int length) { this.length = length; }
+
+        public int Room { get { return Buf.Length - Got; } }
+
+        // Lacks more, now that n bytes have come: 0 where no more will.
+        public bool Lacks(int n)
+        {
+            Got += n;
+            var text = Encoding.ASCII.GetString(Buf, 0, Got);
+            int end = text.IndexOf("\r\n\r\n");
+            if (n > 0 && end >= 0 && Got >= end + 4 + length)
+            {
+                Text = text;
+            }
+            return n > 0 && Text == null && Room > 0;
+        }
     }
 
     static string Receive(Socket s, int length)
     {
-        var buf = new byte[4096];
-        for (int got = 0; got < buf.Length;)
+        var m = new Message(length);
+        while (m.Lacks(s.Receive(m.Buf, m.Got, m.Room, SocketFlags.None)))
         {
-            int n = s.Receive(buf, got, buf.Length - got, SocketFlags.None);
-            if (n <= 0)
-            {
-                return null;
-            }
-            got += n;
-            if (Whole(buf, got, length))
-            {
-                return Encoding.ASCII.GetString(buf, 0, got);
-            }
         }
-        return null;
+        return m.Text;
     }
 
     // Call is made by whoever runs it, on a connection of its thread.
@@ -82,21 +91,11 @@ static class Server
 
     static async Task<string> ReceiveAsync(NetworkStream s, int length)
     {
-        var buf = new byte[4096];
-        for (int got = 0; got < buf.Length;)
+        var m = new Message(length);
+        while (m.Lacks(await s.ReadAsync(m.Buf, m.Got, m.Room).ConfigureAwait(false)))
         {
-            int n = await s.ReadAsync(buf, got, buf.Length - got).ConfigureAwait(false);
-            if (n <= 0)
-            {
-                return null;
-            }
-            got += n;
-            if (Whole(buf, got, length))
-            {
-                return Encoding.ASCII.GetString(buf, 0, got);
-            }
         }
-        return null;
+        return m.Text;
     }
 
     static async Task CallAsync(string path)

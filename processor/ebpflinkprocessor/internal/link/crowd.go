@@ -136,8 +136,7 @@ func (c *crowd) dropOldest(n int) int {
 }
 
 // backwards calls fn for those that start at or before last, the latest first, until it returns false.
-// Whole chunks
-// that end before since are passed over.
+// Whole chunks that end before since are passed over.
 func (c *crowd) backwards(last, since int64, fn func(ID) bool) {
 	at := min(c.chunkOf(last, None), len(c.chunks)-1)
 	for ; at >= 0; at-- {

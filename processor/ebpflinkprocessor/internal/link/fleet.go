@@ -73,7 +73,7 @@ func newFleet(edges []fleetEdge) *fleet {
 func (f *fleet) measure(edges []fleetEdge) {
 	for _, e := range edges {
 		if _, confirmed := f.across[e.hosts]; e.sure || confirmed {
-			f.far = max(f.far, e.off.hi, -e.off.lo)
+			f.far = max(f.far, e.off.furthest())
 		}
 	}
 	for _, n := range f.order {

@@ -183,16 +183,13 @@ func (o *oracle) fromElsewhere(a, b *seen) bool {
 
 // atOtherEnd is the one call that shows the numbers of the request.
 func (o *oracle) atOtherEnd(server *seen) *seen {
-	var found []*seen
-	for i := range o.spans {
-		if c := &o.spans[i]; c.Raw && c.Role == Client && server.ReqSeq != 0 && c.ReqSeq == server.ReqSeq && bothNumbers(server, c) {
-			found = append(found, c)
-		}
-	}
-	if len(found) != 1 || wire(server, found[0]) == 0 {
+	found := o.lone(func(c *seen) bool {
+		return c.Raw && c.Role == Client && server.ReqSeq != 0 && c.ReqSeq == server.ReqSeq && bothNumbers(server, c)
+	})
+	if found == nobody || wire(server, &o.spans[found]) == 0 {
 		return nil
 	}
-	return found[0]
+	return &o.spans[found]
 }
 
 // atOnce: the two may have run at the same time, given or taken the clocks of two hosts.

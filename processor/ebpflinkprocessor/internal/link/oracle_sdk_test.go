@@ -127,9 +127,14 @@ func (o *oracle) requestBegun(n int) int {
 
 // servedBy is the one request whose systrace id the call carries.
 func (o *oracle) servedBy(call *seen) int {
+	return o.lone(func(p *seen) bool { return ofSystrace(call, p) })
+}
+
+// lone is the one span that matches, nobody for none or several.
+func (o *oracle) lone(match func(p *seen) bool) int {
 	found := nobody
 	for i := range o.spans {
-		if ofSystrace(call, &o.spans[i]) {
+		if match(&o.spans[i]) {
 			if found != nobody {
 				return nobody
 			}
@@ -235,15 +240,7 @@ func bareCall(c *seen) bool {
 // madeIn is the request that the SDK made p in, by what SDK spans say themselves; nobody where that is not known.
 func (o *oracle) madeIn(p *seen) int {
 	for range o.spans {
-		up := nobody
-		for i := range o.spans {
-			if names(p, &o.spans[i]) {
-				if up != nobody {
-					return nobody
-				}
-				up = i
-			}
-		}
+		up := o.lone(func(q *seen) bool { return names(p, q) })
 		if up == nobody || o.spans[up].Raw {
 			return nobody
 		}

@@ -53,7 +53,8 @@ func readElsewhere(c, p View) bool {
 	return hasContext(p) && c.Service != 0 && p.Service != 0 && c.Service != p.Service
 }
 
-// maxAnswers is how many spans are looked at for those that a call may have come to.
+// maxAnswers is how many spans are looked at for those that a call may have come to. Where more of its time have its
+// x-request-id none is told apart, and the SDK's span stays with the parent that it names.
 const maxAnswers = unique
 
 // throughItsCall finds the requests whose header was not seen where they came in, but was where they were sent.

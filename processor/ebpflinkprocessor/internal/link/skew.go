@@ -52,6 +52,7 @@ func (b bounds) plus(c bounds) bounds    { return bounds{b.lo + c.lo, b.hi + c.h
 func (b bounds) meets(c bounds) bool     { return b.lo <= c.hi && c.lo <= b.hi }
 func (b bounds) width() int64            { return b.hi - b.lo }
 func (b bounds) vague() bool             { return b.width() > int64(skewVague) }
+func (b bounds) furthest() int64         { return max(-b.lo, b.hi) }
 func (b bounds) widened(by int64) bounds { return bounds{b.lo - by, b.hi + by} }
 
 // sample is what one pair says. void: another span claims the same numbers, so it says nothing.
@@ -102,7 +103,8 @@ type clocks struct {
 		key bucketKey
 		*bucket
 	}
-	// far is the largest offset that a pair has allowed, at any time, whose hosts could have an estimate.
+	// far is at least how far any two hosts are apart of which that is known at any time: what exchanges have allowed whose
+	// hosts could have an estimate, and what any search has used.
 	far int64
 	// forgotten counts buckets that fell out at the limit.
 	forgotten int
@@ -143,7 +145,8 @@ func (c *clocks) learn(k Key, client, server *core, void bool) {
 	if !ok {
 		return
 	}
-	b := c.bucket(bucketKey{hosts, sliceOf(server.Start)})
+	bk := bucketKey{hosts, sliceOf(server.Start)}
+	b := c.bucket(bk)
 	if n := len(b.samples); n == 2*skewSamples && k > b.samples[n-1].key {
 		return
 	}
@@ -157,11 +160,38 @@ func (c *clocks) learn(k Key, client, server *core, void bool) {
 		b.samples = slices.Insert(b.samples, i, sample{k, off, void})
 		b.samples = b.samples[:min(len(b.samples), 2*skewSamples)]
 	}
-	if b.speaking() >= skewAgree {
-		c.far = max(c.far, -off.lo, off.hi)
+	if b.speaking() > skewAgree {
+		c.far = max(c.far, off.furthest()) // the others were measured when there were fewer
+	} else {
+		c.measure(bk)
 	}
 	b.version++
 	c.version++
+}
+
+// measure takes into far what the samples around bk say, where they are enough for an estimate: those of its slice and of
+// the two beside it.
+func (c *clocks) measure(bk bucketKey) {
+	var near [5]*bucket
+	var n [5]int
+	for i := range near {
+		if b := c.buckets[bucketKey{bk.hosts, bk.slice - 2 + int64(i)}]; b != nil {
+			near[i], n[i] = b, b.speaking()
+		}
+	}
+	for i := range 3 {
+		if n[i]+n[i+1]+n[i+2] < skewAgree {
+			continue
+		}
+		for _, b := range near[i : i+3] {
+			if b == nil {
+				continue
+			}
+			for _, s := range b.samples {
+				c.far = max(c.far, s.off.furthest())
+			}
+		}
+	}
 }
 
 // bucket is that of bk, which exists from now on.
@@ -352,6 +382,7 @@ func (c *clocks) through(slice int64) *fleet {
 	}
 	f = newFleet(edges)
 	f.version = c.version
+	c.far = max(c.far, f.far)
 	c.fleet[slice] = f
 	return f
 }

@@ -122,6 +122,42 @@ func TestSkew(t *testing.T) {
 	}
 }
 
+// TestChildrenByClocks: a call finds the request of its crowd that is its own by what is known of the clocks at the time of
+// the request. At its own time, which the other clock tells, nothing is known of them.
+func TestChildrenByClocks(t *testing.T) {
+	const e = int64(skewSlice / time.Millisecond)
+	for name, tt := range map[string]struct {
+		w *world
+		// at is when host 3 reads the request, by its clock, which is ahead of that of host 1.
+		at, ahead int64
+	}{
+		"one exchange in each of three slices": {new(world).call(1, 3, e, 4000).call(1, 3, 2*e, 4000).call(1, 3, 3*e, 4000), 2*e + 1000, 4000},
+		"three in one slice":                   {new(world).calls(3, 1, 3, 3*e, 24_000), 5*e + 5000, 24_000},
+		"by way of another host":               {new(world).calls(3, 1, 2, 3*e, 12_000).calls(3, 2, 3, 3*e, 12_000), 3*e + 5000, 24_000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := range uint64(6) {
+				x := New(RuleNames(), 500*time.Millisecond)
+				same := Rare{Process: 1, RequestID: 7}
+				for i := range byte(2 * crowdFrom) {
+					x.AddRare(server(i, 100*e, host(3)), same)
+				}
+				for _, i := range rand.New(rand.NewPCG(seed, 1)).Perm(len(tt.w.facts)) {
+					x.Add(tt.w.facts[i])
+				}
+				parent := x.AddRare(client(201, tt.at-tt.ahead, host(1)), same)
+				child := x.AddRare(server(202, tt.at+10, host(3), lasts(50)), same)
+				require.Equal(t, parent, x.Resolve(child).Parent)
+				_, known := x.clocks.between(1, 3, x.View(parent).Start)
+				require.False(t, known)
+				met := false
+				x.Referrers(parent, func(id ID) bool { met = id == child; return !met })
+				require.True(t, met, "seed %d", seed)
+			}
+		})
+	}
+}
+
 // TestSkewOfFewCallsEach: a fleet in which most pairs of hosts call each other once.
 func TestSkewOfFewCallsEach(t *testing.T) {
 	const hosts, calls = 200, 4000

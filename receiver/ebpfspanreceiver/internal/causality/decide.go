@@ -12,6 +12,13 @@ type vote struct {
 	trusted bool
 }
 
+// edgeVerdict is what kind of evidence an edge is, and why it is not admitted, 0 where it is or was not asked: that of the
+// kind next is asked with its chain.
+type edgeVerdict struct {
+	of  sort
+	why Refusal
+}
+
 // verdict is what the evidence of one call says by itself. It is kept for as long as the call is.
 type verdict struct {
 	request, turn uint64
@@ -52,15 +59,19 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 	best, refused := unranked, NoEvidence
 	late, hinted, hintedBack := requestSet{}, requestSet{}, requestSet{}
 	var hintBackTurn uint64
+	var asked [maxEdges]edgeVerdict
+	verdicts := asked[:0]
 	edges := s.edges(c)
 	for i := range edges {
 		e := &edges[i]
+		of := s.sort(e, c)
 		if e.kind == next {
+			verdicts = append(verdicts, edgeVerdict{of: of})
 			refused = max(refused, Untrusted)
 			continue
 		}
-		of := s.sort(e, c)
-		r, why, _ := s.admit(e, c, depth)
+		r, why, refusal := s.admit(e, c, depth)
+		verdicts = append(verdicts, edgeVerdict{of, refusal})
 		if why == Late && of.kind().descends && c.Start <= r.end+lateFor && s.writers.of(c.Writer).first == c.Start &&
 			!s.lostSince(r.start) {
 			late.add(r.request)
@@ -82,6 +93,9 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 			hinted.add(r.request)
 		}
 		refused = max(refused, Untrusted)
+	}
+	if settle {
+		s.verdicts = append(s.verdicts[:0], verdicts...)
 	}
 	out := verdict{outcome: refused, hint: hinted.only(), hintBack: hintedBack.only(), hintBackTurn: hintBackTurn}
 	if best == unranked {

@@ -79,38 +79,35 @@ type refused struct {
 	why  Refusal
 }
 
-// refusals says why a call has no request: of each kind of evidence that names one what keeps it from being used. chain
-// is what keeps the chain with it, 0 where that was not looked for.
+// refusals says why the call that was just judged has no request: of each kind of evidence that names one what keeps it
+// from being used. chain is what keeps the chain with it, 0 where that was not looked for. It holds until the next call.
 func (s *Solver) refusals(h *held, own *verdict, chain Refusal) []refused {
-	var out []refused
-	add := func(kind uint8, why Refusal) {
-		if r := (refused{kind, why}); len(out) < maxRefusals && !slices.Contains(out, r) {
-			out = append(out, r)
-		}
-	}
-	c := &h.call
-	edges := s.edges(c)
-	for i := range edges {
-		e := &edges[i]
-		if e.kind == next {
+	s.refused = s.refused[:0]
+	for _, v := range s.verdicts {
+		why := v.why
+		switch {
+		case v.of>>1 == next:
 			if chain == 0 {
 				if _, chain = s.chained(h, own); chain == 0 {
 					chain = NotProven // it is not asked where evidence disagrees
 				}
 			}
-			add(next, chain)
-			continue
+			why = chain
+		case why == 0, why == InGap && !h.process.trusted(v.of): // it would not count either way
+			why = s.distrust(h.process, v.of)
 		}
-		_, _, why := s.admit(e, c, 0)
-		if of := s.sort(e, c); why == 0 || why == InGap && !h.process.trusted(of) { // it would not count either way
-			why = s.distrust(h.process, of)
-		}
-		add(e.kind, why)
+		s.refuse(v.of, why)
 	}
-	if _, why := s.async.named(edges, c); why != 0 {
-		add(asyncID, why)
+	if _, why := s.async.named(s.reported(&h.call), &h.call); why != 0 {
+		s.refuse(asyncID<<1, why)
 	}
-	return out
+	return s.refused
+}
+
+func (s *Solver) refuse(of sort, why Refusal) {
+	if r := (refused{uint8(of >> 1), why}); len(s.refused) < maxRefusals && !slices.Contains(s.refused, r) {
+		s.refused = append(s.refused, r)
+	}
 }
 
 // distrust is why an edge of a sort that keeps all rules has not decided.

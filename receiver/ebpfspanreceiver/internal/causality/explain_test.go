@@ -1,6 +1,7 @@
 package causality
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,6 +70,88 @@ func TestRefusals(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What was noted of edges when a call was judged is what is found when each is asked again, whatever the evidence.
+func TestRefusalsAreThoseOfTheEdges(t *testing.T) {
+	reasons := map[string]int{}
+	each(t, func(t *testing.T, w *world, _ uint64) {
+		var calls, requests []uint64
+		for id := range w.calls {
+			calls = append(calls, id)
+		}
+		for id := range w.requests {
+			requests = append(requests, id)
+		}
+		slices.Sort(calls)
+		slices.Sort(requests)
+		for range 4 * len(calls) {
+			c := w.calls[calls[w.rng.IntN(len(calls))]]
+			e := event.Evidence{
+				What: uint8(1 + w.rng.IntN(kindCount-1)), Call: c.ID, Epoch: requests[w.rng.IntN(len(requests))],
+				Segment: w.rng.Uint64N(2), Uses: uint8(w.rng.IntN(3)), BaseUses: uint8(w.rng.IntN(3)),
+			}
+			if e.What == next {
+				e.Epoch = calls[w.rng.IntN(len(calls))]
+			}
+			if w.rng.IntN(2) == 0 {
+				e.Epoch = c.request
+			}
+			w.say(c.Start, c.Writer, true, e)
+		}
+		for range 3 {
+			at := w.between(100*ms, 200*ms)
+			w.at(at, Writer{}, func(s *Solver, _ *results) { s.Lost(at, at+1) })
+		}
+		want := &Counts{}
+		w.check = func(s *Solver, c Call, a Answer) {
+			var refused []refused
+			if a.Outcome.Unlinked() {
+				refused = askedAgain(s, c)
+				require.Equal(t, s.explain(&c, refused), a.Refused)
+			} else {
+				require.Empty(t, a.Refused)
+			}
+			want.service("").refused(refused)
+			for _, r := range refused {
+				reasons[Refusals[r.why]]++
+			}
+		}
+		o := modelOptions()
+		o.Explain = true
+		_, s := w.run(o, everyTick(w.rng), nil)
+		require.ElementsMatch(t, counted(want), counted(s.counts))
+	})
+	for _, why := range []Refusal{
+		NeverAlone, NotProven, Refuted, Contradicted, InGap, BeforeRequest, AfterResponse, ContextServesSeveral, HandOverUnseen,
+		TwoTasksAtOnce, ContextOutlivesRequest, ThreadLivesOn, WakeInDoubt, SeveralResponses, EndUnknown,
+	} {
+		require.NotZero(t, reasons[Refusals[why]], "%s: %v", Refusals[why], reasons)
+	}
+}
+
+// askedAgain are the refusals of a call that was just answered, each edge asked once more.
+func askedAgain(s *Solver, c Call) (out []refused) {
+	h := &held{call: c, record: s.ledger.find(c.ID), process: s.processes.of(c.Writer.Tgid)}
+	own := h.record.verdict
+	for _, e := range s.edges(&c) {
+		r := refused{kind: e.kind}
+		if e.kind == next {
+			if _, r.why = s.chained(h, &own); r.why == 0 {
+				r.why = NotProven
+			}
+		} else {
+			_, _, r.why = s.admit(&e, &c, 0)
+			of := s.sort(&e, &c)
+			if r.why == 0 || r.why == InGap && !h.process.trusted(of) {
+				r.why = s.distrust(h.process, of)
+			}
+		}
+		if !slices.Contains(out, r) && len(out) < maxRefusals {
+			out = append(out, r)
+		}
+	}
+	return out
 }
 
 // told are those that name evidence.

@@ -183,14 +183,19 @@ func (s *Solver) answer(h *held) {
 
 // edges is all that is known of a call, reported and derived.
 func (s *Solver) edges(c *Call) []edge {
-	var edges []edge
-	if r := s.ledger.find(c.ID); r != nil {
-		edges = slices.Clip(r.edges) // what is derived is not stored
-	}
+	edges := slices.Clip(s.reported(c)) // what is derived is not stored
 	for _, d := range s.derivations {
 		edges = d.edges(edges, c)
 	}
 	return edges
+}
+
+// reported is what the kernel side says of a call.
+func (s *Solver) reported(c *Call) []edge {
+	if r := s.ledger.find(c.ID); r != nil {
+		return r.edges
+	}
+	return nil
 }
 
 // forget drops what no call can refer to any more.

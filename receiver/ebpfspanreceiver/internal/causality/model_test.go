@@ -42,10 +42,16 @@ type results struct {
 	answers map[uint64][]Answer
 	held    map[uint64]bool // calls that are over
 	counts  map[uint64][]Count
+	check   func(*Solver, Call, Answer)
 }
 
-func (r *results) take(id uint64) func(Answer) {
-	return func(a Answer) { r.answers[id] = append(r.answers[id], a) }
+func (r *results) take(s *Solver, c Call) func(Answer) {
+	return func(a Answer) {
+		r.answers[c.ID] = append(r.answers[c.ID], a)
+		if r.check != nil {
+			r.check(s, c, a)
+		}
+	}
 }
 
 // world is a run of programs.
@@ -59,6 +65,8 @@ type world struct {
 	order    int
 	// name renames what is reused and what is unique: contexts, and ids.
 	name func(uint64) uint64
+	// check is called with each answer, as it is given.
+	check func(*Solver, Call, Answer)
 }
 
 func (w *world) id() uint64 { w.ids++; return w.name(w.ids) }
@@ -98,7 +106,7 @@ func (w *world) call(start, end uint64, who Writer, request, operation uint64, c
 		ID: id, Writer: who, EndTid: who.Tid, EndContext: who.Context, Start: start, End: end, Operation: operation,
 	}
 	w.calls[id] = truth{request: request, late: request != 0 && start > span[1], chain: chain, Call: c}
-	w.at(end, who, func(s *Solver, r *results) { r.held[id] = true; s.Hold(c, r.take(id)) })
+	w.at(end, who, func(s *Solver, r *results) { r.held[id] = true; s.Hold(c, r.take(s, c)) })
 	w.steps[len(w.steps)-1].ends = id
 	return id
 }
@@ -281,7 +289,7 @@ func modelOptions() Options {
 
 // run tells a solver all steps in order, and lets time pass in between as cut says.
 func (w *world) run(o Options, cut func(ts uint64) bool, keep func(*step) bool) (*results, *Solver) {
-	r := &results{answers: map[uint64][]Answer{}, held: map[uint64]bool{}, counts: map[uint64][]Count{}}
+	r := &results{answers: map[uint64][]Answer{}, held: map[uint64]bool{}, counts: map[uint64][]Count{}, check: w.check}
 	last := uint64(0)
 	if o.UnderWay == nil {
 		o.UnderWay = func(tgid uint32, each func(Call)) {

@@ -125,6 +125,11 @@ type Solver struct {
 	// derivations find more evidence in what is told here.
 	derivations []derivation
 	async       *asyncIDs
+
+	// verdicts are of the edges of the call that was judged last, refused what keeps those of the call that is answered
+	// from being used. Room that is used again: most calls of the background have such edges.
+	verdicts []edgeVerdict
+	refused  []refused
 }
 
 // NewSolver makes an empty solver.

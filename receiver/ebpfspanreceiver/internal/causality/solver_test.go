@@ -475,29 +475,43 @@ func BenchmarkSolve(b *testing.B) {
 		forward.Call, back.Call = id, id
 		s.Evidence(forward)
 		s.Evidence(back)
-		s.Hold(Call{ID: id, Start: 2, End: 3}, func(Answer) {})
+		s.Hold(Call{ID: id, Writer: reader, Start: 2, End: 3}, func(Answer) {})
 		s.Flush()
 	}
 }
 
-// Calls that get no request: of the background, of a pool, and of a chain.
+// Calls that get no request: of the background, of a pool, of a chain, and those whose evidence does not keep the rules.
 func BenchmarkRefuse(b *testing.B) {
-	for name, kinds := range map[string][]uint8{"nothing": nil, "hint": {wake}, "chain": {next, wake, connected}} {
+	for name, of := range map[string]struct {
+		later bool
+		kinds []uint8
+	}{
+		"nothing": {}, "hint": {kinds: []uint8{wake}}, "chain": {kinds: []uint8{next, wake, connected}},
+		"rules": {true, []uint8{goParent, goCreated, spawn}}, "context": {true, []uint8{loop}},
+	} {
 		b.Run(name, func(b *testing.B) {
-			s, _ := newSolver()
-			s.Began(100, 100, 1, reader)
+			s, counts := newSolver()
+			who := reader
+			if name == "context" {
+				who = Writer{Tgid: 1, Context: 5, Kind: event.Python}
+			}
+			s.Began(100, 100, 1, who)
+			s.Ended(100, 100, 20*ms, who)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				id := uint64(i) + 1000
-				for _, kind := range kinds {
+				for _, kind := range of.kinds {
 					e := event.Evidence{What: kind, Call: id, Epoch: 100, Tgid: 1, Uses: 1, Ts: 10 * ms}
 					if kind == next {
 						e.Epoch = id - 1
 					}
 					s.Evidence(&e)
 				}
-				s.Hold(Call{ID: id, Writer: reader, Start: 2, End: 3}, func(Answer) {})
+				s.Hold(Call{ID: id, Writer: who, Start: 2, End: 3, Later: of.later}, func(Answer) {})
 				s.Flush()
+			}
+			if n := counts.Outcome(Linked); n > 0 {
+				b.Fatalf("%d were linked", n)
 			}
 		})
 	}

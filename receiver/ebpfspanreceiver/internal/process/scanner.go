@@ -174,15 +174,24 @@ func (s *Scanner) Scan(ctx context.Context) error {
 // (a minute or so), and after events were lost.
 func (s *Scanner) Rescan(ctx context.Context) error { return s.Scan(ctx) }
 
-// rescanOne considers pid unless it is known and as it was.
-func (s *Scanner) rescanOne(pid int, cache listenCache) {
+// open is for who considers pid, false where nobody is to: it counts why.
+func (s *Scanner) open(pid int) (procDir, bool) {
 	if pid == s.self {
 		s.reader.Counters.add(Self)
-		return
+		return procDir{}, false
 	}
 	d, err := openProc(s.o.Proc, pid)
 	if err != nil {
 		s.skip(pid, err)
+		return procDir{}, false
+	}
+	return d, true
+}
+
+// rescanOne considers pid unless it is known and as it was.
+func (s *Scanner) rescanOne(pid int, cache listenCache) {
+	d, ok := s.open(pid)
+	if !ok {
 		return
 	}
 	defer d.close()
@@ -267,13 +276,8 @@ func (s *Scanner) forget(alive []int) {
 func (s *Scanner) Consider(pid int, why Why) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
-	if pid == s.self {
-		s.reader.Counters.add(Self)
-		return
-	}
-	d, err := openProc(s.o.Proc, pid)
-	if err != nil {
-		s.skip(pid, err)
+	d, ok := s.open(pid)
+	if !ok {
 		return
 	}
 	defer d.close()
