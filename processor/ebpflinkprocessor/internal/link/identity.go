@@ -147,7 +147,10 @@ func (x *Index) definitions(child View, k Key) int {
 		return n
 	}
 	var one [1]ID
-	ids, _ := x.defs.get(rawSpanKey(child.CtxParent), &one)
+	ids, crowd := x.defs.get(rawSpanKey(child.CtxParent), &one)
+	if crowd != nil {
+		return n + crowd.n // whatever their traces
+	}
 	for _, id := range ids {
 		n += int(bit(x.core(id).own == ownKey(child.CtxTrace)))
 	}
