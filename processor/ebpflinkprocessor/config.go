@@ -3,6 +3,7 @@ package ebpflinkprocessor
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,22 +23,24 @@ const leastBytes = 64 << 20
 
 // Config of the processor. README.md describes each option.
 type Config struct {
-	Window            time.Duration `mapstructure:"window"`
-	EarlyRelease      bool          `mapstructure:"early_release"`
-	TracedNetworks    []string      `mapstructure:"traced_networks"`
-	Storage           StorageConfig `mapstructure:"storage"`
-	LinkRetention     time.Duration `mapstructure:"link_retention"`
-	Rules             []string      `mapstructure:"rules"`
-	MaxCandidates     int           `mapstructure:"max_candidates"`
-	ClockTolerance    time.Duration `mapstructure:"clock_tolerance"`
-	UseAppTraceID     bool          `mapstructure:"use_app_trace_id"`
-	UseAppSampled     bool          `mapstructure:"use_app_sampled"`
-	SamplingRatio     float64       `mapstructure:"sampling_ratio"`
-	KeepLinkAttrs     bool          `mapstructure:"keep_link_attributes"`
-	Explain           bool          `mapstructure:"explain"`
-	MaxSpansWaiting   int           `mapstructure:"max_spans_waiting"`
-	MaxLinkFacts      int           `mapstructure:"max_link_facts"`
-	MaxSpansPerExport int           `mapstructure:"max_spans_per_export"`
+	Window         time.Duration `mapstructure:"window"`
+	EarlyRelease   bool          `mapstructure:"early_release"`
+	TracedNetworks []string      `mapstructure:"traced_networks"`
+	Storage        StorageConfig `mapstructure:"storage"`
+	LinkRetention  time.Duration `mapstructure:"link_retention"`
+	Rules          []string      `mapstructure:"rules"`
+	// RuleLimits are those of rules by name; the others have their own.
+	RuleLimits        map[string]int `mapstructure:"rule_limits"`
+	MaxCandidates     int            `mapstructure:"max_candidates"`
+	ClockTolerance    time.Duration  `mapstructure:"clock_tolerance"`
+	UseAppTraceID     bool           `mapstructure:"use_app_trace_id"`
+	UseAppSampled     bool           `mapstructure:"use_app_sampled"`
+	SamplingRatio     float64        `mapstructure:"sampling_ratio"`
+	KeepLinkAttrs     bool           `mapstructure:"keep_link_attributes"`
+	Explain           bool           `mapstructure:"explain"`
+	MaxSpansWaiting   int            `mapstructure:"max_spans_waiting"`
+	MaxLinkFacts      int            `mapstructure:"max_link_facts"`
+	MaxSpansPerExport int            `mapstructure:"max_spans_per_export"`
 
 	// prevent unkeyed literal initialization
 	_ struct{}
@@ -110,6 +113,16 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("link_retention: %s contradicts window: %s; link facts must outlive the window, so make it at least as long", c.LinkRetention, c.Window))
 	}
 	errs = append(errs, ruleFaults(c.Rules)...)
+	for _, rule := range slices.Sorted(maps.Keys(c.RuleLimits)) {
+		key := "rule_limits::" + rule
+		switch {
+		case !slices.Contains(link.AllRuleNames(), rule):
+			errs = append(errs, fmt.Errorf("%s: %q is unknown: allowed are %s", key, rule, strings.Join(link.AllRuleNames(), ", ")))
+		case !slices.Contains(c.Rules, rule):
+			errs = append(errs, fmt.Errorf("%s: %q is not in rules: name it there, or remove its limit", key, rule))
+		}
+		count(key, c.RuleLimits[rule], 1, link.MaxCandidates)
+	}
 	switch s := c.Storage.Sync; s {
 	case store.Interval:
 		between("storage::sync_interval", c.Storage.SyncInterval, 10*time.Millisecond, time.Minute)

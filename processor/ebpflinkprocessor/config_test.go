@@ -41,6 +41,7 @@ func TestConfigFiles(t *testing.T) {
 			c.Storage = StorageConfig{Directory: "/tmp/link", Sync: store.Always, SyncInterval: 2 * time.Second, MaxBytes: 1 << 30}
 			c.LinkRetention = 2 * time.Hour
 			c.Rules = []string{"tcp_seq", "systrace", "compat", "timing"}
+			c.RuleLimits = map[string]int{"tcp_seq": 16, "compat": 32768}
 			c.MaxCandidates = 100
 			c.ClockTolerance = 50 * time.Millisecond
 			c.UseAppTraceID, c.KeepLinkAttrs, c.Explain = false, false, true
@@ -75,6 +76,10 @@ func TestConfigFaultsAreNamedAllAtOnce(t *testing.T) {
 			`rules[2]: "tcp_seq" is named twice`,
 			`rules[3]: "timing" goes by times alone and would hide evidence of systrace: name it last`,
 			"max_candidates: 40000 is out of range: 1 to 32768",
+			`rule_limits::guess: "guess" is unknown: allowed are app_context, sdk_same_call, tcp_seq, systrace, pseudo_thread, x_request_id, compat, timing`,
+			`rule_limits::compat: "compat" is not in rules: name it there, or remove its limit`,
+			"rule_limits::tcp_seq: 0 is out of range: 1 to 32768",
+			"rule_limits::timing: 40000 is out of range: 1 to 32768",
 			`storage::sync: "sometimes" is unknown: allowed are always, interval, never`,
 			`storage::directory: "relative/dir" is relative`,
 			"storage::max_bytes: 1000000 is out of range: 67108864 to 1125899906842624, or 0 for no limit",
@@ -134,7 +139,7 @@ func TestReadmeExamples(t *testing.T) {
 	// And each option is described.
 	for _, key := range []string{
 		"window", "early_release", "traced_networks", "storage::directory", "storage::sync", "storage::sync_interval", "link_retention",
-		"rules", "max_candidates", "clock_tolerance", "use_app_trace_id", "use_app_sampled", "sampling_ratio", "keep_link_attributes", "explain", "max_spans_waiting", "max_link_facts", "max_spans_per_export",
+		"rules", "rule_limits", "max_candidates", "clock_tolerance", "use_app_trace_id", "use_app_sampled", "sampling_ratio", "keep_link_attributes", "explain", "max_spans_waiting", "max_link_facts", "max_spans_per_export",
 	} {
 		require.Contains(t, string(readme), "| `"+key+"` |")
 	}

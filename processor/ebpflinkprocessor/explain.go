@@ -29,6 +29,7 @@ func search(to pcommon.Map, e *link.Explanation) {
 		key.AppendEmpty().SetStr(name)
 	}
 	to.PutInt("shared_by", int64(e.Shared))
+	to.PutInt("shared_by_known", int64(e.Known))
 	if e.Withdrawn {
 		to.PutStr("outcome", "withdrawn")
 		return

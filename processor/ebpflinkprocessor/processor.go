@@ -154,8 +154,7 @@ func newProcessor(set processor.Settings, cfg *Config, next consumer.Traces, clo
 	if err != nil {
 		return nil, err
 	}
-	index := link.New(cfg.Rules, cfg.ClockTolerance)
-	index.LimitCandidates(cfg.MaxCandidates)
+	index := link.NewLimited(cfg.Rules, cfg.ClockTolerance, link.Limits{Candidates: cfg.MaxCandidates, Rules: cfg.RuleLimits})
 	sampler, err := sampling.New(cfg.SamplingRatio)
 	if err != nil {
 		return nil, fmt.Errorf("sampling_ratio: %g: %w", cfg.SamplingRatio, err)

@@ -592,13 +592,36 @@ func TestExplainIsAMap(t *testing.T) {
 	delete(search, "facts")
 	require.Equal(t, map[string]any{
 		"rule": "tcp_seq", "class": "exact", "outcome": "linked", "parent": "0000000000000001",
-		"key": []any{"tcp.req_seq", "tcp.resp_seq"}, "shared_by": int64(3),
+		"key": []any{"tcp.req_seq", "tcp.resp_seq"}, "shared_by": int64(3), "shared_by_known": int64(3),
 		"losers": []any{map[string]any{
 			"span": "0000000000000003", "why": "after_response", "fact": "time", "verdict": "after_response",
 			"child":  "2026-01-02T03:04:05.001000000Z/2026-01-02T03:04:05.099000000Z",
 			"parent": "2026-01-02T03:03:56.000000000Z/2026-01-02T03:03:56.100000000Z",
 		}},
 	}, search)
+}
+
+// TestExplainCountsWhatHasLeft among the spans near in time, also after a restart, and apart from what else is known.
+func TestExplainCountsWhatHasLeft(t *testing.T) {
+	dir := t.TempDir()
+	explaining := func(c *Config) { c.Explain = true }
+	long, _ := call(3, 4, "a", "b", -60_000, 100, 10, 0, 0)
+	near, _ := call(5, 6, "a", "b", -15_000, 100, 10, 0, 0)
+	c, s := call(1, 2, "a", "b", 0, 100, 10, 0, 7)
+	r := newRig(t, inDir(dir), explaining)
+	r.consume(near, long)
+	r.pass(30 * time.Second)
+	require.NoError(t, r.payloads.close())
+
+	q := newRig(t, explaining)
+	q.cfg.Storage.Directory = dir
+	require.NoError(t, q.openPayloads(t.Context()))
+	q.consume(s, c)
+	q.pass(30 * time.Second)
+	why, _ := q.sink.one(t, 2).Attributes().Get(rawspan.AttrExplain)
+	search := why.Map().AsRaw()["searches"].([]any)[0].(map[string]any)
+	require.EqualValues(t, 3, search["shared_by"])
+	require.EqualValues(t, 4, search["shared_by_known"])
 }
 
 // TestWindowBounds: a span leaves when it has waited the window, never later, and takes along those

@@ -212,7 +212,7 @@ func (p *linkProcessor) gather(out []departure, due link.ID, now window.Instant,
 			}
 		}
 		if p.cfg.Explain {
-			d.why = p.index.Explain(m.ID)
+			d.why = p.index.Explain(m.ID, p.cfg.Window)
 		}
 		out = append(out, d)
 	}

@@ -135,6 +135,27 @@ func (c *crowd) dropOldest(n int) int {
 	return gone
 }
 
+// open is how many of them are at some time from since to last, of the latest maxDefs that start before.
+func (c *crowd) open(since, last int64) (n int) {
+	passed := 0
+	for at := min(c.chunkOf(last, None), len(c.chunks)-1); at >= 0 && passed < maxDefs; at-- {
+		k := c.chunks[at]
+		passed += len(k.ids)
+		if k.latest < since {
+			continue
+		}
+		from := sort.Search(len(k.starts), func(i int) bool { return k.starts[i] >= since })
+		to := sort.Search(len(k.starts), func(i int) bool { return k.starts[i] > last })
+		n += to - from
+		for _, id := range k.ids[:from] {
+			if _, end := c.at(id); end >= since {
+				n++
+			}
+		}
+	}
+	return n
+}
+
 // backwards calls fn for those that start at or before last, the latest first, until it returns false.
 // Whole chunks that end before since are passed over.
 func (c *crowd) backwards(last, since int64, fn func(ID) bool) {

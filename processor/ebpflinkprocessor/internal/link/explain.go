@@ -17,9 +17,10 @@ type Explanation struct {
 	Outcome     Outcome
 	// Withdrawn: the row had nothing to say of this child, whatever the candidates.
 	Withdrawn bool
-	// Key names what both sides must have in common, Shared how many spans are known that have it.
-	Key    []string
-	Shared int
+	// Key names what both sides must have in common.
+	Key []string
+	// Shared is how many spans have it, of those that are near in time, Known of all that are known.
+	Shared, Known int
 	// Parent is the span that was chosen, Facts how it compares with the child.
 	Parent SpanID
 	Linked bool
@@ -44,8 +45,9 @@ type Loser struct {
 	Fact Compared
 }
 
-// Explain repeats the search for the parent of child and tells what each row found, until one linked.
-func (x *Index) Explain(child ID) []Explanation {
+// Explain repeats the search for the parent of child and tells what each row found, until one linked. Spans are near that
+// are open within window of the child, give or take the clocks.
+func (x *Index) Explain(child ID, window time.Duration) []Explanation {
 	var out []Explanation
 	c := x.View(child)
 	for i := range x.rows {
@@ -54,7 +56,7 @@ func (x *Index) Explain(child ID) []Explanation {
 		if !ok {
 			continue
 		}
-		e := x.explain(child, c, r, k)
+		e := x.explain(child, c, r, k, window)
 		out = append(out, e)
 		if e.Linked {
 			break
@@ -63,8 +65,9 @@ func (x *Index) Explain(child ID) []Explanation {
 	return out
 }
 
-func (x *Index) explain(child ID, c View, r *row, k Key) Explanation {
-	out := Explanation{Rule: r.rule, Class: r.class.String(), Shared: x.definitions(c, k) + x.count(&x.refs, k, c.core), Outcome: NoCandidate}
+func (x *Index) explain(child ID, c View, r *row, k Key, window time.Duration) Explanation {
+	out := Explanation{Rule: r.rule, Class: r.class.String(), Outcome: NoCandidate}
+	out.Shared, out.Known = x.sharing(c, r, k, window)
 	for _, f := range r.compares.key {
 		out.Key = append(out.Key, f.name)
 	}
@@ -110,6 +113,44 @@ func (x *Index) explain(child ID, c View, r *row, k Key) Explanation {
 	}
 	out.Omitted = len(lost) - len(out.Losers)
 	return out
+}
+
+// sharing counts the spans that have k: those that are near c, and all that are known.
+func (x *Index) sharing(c View, r *row, k Key, window time.Duration) (near, known int) {
+	start, end := c.times()
+	reach := int64(window) + x.reach(r, start)
+	since, last := later(start, -reach), later(end, reach)
+	take := func(id ID) {
+		known++
+		if start, end := x.times(id); start <= last && end >= since {
+			near++
+		}
+	}
+	some := func(ids []ID, many *crowd, but func(View) bool) {
+		for _, id := range ids {
+			if !but(x.View(id)) {
+				take(id)
+			}
+		}
+		if many != nil {
+			known += many.n
+			near += many.open(since, last)
+		}
+	}
+	var one [1]ID
+	ids, crowd := x.ids(&x.defs, k, c.core, &one)
+	some(ids, crowd, func(View) bool { return false })
+	ids, crowd = x.ids(&x.refs, k, c.core, &one)
+	some(ids, crowd, func(v View) bool {
+		// Of the places of capture of one call some define what they refer to. There are never as many of them as a crowd.
+		own, ok := r.defines.key(v)
+		return ok && own == k
+	})
+	if k.domain() == domainSpan {
+		ids, crowd = x.defs.get(rawSpanKey(c.CtxParent), &one)
+		some(ids, crowd, func(v View) bool { return v.own != ownKey(c.CtxTrace) })
+	}
+	return near, known
 }
 
 // rank is how near a candidate was to winning, the nearest first.

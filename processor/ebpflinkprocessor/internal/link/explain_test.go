@@ -3,6 +3,7 @@ package link
 import (
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -118,7 +119,7 @@ func TestExplain(t *testing.T) {
 						child = id
 					}
 				}
-				require.Equal(t, tt.want, explained(x.Explain(child)))
+				require.Equal(t, tt.want, explained(x.Explain(child, 20*time.Second)))
 			}
 		})
 	}
@@ -131,7 +132,7 @@ func TestExplainNamesAFewLosers(t *testing.T) {
 	for i := range byte(100) {
 		x.Add(server(2+i, int64(i)/2, thread(9, 0)))
 	}
-	got := x.Explain(c)
+	got := x.Explain(c, 20*time.Second)
 	require.Len(t, got, 1)
 	require.Len(t, got[0].Losers, MaxLosers)
 	require.Equal(t, 100-MaxLosers, got[0].Omitted)
@@ -149,10 +150,89 @@ func TestExplainShowsTheClocks(t *testing.T) {
 	for _, f := range new(world).calls(3, 1, 2, 0, 700).facts {
 		last = x.Add(f)
 	}
-	got := x.Explain(last)
+	got := x.Explain(last, 20*time.Second)
 	require.Len(t, got, 1)
 	facts := got[0].Facts
 	require.Equal(t, Compared{Fact: "clock_offset", Verdict: "estimated", Child: "698ms to 702ms ahead"}, facts[len(facts)-1])
+}
+
+// TestExplainCountsWhatIsNear: of all that share a key those that are open within the window, or by how much clocks may
+// differ beyond it, whatever the order of arrival and whatever has gone, in a crowd or not.
+func TestExplainCountsWhatIsNear(t *testing.T) {
+	const window = 20 * time.Second
+	for seed := range uint64(60) {
+		rng := rand.New(rand.NewPCG(seed, 3))
+		n := []int{3, 30, 63, 64, 65, 66, 300}[rng.IntN(7)]
+		c := in(1, client(1, 0, thread(7, .8)))
+		c.RequestID = 9
+		if rng.IntN(4) == 0 {
+			pending(&c.Fact)
+		}
+		near := 1
+		spans := []seen{c}
+		for i := range n {
+			s := c
+			s.Pending, s.Span[0], s.Span[1], s.Role = false, byte(i), byte(1+i>>8), Role(1+rng.IntN(2))
+			reach := int64(window + SameHostTolerance)
+			// Many at the very edges, and some that began long before.
+			s.End = c.Start - reach - []int64{0, 0, 1, rng.Int64N(int64(time.Minute)), -rng.Int64N(int64(time.Minute))}[rng.IntN(5)]
+			if s.Start = s.End - []int64{0, ms, int64(time.Hour)}[rng.IntN(3)]; rng.IntN(3) == 0 {
+				s.Start = c.Start + 100*ms + reach + []int64{0, 0, 1, rng.Int64N(int64(time.Minute))}[rng.IntN(4)]
+				s.End = s.Start + ms
+			}
+			if rng.IntN(10) == 0 {
+				s.Pending, s.End = true, 0
+			}
+			if (s.Start <= c.Start+100*ms+reach || c.Pending) && (s.Pending || s.End >= c.Start-reach) {
+				near++
+			}
+			spans = append(spans, s)
+		}
+		x := New(RuleNames(), 500*time.Millisecond)
+		child, gone := None, []ID(nil)
+		for _, i := range rng.Perm(len(spans)) {
+			guest := spans[i]
+			guest.Span[2] = 1
+			gone = append(gone, x.AddRare(guest.Fact, guest.Rare))
+			if id := x.AddRare(spans[i].Fact, spans[i].Rare); i == 0 {
+				child = id
+			}
+		}
+		x.Remove(gone)
+		all := x.Explain(child, window)
+		require.NotEmpty(t, all)
+		for _, e := range all {
+			require.Equal(t, near, e.Shared, "seed %d, %d spans, %s", seed, n, e.Rule)
+			require.Equal(t, n+1, e.Known)
+		}
+	}
+}
+
+// TestExplainOfAKeyThatAllShare costs no more than one of as many spans as a key keeps.
+func TestExplainOfAKeyThatAllShare(t *testing.T) {
+	x := New(RuleNames(), 0)
+	child := None
+	for i := range 2*maxDefs + 1 {
+		f := sdk(1, Client, 0, 1, 2)
+		f.Span[0], f.Span[1], f.Span[2] = byte(i), byte(i>>8), byte(i>>16)
+		child = x.Add(f)
+	}
+	got := x.Explain(child, time.Second)
+	require.Equal(t, 2*maxDefs+1, got[0].Known)
+	require.InDelta(t, maxDefs, got[0].Shared, chunkSize)
+}
+
+// TestExplainCountsASpanOnce, also where it defines the key that it refers to.
+func TestExplainCountsASpanOnce(t *testing.T) {
+	x := New([]string{Compat}, 0)
+	child := None
+	for i, place := range []string{"c-p", "c", "c-nd", "s"} {
+		s := in(0, client(byte(1+i), 0, seq(5, 6)), tap(place))
+		child = x.AddRare(s.Fact, s.Rare)
+	}
+	got := x.Explain(child, time.Second)
+	require.Equal(t, 4, got[len(got)-1].Shared)
+	require.Equal(t, 4, got[len(got)-1].Known)
 }
 
 // TestEveryRowSaysWhatItCompares, or its links could not be explained.
@@ -314,7 +394,7 @@ func TestExplainRefusals(t *testing.T) {
 					}
 				}
 				var of []Explanation
-				for _, e := range x.Explain(child) {
+				for _, e := range x.Explain(child, 20*time.Second) {
 					if e.Rule == tt.rule && len(e.Losers) > 0 {
 						of = append(of, e)
 					}
@@ -339,7 +419,7 @@ func TestExplainTheCallerOfARequest(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"sdk_same_call probable linked shared=2 parent=8 host.id,process.pid:equal service.name:equal trace_context:equal time:inside",
-	}, explained(x.Explain(added["wire"])))
+	}, explained(x.Explain(added["wire"], 20*time.Second)))
 }
 
 // TestExplainTellsByTheClocks which of two calls is too early, where the tolerance allows both.
@@ -350,7 +430,7 @@ func TestExplainTellsByTheClocks(t *testing.T) {
 	}
 	x.Add(client(100, 0, seq(5000, 6000), host(1)))
 	x.Add(client(101, 200, seq(5000, 6000), host(1)))
-	got := explained(x.Explain(x.Add(server(102, 10, seq(5000, 6000), host(2)))))
+	got := explained(x.Explain(x.Add(server(102, 10, seq(5000, 6000), host(2))), 20*time.Second))
 	require.Len(t, got, 2)
 	require.Contains(t, got[0], "linked shared=3 parent=100")
 	require.Contains(t, got[1], "not 101: before_request time")
@@ -367,5 +447,5 @@ func TestExplainAConstant(t *testing.T) {
 	require.Equal(t, []string{
 		fmt.Sprintf("x_request_id probable candidate_limit shared=%d", maxSharers+2),
 		"  not 3: candidate_limit",
-	}, explained(x.Explain(child)))
+	}, explained(x.Explain(child, 20*time.Second)))
 }

@@ -116,8 +116,12 @@ func (x *Index) unidentify(id ID) {
 func (x *Index) named(r *row, child ID, c View, fn func(ID) bool) bool {
 	var one [1]ID
 	ids, crowd := x.defs.get(rawSpanKey(c.CtxParent), &one)
-	if len(ids) > x.maxCandidates || (crowd != nil && r.most > 0 && crowd.n > r.most) {
+	may := x.rations[r.quota].least
+	if len(ids) > may || (crowd != nil && crowd.n > may) {
 		return false
+	}
+	if crowd != nil {
+		ids = crowd.all()
 	}
 	for _, id := range ids {
 		if x.looks++; id != child && x.core(id).own == ownKey(c.CtxTrace) {
@@ -143,7 +147,10 @@ func (x *Index) definitions(child View, k Key) int {
 		return n
 	}
 	var one [1]ID
-	ids, _ := x.defs.get(rawSpanKey(child.CtxParent), &one)
+	ids, crowd := x.defs.get(rawSpanKey(child.CtxParent), &one)
+	if crowd != nil {
+		return n + crowd.n // whatever their traces
+	}
 	for _, id := range ids {
 		n += int(bit(x.core(id).own == ownKey(child.CtxTrace)))
 	}

@@ -29,7 +29,11 @@ const edgesCached = 1 << 8
 type Index struct {
 	rows           []row
 	clockTolerance int64
-	maxCandidates  int
+	// maxCandidates is Limits.Candidates, passed how many of a crowd a search passes that are over, and rations what
+	// limits a row.
+	maxCandidates int
+	passed        int
+	rations       [pastQuotas]ration
 	// processes: a rule asks for the process of every span. stemmed: one asks for the numbers of its connection.
 	processes, stemmed bool
 	// stating: there have been SERVER spans of an SDK that name a parent.
@@ -69,13 +73,20 @@ type Index struct {
 	looks int
 }
 
-// New makes an Index with these rules, strongest first; unknown names are ignored, the
+// New makes an Index with these rules, strongest first, whose limits are the default ones; unknown names are ignored, the
 // configuration has checked them.
 func New(rules []string, clockTolerance time.Duration) *Index {
+	return NewLimited(rules, clockTolerance, Limits{Candidates: DefaultMaxCandidates})
+}
+
+// NewLimited is New with limits.
+func NewLimited(rules []string, clockTolerance time.Duration, l Limits) *Index {
 	x := &Index{
 		rows:           order(rules),
 		clockTolerance: int64(clockTolerance),
-		maxCandidates:  DefaultMaxCandidates,
+		maxCandidates:  l.Candidates,
+		passed:         l.Candidates + chunkSize,
+		rations:        l.rations(),
 		processes:      slices.Contains(rules, Timing),
 		stemmed:        slices.Contains(rules, TCPSeq),
 		rare:           map[ID]*Rare{},
@@ -84,8 +95,14 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 		gen:            1,
 	}
 	for i := range x.rows {
-		if x.rows[i].pair != nil {
+		r := &x.rows[i]
+		if r.pair != nil {
 			x.callers = append(x.callers, uint8(i))
+		}
+		for j := range x.rows {
+			if alike := &x.rows[j]; alike.pair == nil && (alike.defines == r.defines || (r.numbered != 0 && alike.numbered == r.numbered)) {
+				r.believed = max(r.believed, x.rations[alike.quota].most)
+			}
 		}
 	}
 	x.defs, x.refs = newPostings(&x.keys, defining, x.times, maxDefs), newPostings(&x.keys, referring, x.times, 0)
@@ -95,9 +112,6 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 // MaxCandidates is the highest limit: half of the definitions that a key keeps, so that what was forgotten
 // there is beyond it.
 const MaxCandidates = maxDefs / 2
-
-// LimitCandidates sets how many definitions one reference looks at, 1 to MaxCandidates.
-func (x *Index) LimitCandidates(n int) { x.maxCandidates = n }
 
 // order sorts the rows of the chosen rules; a row with an after goes behind that rule.
 func order(rules []string) []row {
@@ -260,12 +274,13 @@ func (x *Index) keysOf(f View, to []Key) (keys []Key, middle uint32) {
 }
 
 // times is when a fact starts and, for all that is known, ends.
-func (x *Index) times(id ID) (start, end int64) {
-	f := x.core(id)
-	if f.Pending {
-		return f.Start, math.MaxInt64
+func (x *Index) times(id ID) (start, end int64) { return x.core(id).times() }
+
+func (c *core) times() (start, end int64) {
+	if c.Pending {
+		return c.Start, math.MaxInt64
 	}
-	return f.Start, max(f.Start, f.End)
+	return c.Start, max(c.Start, c.End)
 }
 
 // Request finds the SERVER span of a request of a host, None where there is none, or several.
@@ -294,7 +309,7 @@ func (x *Index) Looks() int { return x.looks }
 
 // Referrers calls fn for each fact that refers to a key which id defines, until fn returns false.
 // A fact may come more than once. Of a crowd only those come that time does not rule out, and none whose
-// reference is refused for the number of definitions (rows that share a key agree on that number).
+// reference is refused for the number of definitions.
 func (x *Index) Referrers(id ID, fn func(ID) bool) {
 	f := x.View(id)
 	var room [mostKeys]Key
@@ -358,7 +373,7 @@ func (x *Index) refer(f View, id ID, r *row, k Key, fn func(ID) bool) (more bool
 			return false
 		}
 	}
-	if crowd == nil || (r.most > 0 && x.crowdOf(k, f.Span) > r.most) {
+	if crowd == nil || x.crowdOf(k, f.Span) > r.believed {
 		return true
 	}
 	// The latest first: of a parent that lives long, the others have left.

@@ -17,6 +17,9 @@ func (o *oracle) byRequestID(n int) int {
 		if id == 0 {
 			continue
 		}
+		if o.tooManyShare(c, id, c.Role) || o.tooManyShare(c, id, Client+Server-c.Role) {
+			continue
+		}
 		best := o.bestOf(n, id)
 		switch {
 		case len(best) == 1:
@@ -28,6 +31,13 @@ func (o *oracle) byRequestID(n int) int {
 		}
 	}
 	return nobody
+}
+
+// tooManyShare: so many spans of one side carry the id that it is a constant; of calls and their requests in the process of c.
+func (o *oracle) tooManyShare(c *seen, id uint64, side Role) bool {
+	return o.exceeds(XRequestID, func(s *seen) bool {
+		return s.Raw && s.Role == side && s.carries(id) && (c.Role == Server || sameProcesses(c, s))
+	})
 }
 
 // carries says whether s has the id, on its request or its response.

@@ -37,6 +37,10 @@ type oracle struct {
 	spans []seen
 	// tolerance is the configuration's.
 	tolerance int64
+	// limits are of rules, those of the configuration; the default ones are beyond what a situation has.
+	limits map[string]int
+	// refused counts the keys that too many spans have.
+	refused map[string]int
 	// found are the findings so far: the rules ask for those of other spans.
 	found map[int]finding
 	// offsets are those asked for so far.
@@ -44,7 +48,7 @@ type oracle struct {
 }
 
 func newOracle(spans []seen, tolerance time.Duration) *oracle {
-	return &oracle{spans: spans, tolerance: int64(tolerance), found: map[int]finding{}, offsets: map[[3]int64]offset{}}
+	return &oracle{spans: spans, tolerance: int64(tolerance), found: map[int]finding{}, refused: map[string]int{}, offsets: map[[3]int64]offset{}}
 }
 
 // finding of span n. It ends: that of a call asks for that of an SDK's span, that for that of a request, that for none.
@@ -127,6 +131,22 @@ func (o *oracle) only(c int, cl class, match func(p *seen) int) int {
 	return found[0]
 }
 
+// exceeds says whether more spans than the rule allows are like that.
+func (o *oracle) exceeds(rule string, like func(s *seen) bool) bool {
+	limit, limited := o.limits[rule]
+	if !limited {
+		return false
+	}
+	n := 0
+	for i := range o.spans {
+		n += one(like(&o.spans[i]))
+	}
+	if n > limit {
+		o.refused[rule]++
+	}
+	return n > limit
+}
+
 // one is 1 for true.
 func one(ok bool) int {
 	if ok {
@@ -172,6 +192,11 @@ func portsReversed(server, client *seen) bool {
 func (o *oracle) overWire(n int) int {
 	c := &o.spans[n]
 	for _, alike := range []func(server, client *seen) bool{bothNumbers, portsReversed, sameHeader} {
+		if o.exceeds(TCPSeq, func(s *seen) bool {
+			return c.Raw && s.Raw && s.Role == Client && s.ReqSeq != 0 && s.ReqSeq == c.ReqSeq && alike(c, s)
+		}) {
+			continue
+		}
 		if p := o.only(n, exact, func(p *seen) int { return wire(c, p) * one(alike(c, p)) }); p != nobody {
 			return p
 		}
@@ -213,6 +238,9 @@ func (o *oracle) caller(n int) int {
 
 func (o *oracle) request(n int) int {
 	c := &o.spans[n]
+	if o.exceeds(Systrace, func(s *seen) bool { return ofSystrace(c, s) }) {
+		return nobody
+	}
 	return o.only(n, exact, func(p *seen) int { return every(c.Role == Client, ofSystrace(c, p)) })
 }
 
@@ -223,6 +251,13 @@ func requestsDiffer(c, p *seen) bool {
 
 func (o *oracle) thread(n int) int {
 	c := &o.spans[n]
+	// Many requests have a thread one after the other, so those count that are open about then.
+	if o.exceeds(PseudoThread, func(s *seen) bool {
+		then := s.Start <= c.Start+ms && (s.Pending || max(s.Start, s.End) >= c.Start-ms)
+		return s.Raw && s.Role == Server && s.Host == c.Host && c.Host != 0 && c.Pseudo != 0 && s.Pseudo == c.Pseudo && then
+	}) {
+		return nobody
+	}
 	return o.only(n, probable, func(p *seen) int {
 		return every(c.Role == Client, p.Raw, p.Role == Server, p.Host == c.Host, c.Host != 0, c.Pseudo != 0, p.Pseudo == c.Pseudo,
 			!requestsDiffer(c, p), o.inTime(c, p, probable, 0, true))
@@ -231,7 +266,7 @@ func (o *oracle) thread(n int) int {
 
 // in is the index's opinion, in that order of arrival, where guests come, if any, and have gone.
 func (o *oracle) in(t *testing.T, order []int, guests []seen) (edges []Edge, found []finding) {
-	x := New(RuleNames(), time.Duration(o.tolerance))
+	x := NewLimited(RuleNames(), time.Duration(o.tolerance), Limits{Candidates: DefaultMaxCandidates, Rules: o.limits})
 	ids := make([]ID, len(o.spans))
 	at := map[ID]int{None: nobody}
 	add := func(s seen) ID { return x.AddRare(s.Fact, s.Rare) }
@@ -282,6 +317,7 @@ func (o *oracle) fewest(t *testing.T) string {
 		}
 		for range 2 {
 			p := newOracle(spans, time.Duration(o.tolerance))
+			p.limits = o.limits
 			edges, found := p.in(t, order, nil)
 			if i := p.differs(found); i != nobody {
 				var b strings.Builder
@@ -365,6 +401,26 @@ func TestOracle(t *testing.T) {
 	})
 }
 
+// TestOracleOfLimits: so it does where rules have limits that some keys exceed.
+func TestOracleOfLimits(t *testing.T) {
+	limited := []string{"limit of tcp_seq", "limit of systrace", "limit of x_request_id", TCPSeq, Systrace, XRequestID}
+	compare(t, seeds/2, limited, func(rng *rand.Rand) *situation {
+		s := newSituation(rng)
+		if s.of10(5) { // each story has ids of its own
+			s.few, s.shared, s.stories = 4, 4, 0
+		}
+		s.fill(10 + rng.IntN(40))
+		s.limit()
+		return s
+	})
+	compare(t, seeds/100, []string{"limit of pseudo_thread", PseudoThread}, func(rng *rand.Rand) *situation {
+		s := newCrowd(rng)
+		s.fill(4 * chunkSize)
+		s.limits = map[string]int{PseudoThread: 1 + rng.IntN(3)}
+		return s
+	})
+}
+
 // TestOracleOfCrowds: so it does where a key has so many spans that not all of them are looked at.
 func TestOracleOfCrowds(t *testing.T) {
 	compare(t, seeds/100, []string{PseudoThread, "call by id", "request by id", "root", "stated", "call"}, func(rng *rand.Rand) *situation {
@@ -382,6 +438,7 @@ func compare(t *testing.T, seeds uint64, kinds []string, next func(*rand.Rand) *
 		rng := rand.New(rand.NewPCG(seed, 11))
 		s := next(rng)
 		o := newOracle(s.spans, s.tolerance)
+		o.limits = s.limits
 		if o.busy() {
 			rules["busy"]++
 			continue
@@ -397,6 +454,9 @@ func compare(t *testing.T, seeds uint64, kinds []string, next func(*rand.Rand) *
 			require.Fail(t, "the oracle differs", "seed %d: of %+v\noracle %+v, index %+v: %s by %s\n\n%s", seed, s.spans[i], o.finding(i), found[i], edges[i].Outcome, edges[i].Rule, o.fewest(t))
 		}
 		o.tally(edges, found, rules)
+		for rule, n := range o.refused {
+			rules["limit of "+rule] += n
+		}
 	}
 	for _, r := range slices.Sorted(maps.Keys(rules)) {
 		t.Log(r, rules[r])

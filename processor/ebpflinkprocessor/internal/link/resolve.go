@@ -224,7 +224,7 @@ func (x *Index) find(t *tally, child ID, c View, r *row, k Key) {
 		*t = tally{Edge: Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: uint32(x.maxCandidates)}}
 		return
 	}
-	if t.ties > 1 && r.class == exact && !r.stated && t.Candidates < crowdFrom {
+	if t.ties > 1 && r.class == exact && !r.stated && int(t.Candidates) <= x.rations[r.quota].told {
 		// The clocks may tell candidates apart that the tolerance does not.
 		t.ties, t.Parent = x.timeliest(r, child, c, k, t.top)
 	}
@@ -286,11 +286,11 @@ func (x *Index) candidates(r *row, child ID, c View, k Key, fn func(ID) bool) bo
 			return false
 		}
 	}
-	most := x.maxCandidates
-	if r.few > 0 {
-		most = min(most, r.few)
+	may := &x.rations[r.quota]
+	if crowd != nil && crowd.n > may.most {
+		return false
 	}
-	if len(some) > most || (crowd != nil && r.most > 0 && crowd.n > r.most) {
+	if len(some) > may.least && (len(some) > may.most || x.timely(r, c, some) > may.few) {
 		return false
 	}
 	for _, id := range some {
@@ -301,18 +301,40 @@ func (x *Index) candidates(r *row, child ID, c View, k Key, fn func(ID) bool) bo
 	if crowd == nil {
 		return true
 	}
-	last, since := int64(math.MaxInt64), int64(math.MinInt64)
-	if !r.stated {
-		reach := x.reach(r, c.Start)
-		last, since = c.Start+reach, c.Start-reach
-	}
-	n := 0
+	since, last := x.around(r, c)
+	// Those that are over before are only near in the crowd, so how many come along is no measure of the key.
+	n, over := 0, 0
 	crowd.backwards(last, since, func(id ID) bool {
-		if n++; n > most {
+		if _, end := x.times(id); end < since {
+			over++
+		} else {
+			n++
+		}
+		if n > may.few || over > x.passed {
 			return false
 		}
 		x.looks++
 		return id == child || fn(id)
 	})
-	return n <= most
+	return n <= may.few && over <= x.passed
+}
+
+// around is the time in which whatever may be the parent of c is open.
+func (x *Index) around(r *row, c View) (since, last int64) {
+	if r.stated {
+		return math.MinInt64, math.MaxInt64
+	}
+	reach := x.reach(r, c.Start)
+	return c.Start - reach, c.Start + reach
+}
+
+// timely is how many of ids are open around the start of c.
+func (x *Index) timely(r *row, c View, ids []ID) (n int) {
+	since, last := x.around(r, c)
+	for _, id := range ids {
+		if start, end := x.times(id); start <= last && end >= since {
+			n++
+		}
+	}
+	return n
 }

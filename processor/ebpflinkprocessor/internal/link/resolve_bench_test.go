@@ -101,6 +101,6 @@ func BenchmarkExplain(b *testing.B) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range b.N {
-		x.Explain(ID(i % n))
+		x.Explain(ID(i%n), 20*time.Second)
 	}
 }

@@ -66,10 +66,6 @@ var rows = []row{
 	nearestCall,
 }
 
-// unique is row.most of a key that names one thing: what defines it more often than this, retries and
-// captures at several places included, was made up.
-const unique = crowdFrom - 1
-
 // class is what the links of a rule are worth.
 type class uint8
 
@@ -130,12 +126,12 @@ type row struct {
 	confidence func(child View) float32
 	// flat: fits never says more than fit, so two that fit are not beaten.
 	flat bool
-	// few is how many candidates are looked at where that is fewer than max_candidates, 0 for no such limit.
-	few int
+	// quota is how many spans may share a key, or be compared (quota.go).
+	quota quota
+	// believed is the most definitions that a key may have for any row with the same keys. New sets it.
+	believed int
 	// paired: nothing comes of one side of a key alone, and as a rule only one side is there.
 	paired bool
-	// most is how many definitions a key may have before none of them is believed, 0 for no limit.
-	most int
 	// judge has the last word on what a search found, Linked or Ambiguous, and says what it has against a candidate.
 	judge func(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection)
 }

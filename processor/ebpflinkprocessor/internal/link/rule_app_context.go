@@ -21,6 +21,7 @@ var sdkServerUnderWire = row{
 		}
 		return k, ok
 	}},
+	quota:  carriedQuota,
 	beside: throughItsCall,
 	limits: []limit{
 		{kind: notBefore, allow: sameCallApart, of: View.sameProcess},
@@ -108,7 +109,7 @@ var statedParent = row{
 	defines:  byName,
 	fits:     fitsContext,
 	flat:     true,
-	most:     unique,
+	quota:    namedQuota,
 	stated:   true,
 	compares: comparison{key: []field{fieldContext}},
 }
@@ -125,7 +126,7 @@ var callInContext = row{
 	defines:  byName,
 	fits:     fitsContext,
 	flat:     true,
-	most:     unique,
+	quota:    namedQuota,
 	veto:     forwardsContext,
 	compares: comparison{key: []field{fieldContext}},
 }
@@ -144,7 +145,7 @@ var serverInContext = row{
 	defines:  byName,
 	fits:     fitsContext,
 	flat:     true,
-	most:     unique,
+	quota:    namedQuota,
 	compares: comparison{key: []field{fieldContext}},
 }
 

@@ -21,13 +21,11 @@ const (
 	// wireLate is how far the times of one call may be apart at different places of capture, 50 ms
 	// for the way and 10 ms for the clocks.
 	wireLate = 60 * time.Millisecond
-	// maxChain bounds the spans that the ids of one request connect.
-	maxChain = 1024
 )
 
 // looseSeq: sequence numbers, though the times of the two ends contradict.
 var looseSeq = row{
-	rule: Compat, class: probable, most: unique, numbered: domainSeqPair,
+	rule: Compat, class: probable, quota: looseSeqQuota, numbered: domainSeqPair,
 	veto: func(_ *Index, c View) bool { return !c.Foreign },
 	refers: &keyed{isRaw | isServer | hasBeside | hasReqSeq | hasRespSeq, func(f View) (k Key, ok bool) {
 		if !f.Foreign {
@@ -57,7 +55,7 @@ var looseSeq = row{
 
 // nextTap: one call captured at several places, each under the nearest before it.
 var nextTap = row{
-	rule: Compat, class: probable,
+	rule: Compat, class: probable, quota: tapQuota,
 	refers: &keyed{isRaw | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = tapped(f) && f.Tap > TapClientProcess; ok {
 			k = tapKey(f)
@@ -89,7 +87,7 @@ var nextTap = row{
 
 // consumed: each call of a thread carries the id of the request that the thread read last.
 var consumed = row{
-	rule: Compat, class: probable,
+	rule: Compat, class: probable, quota: tapQuota,
 	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = chains(f, Client) && f.ReqChain != 0; ok {
 			k = chainKey(f, f.ReqChain)
@@ -119,7 +117,7 @@ var consumed = row{
 // chainedByRequest: the id of a request goes to the first call, that call's answer makes the id of the
 // next, and the response takes that of the last answer.
 var chainedByRequest = row{
-	rule: Compat, class: probable,
+	rule: Compat, class: probable, quota: chainQuota,
 	refers:     consumed.refers,
 	defines:    consumed.defines,
 	fits:       func(_ *Index, c, p View) score { return when(mayShare(c, p)) },
@@ -130,7 +128,7 @@ var chainedByRequest = row{
 
 // chainedByResponse is for calls of which only the end of the chain is known.
 var chainedByResponse = row{
-	rule: Compat, class: probable,
+	rule: Compat, class: probable, quota: chainQuota,
 	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = chains(f, Client) && f.RespChain != 0; ok {
 			k = chainKey(f, f.RespChain)
@@ -168,14 +166,14 @@ func mayShare(call, request View) bool {
 // chain lists the requests that the ids of call lead to, in the order of their start: directly, else by
 // way of other calls. It returns false where that is too long a way.
 func (x *Index) chain(call ID) ([]ID, bool) {
-	c := x.View(call)
+	c, longest := x.View(call), x.rations[chainQuota].few
 	var direct []ID
 	var one [1]ID
 	for _, id := range [...]uint64{c.ReqChain, c.RespChain} {
 		if id == 0 {
 			continue
 		}
-		list, all := x.defs.upTo(chainKey(c, id), maxChain, &one)
+		list, all := x.defs.upTo(chainKey(c, id), longest, &one)
 		if !all {
 			return nil, false
 		}
@@ -183,7 +181,7 @@ func (x *Index) chain(call ID) ([]ID, bool) {
 			f := x.View(s)
 			same := (c.ReqChain != 0 && c.ReqChain == f.ReqChain) || (c.RespChain != 0 && c.RespChain == f.RespChain)
 			if same && f.Host == c.Host && !slices.Contains(direct, s) {
-				if direct = append(direct, s); len(direct) > maxChain {
+				if direct = append(direct, s); len(direct) > longest {
 					return nil, false
 				}
 			}
@@ -215,6 +213,7 @@ func (x *Index) chained(request View, fn func(ID) bool) (more bool) {
 
 // connectedBy collects the requests and calls that the ids of f connect, false when there are too many.
 func (x *Index) connectedBy(f View) (requests, calls []ID, whole bool) {
+	longest := x.rations[chainQuota].few
 	met := map[uint64]bool{0: true}
 	var open []uint64
 	reach := func(v View) {
@@ -232,7 +231,7 @@ func (x *Index) connectedBy(f View) (requests, calls []ID, whole bool) {
 		id := open[len(open)-1]
 		open = open[:len(open)-1]
 		take := func(in *postings, into *[]ID) bool {
-			list, all := in.upTo(chainKey(f, id), maxChain, &one)
+			list, all := in.upTo(chainKey(f, id), longest, &one)
 			if !all {
 				return false
 			}
@@ -241,7 +240,7 @@ func (x *Index) connectedBy(f View) (requests, calls []ID, whole bool) {
 				if seen[n] || v.Host != f.Host || (v.ReqChain != id && v.RespChain != id) {
 					continue
 				}
-				if seen[n] = true; len(seen) > maxChain {
+				if seen[n] = true; len(seen) > longest {
 					return false
 				}
 				*into = append(*into, n)

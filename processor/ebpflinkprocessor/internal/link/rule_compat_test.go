@@ -138,11 +138,22 @@ func finds(t *testing.T, rules []string, facts []seen, want wanted) {
 
 // TestCompatChainIsBounded: what thousands of spans are connected by is no request.
 func TestCompatChainIsBounded(t *testing.T) {
+	own := Limits{Candidates: DefaultMaxCandidates}
+	longer := Limits{Candidates: DefaultMaxCandidates, Rules: map[string]int{Compat: 2000}}
+	bounded := Limits{Candidates: 100, Rules: map[string]int{Compat: 2000}}
 	for _, tt := range []struct {
-		calls int
-		want  Outcome
-	}{{maxChain - 2, Linked}, {maxChain, Overrun}} {
-		x := New([]string{Compat}, 0)
+		limits Limits
+		calls  int
+		want   Outcome
+	}{
+		{own, maxChain - 2, Linked},
+		{own, maxChain, Overrun},
+		{longer, 1998, Linked},
+		{longer, 2000, Overrun},
+		{bounded, 98, Linked},
+		{bounded, 100, Overrun},
+	} {
+		x := NewLimited([]string{Compat}, 0, tt.limits)
 		x.AddRare(server(1, 0, lasts(1<<20)), Rare{Foreign: true, ReqChain: 1, RespChain: 1 << 30})
 		var last ID
 		for i := range tt.calls + 1 {

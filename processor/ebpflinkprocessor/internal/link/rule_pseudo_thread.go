@@ -4,6 +4,7 @@ package link
 var callOfContext = row{
 	rule:  PseudoThread,
 	class: probable,
+	quota: threadQuota,
 	local: true,
 	flat:  true,
 	refers: &keyed{isRaw | isClient | ofThread, func(f View) (k Key, ok bool) {

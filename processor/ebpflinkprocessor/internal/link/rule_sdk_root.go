@@ -10,7 +10,7 @@ const SDKRootConfidence = 0.95
 // header and the request's systrace id from the kernel. Where all of them agree, and the service is the
 // same, the request that they name is the one in which the trace began.
 var sdkRootUnderWire = row{
-	rule: AppContext, class: probable,
+	rule: AppContext, class: probable, quota: carriedQuota,
 	refers: &keyed{isSDK | isServer, func(f View) (k Key, ok bool) {
 		if ok = beginsTrace(f); ok {
 			k = ledKey(f.OwnTrace)

@@ -19,8 +19,6 @@ const (
 	// is much shorter is more likely of another call, whose own other span was lost.
 	sameCallRest  = SkewTolerance
 	sameCallShare = 8
-	// maxSameCall is how many spans of a process are compared with one. More at once are not told apart.
-	maxSameCall = 512
 	// maxStated is how far up an SDK span is followed to the request that it was made in.
 	maxStated = 32
 )
@@ -42,7 +40,7 @@ func sameCall(side Role, key func(View) (Key, bool), by field) row {
 		inner, outer = innerRequest, outerRequest
 	}
 	r := row{
-		rule: SDKSameCall, class: probable, local: true, slack: sameCallApart, flat: true, few: maxSameCall, paired: true,
+		rule: SDKSameCall, class: probable, local: true, slack: sameCallApart, flat: true, quota: sameCallQuota, paired: true,
 		refers: &keyed{hasWords, func(f View) (k Key, ok bool) {
 			if inner(f) {
 				return key(f)

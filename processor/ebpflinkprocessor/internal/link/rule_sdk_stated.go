@@ -223,10 +223,17 @@ func (x *Index) namesAnother(s View, p ID) bool {
 // sameMoment calls fn, until it returns false, for what has k on that side at the time of c; false where that is more
 // than is compared.
 func (x *Index) sameMoment(side *postings, k Key, c *core, fn func(ID) bool) bool {
-	looked := 0
+	const d = int64(sameCallApart)
+	_, end := c.times()
+	since, last := c.Start-d, min(end, math.MaxInt64-d)+d
+	looked, over, few := 0, 0, x.rations[sameCallQuota].few
 	look := func(id ID) bool {
+		if start, end := x.times(id); end < since || start > last {
+			over++
+			return over <= x.passed
+		}
 		looked++
-		return looked <= maxSameCall && fn(id)
+		return looked <= few && fn(id)
 	}
 	var one [1]ID
 	some, crowd := side.get(k, &one)
@@ -236,14 +243,9 @@ func (x *Index) sameMoment(side *postings, k Key, c *core, fn func(ID) bool) boo
 		}
 	}
 	if crowd != nil {
-		const d = int64(sameCallApart)
-		end := max(c.Start, c.End)
-		if c.Pending {
-			end = math.MaxInt64
-		}
-		crowd.backwards(min(end, math.MaxInt64-d)+d, c.Start-d, look)
+		crowd.backwards(last, since, look)
 	}
-	return looked <= maxSameCall
+	return looked <= few && over <= x.passed
 }
 
 // parentless: nothing is known that could be the parent.

@@ -4,7 +4,7 @@ package link
 var callOfRequest = row{
 	rule:  Systrace,
 	local: true,
-	most:  unique,
+	quota: requestQuota,
 	flat:  true,
 	refers: &keyed{isRaw | isClient | ofRequest, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.Host != 0 && f.Systrace != 0; ok {

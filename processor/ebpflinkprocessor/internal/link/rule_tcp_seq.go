@@ -9,8 +9,8 @@ import "encoding/binary"
 // seqByPair: both ends of a connection count its bytes alike, so the sequence numbers of request and
 // response are the same on the SERVER and on the CLIENT span of a call.
 var seqByPair = row{
-	rule: TCPSeq,
-	most: unique, numbered: domainSeqPair,
+	rule:  TCPSeq,
+	quota: seqQuota, numbered: domainSeqPair,
 	refers: &keyed{isRaw | isServer | hasReqSeq | hasRespSeq, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0; ok {
 			k = seqPair(f.core)
@@ -29,8 +29,8 @@ var seqByPair = row{
 
 // seqByPorts: without a response the two ports take the place of its number.
 var seqByPorts = row{
-	rule: TCPSeq,
-	most: unique, numbered: domainSeqPorts,
+	rule:  TCPSeq,
+	quota: seqQuota, numbered: domainSeqPorts,
 	refers: &keyed{isRaw | isServer | hasReqSeq | hasPortsToo, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasPorts(f); ok {
 			k = seqPorts(f.core, f.peerPort, f.localPort)
@@ -55,8 +55,8 @@ var seqByPorts = row{
 // seqInContext: a gateway between the ends changes the ports. Where the application's header went along
 // with the request, it and the request's number make up for both.
 var seqInContext = row{
-	rule: TCPSeq,
-	most: unique,
+	rule:  TCPSeq,
+	quota: seqQuota,
 	refers: &keyed{isRaw | isServer | hasReqSeq | hasParentContext, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ReqSeq != 0 && hasContext(f); ok {
 			k = seqContext(f)

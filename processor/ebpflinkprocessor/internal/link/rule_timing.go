@@ -9,7 +9,7 @@ const TimingConfidence = 0.5
 // onlyRequestThen: the call lies within a request of its process and no other request of that process
 // was open at any moment of the call.
 var onlyRequestThen = row{
-	rule: Timing, class: statistical, flat: true, local: true,
+	rule: Timing, class: statistical, flat: true, local: true, quota: busyQuota,
 	// A call that is known to be of another request, or of one that has been answered, is not this one's.
 	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = callsWithin(f) && !f.Pending && f.Systrace == 0 && f.LateOf == 0; ok {
@@ -62,7 +62,7 @@ func alone(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection) {
 			if other(id) {
 				rival = id
 			}
-			return rival == None && looked <= x.maxCandidates
+			return rival == None && looked <= x.passed
 		})
 	}
 	switch {
@@ -70,7 +70,7 @@ func alone(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection) {
 		not := objection{why: whyRivalParent, rival: x.core(rival), of: x.core(found.Parent)}
 		found.Parent, found.Outcome, found.Confidence = None, Ambiguous, 0
 		return found, not
-	case looked > x.maxCandidates:
+	case looked > x.passed:
 		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: found.Candidates}, objection{}
 	}
 	return found, objection{}

@@ -12,7 +12,7 @@ const wireTime = time.Millisecond
 // nearestCall: two calls that show the same sequence numbers and that nothing else tells apart. The one that its
 // request fills best is the more probable, by how much more is its confidence.
 var nearestCall = row{
-	rule: Timing, class: statistical, flat: true, most: unique, numbered: domainSeqPair,
+	rule: Timing, class: statistical, flat: true, quota: nearestQuota, numbered: domainSeqPair,
 	refers: seqByPair.refers, defines: seqByPair.defines, fits: seqByPair.fits,
 	contains: true,
 	judge:    nearest,

@@ -49,19 +49,29 @@ func TestTiming(t *testing.T) {
 	}
 }
 
-// TestTimingLooksAtNoMoreThanItMay: of a process that is busier than the limit nothing is said.
+// TestTimingLooksAtNoMoreThanItMay: of a process that is busier at a time than the limit nothing is said.
 func TestTimingLooksAtNoMoreThanItMay(t *testing.T) {
 	for _, tt := range []struct {
-		limit int
-		want  Outcome
-	}{{11, Linked}, {10, Overrun}} {
-		x := New([]string{Timing}, 0)
-		x.LimitCandidates(tt.limit)
+		limits Limits
+		apart  int64
+		before int
+		want   Outcome
+	}{
+		{Limits{Candidates: 11}, 0, 0, Ambiguous},
+		{Limits{Candidates: 10}, 0, 0, Overrun},
+		{Limits{Candidates: 11, Rules: map[string]int{Timing: 10}}, 0, 0, Overrun},
+		{Limits{Candidates: 10}, 1000, 0, Linked},
+		{Limits{Candidates: 10}, 1000, 100, Linked},
+	} {
+		x := NewLimited([]string{Timing}, 0, tt.limits)
 		for i := range 10 {
-			x.AddRare(server(byte(2+i), int64(1000*i)), Rare{Process: 1})
+			x.AddRare(server(byte(2+i), tt.apart*int64(i)), Rare{Process: 1})
 		}
-		x.AddRare(server(20, 20_000), Rare{Process: 1})
-		c := x.AddRare(client(1, 20_010, lasts(10)), Rare{Process: 1})
-		require.Equal(t, tt.want.String(), x.Resolve(c).Outcome.String(), tt.limit)
+		for i := range byte(tt.before) {
+			x.AddRare(server(i, -10_000), Rare{Process: 1})
+		}
+		x.AddRare(server(20, 10*tt.apart), Rare{Process: 1})
+		c := x.AddRare(client(1, 10*tt.apart+10, lasts(10)), Rare{Process: 1})
+		require.Equal(t, tt.want.String(), x.Resolve(c).Outcome.String(), tt.limits)
 	}
 }

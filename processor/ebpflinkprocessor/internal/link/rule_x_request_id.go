@@ -12,13 +12,9 @@ const XRequestIDConfidence = 0.9
 // NestedRequestIDConfidence is given where one id names several requests, one inside the other.
 const NestedRequestIDConfidence = 0.7
 
-// maxSharers is how many spans of one side may carry one id. A request that is sent on to 64 services,
-// each with retries, stays below; what more spans share is a constant and names no request.
-const maxSharers = 1024
-
 // callWithRequestID: a proxy or a service sends the id that it got, or made, on in its calls.
 var callWithRequestID = row{
-	rule: XRequestID, class: probable, most: maxSharers, local: true,
+	rule: XRequestID, class: probable, quota: requestIDQuota, local: true,
 	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = callsWithin(f) && f.RequestID != 0; ok {
 			k = requestIDIn(f, f.RequestID)
@@ -50,7 +46,7 @@ var callWithRequestID = row{
 // callWithResponseID: the id came with the answer of the call and was handed back with the own one.
 // Its definitions are those that callWithRequestID finds by the id of a response, too.
 var callWithResponseID = row{
-	rule: XRequestID, class: probable, most: maxSharers, local: true,
+	rule: XRequestID, class: probable, quota: requestIDQuota, local: true,
 	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = callsWithin(f) && f.ResponseID != 0 && f.ResponseID != f.RequestID; ok {
 			k = requestIDIn(f, f.ResponseID)
@@ -75,7 +71,7 @@ var callWithResponseID = row{
 // serverWithRequestID: between two processes, where sequence numbers do not join because something
 // that is not captured stands between: it sent on the id it got, or made one and returned it.
 var serverWithRequestID = row{
-	rule: XRequestID, class: probable, most: maxSharers,
+	rule: XRequestID, class: probable, quota: requestIDQuota,
 	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.RequestID != 0; ok {
 			k = requestID(f.RequestID)
@@ -100,7 +96,7 @@ var serverWithRequestID = row{
 
 // serverWithResponseID: who served the request made the id, and it was handed back to the caller.
 var serverWithResponseID = row{
-	rule: XRequestID, class: probable, most: maxSharers,
+	rule: XRequestID, class: probable, quota: requestIDQuota,
 	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ResponseID != 0 && f.ResponseID != f.RequestID; ok {
 			k = requestID(f.ResponseID)
@@ -223,7 +219,7 @@ type nesting struct {
 // goes to one service, so where several at once would be the child of the innermost, none is.
 func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection) {
 	var oneDef, oneRef [1]ID
-	if x.defs.size(k) > maxSharers || x.refs.size(k) > maxSharers {
+	if most := x.rations[r.quota].most; x.defs.size(k) > most || x.refs.size(k) > most {
 		return Edge{Parent: None, Outcome: Overrun, Rule: r.rule, Candidates: found.Candidates}, objection{}
 	}
 	defs, defCrowd := x.defs.get(k, &oneDef)

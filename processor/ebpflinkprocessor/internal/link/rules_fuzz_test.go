@@ -247,7 +247,7 @@ func indexed(data []byte) (x *Index, n int) {
 // explains checks what FuzzExplain says of one span, and counts the words.
 func explains(t *testing.T, x *Index, id ID, words map[string]int) {
 	t.Helper()
-	e, why := x.Resolve(id), x.Explain(id)
+	e, why := x.Resolve(id), x.Explain(id, 20*time.Second)
 	require.LessOrEqual(t, len(why), len(rows))
 	linked := SpanID{}
 	for i, w := range why {

@@ -17,6 +17,8 @@ type situation struct {
 	// ahead is how far the clock of each host is.
 	ahead     []int64
 	tolerance time.Duration
+	// limits are those of rules, where they are not the default ones.
+	limits map[string]int
 	// step is how coarse the clocks are.
 	step int64
 	// few is how many values there are of what is not to collide that often, and shared of threads and request ids.
@@ -46,6 +48,16 @@ func newSituation(rng *rand.Rand) *situation {
 		}
 	}
 	return s
+}
+
+// limit gives some rules limits that some keys exceed.
+func (s *situation) limit() {
+	s.limits = map[string]int{}
+	for _, rule := range []string{TCPSeq, Systrace, PseudoThread, XRequestID} {
+		if s.of10(2) {
+			s.limits[rule] = 1 + s.rng.IntN(3)
+		}
+	}
 }
 
 // newCrowd is a situation of few threads, request ids and processes, which many spans have one after the other.
