@@ -74,7 +74,8 @@ type View struct {
 	*core
 	*farther
 	*Rare
-	said *Exchange
+	said *spoken
+	of   *owner
 }
 
 // nowhere is beside most facts.
@@ -103,14 +104,15 @@ func (x *Index) core(id ID) *core { return x.facts.At(id) }
 // View returns id as it is now.
 func (x *Index) View(id ID) View {
 	c := x.core(id)
+	said, of := x.spoken(id)
 	if c.far == 0 {
-		return View{c, &nowhere, &nothing, x.exchange(id)}
+		return View{c, &nowhere, &nothing, said, of}
 	}
 	f := x.far.Of(c.far)
 	if !f.rare {
-		return View{c, f, &nothing, x.exchange(id)}
+		return View{c, f, &nothing, said, of}
 	}
-	return View{c, f, x.rare[id], x.exchange(id)}
+	return View{c, f, x.rare[id], said, of}
 }
 
 // Fact returns all that is kept of id. The trace id that a raw span came with is not.
@@ -194,9 +196,9 @@ func (x *Index) putFar(c *core, f *Fact, rare bool) {
 func (x *Index) drop(id ID) {
 	c := x.core(id)
 	x.far.Give(c.far)
+	x.say(id, &none)
 	*c = core{}
 	if len(x.rare) > 0 {
 		delete(x.rare, id)
 	}
-	x.say(id, &none)
 }

@@ -64,7 +64,7 @@ func (x *Index) Explain(child ID) []Explanation {
 }
 
 func (x *Index) explain(child ID, c View, r *row, k Key) Explanation {
-	out := Explanation{Rule: r.rule, Class: r.class.String(), Shared: x.definitions(c, k) + x.count(&x.refs, k, c.core), Outcome: NoCandidate}
+	out := Explanation{Rule: r.rule, Class: r.class.String(), Shared: x.sharing(c, r, k), Outcome: NoCandidate}
 	for _, f := range r.compares.key {
 		out.Key = append(out.Key, f.name)
 	}
@@ -110,6 +110,14 @@ func (x *Index) explain(child ID, c View, r *row, k Key) Explanation {
 	}
 	out.Omitted = len(lost) - len(out.Losers)
 	return out
+}
+
+// sharing is how many spans have the key k of r, which c has.
+func (x *Index) sharing(c View, r *row, k Key) int {
+	if !r.places {
+		return x.definitions(c, k) + x.count(&x.refs, k, c.core)
+	}
+	return x.sizeInPlace(&x.defs, c) + x.sizeInPlace(&x.refs, c)
 }
 
 // rank is how near a candidate was to winning, the nearest first.

@@ -49,7 +49,8 @@ type Index struct {
 	crowded Table[ID]
 	hosts   hosts
 	// exchanges are empty until the first span says something of its own.
-	exchanges Pages[Exchange]
+	exchanges Pages[spoken]
+	owners    owners
 
 	keys       Table[sides]
 	defs, refs postings
@@ -80,6 +81,7 @@ func New(rules []string, clockTolerance time.Duration) *Index {
 		stemmed:        slices.Contains(rules, TCPSeq),
 		rare:           map[ID]*Rare{},
 		hosts:          hosts{},
+		owners:         newOwners(),
 		clocks:         newClocks(),
 		gen:            1,
 	}
@@ -350,6 +352,15 @@ func (x *Index) refer(f View, id ID, r *row, k Key, fn func(ID) bool) (more bool
 	visit := func(c ID) bool {
 		// What is only near in time is many, and not worth a search each.
 		return c == id || (r.paired && x.rate(r, x.View(c), f) == unfit) || fn(c)
+	}
+	if r.places {
+		more = true
+		since, last := x.moment(f.core)
+		x.inPlace(&x.refs, f, since, last, func(c ID) bool {
+			more = visit(c)
+			return more
+		})
+		return more
 	}
 	var one [1]ID
 	ids, crowd := x.ids(&x.refs, k, f.core, &one)

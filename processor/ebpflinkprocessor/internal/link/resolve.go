@@ -42,7 +42,7 @@ type Edge struct {
 	// Displaces: the child states another parent, which gives way.
 	Displaces bool
 	// Ambiguous has bit n set when row n found several equally good candidates.
-	Ambiguous uint32
+	Ambiguous uint64
 }
 
 // Resolve finds the parent of child. The result depends on the set of facts alone, not on the
@@ -90,7 +90,7 @@ func (x *Index) Named(id ID) ID {
 func (x *Index) resolve(child ID) Edge {
 	c := x.View(child)
 	best := Edge{Parent: None, Outcome: NoReference}
-	var ambiguous uint32
+	var ambiguous uint64
 	// only has the stem of c, as long as that is not split.
 	only, asked, divided := None, false, false
 	for _, i := range x.planOf(c.core).rows {
@@ -277,6 +277,21 @@ func (x *Index) candidates(r *row, child ID, c View, k Key, fn func(ID) bool) bo
 	if k.domain() == domainSpan && !x.named(r, child, c, fn) {
 		return false
 	}
+	most := x.maxCandidates
+	if r.few > 0 {
+		most = min(most, r.few)
+	}
+	if r.places {
+		n, reach := 0, x.reach(r, c.Start)
+		all := x.inPlace(&x.defs, c, c.Start-reach, c.Start+reach, func(id ID) bool {
+			if n++; n > most {
+				return false
+			}
+			x.looks++
+			return id == child || fn(id)
+		})
+		return all && n <= most
+	}
 	if r.beside != nil {
 		also, all := r.beside(x, c)
 		for _, id := range also {
@@ -285,10 +300,6 @@ func (x *Index) candidates(r *row, child ID, c View, k Key, fn func(ID) bool) bo
 		if !all {
 			return false
 		}
-	}
-	most := x.maxCandidates
-	if r.few > 0 {
-		most = min(most, r.few)
 	}
 	if len(some) > most || (crowd != nil && r.most > 0 && crowd.n > r.most) {
 		return false

@@ -38,6 +38,7 @@ var rows = []row{
 	sdkServerUnderWire,
 	statedOfProcess,
 	statedOfInstance,
+	statedOfPlace,
 	statedParent,
 	callInContext,
 	seqByPair,
@@ -47,8 +48,10 @@ var rows = []row{
 	sdkRootUnderWire,
 	requestOfProcess,
 	requestOfInstance,
+	requestOfPlace,
 	clientOfProcess,
 	clientOfInstance,
+	clientOfPlace,
 	callOfRequest,
 	callOfContext,
 	callWithRequestID,
@@ -57,6 +60,7 @@ var rows = []row{
 	serverWithResponseID,
 	callerOfProcess,
 	callerOfInstance,
+	callerOfPlace,
 	looseSeq,
 	nextTap,
 	consumed,
@@ -134,6 +138,8 @@ type row struct {
 	few int
 	// paired: nothing comes of one side of a key alone, and as a rule only one side is there.
 	paired bool
+	// places: the key is where the span runs. What is at another site that may be the same counts, too.
+	places bool
 	// most is how many definitions a key may have before none of them is believed, 0 for no limit.
 	most int
 	// judge has the last word on what a search found, Linked or Ambiguous, and says what it has against a candidate.

@@ -338,7 +338,7 @@ func (x *Index) fromElsewhere(a, b View) bool {
 
 // caller is the one CLIENT span that the sequence numbers of server name, empty where there is no such.
 func (x *Index) caller(server View) View {
-	found := View{&core{}, &nowhere, &nothing, &none}
+	found := View{&core{}, &nowhere, &nothing, &silent, &nobodys}
 	k, ok := seqByPair.refers.key(server)
 	if !ok {
 		return found

@@ -47,7 +47,7 @@ func (v View) traits() traits {
 		t |= ofRequest.when(v.Systrace != 0) | ofThread.when(v.Pseudo != 0)
 	}
 	t |= hasName.when(v.own != 0 && v.Span != SpanID{})
-	t |= hasWords.when(v.said.Known())
+	t |= hasWords.when(v.said.owner != 0)
 	return t | hasBeside.when(v.farther.rare) | hasParentContext.when(hasContext(v))
 }
 
