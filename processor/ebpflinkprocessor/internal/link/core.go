@@ -75,7 +75,6 @@ type View struct {
 	*farther
 	*Rare
 	said *spoken
-	of   *owner
 }
 
 // nowhere is beside most facts.
@@ -104,15 +103,14 @@ func (x *Index) core(id ID) *core { return x.facts.At(id) }
 // View returns id as it is now.
 func (x *Index) View(id ID) View {
 	c := x.core(id)
-	said, of := x.spoken(id)
 	if c.far == 0 {
-		return View{c, &nowhere, &nothing, said, of}
+		return View{c, &nowhere, &nothing, x.spoken(id)}
 	}
 	f := x.far.Of(c.far)
 	if !f.rare {
-		return View{c, f, &nothing, said, of}
+		return View{c, f, &nothing, x.spoken(id)}
 	}
-	return View{c, f, x.rare[id], said, of}
+	return View{c, f, x.rare[id], x.spoken(id)}
 }
 
 // Fact returns all that is kept of id. The trace id that a raw span came with is not.

@@ -38,10 +38,10 @@ type spoken struct {
 type words struct{ Method, System, Path, Status uint8 }
 
 // exchange is what v says.
-func (v View) exchange() Exchange {
-	w := v.said
+func (x *Index) exchange(v View) Exchange {
+	w, of := v.said, x.of(v)
 	return Exchange{
-		PID: v.of.PID, Instance: v.of.Instance, Container: v.of.Container, Pod: v.of.Pod,
+		PID: of.PID, Instance: of.Instance, Container: of.Container, Pod: of.Pod,
 		Method: w.Method, System: w.System, Path: w.Path, Status: w.Status,
 	}
 }
@@ -75,16 +75,20 @@ var none Exchange
 // silent is what a span says that says nothing.
 var silent spoken
 
-// spoken is what id says of its exchange, and whose it is.
-func (x *Index) spoken(id ID) (*spoken, *owner) {
+// spoken is what id says of its exchange.
+func (x *Index) spoken(id ID) *spoken {
 	if int(id) >= x.exchanges.Len() {
-		return &silent, &nobodys
+		return &silent
 	}
-	s := x.exchanges.At(id)
-	if s.owner == 0 {
-		return s, &nobodys
+	return x.exchanges.At(id)
+}
+
+// of is whose v is.
+func (x *Index) of(v View) *owner {
+	if v.said.owner == 0 {
+		return &nobodys
 	}
-	return s, x.owners.all.Of(s.owner)
+	return x.owners.all.Of(v.said.owner)
 }
 
 // say keeps what id says, whose fact is here.

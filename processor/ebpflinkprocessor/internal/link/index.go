@@ -248,13 +248,13 @@ func (x *Index) keysOf(f View, to []Key) (keys []Key, middle uint32) {
 	p := x.planOf(f.core)
 	from := len(to)
 	for _, i := range p.posted {
-		if k, ok := x.rows[i].defines.key(f); ok && k.domain() != domainSpan && !slices.Contains(to[from:], k) {
+		if k, ok := x.rows[i].defines.key(x, f); ok && k.domain() != domainSpan && !slices.Contains(to[from:], k) {
 			to = append(to, k)
 		}
 	}
 	from = len(to)
 	for _, i := range p.refers {
-		if k, ok := x.rows[i].refers.key(f); ok && !slices.Contains(to[from:], k) {
+		if k, ok := x.rows[i].refers.key(x, f); ok && !slices.Contains(to[from:], k) {
 			to = append(to, k)
 		}
 	}
@@ -323,7 +323,7 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		if r.defines == byName && x.refs.keys[domainSpan] == 0 {
 			continue // nearly all spans have a name, and often nobody names any
 		}
-		k, ok := r.defines.key(f)
+		k, ok := r.defines.key(x, f)
 		if !ok || slices.Contains(seen, k) {
 			continue
 		}

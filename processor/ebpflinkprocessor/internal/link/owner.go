@@ -272,7 +272,7 @@ func (x *Index) inPlace(side *postings, v View, since, last int64, fn func(ID) b
 		}
 		return more
 	}
-	return x.owners.nearby(v.of, func(site uint32) bool {
+	return x.owners.nearby(x.of(v), func(site uint32) bool {
 		var one [1]ID
 		some, crowd := side.get(siteKey(site, v.Role), &one)
 		for _, id := range some {
@@ -289,7 +289,7 @@ func (x *Index) inPlace(side *postings, v View, since, last int64, fn func(ID) b
 
 // sizeInPlace is how many spans, of the role of v, are on that side where v may be.
 func (x *Index) sizeInPlace(side *postings, v View) (n int) {
-	x.owners.nearby(v.of, func(site uint32) bool {
+	x.owners.nearby(x.of(v), func(site uint32) bool {
 		n += side.size(siteKey(site, v.Role))
 		return true
 	})

@@ -53,24 +53,25 @@ func consistent(t *testing.T, x *Index, here []ID) {
 	spans, places, names := map[who]uint32{}, map[place]map[who]bool{}, map[Key]map[who]bool{}
 	for _, id := range here {
 		v := x.View(id)
+		of := x.of(v)
 		if v.said.owner == 0 {
-			require.Zero(t, v.of.who)
+			require.Zero(t, of.who)
 			continue
 		}
-		require.Equal(t, who{v.Host, v.of.Container, v.of.Pod, v.Service, v.of.PID, v.of.Instance, v.Raw}, v.of.who)
-		spans[v.of.who]++
-		if p := (place{v.of.Container, v.of.Pod}); p != (place{}) {
+		require.Equal(t, who{v.Host, of.Container, of.Pod, v.Service, of.PID, of.Instance, v.Raw}, of.who)
+		spans[of.who]++
+		if p := (place{of.Container, of.Pod}); p != (place{}) {
 			if places[p] == nil {
 				places[p] = map[who]bool{}
 			}
-			places[p][v.of.who] = true
+			places[p][of.who] = true
 		}
-		for _, k := range v.of.names() {
+		for _, k := range of.names() {
 			if k != 0 && v.Raw {
 				if names[k] == nil {
 					names[k] = map[who]bool{}
 				}
-				names[k][v.of.who] = true
+				names[k][of.who] = true
 			}
 		}
 	}

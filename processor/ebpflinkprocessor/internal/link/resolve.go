@@ -106,7 +106,7 @@ func (x *Index) resolve(child ID) Edge {
 			}
 			e = x.searchOne(child, c, r, only)
 		} else {
-			k, ok := r.refers.key(c)
+			k, ok := r.refers.key(x, c)
 			if !ok || (r.veto != nil && r.veto(x, c)) {
 				continue
 			}
@@ -133,7 +133,7 @@ func (x *Index) Stated(child ID) Edge {
 	c := x.View(child)
 	for i := range x.rows {
 		r := &x.rows[i]
-		if k, ok := r.refers.key(c); ok && r.stated {
+		if k, ok := r.refers.key(x, c); ok && r.stated {
 			e := x.search(child, c, r, k)
 			e.Row = uint8(i)
 			return e

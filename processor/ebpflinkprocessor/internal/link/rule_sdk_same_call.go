@@ -42,65 +42,72 @@ var (
 
 // way is how spans say that they are of one process.
 type way struct {
-	key func(View) (Key, bool)
+	key func(*Index, View) (Key, bool)
 	by  field
 	// same compares what is behind equal keys.
-	same func(a, b View) bool
+	same func(a, b *owner) bool
 	// places is that of the row.
 	places bool
 }
 
 var (
 	byProcess = way{
-		key: func(f View) (Key, bool) {
-			if f.Host == 0 || f.of.PID == 0 {
+		key: func(x *Index, f View) (Key, bool) {
+			pid := x.of(f).PID
+			if f.Host == 0 || pid == 0 {
 				return 0, false
 			}
-			return domainProcess.key(f.Host, uint64(f.of.PID), uint64(f.Role)), true
+			return domainProcess.key(f.Host, uint64(pid), uint64(f.Role)), true
 		},
 		by:   fieldProcessID,
-		same: func(a, b View) bool { return a.Host == b.Host && a.of.PID == b.of.PID },
+		same: func(a, b *owner) bool { return a.Host == b.Host && a.PID == b.PID },
 	}
 	byInstance = way{
-		key: func(f View) (Key, bool) {
-			if f.Service == 0 || f.of.Instance == 0 {
+		key: func(x *Index, f View) (Key, bool) {
+			instance := x.of(f).Instance
+			if f.Service == 0 || instance == 0 {
 				return 0, false
 			}
-			return domainInstance.key(uint64(f.Service), uint64(f.of.Instance), uint64(f.Role)), true
+			return domainInstance.key(uint64(f.Service), uint64(instance), uint64(f.Role)), true
 		},
 		by:   fieldInstance,
-		same: func(a, b View) bool { return a.Service == b.Service && a.of.Instance == b.of.Instance },
+		same: func(a, b *owner) bool { return a.Service == b.Service && a.Instance == b.Instance },
 	}
 	byPlace = way{
-		key:    func(f View) (Key, bool) { return siteKey(f.of.site, f.Role), f.of.site != 0 },
+		key: func(x *Index, f View) (Key, bool) {
+			site := x.of(f).site
+			return siteKey(site, f.Role), site != 0
+		},
 		by:     fieldPlace,
-		same:   func(a, b View) bool { return a.of.samePlace(&b.of.who) },
+		same:   func(a, b *owner) bool { return a.samePlace(&b.who) },
 		places: true,
 	}
 )
 
 func sameCall(side Role, by way) row {
 	inner, outer := innerCall, outerCall
+	within, around := isRaw|isClient, isSDK|isClient
 	if side == Server {
 		inner, outer = innerRequest, outerRequest
+		within, around = isSDK|isServer, isRaw|isServer
 	}
 	r := row{
 		rule: SDKSameCall, class: probable, local: true, slack: sameCallApart, flat: true, few: maxSameCall, paired: true, places: by.places,
-		refers: &keyed{hasWords, func(f View) (k Key, ok bool) {
+		refers: &keyed{hasWords | within, func(x *Index, f View) (k Key, ok bool) {
 			if inner(f) {
-				return by.key(f)
+				return by.key(x, f)
 			}
 			return 0, false
 		}},
-		defines: &keyed{hasWords, func(f View) (k Key, ok bool) {
+		defines: &keyed{hasWords | around, func(x *Index, f View) (k Key, ok bool) {
 			if outer(f) {
-				return by.key(f)
+				return by.key(x, f)
 			}
 			return 0, false
 		}},
 		limits: nearlyWithin,
 		fits: func(x *Index, c, p View) score {
-			return when(by.same(c, p))
+			return when(by.same(x.of(c), x.of(p)))
 		},
 		objects: func(x *Index, c, p View) objection {
 			if by.places {
@@ -134,21 +141,23 @@ func sameCall(side Role, by way) row {
 // elsewhere is what says that an SDK's span and a raw one are not of one container or pod, or there not of one process;
 // nil for nothing.
 func (x *Index) elsewhere(c, p View) *field {
-	switch own, raw := ofSDK(c, p); {
-	case !own.of.samePlace(&raw.of.who):
+	sdk, raw := ofSDK(c, p)
+	own, seen := x.of(sdk), x.of(raw)
+	switch {
+	case !own.samePlace(&seen.who):
 		return &fieldPlace
-	case differ(own.Host, raw.Host):
+	case differ(own.Host, seen.Host):
 		return &fieldHost
-	case own.of.sameProcess(&raw.of.who):
+	case own.sameProcess(&seen.who):
 		return nil
 	default:
 		return x.namedBy(own)
 	}
 }
 
-// namedBy is how the SDK's span names its process as raw spans do, nil where it does not.
-func (x *Index) namedBy(own View) *field {
-	by, seen := x.owners.seen(own.of)
+// namedBy is how an SDK names its process as raw spans do, nil where it does not.
+func (x *Index) namedBy(own *owner) *field {
+	by, seen := x.owners.seen(own)
 	if !seen {
 		return nil
 	}
@@ -197,13 +206,13 @@ func ledElsewhere(x *Index, c View) bool {
 
 // notSame is what says, beside time, that child and parent are not the same call.
 func (x *Index) notSame(side Role, c, p View) objection {
-	same := c.said.agree(p.said.words)
+	same, own, other := c.said.agree(p.said.words), x.of(c), x.of(p)
 	switch {
 	case same < 0:
 		return objection{why: whyConflict}
-	case differ(c.of.Container, p.of.Container):
+	case differ(own.Container, other.Container):
 		return objection{fact: &fieldContainer}
-	case differ(c.of.Pod, p.of.Pod):
+	case differ(own.Pod, other.Pod):
 		return objection{fact: &fieldPod}
 	}
 	if side == Server {
@@ -225,7 +234,7 @@ func (x *Index) notSame(side Role, c, p View) objection {
 		if c.Systrace != of.Systrace || c.Host != of.Host {
 			return objection{why: whyOtherRequest, rival: of.core}
 		}
-	} else if judge(nearlyWithin, c, of) != admitted {
+	} else if x.judge(nearlyWithin, c, of) != admitted {
 		return objection{why: whyOtherRequest, rival: of.core}
 	}
 	return objection{}
@@ -291,7 +300,7 @@ func (x *Index) headerSeen(c, p View) (by *core, seen bool) {
 		if !f.Raw && f.Role == Server && x.cameBy(id, c) {
 			continue
 		}
-		if f.Raw || f.Role == Server || (f.Role == Client && judge(nearlyWithin, c, f) == admitted && c.said.agree(f.said.words) >= 0) {
+		if f.Raw || f.Role == Server || (f.Role == Client && x.judge(nearlyWithin, c, f) == admitted && c.said.agree(f.said.words) >= 0) {
 			return f.core, true
 		}
 	}
@@ -339,12 +348,12 @@ func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) (Edge, 
 		why.of = p.core
 		return Edge{Parent: None, Outcome: o, Rule: r.rule, Candidates: found.Candidates}, why
 	}
-	if v := judge(surelyWithin(side), c, p); v != admitted {
+	if v := x.judge(surelyWithin(side), c, p); v != admitted {
 		return not(Inadmissible, objection{time: v})
 	}
 	// Who names the process as eBPF sees it is found by that, or not at all.
 	if own, _ := ofSDK(c, p); r.places {
-		if by := x.namedBy(own); by != nil {
+		if by := x.namedBy(x.of(own)); by != nil {
 			return not(Inadmissible, objection{fact: by})
 		}
 	}
@@ -392,21 +401,22 @@ func (x *Index) spokenFor(r *row, k Key, f View, other *postings) bool {
 func word8(w uint8) string { return number(uint64(w)) }
 
 var (
-	fieldProcessID = own("host.id,process.pid", func(v View) string {
-		if v.Host == 0 || v.of.PID == 0 {
+	fieldProcessID = owned("host.id,process.pid", func(v View, o *owner) string {
+		if v.Host == 0 || o.PID == 0 {
 			return ""
 		}
-		return id64(v.Host) + "/" + number(uint64(v.of.PID))
+		return id64(v.Host) + "/" + number(uint64(o.PID))
 	})
-	fieldInstance  = own("service.instance.id", func(v View) string { return id64(uint64(v.of.Instance)) })
-	fieldContainer = own("container.id", func(v View) string { return id64(v.of.Container) })
-	fieldPod       = own("k8s.pod.uid", func(v View) string { return id64(v.of.Pod) })
+	fieldInstance  = owned("service.instance.id", func(_ View, o *owner) string { return id64(uint64(o.Instance)) })
+	fieldContainer = owned("container.id", func(_ View, o *owner) string { return id64(o.Container) })
+	fieldPod       = owned("k8s.pod.uid", func(_ View, o *owner) string { return id64(o.Pod) })
 	// fieldPlace is the container where both say it, else the pod.
-	fieldPlace = field{"container.id,k8s.pod.uid", func(c, p View) (string, string) {
-		if c.of.Container != 0 && p.of.Container != 0 {
-			return id64(c.of.Container), id64(p.of.Container)
+	fieldPlace = field{"container.id,k8s.pod.uid", func(x *Index, c, p View) (string, string) {
+		a, b := x.of(c), x.of(p)
+		if a.Container != 0 && b.Container != 0 {
+			return id64(a.Container), id64(b.Container)
 		}
-		return id64(c.of.Pod), id64(p.of.Pod)
+		return id64(a.Pod), id64(b.Pod)
 	}}
 	fieldMethod = own("http.request.method", func(v View) string { return word8(v.said.Method) })
 	fieldSystem = own("db.system.name,rpc.system", func(v View) string { return word8(v.said.System) })

@@ -71,7 +71,7 @@ func callerOf(pair *row) row {
 // another may be.
 func (x *Index) mateOf(request ID, pair *row) ID {
 	p := x.View(request)
-	k, ok := pair.defines.key(p)
+	k, ok := pair.defines.key(x, p)
 	if !ok || !x.stating {
 		return None
 	}
@@ -100,7 +100,7 @@ func (x *Index) requestOf(own ID, pair *row) ID {
 	if _, carried := x.carrier(c); carried {
 		return None
 	}
-	k, ok := pair.refers.key(c)
+	k, ok := pair.refers.key(x, c)
 	if !ok {
 		return None
 	}
@@ -159,9 +159,9 @@ func (x *Index) leadsTo(request, named ID) bool {
 			return false
 		}
 		p := x.View(named)
-		same := up.sameProcess(p)
+		same := x.sameProcess(up, p)
 		if same || (!p.Raw && x.elsewhere(up, p) == nil) {
-			if outerCall(p) && up.said.agree(p.said.words) >= 0 && !portsDiffer(up, p) && judge(surelyWithin(Client), up, p) == admitted {
+			if outerCall(p) && up.said.agree(p.said.words) >= 0 && !portsDiffer(up, p) && x.judge(surelyWithin(Client), up, p) == admitted {
 				return true
 			}
 			// Beside it may be a proxy.
@@ -212,7 +212,7 @@ func (x *Index) namesAnother(s View, p ID) bool {
 	some := false
 	for _, i := range x.callers {
 		pair := x.rows[i].pair
-		k, ok := pair.defines.key(s)
+		k, ok := pair.defines.key(x, s)
 		if !ok {
 			continue
 		}
@@ -271,13 +271,14 @@ func parentless(e Edge) bool {
 }
 
 // sameProcess: both name it, by either of the two ways.
-func (v View) sameProcess(o View) bool {
-	return v.of.sameProcess(&o.of.who) && !v.of.otherPlace(&o.of.who)
+func (x *Index) sameProcess(a, b View) bool {
+	p, q := x.of(a), x.of(b)
+	return p.sameProcess(&q.who) && !p.otherPlace(&q.who)
 }
 
 // sameOwner: of one service, or process.
-func (v View) sameOwner(o View) bool {
-	return (v.Service != 0 && v.Service == o.Service) || v.sameProcess(o)
+func (x *Index) sameOwner(a, b View) bool {
+	return (a.Service != 0 && a.Service == b.Service) || x.sameProcess(a, b)
 }
 
 // Inherited is the context of a request that eBPF did not see, as the SDK's span of that request states it; false where

@@ -56,7 +56,7 @@ type keyed struct {
 	// needs is what a span must have at least.
 	needs traits
 	// key returns it, or false for a span that has no part in the row.
-	key func(View) (Key, bool)
+	key func(*Index, View) (Key, bool)
 }
 
 // plan is what the spans with some traits may have to do with.

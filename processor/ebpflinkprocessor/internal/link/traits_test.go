@@ -24,7 +24,7 @@ func TestNeedsOfRows(t *testing.T) {
 			}))
 			for i := range x.rows {
 				for _, k := range []*keyed{x.rows[i].refers, x.rows[i].defines} {
-					if _, ok := k.key(v); ok {
+					if _, ok := k.key(x, v); ok {
 						met[k]++
 						require.Equal(t, k.needs, v.traits()&k.needs, "%s: %+v", x.rows[i].rule, f)
 					}
