@@ -52,6 +52,19 @@ func (o *oracle) processSeen(own *seen) bool {
 	return slices.ContainsFunc(o.spans, func(s seen) bool { return s.Raw && ofOneProcess(own, &s) })
 }
 
+// servedByAnother: the SDK's and the kernel's span are of two services, and another of the kernel's, where the SDK runs, is
+// of the SDK's.
+func (o *oracle) servedByAnother(a, b *seen) bool {
+	own := a
+	if a.Raw {
+		own = b
+	}
+	return a.Service != 0 && b.Service != 0 && a.Service != b.Service && slices.ContainsFunc(o.spans, func(s seen) bool {
+		x, y := s.Exchange, own.Exchange
+		return s.Raw && s.Service == own.Service && ((x.Container != 0 && x.Container == y.Container) || (x.Pod != 0 && x.Pod == y.Pod))
+	})
+}
+
 // ofOneProcess: both name it.
 func ofOneProcess(a, b *seen) bool { return sayPID(nil, a, b) || sayInstance(nil, a, b) }
 
@@ -305,7 +318,7 @@ func (o *oracle) partner(n int, w tie, may func(c, p *seen) bool) int {
 	if c.Raw {
 		own = &o.spans[found[0]]
 	}
-	if w.named && o.processSeen(own) {
+	if w.named && (o.processSeen(own) || o.servedByAnother(c, &o.spans[found[0]])) {
 		return nobody
 	}
 	for i := range o.spans {
@@ -397,7 +410,7 @@ func (o *oracle) leadsToParent(request, n int, w tie) bool {
 		if !bareCall(c) {
 			return false
 		}
-		if ports := c.Peer.Port == 0 || p.Peer.Port == 0 || c.Peer.Port == p.Peer.Port; ofOneProcess(c, p) || o.runTogether(c, p) {
+		if ports := c.Peer.Port == 0 || p.Peer.Port == 0 || c.Peer.Port == p.Peer.Port; ofOneProcess(c, p) || (o.runTogether(c, p) && !o.servedByAnother(c, p)) {
 			if ports && !p.Raw && p.Role == Client && p.OwnTrace != (TraceID{}) && alike(c, p) >= 0 && fillsMost(c, p) {
 				return true
 			}

@@ -7,8 +7,8 @@ type owner struct {
 	spans uint32
 	// site is where it runs, 0 where it does not say.
 	site uint32
-	// at is its place in named, by process and by instance.
-	at [2]uint32
+	// at is its place in named, by each of its names.
+	at [maxNames]uint32
 }
 
 // who tells an owner from all others. Zero values mean unknown.
@@ -183,13 +183,28 @@ func cut[K comparable](lists map[K][]uint32, k K, at uint32) (moved uint32) {
 	return moved
 }
 
-// names are the keys of how w names its process, by process id and by instance, 0 where it does not.
-func (w *who) names() (k [2]Key) {
+// What an owner is called: the first two names are of a process, the others of a service where it runs.
+const (
+	nameProcess = iota
+	nameInstance
+	nameInContainer
+	nameInPod
+	maxNames
+)
+
+// names are the keys of what w is called, 0 for what it is not.
+func (w *who) names() (k [maxNames]Key) {
 	if w.PID != 0 && w.Host != 0 {
-		k[0] = domainProcess.key2(w.Host, uint64(w.PID))
+		k[nameProcess] = domainProcess.key2(w.Host, uint64(w.PID))
 	}
 	if w.Instance != 0 && w.Service != 0 {
-		k[1] = domainInstance.key2(uint64(w.Service), uint64(w.Instance))
+		k[nameInstance] = domainInstance.key2(uint64(w.Service), uint64(w.Instance))
+	}
+	if w.Container != 0 && w.Service != 0 {
+		k[nameInContainer] = domainSite.key(w.Container, uint64(w.Service), nameInContainer)
+	}
+	if w.Pod != 0 && w.Service != 0 {
+		k[nameInPod] = domainSite.key(w.Pod, uint64(w.Service), nameInPod)
 	}
 	return k
 }
@@ -217,7 +232,8 @@ func (w *who) samePlace(o *who) bool {
 // seen says by which of its names raw spans name the process of o, too, as its number in names: then it does not matter
 // where that runs. false where they do by none.
 func (s *owners) seen(o *owner) (by int, ok bool) {
-	for by, k := range o.names() {
+	k := o.names()
+	for by, k := range k[:nameInContainer] {
 		if k == 0 {
 			continue
 		}
@@ -232,6 +248,12 @@ func (s *owners) seen(o *owner) (by int, ok bool) {
 		}
 	}
 	return 0, false
+}
+
+// serves says whether raw spans are of the service of o where that runs.
+func (s *owners) serves(o *owner) bool {
+	k := o.names()
+	return len(s.named[k[nameInContainer]]) > 0 || len(s.named[k[nameInPod]]) > 0
 }
 
 // nearby calls fn, until it returns false, for the sites that o may be at: alike in what both say, of container and pod at

@@ -164,6 +164,13 @@ func (x *Index) namedBy(own *owner) *field {
 	return [...]*field{&fieldProcessID, &fieldInstance}[by]
 }
 
+// otherService: of the SDK's span and the raw one, which run in one place, the former is of a service that other raw spans
+// are of there.
+func (x *Index) otherService(c, p View) bool {
+	sdk, _ := ofSDK(c, p)
+	return c.Service != 0 && p.Service != 0 && c.Service != p.Service && x.owners.serves(x.of(sdk))
+}
+
 // ofSDK is which of the two is of the SDK, and which is not.
 func ofSDK(c, p View) (own, raw View) {
 	if c.Raw {
@@ -355,6 +362,9 @@ func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) (Edge, 
 	if own, _ := ofSDK(c, p); r.places {
 		if by := x.namedBy(x.of(own)); by != nil {
 			return not(Inadmissible, objection{fact: by})
+		}
+		if x.otherService(c, p) {
+			return not(Inadmissible, objection{fact: &fieldService})
 		}
 	}
 	// A call whose request is known stays in it: then the SDK's span has to be of that request, too.

@@ -160,7 +160,7 @@ func (x *Index) leadsTo(request, named ID) bool {
 		}
 		p := x.View(named)
 		same := x.sameProcess(up, p)
-		if same || (!p.Raw && x.elsewhere(up, p) == nil) {
+		if same || (!p.Raw && x.elsewhere(up, p) == nil && !x.otherService(up, p)) {
 			if outerCall(p) && up.said.agree(p.said.words) >= 0 && !portsDiffer(up, p) && x.judge(surelyWithin(Client), up, p) == admitted {
 				return true
 			}
