@@ -87,11 +87,13 @@ func IsLinkAttr(key string) bool {
 
 // Resource attribute keys that linking reads.
 const (
-	ResHostID   = "host.id"
-	ResHostName = "host.name"
-	ResPID      = "process.pid"
-	ResService  = "service.name"
-	ResInstance = "service.instance.id"
+	ResHostID    = "host.id"
+	ResHostName  = "host.name"
+	ResPID       = "process.pid"
+	ResService   = "service.name"
+	ResInstance  = "service.instance.id"
+	ResContainer = "container.id"
+	ResPod       = "k8s.pod.uid"
 )
 
 // Link holds the link attributes of one span. Zero values mean unknown.

@@ -73,7 +73,7 @@ func (s *said) put(f *link.Fact, r *link.Rare, sdk bool) {
 	}
 }
 
-// ownerOf says which process a resource is; service and host are the keys of its names, 0 when unknown.
+// ownerOf says which process a resource is, and where it runs; service and host are the keys of its names, 0 when unknown.
 func ownerOf(resource pcommon.Map, host uint64, service uint32) (e link.Exchange) {
 	if v, ok := resource.Get(rawspan.ResPID); ok && host != 0 && v.Type() == pcommon.ValueTypeInt && v.Int() > 0 && v.Int() <= math.MaxUint32 {
 		e.PID = uint32(v.Int())
@@ -81,11 +81,17 @@ func ownerOf(resource pcommon.Map, host uint64, service uint32) (e link.Exchange
 	if v, ok := resource.Get(rawspan.ResInstance); ok && service != 0 && v.Type() == pcommon.ValueTypeStr {
 		e.Instance = link.InstanceKey(v.Str())
 	}
+	if v, ok := resource.Get(rawspan.ResContainer); ok && v.Type() == pcommon.ValueTypeStr {
+		e.Container = link.PlaceKey(v.Str())
+	}
+	if v, ok := resource.Get(rawspan.ResPod); ok && v.Type() == pcommon.ValueTypeStr {
+		e.Pod = link.PlaceKey(v.Str())
+	}
 	return e
 }
 
 // pairUp reads from what waits what it says of its exchanges: until the first SDK span that names its
-// process came, nobody wanted to know. The caller holds mu.
+// process or container came, nobody wanted to know. The caller holds mu.
 func (p *linkProcessor) pairUp(from payloads) error {
 	dec := newDecoder()
 	for _, b := range p.batches {

@@ -51,7 +51,7 @@ type reading struct {
 	// hosts are those that the spans are from.
 	hosts     []origin
 	malformed int
-	// paired: some are of an SDK that names its process, so that exchanges are asked for.
+	// paired: some are of an SDK that names its process or container, so that exchanges are asked for.
 	paired bool
 
 	by *reader

@@ -84,7 +84,7 @@ func hostileBatch(s *script) ptrace.Traces {
 	td := ptrace.NewTraces()
 	for range 1 + s.of(4) {
 		rs := td.ResourceSpans().AppendEmpty()
-		for _, key := range []string{rawspan.ResHostID, rawspan.ResPID, rawspan.ResService, rawspan.ResInstance} {
+		for _, key := range []string{rawspan.ResHostID, rawspan.ResPID, rawspan.ResService, rawspan.ResInstance, rawspan.ResContainer, rawspan.ResPod} {
 			absurd[s.of(len(absurd))](rs.Resource().Attributes().PutEmpty(key))
 		}
 		ss := rs.ScopeSpans().AppendEmpty()

@@ -44,7 +44,7 @@ type linkProcessor struct {
 	clock  window.Clock
 	tel    *telemetry
 	reader reader
-	// paired: spans of an SDK that names its process have come, so what spans say of their exchanges counts.
+	// paired: spans of an SDK that names its process or container have come, so what spans say of their exchanges counts.
 	// It is set under mu.
 	paired atomic.Bool
 	// sampler is read only.

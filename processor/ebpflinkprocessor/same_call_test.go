@@ -43,21 +43,49 @@ func sameCallBatches(old bool) map[uint64]ptrace.Traces {
 	return out
 }
 
-// TestSameCallWithoutAHeader: one tree, whatever comes first, also when it comes from the storage.
+// inPlace has all run in a container of a pod, of which the SDK says what it does instead of its process.
+func inPlace(batches map[uint64]ptrace.Traces, sdkSays ...string) map[uint64]ptrace.Traces {
+	for id, td := range batches {
+		a := td.ResourceSpans().At(0).Resource().Attributes()
+		says := []string{rawspan.ResContainer, rawspan.ResPod}
+		if id == 1 || id == 2 {
+			says = sdkSays
+			a.Remove(rawspan.ResPID)
+			a.Remove(rawspan.ResHostID)
+		}
+		for _, key := range says {
+			a.PutStr(key, "of "+key)
+		}
+	}
+	return batches
+}
+
+// TestSameCallWithoutAHeader: one tree, whatever comes first, also when it comes from the storage, and however the SDK says
+// whose its spans are.
 func TestSameCallWithoutAHeader(t *testing.T) {
 	for _, tt := range []struct {
 		order []uint64
 		old   bool
-		turn  int // a restart before that batch
+		turn  int      // a restart before that batch
+		place []string // what the SDK says of it, instead of its process
 	}{
-		{[]uint64{11, 13, 1, 2}, false, -1},
-		{[]uint64{2, 1, 13, 11}, true, -1},
-		{[]uint64{13, 2, 11, 1}, false, -1},
-		{[]uint64{11, 13, 1, 2}, true, 1},
-		{[]uint64{11, 13, 1, 2}, false, 2},
-		{[]uint64{13, 2, 11, 1}, false, 2},
-		{[]uint64{2, 11, 13, 1}, false, 4},
+		{[]uint64{11, 13, 1, 2}, false, -1, nil},
+		{[]uint64{2, 1, 13, 11}, true, -1, nil},
+		{[]uint64{13, 2, 11, 1}, false, -1, nil},
+		{[]uint64{11, 13, 1, 2}, true, 1, nil},
+		{[]uint64{11, 13, 1, 2}, false, 2, nil},
+		{[]uint64{13, 2, 11, 1}, false, 2, nil},
+		{[]uint64{2, 11, 13, 1}, false, 4, nil},
+		{[]uint64{11, 13, 1, 2}, false, -1, []string{rawspan.ResContainer}},
+		{[]uint64{2, 1, 13, 11}, true, -1, []string{rawspan.ResPod}},
+		{[]uint64{13, 2, 11, 1}, false, 2, []string{rawspan.ResPod, rawspan.ResContainer}},
+		{[]uint64{11, 13, 1, 2}, true, 2, []string{rawspan.ResContainer}},
+		{[]uint64{2, 11, 13, 1}, false, 4, []string{rawspan.ResPod}},
 	} {
+		batches := sameCallBatches(tt.old)
+		if tt.place != nil {
+			batches = inPlace(batches, tt.place...)
+		}
 		dir := t.TempDir()
 		open := func() *rig {
 			return newRig(t, func(c *Config) { c.Storage.Directory = dir })
@@ -69,7 +97,7 @@ func TestSameCallWithoutAHeader(t *testing.T) {
 				r = open()
 			}
 			if id != 0 {
-				require.NoError(t, r.ConsumeTraces(t.Context(), sameCallBatches(tt.old)[id]))
+				require.NoError(t, r.ConsumeTraces(t.Context(), batches[id]))
 			}
 		}
 		r.pass(30 * time.Second)

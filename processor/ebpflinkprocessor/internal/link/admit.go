@@ -120,7 +120,7 @@ type limit struct {
 	allow time.Duration
 	share int64
 	// of says which two it is asked of, nil for any.
-	of func(child, parent View) bool
+	of func(x *Index, child, parent View) bool
 }
 
 type limitKind uint8
@@ -139,9 +139,9 @@ const (
 )
 
 // judge says what the limits, in their order, find about a candidate.
-func judge(limits []limit, c, p View) verdict {
+func (x *Index) judge(limits []limit, c, p View) verdict {
 	for i := range limits {
-		if l := &limits[i]; l.of == nil || l.of(c, p) {
+		if l := &limits[i]; l.of == nil || l.of(x, c, p) {
 			if v := l.judge(c.core, p.core); v != admitted {
 				return v
 			}

@@ -27,12 +27,12 @@ func TestLimits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			x := New(RuleNames(), 0)
 			says := func(c, p Fact) string {
-				return judge([]limit{{kind: notBefore, allow: time.Hour}, tt.limit}, x.View(x.Add(c)), x.View(x.Add(p))).String()
+				return x.judge([]limit{{kind: notBefore, allow: time.Hour}, tt.limit}, x.View(x.Add(c)), x.View(x.Add(p))).String()
 			}
 			require.Equal(t, admitted.String(), says(tt.in, server(2, 0)))
 			require.Equal(t, tt.says.String(), says(tt.out, server(2, 0)))
 			require.Equal(t, tt.openParent.String(), says(tt.out, open))
-			tt.limit.of = func(_, p View) bool { return p.Span == span(3) }
+			tt.limit.of = func(_ *Index, _, p View) bool { return p.Span == span(3) }
 			require.Equal(t, admitted.String(), says(tt.out, server(2, 0)), "it is not asked of these two")
 			require.Equal(t, tt.says.String(), says(tt.out, server(3, 0)))
 		})

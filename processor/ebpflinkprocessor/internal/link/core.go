@@ -74,7 +74,7 @@ type View struct {
 	*core
 	*farther
 	*Rare
-	said *Exchange
+	said *spoken
 }
 
 // nowhere is beside most facts.
@@ -104,13 +104,13 @@ func (x *Index) core(id ID) *core { return x.facts.At(id) }
 func (x *Index) View(id ID) View {
 	c := x.core(id)
 	if c.far == 0 {
-		return View{c, &nowhere, &nothing, x.exchange(id)}
+		return View{c, &nowhere, &nothing, x.spoken(id)}
 	}
 	f := x.far.Of(c.far)
 	if !f.rare {
-		return View{c, f, &nothing, x.exchange(id)}
+		return View{c, f, &nothing, x.spoken(id)}
 	}
-	return View{c, f, x.rare[id], x.exchange(id)}
+	return View{c, f, x.rare[id], x.spoken(id)}
 }
 
 // Fact returns all that is kept of id. The trace id that a raw span came with is not.
@@ -194,9 +194,9 @@ func (x *Index) putFar(c *core, f *Fact, rare bool) {
 func (x *Index) drop(id ID) {
 	c := x.core(id)
 	x.far.Give(c.far)
+	x.say(id, &none)
 	*c = core{}
 	if len(x.rare) > 0 {
 		delete(x.rare, id)
 	}
-	x.say(id, &none)
 }

@@ -91,6 +91,8 @@ func writeRare(w *writer, r *Rare) {
 	w.u8(e.System)
 	w.u8(e.Path)
 	w.u8(e.Status)
+	w.u64(e.Container)
+	w.u64(e.Pod)
 }
 
 func readRare(c *reader, r *Rare) {
@@ -108,6 +110,8 @@ func readRare(c *reader, r *Rare) {
 	c.u8(&e.System)
 	c.u8(&e.Path)
 	c.u8(&e.Status)
+	c.u64(&e.Container)
+	c.u64(&e.Pod)
 }
 
 // ErrStored: what should be a stored fact is none.

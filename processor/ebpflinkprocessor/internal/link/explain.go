@@ -52,7 +52,7 @@ func (x *Index) Explain(child ID, window time.Duration) []Explanation {
 	c := x.View(child)
 	for i := range x.rows {
 		r := &x.rows[i]
-		k, ok := r.refers.key(c)
+		k, ok := r.refers.key(x, c)
 		if !ok {
 			continue
 		}
@@ -137,13 +137,20 @@ func (x *Index) sharing(c View, r *row, k Key, window time.Duration) (near, know
 			near += many.open(since, last)
 		}
 	}
+	if r.places {
+		for _, side := range []*postings{&x.defs, &x.refs} {
+			known += x.sizeInPlace(side, c)
+			x.inPlace(side, c, since, last, func(ID) bool { near++; return true })
+		}
+		return near, known
+	}
 	var one [1]ID
 	ids, crowd := x.ids(&x.defs, k, c.core, &one)
 	some(ids, crowd, func(View) bool { return false })
 	ids, crowd = x.ids(&x.refs, k, c.core, &one)
 	some(ids, crowd, func(v View) bool {
 		// Of the places of capture of one call some define what they refer to. There are never as many of them as a crowd.
-		own, ok := r.defines.key(v)
+		own, ok := r.defines.key(x, v)
 		return ok && own == k
 	})
 	if k.domain() == domainSpan {
@@ -166,7 +173,7 @@ const (
 )
 
 func (x *Index) rank(r *row, c, p View, top score) rank {
-	if judge(r.limits, c, p) != admitted {
+	if x.judge(r.limits, c, p) != admitted {
 		return beyond
 	}
 	switch s := x.rate(r, c, p); {
@@ -186,7 +193,7 @@ func (x *Index) lose(r *row, child ID, c, p View, by rank, found Outcome, not *o
 	l := Loser{Span: p.Span}
 	switch by {
 	case beyond:
-		l.untimely(c, p, judge(r.limits, c, p))
+		l.untimely(c, p, x.judge(r.limits, c, p))
 	case unlike:
 		x.exclude(&l, r, child, c, p)
 	case untimely:
@@ -194,7 +201,7 @@ func (x *Index) lose(r *row, child ID, c, p View, by rank, found Outcome, not *o
 	case weaker:
 		l.Why = whyWeaker
 		for _, f := range r.compares.also {
-			if got := f.compare(c, p, "differs"); got.Verdict != "equal" {
+			if got := f.compare(x, c, p, "differs"); got.Verdict != "equal" {
 				l.Fact = got
 				break
 			}
@@ -202,7 +209,7 @@ func (x *Index) lose(r *row, child ID, c, p View, by rank, found Outcome, not *o
 	case asGood:
 		switch v := x.admitBy(r, probable, c.core, p.core); {
 		case not.of == p.core:
-			l.take(not, c, p)
+			l.take(x, not, c, p)
 		case found == Overrun:
 			l.Why = whyLimit
 		case found != Linked:
@@ -221,7 +228,7 @@ func (x *Index) lose(r *row, child ID, c, p View, by rank, found Outcome, not *o
 func (x *Index) exclude(l *Loser, r *row, child ID, c, p View) {
 	if r.objects != nil {
 		if o := r.objects(x, c, p); o.raised() && (o.why != whyConflict || o.fact != nil) {
-			l.take(&o, c, p)
+			l.take(x, &o, c, p)
 			return
 		}
 	}
@@ -238,7 +245,7 @@ func (x *Index) exclude(l *Loser, r *row, child ID, c, p View) {
 }
 
 // take makes o the reason.
-func (l *Loser) take(o *objection, c, p View) {
+func (l *Loser) take(x *Index, o *objection, c, p View) {
 	l.Why = o.why
 	if o.rival != nil {
 		l.Rival = o.rival.Span
@@ -247,7 +254,7 @@ func (l *Loser) take(o *objection, c, p View) {
 	case o.time != admitted:
 		l.untimely(c, p, o.time)
 	case o.fact != nil:
-		l.Fact = o.fact.compare(c, p, whyConflict)
+		l.Fact = o.fact.compare(x, c, p, whyConflict)
 		if l.Why = l.Fact.Verdict; l.Why == "equal" {
 			l.Why = whyUnfit
 		}
@@ -280,20 +287,20 @@ func (x *Index) fields(r *row, child ID, c, p View, also string) []Compared {
 	}
 	var out []Compared
 	for _, f := range r.compares.key {
-		out = append(out, f.compare(c, far, whyConflict))
+		out = append(out, f.compare(x, c, far, whyConflict))
 	}
 	for _, f := range r.compares.must {
-		out = append(out, f.compare(near, p, whyConflict))
+		out = append(out, f.compare(x, near, p, whyConflict))
 	}
 	for _, f := range r.compares.also {
-		out = append(out, f.compare(near, p, also))
+		out = append(out, f.compare(x, near, p, also))
 	}
 	return out
 }
 
-func (f *field) compare(c, p View, other string) Compared {
+func (f *field) compare(x *Index, c, p View, other string) Compared {
 	out := Compared{Fact: f.name, Verdict: "equal"}
-	out.Child, out.Parent = f.of(c, p)
+	out.Child, out.Parent = f.of(x, c, p)
 	switch {
 	case out.Child == "" || out.Parent == "":
 		out.Verdict = "absent"

@@ -10,7 +10,7 @@ import (
 // it says nothing. Addresses, hosts and request ids are hashes here: equal when the values are.
 type field struct {
 	name string
-	of   func(child, parent View) (string, string)
+	of   func(x *Index, child, parent View) (string, string)
 }
 
 // comparison is what a row compares. Explanations read it; what decides is fits.
@@ -28,11 +28,16 @@ type comparison struct {
 
 // own makes a field of which both sides say the same kind of thing.
 func own(name string, get func(View) string) field {
-	return field{name, func(c, p View) (string, string) { return get(c), get(p) }}
+	return field{name, func(_ *Index, c, p View) (string, string) { return get(c), get(p) }}
+}
+
+// owned is own of what is kept with the owner.
+func owned(name string, get func(View, *owner) string) field {
+	return field{name, func(x *Index, c, p View) (string, string) { return get(c, x.of(c)), get(p, x.of(p)) }}
 }
 
 var (
-	fieldContext = field{"trace_context", func(c, p View) (string, string) {
+	fieldContext = field{"trace_context", func(_ *Index, c, p View) (string, string) {
 		own := p.OwnTrace
 		if p.Raw && p.Owns(c.CtxTrace) {
 			own = c.CtxTrace // of a raw span's own only a hash is kept
@@ -48,17 +53,17 @@ var (
 	})
 	fieldReqSeq  = own("tcp.req_seq", func(v View) string { return number(uint64(v.ReqSeq)) })
 	fieldRespSeq = own("tcp.resp_seq", func(v View) string { return number(uint64(v.RespSeq)) })
-	fieldPorts   = field{"ports", func(s, c View) (string, string) {
+	fieldPorts   = field{"ports", func(_ *Index, s, c View) (string, string) {
 		return portsOf(s.Peer(), s.Local()), portsOf(c.Local(), c.Peer())
 	}}
-	fieldClientEnd = field{"client_address", func(s, c View) (string, string) { return s.Peer().label(), c.Local().label() }}
-	fieldServerEnd = field{"server_address", func(s, c View) (string, string) { return s.Local().label(), c.Peer().label() }}
+	fieldClientEnd = field{"client_address", func(_ *Index, s, c View) (string, string) { return s.Peer().label(), c.Local().label() }}
+	fieldServerEnd = field{"server_address", func(_ *Index, s, c View) (string, string) { return s.Local().label(), c.Peer().label() }}
 	fieldHost      = own("host.id", func(v View) string { return id64(v.Host) })
 	fieldService   = own("service.name", func(v View) string { return id64(uint64(v.Service)) })
 	fieldProcess   = own("process.pid", func(v View) string { return number(v.Process) })
 	fieldRequest   = own("syscall.trace_id", func(v View) string { return id64(v.Systrace) })
 	fieldThread    = own("ebpf.pseudo_thread.id", func(v View) string { return id64(v.Pseudo) })
-	fieldRequestID = field{"http.request.header.x-request-id", func(c, p View) (string, string) {
+	fieldRequestID = field{"http.request.header.x-request-id", func(_ *Index, c, p View) (string, string) {
 		if c.RequestID != p.RequestID && c.RequestID == p.ResponseID {
 			return id64(c.RequestID), id64(p.ResponseID)
 		}

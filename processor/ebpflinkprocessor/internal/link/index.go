@@ -53,7 +53,8 @@ type Index struct {
 	crowded Table[ID]
 	hosts   hosts
 	// exchanges are empty until the first span says something of its own.
-	exchanges Pages[Exchange]
+	exchanges Pages[spoken]
+	owners    owners
 
 	keys       Table[sides]
 	defs, refs postings
@@ -91,6 +92,7 @@ func NewLimited(rules []string, clockTolerance time.Duration, l Limits) *Index {
 		stemmed:        slices.Contains(rules, TCPSeq),
 		rare:           map[ID]*Rare{},
 		hosts:          hosts{},
+		owners:         newOwners(),
 		clocks:         newClocks(),
 		gen:            1,
 	}
@@ -260,13 +262,13 @@ func (x *Index) keysOf(f View, to []Key) (keys []Key, middle uint32) {
 	p := x.planOf(f.core)
 	from := len(to)
 	for _, i := range p.posted {
-		if k, ok := x.rows[i].defines.key(f); ok && k.domain() != domainSpan && !slices.Contains(to[from:], k) {
+		if k, ok := x.rows[i].defines.key(x, f); ok && k.domain() != domainSpan && !slices.Contains(to[from:], k) {
 			to = append(to, k)
 		}
 	}
 	from = len(to)
 	for _, i := range p.refers {
-		if k, ok := x.rows[i].refers.key(f); ok && !slices.Contains(to[from:], k) {
+		if k, ok := x.rows[i].refers.key(x, f); ok && !slices.Contains(to[from:], k) {
 			to = append(to, k)
 		}
 	}
@@ -336,7 +338,7 @@ func (x *Index) Referrers(id ID, fn func(ID) bool) {
 		if r.defines == byName && x.refs.keys[domainSpan] == 0 {
 			continue // nearly all spans have a name, and often nobody names any
 		}
-		k, ok := r.defines.key(f)
+		k, ok := r.defines.key(x, f)
 		if !ok || slices.Contains(seen, k) {
 			continue
 		}
@@ -365,6 +367,15 @@ func (x *Index) refer(f View, id ID, r *row, k Key, fn func(ID) bool) (more bool
 	visit := func(c ID) bool {
 		// What is only near in time is many, and not worth a search each.
 		return c == id || (r.paired && x.rate(r, x.View(c), f) == unfit) || fn(c)
+	}
+	if r.places {
+		more = true
+		since, last := x.moment(f.core)
+		x.inPlace(&x.refs, f, since, last, func(c ID) bool {
+			more = visit(c)
+			return more
+		})
+		return more
 	}
 	var one [1]ID
 	ids, crowd := x.ids(&x.refs, k, f.core, &one)

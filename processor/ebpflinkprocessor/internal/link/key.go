@@ -39,6 +39,7 @@ const (
 	domainIdentity
 	domainProcess
 	domainInstance
+	domainSite
 	domainRawSpan
 	domainSeq
 )

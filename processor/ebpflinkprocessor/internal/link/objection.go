@@ -36,7 +36,7 @@ func (o *objection) raised() bool { return o.why != "" || o.fact != nil || o.tim
 
 // rate is how well p fits; not at all where the limits of the row or what it objects exclude it.
 func (x *Index) rate(r *row, c, p View) score {
-	if r.limits != nil && judge(r.limits, c, p) != admitted {
+	if r.limits != nil && x.judge(r.limits, c, p) != admitted {
 		return unfit
 	}
 	if r.objects != nil {

@@ -7,21 +7,66 @@ import (
 
 // What the oracle knows of SDK spans that go under an eBPF span, or the other way round.
 
-// way is how two spans name the process that both are of.
-type way func(a, b *seen) bool
-
-func byPID(a, b *seen) bool {
-	return a.Host != 0 && a.Host == b.Host && a.Exchange.PID != 0 && a.Exchange.PID == b.Exchange.PID
+// tie is how two spans say that both are of one process, or may be.
+type tie struct {
+	same func(o *oracle, a, b *seen) bool
+	// named: an SDK that names its process as the kernel's spans do is not looked for by this.
+	named bool
 }
 
-func byInstance(a, b *seen) bool {
-	return a.Service != 0 && a.Service == b.Service && a.Exchange.Instance != 0 && a.Exchange.Instance == b.Exchange.Instance
+// ties: each is judged by itself, the first one first.
+var ties = []tie{{same: sayPID}, {same: sayInstance}, {same: (*oracle).runTogether, named: true}}
+
+func sayPID(_ *oracle, a, b *seen) bool {
+	return a.Host != 0 && a.Host == b.Host && a.Exchange.PID != 0 && a.Exchange.PID == b.Exchange.PID && !runApart(a, b)
 }
 
-// waysOfProcess: each is judged by itself, the first one first.
-var waysOfProcess = []way{byPID, byInstance}
+func sayInstance(_ *oracle, a, b *seen) bool {
+	return a.Service != 0 && a.Service == b.Service && a.Exchange.Instance != 0 && a.Exchange.Instance == b.Exchange.Instance && !runApart(a, b)
+}
 
-func ofOneProcess(a, b *seen) bool { return byPID(a, b) || byInstance(a, b) }
+// runApart: they say to be in different containers, or in different pods.
+func runApart(a, b *seen) bool {
+	x, y := a.Exchange, b.Exchange
+	return (x.Container != 0 && y.Container != 0 && x.Container != y.Container) || (x.Pod != 0 && y.Pod != 0 && x.Pod != y.Pod)
+}
+
+// runTogether: one of them is of an SDK, they run in one container or pod, and nothing says that there are two processes.
+func (o *oracle) runTogether(a, b *seen) bool {
+	x, y := a.Exchange, b.Exchange
+	if a.Raw == b.Raw || runApart(a, b) || (a.Host != 0 && b.Host != 0 && a.Host != b.Host) {
+		return false
+	}
+	if (x.Container == 0 || x.Container != y.Container) && (x.Pod == 0 || x.Pod != y.Pod) {
+		return false
+	}
+	own := a
+	if a.Raw {
+		own = b
+	}
+	return ofOneProcess(a, b) || !o.processSeen(own)
+}
+
+// processSeen: some of the kernel's spans are of the process that the SDK's span names.
+func (o *oracle) processSeen(own *seen) bool {
+	return slices.ContainsFunc(o.spans, func(s seen) bool { return s.Raw && ofOneProcess(own, &s) })
+}
+
+// servedByAnother: the SDK's and the kernel's span are of two services, and another of the kernel's, where the SDK runs, is
+// of the SDK's.
+func (o *oracle) servedByAnother(a, b *seen) bool {
+	own := a
+	if a.Raw {
+		own = b
+	}
+	return a.Service != 0 && b.Service != 0 && a.Service != b.Service && slices.ContainsFunc(o.spans, func(s seen) bool {
+		x, y := s.Exchange, own.Exchange
+		return s.Raw && s.Service == own.Service && ((x.Container != 0 && x.Container == y.Container) || (x.Pod != 0 && x.Pod == y.Pod))
+	})
+}
+
+// ofOneProcess: both name it.
+func ofOneProcess(a, b *seen) bool { return sayPID(nil, a, b) || sayInstance(nil, a, b) }
 
 func sameService(a, b *seen) bool { return a.Service != 0 && a.Service == b.Service }
 
@@ -182,7 +227,7 @@ func fillsMost(inner, outer *seen) bool {
 		after = 10 * time.Millisecond
 	}
 	long := outer.End - outer.Start
-	return !inner.Pending && !outer.Pending && inner.Start >= outer.Start-int64(2*time.Millisecond) && inner.Start <= outer.End &&
+	return !inner.Pending && !outer.Pending && long >= 0 && inner.Start >= outer.Start-int64(2*time.Millisecond) && inner.Start <= outer.End &&
 		inner.End <= outer.End+int64(after) && long-(inner.End-inner.Start) <= int64(10*time.Millisecond)+long/8
 }
 
@@ -255,19 +300,26 @@ func (o *oracle) madeIn(p *seen) int {
 }
 
 // partner is the one span of those that may be the same as n, if n is the only one for it, too, and fills it.
-func (o *oracle) partner(n int, w way, may func(c, p *seen) bool) int {
+func (o *oracle) partner(n int, w tie, may func(c, p *seen) bool) int {
 	c := &o.spans[n]
 	var found []int
 	for i := range o.spans {
-		if p := &o.spans[i]; w(c, p) && may(c, p) && o.admits(c, p, probable, doubtful) {
+		if p := &o.spans[i]; w.same(o, c, p) && may(c, p) && o.admits(c, p, probable, doubtful) {
 			found = append(found, i)
 		}
 	}
 	if len(found) != 1 || !fillsMost(c, &o.spans[found[0]]) {
 		return nobody
 	}
+	own := c
+	if c.Raw {
+		own = &o.spans[found[0]]
+	}
+	if w.named && (o.processSeen(own) || o.servedByAnother(c, &o.spans[found[0]])) {
+		return nobody
+	}
 	for i := range o.spans {
-		if f := &o.spans[i]; i != n && w(f, &o.spans[found[0]]) && may(f, &o.spans[found[0]]) {
+		if f := &o.spans[i]; i != n && w.same(o, f, &o.spans[found[0]]) && may(f, &o.spans[found[0]]) {
 			return nobody
 		}
 	}
@@ -285,7 +337,7 @@ func (o *oracle) requestAlike(n int) int {
 			return nobody
 		}
 	}
-	for _, w := range waysOfProcess {
+	for _, w := range ties {
 		if p := o.partner(n, w, o.mayBeOneRequest); p != nobody {
 			return p
 		}
@@ -294,7 +346,7 @@ func (o *oracle) requestAlike(n int) int {
 }
 
 // requestOf is that of the SDK's SERVER span n, which names a parent by a header that no call shows.
-func (o *oracle) requestOf(n int, w way) int {
+func (o *oracle) requestOf(n int, w tie) int {
 	if c := &o.spans[n]; !header(c) || o.callSeen(c) {
 		return nobody
 	}
@@ -302,10 +354,10 @@ func (o *oracle) requestOf(n int, w way) int {
 }
 
 // mateOf is the one SDK SERVER span that may be of the request n, and is.
-func (o *oracle) mateOf(n int, w way) int {
+func (o *oracle) mateOf(n int, w tie) int {
 	found := nobody
 	for i := range o.spans {
-		if c, p := &o.spans[i], &o.spans[n]; w(c, p) && o.mayBeOneRequest(c, p) {
+		if c, p := &o.spans[i], &o.spans[n]; w.same(o, c, p) && o.mayBeOneRequest(c, p) {
 			if found != nobody {
 				return nobody
 			}
@@ -320,7 +372,7 @@ func (o *oracle) mateOf(n int, w way) int {
 
 // cameBy: the SDK's SERVER span n is of a request that came by the call.
 func (o *oracle) cameBy(n int, call *seen) bool {
-	return slices.ContainsFunc(waysOfProcess, func(w way) bool {
+	return slices.ContainsFunc(ties, func(w tie) bool {
 		r := o.requestOf(n, w)
 		return r != nobody && o.finding(r).parent != nobody && &o.spans[o.finding(r).parent] == call
 	})
@@ -331,7 +383,7 @@ func (o *oracle) parentNamed(n int) int { return o.named(n, stated) }
 
 // requestStated is the request of the SDK's SERVER span n, which names a parent, where that loses nothing by it.
 func (o *oracle) requestStated(n int) int {
-	for _, w := range waysOfProcess {
+	for _, w := range ties {
 		if r := o.requestOf(n, w); r != nobody && o.leadsToParent(r, n, w) {
 			return r
 		}
@@ -341,7 +393,7 @@ func (o *oracle) requestStated(n int) int {
 
 // leadsToParent: the way up from the request leads to the parent that n names; or that is not here, and nothing is known
 // above the request, which is no other's.
-func (o *oracle) leadsToParent(request, n int, w way) bool {
+func (o *oracle) leadsToParent(request, n int, w tie) bool {
 	parent := o.parentNamed(n)
 	if parent == nobody {
 		return o.nothingAbove(request) && o.mateOf(request, w) == n
@@ -355,9 +407,13 @@ func (o *oracle) leadsToParent(request, n int, w way) bool {
 		if !bareCall(c) {
 			return false
 		}
-		if ofOneProcess(c, p) {
-			ports := c.Peer.Port == 0 || p.Peer.Port == 0 || c.Peer.Port == p.Peer.Port
-			return ports && !p.Raw && p.Role == Client && p.OwnTrace != TraceID{} && alike(c, p) >= 0 && fillsMost(c, p)
+		if ports := c.Peer.Port == 0 || p.Peer.Port == 0 || c.Peer.Port == p.Peer.Port; ofOneProcess(c, p) || (o.runTogether(c, p) && !o.servedByAnother(c, p)) {
+			if ports && !p.Raw && p.Role == Client && p.OwnTrace != (TraceID{}) && alike(c, p) >= 0 && fillsMost(c, p) {
+				return true
+			}
+			if ofOneProcess(c, p) {
+				return false
+			}
 		}
 		if request = o.servedBy(c); request == nobody {
 			return false
@@ -381,7 +437,7 @@ func (o *oracle) nothingAbove(request int) bool {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(waysOfProcess, func(w way) bool {
+	return !slices.ContainsFunc(ties, func(w tie) bool {
 		own := o.mateOf(request, w)
 		return own != nobody && o.parentNamed(own) != nobody
 	})
@@ -390,7 +446,7 @@ func (o *oracle) nothingAbove(request int) bool {
 // callerStated is what the SDK's span of the request n names as its parent.
 func (o *oracle) callerStated(n int) int {
 	c := &o.spans[n]
-	for _, w := range waysOfProcess {
+	for _, w := range ties {
 		own := o.mateOf(n, w)
 		if own == nobody {
 			continue
@@ -405,7 +461,7 @@ func (o *oracle) callerStated(n int) int {
 // callAlike is the SDK's CLIENT span of the call n, by process and time.
 func (o *oracle) callAlike(n int) int {
 	c := &o.spans[n]
-	for _, w := range waysOfProcess {
+	for _, w := range ties {
 		p := o.partner(n, w, o.mayBeOneCall)
 		if p == nobody || (c.Systrace != 0 && o.madeIn(&o.spans[p]) == nobody) || o.answersAnother(n, p) {
 			continue
@@ -413,6 +469,11 @@ func (o *oracle) callAlike(n int) int {
 		return p
 	}
 	return nobody
+}
+
+// tied: by any way.
+func (o *oracle) tied(a, b *seen) bool {
+	return slices.ContainsFunc(ties, func(w tie) bool { return w.same(o, a, b) })
 }
 
 // answersAnother: of a request that the call came to, SDK spans may be, and none of them names p.
@@ -423,7 +484,7 @@ func (o *oracle) answersAnother(call, p int) bool {
 		}
 		some, mine := false, false
 		for i := range o.spans {
-			if c := &o.spans[i]; header(c) && ofOneProcess(c, &o.spans[r]) && o.mayBeOneRequest(c, &o.spans[r]) {
+			if c := &o.spans[i]; header(c) && o.tied(c, &o.spans[r]) && o.mayBeOneRequest(c, &o.spans[r]) {
 				some, mine = true, mine || names(c, &o.spans[p])
 			}
 		}

@@ -352,7 +352,7 @@ func (o *oracle) fewest(t *testing.T) string {
 var kinds = []string{
 	AppContext, TCPSeq, Systrace, PseudoThread, "by its call", "root by its calls", "clocks",
 	"call by id", "call by id, nested", "request by id", "request by id, nested",
-	"root", "stated", "caller stated", "call",
+	"root", "stated", "caller stated", "call", "root by place", "stated by place", "call by place",
 }
 
 // tally counts links by kind.
@@ -374,12 +374,17 @@ func (o *oracle) tally(edges []Edge, found []finding, by map[string]int) {
 			by["request by id"+nested]++
 		case f.rule == SDKSameCall && c.Raw && c.Role == Server:
 			by["caller stated"]++
-		case f.rule == SDKSameCall && c.Raw:
-			by["call"]++
-		case f.rule == SDKSameCall && header(c):
-			by["stated"]++
 		case f.rule == SDKSameCall:
-			by["root"]++
+			pair := "root"
+			if c.Raw {
+				pair = "call"
+			} else if header(c) {
+				pair = "stated"
+			}
+			by[pair]++
+			if !ofOneProcess(c, p) {
+				by[pair+" by place"]++
+			}
 		case f.rule == AppContext && isRoot(c):
 			by["root by its calls"]++
 		case f.rule == AppContext && !edges[i].Stated && !c.Raw && isRequest(p) && !header(p) && edges[i].Confidence == 1:

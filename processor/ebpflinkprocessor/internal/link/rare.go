@@ -32,7 +32,7 @@ func (r *Rare) Empty() bool {
 func (x *Index) Rare(id ID) Rare {
 	v := x.View(id)
 	r := *v.Rare
-	r.Exchange = *v.said
+	r.Exchange = x.exchange(v)
 	return r
 }
 

@@ -42,7 +42,7 @@ type Edge struct {
 	// Displaces: the child states another parent, which gives way.
 	Displaces bool
 	// Ambiguous has bit n set when row n found several equally good candidates.
-	Ambiguous uint32
+	Ambiguous uint64
 }
 
 // Resolve finds the parent of child. The result depends on the set of facts alone, not on the
@@ -90,7 +90,7 @@ func (x *Index) Named(id ID) ID {
 func (x *Index) resolve(child ID) Edge {
 	c := x.View(child)
 	best := Edge{Parent: None, Outcome: NoReference}
-	var ambiguous uint32
+	var ambiguous uint64
 	// only has the stem of c, as long as that is not split.
 	only, asked, divided := None, false, false
 	for _, i := range x.planOf(c.core).rows {
@@ -106,7 +106,7 @@ func (x *Index) resolve(child ID) Edge {
 			}
 			e = x.searchOne(child, c, r, only)
 		} else {
-			k, ok := r.refers.key(c)
+			k, ok := r.refers.key(x, c)
 			if !ok || (r.veto != nil && r.veto(x, c)) {
 				continue
 			}
@@ -133,7 +133,7 @@ func (x *Index) Stated(child ID) Edge {
 	c := x.View(child)
 	for i := range x.rows {
 		r := &x.rows[i]
-		if k, ok := r.refers.key(c); ok && r.stated {
+		if k, ok := r.refers.key(x, c); ok && r.stated {
 			e := x.search(child, c, r, k)
 			e.Row = uint8(i)
 			return e
@@ -277,6 +277,18 @@ func (x *Index) candidates(r *row, child ID, c View, k Key, fn func(ID) bool) bo
 	if k.domain() == domainSpan && !x.named(r, child, c, fn) {
 		return false
 	}
+	may := &x.rations[r.quota]
+	if r.places {
+		n, reach := 0, x.reach(r, c.Start)
+		all := x.inPlace(&x.defs, c, c.Start-reach, c.Start+reach, func(id ID) bool {
+			if n++; n > may.few {
+				return false
+			}
+			x.looks++
+			return id == child || fn(id)
+		})
+		return all && n <= may.few
+	}
 	if r.beside != nil {
 		also, all := r.beside(x, c)
 		for _, id := range also {
@@ -286,7 +298,6 @@ func (x *Index) candidates(r *row, child ID, c View, k Key, fn func(ID) bool) bo
 			return false
 		}
 	}
-	may := &x.rations[r.quota]
 	if crowd != nil && crowd.n > may.most {
 		return false
 	}

@@ -9,6 +9,6 @@ import (
 
 // Each row has a bit of Edge.Ambiguous, and each domain a number of domainBits.
 func TestRowsAndDomainsHaveRoom(t *testing.T) {
-	require.LessOrEqual(t, len(rows), bits.Len32(^Edge{}.Ambiguous))
+	require.LessOrEqual(t, len(rows), bits.Len64(^Edge{}.Ambiguous))
 	require.Less(t, domainSeq, domain(1<<domainBits), "the last one")
 }

@@ -38,6 +38,7 @@ var rows = []row{
 	sdkServerUnderWire,
 	statedOfProcess,
 	statedOfInstance,
+	statedOfPlace,
 	statedParent,
 	callInContext,
 	seqByPair,
@@ -47,8 +48,10 @@ var rows = []row{
 	sdkRootUnderWire,
 	requestOfProcess,
 	requestOfInstance,
+	requestOfPlace,
 	clientOfProcess,
 	clientOfInstance,
+	clientOfPlace,
 	callOfRequest,
 	callOfContext,
 	callWithRequestID,
@@ -57,6 +60,7 @@ var rows = []row{
 	serverWithResponseID,
 	callerOfProcess,
 	callerOfInstance,
+	callerOfPlace,
 	looseSeq,
 	nextTap,
 	consumed,
@@ -132,6 +136,8 @@ type row struct {
 	believed int
 	// paired: nothing comes of one side of a key alone, and as a rule only one side is there.
 	paired bool
+	// places: the key is where the span runs. What is at another site that may be the same counts, too.
+	places bool
 	// judge has the last word on what a search found, Linked or Ambiguous, and says what it has against a candidate.
 	judge func(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection)
 }

@@ -9,13 +9,13 @@ import "slices"
 // over sooner. Durations need no common clock.
 var sdkServerUnderWire = row{
 	rule: AppContext,
-	refers: &keyed{isSDK | isServer | hasParentContext, func(f View) (k Key, ok bool) {
+	refers: &keyed{isSDK | isServer | hasParentContext, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = !f.Raw && f.Role == Server && hasContext(f); ok {
 			k = idKey(domainCarried, f.CtxTrace, f.CtxParent)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isServer | hasParentContext, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isServer | hasParentContext, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasContext(f); ok {
 			k = idKey(domainCarried, f.CtxTrace, f.CtxParent)
 		}
@@ -24,8 +24,8 @@ var sdkServerUnderWire = row{
 	quota:  carriedQuota,
 	beside: throughItsCall,
 	limits: []limit{
-		{kind: notBefore, allow: sameCallApart, of: View.sameProcess},
-		{kind: notAfter, allow: sameCallApart, of: View.sameProcess},
+		{kind: notBefore, allow: sameCallApart, of: (*Index).sameProcess},
+		{kind: notAfter, allow: sameCallApart, of: (*Index).sameProcess},
 		{kind: notLonger, allow: SameHostTolerance, of: readElsewhere},
 	},
 	fits: func(_ *Index, c, p View) score {
@@ -40,8 +40,8 @@ var sdkServerUnderWire = row{
 			return fit
 		}
 	},
-	objects: func(_ *Index, c, p View) objection {
-		if !hasContext(p) && !c.sameOwner(p) {
+	objects: func(x *Index, c, p View) objection {
+		if !hasContext(p) && !x.sameOwner(c, p) {
 			return objection{fact: &fieldService}
 		}
 		return objection{}
@@ -50,7 +50,7 @@ var sdkServerUnderWire = row{
 }
 
 // readElsewhere: p is known to be of another service than c, and read its header.
-func readElsewhere(c, p View) bool {
+func readElsewhere(_ *Index, c, p View) bool {
 	return hasContext(p) && c.Service != 0 && p.Service != 0 && c.Service != p.Service
 }
 
@@ -100,7 +100,7 @@ func (x *Index) sent(request ID, visit func(ID) bool) {
 // statedParent: an SDK span names its parent itself.
 var statedParent = row{
 	rule: AppContext,
-	refers: &keyed{isSDK | hasParentContext, func(f View) (k Key, ok bool) {
+	refers: &keyed{isSDK | hasParentContext, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = !f.Raw && hasContext(f); ok {
 			k = contextKey(f)
 		}
@@ -117,7 +117,7 @@ var statedParent = row{
 // callInContext: the header that a call carries names the span that made it.
 var callInContext = row{
 	rule: AppContext,
-	refers: &keyed{isRaw | hasParentContext, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | hasParentContext, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role != Server && hasContext(f); ok {
 			k = contextKey(f)
 		}
@@ -136,7 +136,7 @@ var callInContext = row{
 var serverInContext = row{
 	rule:  AppContext,
 	after: []string{TCPSeq},
-	refers: &keyed{isRaw | isServer | hasParentContext, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasParentContext, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasContext(f); ok {
 			k = contextKey(f)
 		}
@@ -157,7 +157,7 @@ func contextKey(f View) Key { return spanKey(ownKey(f.CtxTrace), f.CtxParent) }
 var byName = &keyed{hasName, definesSpan}
 
 // definesSpan is what a span is known by; the Index has raw spans in another place (see identify).
-func definesSpan(f View) (k Key, ok bool) {
+func definesSpan(_ *Index, f View) (k Key, ok bool) {
 	if ok = f.own != 0 && f.Span != (SpanID{}); ok {
 		k = spanKey(f.own, f.Span)
 	}

@@ -27,17 +27,17 @@ const (
 var looseSeq = row{
 	rule: Compat, class: probable, quota: looseSeqQuota, numbered: domainSeqPair,
 	veto: func(_ *Index, c View) bool { return !c.Foreign },
-	refers: &keyed{isRaw | isServer | hasBeside | hasReqSeq | hasRespSeq, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasBeside | hasReqSeq | hasRespSeq, func(x *Index, f View) (k Key, ok bool) {
 		if !f.Foreign {
 			return k, false
 		}
-		return seqByPair.refers.key(f)
+		return seqByPair.refers.key(x, f)
 	}},
-	defines: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isClient | hasBeside, func(x *Index, f View) (k Key, ok bool) {
 		if !f.Foreign {
 			return k, false
 		}
-		return seqByPair.defines.key(f)
+		return seqByPair.defines.key(x, f)
 	}},
 	fits: func(x *Index, c, p View) score {
 		return seqByPair.fits(x, c, p)
@@ -56,13 +56,13 @@ var looseSeq = row{
 // nextTap: one call captured at several places, each under the nearest before it.
 var nextTap = row{
 	rule: Compat, class: probable, quota: tapQuota,
-	refers: &keyed{isRaw | hasBeside, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = tapped(f) && f.Tap > TapClientProcess; ok {
 			k = tapKey(f)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | hasBeside, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = tapped(f) && f.Tap < TapServerProcess; ok {
 			k = tapKey(f)
 		}
@@ -88,13 +88,13 @@ var nextTap = row{
 // consumed: each call of a thread carries the id of the request that the thread read last.
 var consumed = row{
 	rule: Compat, class: probable, quota: tapQuota,
-	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isClient | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = chains(f, Client) && f.ReqChain != 0; ok {
 			k = chainKey(f, f.ReqChain)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isServer | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = chains(f, Server) && f.ReqChain != 0; ok {
 			k = chainKey(f, f.ReqChain)
 		}
@@ -129,13 +129,13 @@ var chainedByRequest = row{
 // chainedByResponse is for calls of which only the end of the chain is known.
 var chainedByResponse = row{
 	rule: Compat, class: probable, quota: chainQuota,
-	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isClient | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = chains(f, Client) && f.RespChain != 0; ok {
 			k = chainKey(f, f.RespChain)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isServer | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = chains(f, Server) && f.RespChain != 0; ok {
 			k = chainKey(f, f.RespChain)
 		}

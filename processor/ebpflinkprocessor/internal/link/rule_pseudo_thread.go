@@ -7,13 +7,13 @@ var callOfContext = row{
 	quota: threadQuota,
 	local: true,
 	flat:  true,
-	refers: &keyed{isRaw | isClient | ofThread, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isClient | ofThread, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.Host != 0 && f.Pseudo != 0; ok {
 			k = domainPseudo.key2(f.Host, f.Pseudo)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isServer | ofThread, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isServer | ofThread, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.Host != 0 && f.Pseudo != 0; ok {
 			k = domainPseudo.key2(f.Host, f.Pseudo)
 		}

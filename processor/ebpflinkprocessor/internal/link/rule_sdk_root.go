@@ -11,13 +11,13 @@ const SDKRootConfidence = 0.95
 // same, the request that they name is the one in which the trace began.
 var sdkRootUnderWire = row{
 	rule: AppContext, class: probable, quota: carriedQuota,
-	refers: &keyed{isSDK | isServer, func(f View) (k Key, ok bool) {
+	refers: &keyed{isSDK | isServer, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = beginsTrace(f); ok {
 			k = ledKey(f.OwnTrace)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isClient | ofRequest | hasParentContext, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isClient | ofRequest | hasParentContext, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = witnesses(f); ok {
 			k = ledKey(f.CtxTrace)
 		}

@@ -26,45 +26,107 @@ const (
 // The spans of one call, the SDK's and the eBPF one, that no header names to each other: a request without a
 // header in which the SDK began a trace, and a call that the SDK sent no header with (a database). The inner
 // one goes under the outer one: the SDK's SERVER span under the eBPF SERVER span, the eBPF CLIENT span under
-// the SDK's CLIENT span. They are of one process, by host and process id or by service and instance.
+// the SDK's CLIENT span. They are of one process, by host and process id or by service and instance; or, where the SDK
+// names its process by neither as eBPF sees it, of one container or pod, whose processes are then one: whatever makes a
+// pair doubtful may come from any of them.
 var (
-	requestOfProcess  = sameCall(Server, processKey, fieldProcessID)
-	requestOfInstance = sameCall(Server, instanceKey, fieldInstance)
-	clientOfProcess   = sameCall(Client, processKey, fieldProcessID)
-	clientOfInstance  = sameCall(Client, instanceKey, fieldInstance)
+	requestOfProcess  = sameCall(Server, byProcess)
+	requestOfInstance = sameCall(Server, byInstance)
+	requestOfPlace    = sameCall(Server, byPlace)
+	clientOfProcess   = sameCall(Client, byProcess)
+	clientOfInstance  = sameCall(Client, byInstance)
+	clientOfPlace     = sameCall(Client, byPlace)
 )
 
-func sameCall(side Role, key func(View) (Key, bool), by field) row {
+// way is how spans say that they are of one process.
+type way struct {
+	key func(*Index, View) (Key, bool)
+	by  field
+	// same compares what is behind equal keys.
+	same func(a, b *owner) bool
+	// places is that of the row.
+	places bool
+}
+
+var (
+	byProcess = way{
+		key: func(x *Index, f View) (Key, bool) {
+			pid := x.of(f).PID
+			if f.Host == 0 || pid == 0 {
+				return 0, false
+			}
+			return domainProcess.key(f.Host, uint64(pid), uint64(f.Role)), true
+		},
+		by:   fieldProcessID,
+		same: func(a, b *owner) bool { return a.Host == b.Host && a.PID == b.PID },
+	}
+	byInstance = way{
+		key: func(x *Index, f View) (Key, bool) {
+			instance := x.of(f).Instance
+			if f.Service == 0 || instance == 0 {
+				return 0, false
+			}
+			return domainInstance.key(uint64(f.Service), uint64(instance), uint64(f.Role)), true
+		},
+		by:   fieldInstance,
+		same: func(a, b *owner) bool { return a.Service == b.Service && a.Instance == b.Instance },
+	}
+	byPlace = way{
+		key: func(x *Index, f View) (Key, bool) {
+			site := x.of(f).site
+			return siteKey(site, f.Role), site != 0
+		},
+		by:     fieldPlace,
+		same:   func(a, b *owner) bool { return a.samePlace(&b.who) },
+		places: true,
+	}
+)
+
+func sameCall(side Role, by way) row {
 	inner, outer := innerCall, outerCall
+	within, around := isRaw|isClient, isSDK|isClient
 	if side == Server {
 		inner, outer = innerRequest, outerRequest
+		within, around = isSDK|isServer, isRaw|isServer
 	}
 	r := row{
-		rule: SDKSameCall, class: probable, local: true, slack: sameCallApart, flat: true, quota: sameCallQuota, paired: true,
-		refers: &keyed{hasWords, func(f View) (k Key, ok bool) {
+		rule: SDKSameCall, class: probable, local: true, slack: sameCallApart, flat: true, quota: sameCallQuota, paired: true, places: by.places,
+		refers: &keyed{hasWords | within, func(x *Index, f View) (k Key, ok bool) {
 			if inner(f) {
-				return key(f)
+				return by.key(x, f)
 			}
 			return 0, false
 		}},
-		defines: &keyed{hasWords, func(f View) (k Key, ok bool) {
+		defines: &keyed{hasWords | around, func(x *Index, f View) (k Key, ok bool) {
 			if outer(f) {
-				return key(f)
+				return by.key(x, f)
 			}
 			return 0, false
 		}},
 		limits: nearlyWithin,
 		fits: func(x *Index, c, p View) score {
-			return when(sameProcessBy(by.name, c, p))
+			return when(by.same(x.of(c), x.of(p)))
 		},
-		objects:    func(x *Index, c, p View) objection { return x.notSame(side, c, p) },
+		objects: func(x *Index, c, p View) objection {
+			if by.places {
+				if not := x.elsewhere(c, p); not != nil {
+					return objection{fact: not}
+				}
+			}
+			return x.notSame(side, c, p)
+		},
 		confidence: func(View) float32 { return SameCallConfidence },
 		judge: func(x *Index, child ID, r *row, k Key, found Edge) (Edge, objection) {
 			return x.onlyPair(side, child, r, k, found)
 		},
 		compares: comparison{
-			key: []field{by, fieldService}, must: []field{fieldMethod, fieldSystem, fieldPath, fieldStatus},
+			key: []field{by.by, fieldService}, must: []field{fieldContainer, fieldPod, fieldMethod, fieldSystem, fieldPath, fieldStatus},
 		},
+	}
+	if by.places {
+		// What a container is called is not what its processes are.
+		r.compares.key, r.compares.also = r.compares.key[:1], []field{fieldService}
+		r.compares.must = append(r.compares.must, fieldHost)
 	}
 	if side == Server {
 		r.veto = ledElsewhere
@@ -74,25 +136,45 @@ func sameCall(side Role, key func(View) (Key, bool), by field) row {
 	return r
 }
 
-func processKey(f View) (Key, bool) {
-	if f.Host == 0 || f.said.PID == 0 {
-		return 0, false
+// elsewhere is what says that an SDK's span and a raw one are not of one container or pod, or there not of one process;
+// nil for nothing.
+func (x *Index) elsewhere(c, p View) *field {
+	sdk, raw := ofSDK(c, p)
+	own, seen := x.of(sdk), x.of(raw)
+	switch {
+	case !own.samePlace(&seen.who):
+		return &fieldPlace
+	case differ(own.Host, seen.Host):
+		return &fieldHost
+	case own.sameProcess(&seen.who):
+		return nil
+	default:
+		return x.namedBy(own)
 	}
-	return domainProcess.key(f.Host, uint64(f.said.PID), uint64(f.Role)), true
 }
 
-func instanceKey(f View) (Key, bool) {
-	if f.Service == 0 || f.said.Instance == 0 {
-		return 0, false
+// namedBy is how an SDK names its process as raw spans do, nil where it does not.
+func (x *Index) namedBy(own *owner) *field {
+	by, seen := x.owners.seen(own)
+	if !seen {
+		return nil
 	}
-	return domainInstance.key(uint64(f.Service), uint64(f.said.Instance), uint64(f.Role)), true
+	return [...]*field{&fieldProcessID, &fieldInstance}[by]
 }
 
-func sameProcessBy(name string, a, b View) bool {
-	if name == fieldInstance.name {
-		return a.Service == b.Service && a.said.Instance == b.said.Instance
+// otherService: of the SDK's span and the raw one, which run in one place, the former is of a service that other raw spans
+// are of there.
+func (x *Index) otherService(c, p View) bool {
+	sdk, _ := ofSDK(c, p)
+	return c.Service != 0 && p.Service != 0 && c.Service != p.Service && x.owners.serves(x.of(sdk))
+}
+
+// ofSDK is which of the two is of the SDK, and which is not.
+func ofSDK(c, p View) (own, raw View) {
+	if c.Raw {
+		return p, c
 	}
-	return a.Host == b.Host && a.said.PID == b.said.PID
+	return c, p
 }
 
 // innerRequest: a SERVER span of an SDK. Those with a parent are no children of this rule (see ledElsewhere),
@@ -129,9 +211,14 @@ func ledElsewhere(x *Index, c View) bool {
 
 // notSame is what says, beside time, that child and parent are not the same call.
 func (x *Index) notSame(side Role, c, p View) objection {
-	same := c.said.agree(p.said)
-	if same < 0 {
+	same, own, other := c.said.agree(p.said.words), x.of(c), x.of(p)
+	switch {
+	case same < 0:
 		return objection{why: whyConflict}
+	case differ(own.Container, other.Container):
+		return objection{fact: &fieldContainer}
+	case differ(own.Pod, other.Pod):
+		return objection{fact: &fieldPod}
 	}
 	if side == Server {
 		return x.notSameRequest(c, same)
@@ -152,7 +239,7 @@ func (x *Index) notSame(side Role, c, p View) objection {
 		if c.Systrace != of.Systrace || c.Host != of.Host {
 			return objection{why: whyOtherRequest, rival: of.core}
 		}
-	} else if judge(nearlyWithin, c, of) != admitted {
+	} else if x.judge(nearlyWithin, c, of) != admitted {
 		return objection{why: whyOtherRequest, rival: of.core}
 	}
 	return objection{}
@@ -218,7 +305,7 @@ func (x *Index) headerSeen(c, p View) (by *core, seen bool) {
 		if !f.Raw && f.Role == Server && x.cameBy(id, c) {
 			continue
 		}
-		if f.Raw || f.Role == Server || (f.Role == Client && judge(nearlyWithin, c, f) == admitted && c.said.agree(f.said) >= 0) {
+		if f.Raw || f.Role == Server || (f.Role == Client && x.judge(nearlyWithin, c, f) == admitted && c.said.agree(f.said.words) >= 0) {
 			return f.core, true
 		}
 	}
@@ -266,15 +353,24 @@ func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) (Edge, 
 		why.of = p.core
 		return Edge{Parent: None, Outcome: o, Rule: r.rule, Candidates: found.Candidates}, why
 	}
-	if v := judge(surelyWithin(side), c, p); v != admitted {
+	if v := x.judge(surelyWithin(side), c, p); v != admitted {
 		return not(Inadmissible, objection{time: v})
+	}
+	// Who names the process as eBPF sees it is found by that, or not at all.
+	if own, _ := ofSDK(c, p); r.places {
+		if by := x.namedBy(x.of(own)); by != nil {
+			return not(Inadmissible, objection{fact: by})
+		}
+		if x.otherService(c, p) {
+			return not(Inadmissible, objection{fact: &fieldService})
+		}
 	}
 	// A call whose request is known stays in it: then the SDK's span has to be of that request, too.
 	if side == Client && c.Systrace != 0 && x.requestAround(p) == None {
 		return not(Inadmissible, objection{fact: &fieldRequest})
 	}
 	var rival *core
-	looked := x.sameMoment(&x.refs, k, p.core, func(id ID) bool {
+	looked := x.sameMoment(&x.refs, r, k, p, func(id ID) bool {
 		if id != child {
 			if o := x.View(id); sameEnd(o, c) && x.rate(r, o, p) != unfit {
 				rival = o.core
@@ -299,23 +395,40 @@ func (x *Index) onlyPair(side Role, child ID, r *row, k Key, found Edge) (Edge, 
 func sameEnd(a, b View) bool { return a.Raw == b.Raw && a.Role == b.Role }
 
 // spokenFor: what the other side of a row says is known, so the row may link.
-func (x *Index) spokenFor(r *row, k Key, other *postings) bool {
-	return !r.paired || other.size(k) > 0
+func (x *Index) spokenFor(r *row, k Key, f View, other *postings) bool {
+	switch {
+	case !r.paired:
+		return true
+	case r.places:
+		return x.sizeInPlace(other, f) > 0
+	default:
+		return other.size(k) > 0
+	}
 }
 
 func word8(w uint8) string { return number(uint64(w)) }
 
 var (
-	fieldProcessID = own("host.id,process.pid", func(v View) string {
-		if v.Host == 0 || v.said.PID == 0 {
+	fieldProcessID = owned("host.id,process.pid", func(v View, o *owner) string {
+		if v.Host == 0 || o.PID == 0 {
 			return ""
 		}
-		return id64(v.Host) + "/" + number(uint64(v.said.PID))
+		return id64(v.Host) + "/" + number(uint64(o.PID))
 	})
-	fieldInstance = own("service.instance.id", func(v View) string { return id64(uint64(v.said.Instance)) })
-	fieldMethod   = own("http.request.method", func(v View) string { return word8(v.said.Method) })
-	fieldSystem   = own("db.system.name,rpc.system", func(v View) string { return word8(v.said.System) })
-	fieldPath     = own("url.path", func(v View) string { return word8(v.said.Path) })
+	fieldInstance  = owned("service.instance.id", func(_ View, o *owner) string { return id64(uint64(o.Instance)) })
+	fieldContainer = owned("container.id", func(_ View, o *owner) string { return id64(o.Container) })
+	fieldPod       = owned("k8s.pod.uid", func(_ View, o *owner) string { return id64(o.Pod) })
+	// fieldPlace is the container where both say it, else the pod.
+	fieldPlace = field{"container.id,k8s.pod.uid", func(x *Index, c, p View) (string, string) {
+		a, b := x.of(c), x.of(p)
+		if a.Container != 0 && b.Container != 0 {
+			return id64(a.Container), id64(b.Container)
+		}
+		return id64(a.Pod), id64(b.Pod)
+	}}
+	fieldMethod = own("http.request.method", func(v View) string { return word8(v.said.Method) })
+	fieldSystem = own("db.system.name,rpc.system", func(v View) string { return word8(v.said.System) })
+	fieldPath   = own("url.path", func(v View) string { return word8(v.said.Path) })
 	// fieldServerPort is for CLIENT spans.
 	fieldServerPort = own("server.port", func(v View) string { return number(uint64(v.peerPort)) })
 	fieldStatus     = own("http.response.status_code", func(v View) string { return word8(v.said.Status) })

@@ -38,6 +38,44 @@ func TestSDKSameCall(t *testing.T) {
 			m[name] = s
 		}
 	}
+	const otherPID = 12
+	// place has the kernel's spans in a container of a pod, and the SDK's where its resource says.
+	place := func(container, pod uint64) func(spans) {
+		return func(m spans) {
+			for name, s := range m {
+				s.Container, s.Pod = 70, 80
+				if !s.Raw {
+					s.Host, s.PID, s.Container, s.Pod = 0, 0, container, pod
+				}
+				m[name] = s
+			}
+		}
+	}
+	container, pod := place(70, 0), place(0, 80)
+	// beside adds the spans of another process of the pod, of both kinds or one.
+	beside := func(fn func(*said), names ...string) func(spans) {
+		return func(m spans) {
+			for _, name := range names {
+				add(name, name+"2", all(func(s *said) {
+					if s.Raw {
+						s.PID = otherPID
+					} else {
+						s.OwnTrace, s.CtxTrace = trace(2), trace(2)
+					}
+					if s.Systrace != 0 {
+						s.Systrace++
+					}
+				}, fn))(m)
+			}
+		}
+	}
+	inContainer := func(n uint64) func(*said) {
+		return func(s *said) {
+			if s.Container != 0 {
+				s.Container = n
+			}
+		}
+	}
 	const both, request, call, neither = 3, 1, 2, 0
 	for name, tt := range map[string]struct {
 		change func(spans)
@@ -104,6 +142,36 @@ func TestSDKSameCall(t *testing.T) {
 		"its header was seen at the other end": {add("root", "seen", func(s *said) { s.PID, s.Service, s.CtxParent = 0, 6, span(4) }), request},
 		"a CLIENT span of the SDK around it":   {change("sdk", func(s *said) { s.CtxParent = span(8) }), neither | 8},
 		"other requests do the same meanwhile": {otherRequests, both},
+
+		"by container":                    {container, both},
+		"by pod":                          {pod, both},
+		"by container and pod":            {place(70, 80), both},
+		"in another container":            {place(71, 0), neither},
+		"in another container of the pod": {place(71, 80), neither},
+		"in another pod":                  {place(70, 81), neither},
+		"of another service":              {all(container, change("root", func(s *said) { s.Service = 6 })), both},
+		"of a service that is another here": {all(container, change("root", func(s *said) { s.Service = 6 }), change("sdk", func(s *said) { s.Service = 6 }),
+			add("call", "served", all(move(900), func(s *said) { s.Service = 6 }))), neither},
+		"the host is another":           {all(container, change("root", func(s *said) { s.Host = 2 }), change("sdk", func(s *said) { s.Host = 2 })), neither},
+		"the process id is that inside": {all(container, change("root", func(s *said) { s.Host, s.PID = 1, 1 }), change("sdk", func(s *said) { s.Host, s.PID = 1, 1 })), both},
+		"and is that of a process elsewhere": {all(container, change("root", func(s *said) { s.Host, s.PID = 1, 1 }), change("sdk", func(s *said) { s.Host, s.PID = 1, 1 }),
+			add("wire", "elsewhere", all(move(900), func(s *said) { s.PID, s.Container, s.Pod, s.Systrace = 1, 90, 91, 20 }))), both},
+		"it is that of another process here": {all(container, change("root", func(s *said) { s.Host, s.PID = 1, 1 }), change("sdk", func(s *said) { s.Host, s.PID = 1, 1 }),
+			add("wire", "here", all(move(900), func(s *said) { s.PID, s.Systrace = 1, 20 }))), neither},
+		"so is the instance": {all(container, change("root", func(s *said) { s.Instance = 5 }), change("sdk", func(s *said) { s.Instance = 5 }),
+			add("wire", "here", all(move(900), func(s *said) { s.PID, s.Systrace, s.Instance = otherPID, 20, 5 }))), neither},
+		"the process id contradicts the container":  {all(place(70, 0), change("root", func(s *said) { s.Host, s.PID, s.Container = 1, 7, 71 })), neither},
+		"another process at once":                   {all(container, beside(func(*said) {}, "wire", "root", "call", "sdk")), neither},
+		"another process, the SDK's lost":           {all(container, beside(func(*said) {}, "wire", "call")), neither},
+		"another process, eBPF's lost":              {all(container, beside(func(*said) {}, "root", "sdk")), neither},
+		"another process, another path":             {all(container, beside(func(s *said) { s.Path, s.System = s.Path*2, s.System*2 }, "wire", "root", "call", "sdk")), both},
+		"another process, later":                    {all(container, beside(move(900), "wire", "root", "call", "sdk")), both},
+		"another container of the pod":              {all(pod, beside(inContainer(71), "wire", "root", "call", "sdk")), neither},
+		"another container, SDKs say theirs":        {all(container, beside(inContainer(71), "wire", "root", "call", "sdk")), both},
+		"one of the pod says no container":          {all(container, beside(func(s *said) { s.Container, s.Pod = 0, 80 }, "root", "sdk")), neither},
+		"one names its process":                     {all(container, beside(func(s *said) { s.Host, s.PID = 1, otherPID }, "wire", "root", "call", "sdk")), neither},
+		"one names its process, whose own are lost": {all(container, beside(func(s *said) { s.Host, s.PID = 1, otherPID }, "root", "sdk"), beside(move(900), "wire")), both},
+		"more containers than are looked at":        {all(pod, crowded), neither},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := sameCalls()
@@ -149,6 +217,13 @@ func TestSDKSameCall(t *testing.T) {
 				require.Equal(t, want, got)
 			}
 		})
+	}
+}
+
+// crowded adds other containers of the pod.
+func crowded(m spans) {
+	for i := range uint64(maxSites) {
+		add("call", "call"+string(rune('a'+i)), all(move(900), func(s *said) { s.Span[1], s.Container = byte(i), 100+i }))(m)
 	}
 }
 

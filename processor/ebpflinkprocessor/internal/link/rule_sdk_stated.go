@@ -10,8 +10,10 @@ import "math"
 var (
 	statedOfProcess  = statedRequest(&requestOfProcess)
 	statedOfInstance = statedRequest(&requestOfInstance)
+	statedOfPlace    = statedRequest(&requestOfPlace)
 	callerOfProcess  = callerOf(&requestOfProcess)
 	callerOfInstance = callerOf(&requestOfInstance)
+	callerOfPlace    = callerOf(&requestOfPlace)
 )
 
 // maxRelays is how many proxies between a call and its request are passed on the way up.
@@ -69,12 +71,12 @@ func callerOf(pair *row) row {
 // another may be.
 func (x *Index) mateOf(request ID, pair *row) ID {
 	p := x.View(request)
-	k, ok := pair.defines.key(p)
+	k, ok := pair.defines.key(x, p)
 	if !ok || !x.stating {
 		return None
 	}
 	found, others := None, 0
-	looked := x.sameMoment(&x.refs, k, p.core, func(id ID) bool {
+	looked := x.sameMoment(&x.refs, pair, k, p, func(id ID) bool {
 		if c := x.View(id); !c.Raw && c.Role == Server && x.rate(pair, c, p) != unfit {
 			if found != None {
 				others++
@@ -98,7 +100,7 @@ func (x *Index) requestOf(own ID, pair *row) ID {
 	if _, carried := x.carrier(c); carried {
 		return None
 	}
-	k, ok := pair.refers.key(c)
+	k, ok := pair.refers.key(x, c)
 	if !ok {
 		return None
 	}
@@ -156,8 +158,16 @@ func (x *Index) leadsTo(request, named ID) bool {
 		if !innerCall(up) {
 			return false
 		}
-		if p := x.View(named); up.sameProcess(p) {
-			return outerCall(p) && up.said.agree(p.said) >= 0 && !portsDiffer(up, p) && judge(surelyWithin(Client), up, p) == admitted
+		p := x.View(named)
+		same := x.sameProcess(up, p)
+		if same || (!p.Raw && x.elsewhere(up, p) == nil && !x.otherService(up, p)) {
+			if outerCall(p) && up.said.agree(p.said.words) >= 0 && !portsDiffer(up, p) && x.judge(surelyWithin(Client), up, p) == admitted {
+				return true
+			}
+			// Beside it may be a proxy.
+			if same {
+				return false
+			}
 		}
 		if request = x.Request(up.Host, up.Systrace); request == None {
 			return false
@@ -176,7 +186,7 @@ func (x *Index) answerOfAnother(call, p ID) *core {
 	looked := 0
 	x.Referrers(call, func(request ID) bool {
 		looked++
-		if s := x.View(request); outerRequest(s) && s.said.Known() && x.Resolve(request).Parent == call && x.namesAnother(s, p) {
+		if s := x.View(request); outerRequest(s) && s.said.owner != 0 && x.Resolve(request).Parent == call && x.namesAnother(s, p) {
 			found = s.core
 		}
 		return found == nil && looked <= maxAnswers
@@ -202,12 +212,12 @@ func (x *Index) namesAnother(s View, p ID) bool {
 	some := false
 	for _, i := range x.callers {
 		pair := x.rows[i].pair
-		k, ok := pair.defines.key(s)
+		k, ok := pair.defines.key(x, s)
 		if !ok {
 			continue
 		}
 		mine := false
-		if !x.sameMoment(&x.refs, k, s.core, func(id ID) bool {
+		if !x.sameMoment(&x.refs, pair, k, s, func(id ID) bool {
 			if c := x.View(id); !c.Raw && c.Role == Server && hasContext(c) && x.rate(pair, c, s) != unfit {
 				some = true
 				mine = mine || (c.CtxParent == named.Span && c.CtxTrace == named.OwnTrace)
@@ -220,13 +230,11 @@ func (x *Index) namesAnother(s View, p ID) bool {
 	return some
 }
 
-// sameMoment calls fn, until it returns false, for what has k on that side at the time of c; false where that is more
-// than is compared.
-func (x *Index) sameMoment(side *postings, k Key, c *core, fn func(ID) bool) bool {
-	const d = int64(sameCallApart)
-	_, end := c.times()
-	since, last := c.Start-d, min(end, math.MaxInt64-d)+d
-	looked, over, few := 0, 0, x.rations[sameCallQuota].few
+// sameMoment calls fn, until it returns false, for what has the key k of r, which c has, on that side at the time of c;
+// false where that is more than is compared.
+func (x *Index) sameMoment(side *postings, r *row, k Key, c View, fn func(ID) bool) bool {
+	since, last := x.moment(c.core)
+	looked, over, few := 0, 0, x.rations[r.quota].few
 	look := func(id ID) bool {
 		if start, end := x.times(id); end < since || start > last {
 			over++
@@ -234,6 +242,9 @@ func (x *Index) sameMoment(side *postings, k Key, c *core, fn func(ID) bool) boo
 		}
 		looked++
 		return looked <= few && fn(id)
+	}
+	if r.places {
+		return x.inPlace(side, c, since, last, look) && looked <= few
 	}
 	var one [1]ID
 	some, crowd := side.get(k, &one)
@@ -248,20 +259,27 @@ func (x *Index) sameMoment(side *postings, k Key, c *core, fn func(ID) bool) boo
 	return looked <= few && over <= x.passed
 }
 
+// moment is when what may be of the same call as c is there.
+func (x *Index) moment(c *core) (since, last int64) {
+	const d = int64(sameCallApart)
+	_, end := c.times()
+	return c.Start - d, min(end, math.MaxInt64-d) + d
+}
+
 // parentless: nothing is known that could be the parent.
 func parentless(e Edge) bool {
 	return e.Ambiguous == 0 && (e.Outcome == NoCandidate || e.Outcome == NoReference)
 }
 
 // sameProcess: both name it, by either of the two ways.
-func (v View) sameProcess(o View) bool {
-	return (v.said.PID != 0 && v.Host != 0 && sameProcessBy(fieldProcessID.name, v, o)) ||
-		(v.said.Instance != 0 && v.Service != 0 && sameProcessBy(fieldInstance.name, v, o))
+func (x *Index) sameProcess(a, b View) bool {
+	p, q := x.of(a), x.of(b)
+	return p.sameProcess(&q.who) && !p.otherPlace(&q.who)
 }
 
 // sameOwner: of one service, or process.
-func (v View) sameOwner(o View) bool {
-	return (v.Service != 0 && v.Service == o.Service) || v.sameProcess(o)
+func (x *Index) sameOwner(a, b View) bool {
+	return (a.Service != 0 && a.Service == b.Service) || x.sameProcess(a, b)
 }
 
 // Inherited is the context of a request that eBPF did not see, as the SDK's span of that request states it; false where
@@ -271,7 +289,7 @@ func (x *Index) Inherited(id ID) (t TraceID, parent SpanID, ok bool) {
 		return t, parent, false
 	}
 	v := x.View(id)
-	if !outerRequest(v) || !v.said.Known() {
+	if !outerRequest(v) || v.said.owner == 0 {
 		return t, parent, false
 	}
 	if !parentless(x.Resolve(id)) {
@@ -295,7 +313,7 @@ func (x *Index) heard(f View, visit func(ID) bool) {
 	refs, _ := x.refs.get(spanKey(f.own, f.Span), &one)
 	for _, id := range refs {
 		c := x.View(id)
-		if c.Raw || c.Role != Server || !c.said.Known() {
+		if c.Raw || c.Role != Server || c.said.owner == 0 {
 			continue
 		}
 		for _, i := range x.callers {

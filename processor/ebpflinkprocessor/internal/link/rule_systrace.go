@@ -6,13 +6,13 @@ var callOfRequest = row{
 	local: true,
 	quota: requestQuota,
 	flat:  true,
-	refers: &keyed{isRaw | isClient | ofRequest, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isClient | ofRequest, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.Host != 0 && f.Systrace != 0; ok {
 			k = domainSystrace.key2(f.Host, f.Systrace)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isServer | ofRequest, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isServer | ofRequest, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.Host != 0 && f.Systrace != 0; ok {
 			k = domainSystrace.key2(f.Host, f.Systrace)
 		}

@@ -11,13 +11,13 @@ import "encoding/binary"
 var seqByPair = row{
 	rule:  TCPSeq,
 	quota: seqQuota, numbered: domainSeqPair,
-	refers: &keyed{isRaw | isServer | hasReqSeq | hasRespSeq, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasReqSeq | hasRespSeq, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ReqSeq != 0 && f.RespSeq != 0; ok {
 			k = seqPair(f.core)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isClient | hasReqSeq | hasRespSeq, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isClient | hasReqSeq | hasRespSeq, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.ReqSeq != 0 && f.RespSeq != 0; ok {
 			k = seqPair(f.core)
 		}
@@ -31,13 +31,13 @@ var seqByPair = row{
 var seqByPorts = row{
 	rule:  TCPSeq,
 	quota: seqQuota, numbered: domainSeqPorts,
-	refers: &keyed{isRaw | isServer | hasReqSeq | hasPortsToo, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasReqSeq | hasPortsToo, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && hasPorts(f); ok {
 			k = seqPorts(f.core, f.peerPort, f.localPort)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isClient | hasReqSeq | hasPortsToo, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isClient | hasReqSeq | hasPortsToo, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && hasPorts(f); ok {
 			k = seqPorts(f.core, f.localPort, f.peerPort)
 		}
@@ -57,13 +57,13 @@ var seqByPorts = row{
 var seqInContext = row{
 	rule:  TCPSeq,
 	quota: seqQuota,
-	refers: &keyed{isRaw | isServer | hasReqSeq | hasParentContext, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasReqSeq | hasParentContext, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ReqSeq != 0 && hasContext(f); ok {
 			k = seqContext(f)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isClient | hasReqSeq | hasParentContext, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isClient | hasReqSeq | hasParentContext, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.ReqSeq != 0 && hasContext(f); ok {
 			k = seqContext(f)
 		}

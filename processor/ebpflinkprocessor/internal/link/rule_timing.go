@@ -11,13 +11,13 @@ const TimingConfidence = 0.5
 var onlyRequestThen = row{
 	rule: Timing, class: statistical, flat: true, local: true, quota: busyQuota,
 	// A call that is known to be of another request, or of one that has been answered, is not this one's.
-	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isClient | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = callsWithin(f) && !f.Pending && f.Systrace == 0 && f.LateOf == 0; ok {
 			k = busy(f)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isServer | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = servesWithin(f); ok {
 			k = busy(f)
 		}

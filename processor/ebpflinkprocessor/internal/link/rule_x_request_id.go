@@ -15,13 +15,13 @@ const NestedRequestIDConfidence = 0.7
 // callWithRequestID: a proxy or a service sends the id that it got, or made, on in its calls.
 var callWithRequestID = row{
 	rule: XRequestID, class: probable, quota: requestIDQuota, local: true,
-	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isClient | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = callsWithin(f) && f.RequestID != 0; ok {
 			k = requestIDIn(f, f.RequestID)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isServer | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = servesWithin(f) && f.RequestID != 0; ok {
 			k = requestIDIn(f, f.RequestID)
 		}
@@ -47,13 +47,13 @@ var callWithRequestID = row{
 // Its definitions are those that callWithRequestID finds by the id of a response, too.
 var callWithResponseID = row{
 	rule: XRequestID, class: probable, quota: requestIDQuota, local: true,
-	refers: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isClient | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = callsWithin(f) && f.ResponseID != 0 && f.ResponseID != f.RequestID; ok {
 			k = requestIDIn(f, f.ResponseID)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isServer | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = servesWithin(f) && f.ResponseID != 0; ok {
 			k = requestIDIn(f, f.ResponseID)
 		}
@@ -72,13 +72,13 @@ var callWithResponseID = row{
 // that is not captured stands between: it sent on the id it got, or made one and returned it.
 var serverWithRequestID = row{
 	rule: XRequestID, class: probable, quota: requestIDQuota,
-	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.RequestID != 0; ok {
 			k = requestID(f.RequestID)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isClient | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.RequestID != 0; ok {
 			k = requestID(f.RequestID)
 		}
@@ -97,13 +97,13 @@ var serverWithRequestID = row{
 // serverWithResponseID: who served the request made the id, and it was handed back to the caller.
 var serverWithResponseID = row{
 	rule: XRequestID, class: probable, quota: requestIDQuota,
-	refers: &keyed{isRaw | isServer | hasBeside, func(f View) (k Key, ok bool) {
+	refers: &keyed{isRaw | isServer | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Server && f.ResponseID != 0 && f.ResponseID != f.RequestID; ok {
 			k = requestID(f.ResponseID)
 		}
 		return k, ok
 	}},
-	defines: &keyed{isRaw | isClient | hasBeside, func(f View) (k Key, ok bool) {
+	defines: &keyed{isRaw | isClient | hasBeside, func(_ *Index, f View) (k Key, ok bool) {
 		if ok = f.Raw && f.Role == Client && f.ResponseID != 0; ok {
 			k = requestID(f.ResponseID)
 		}
@@ -141,7 +141,7 @@ func mayCall(call, request View) bool {
 }
 
 // waited: who waits for an answer waits for as long as it takes, by whatever clock.
-var waited = []limit{{kind: notLonger, of: func(server, call View) bool {
+var waited = []limit{{kind: notLonger, of: func(_ *Index, server, call View) bool {
 	return !server.Pending && !call.Pending && (call.RespSeq != 0 || call.ResponseID != 0)
 }}}
 
@@ -184,7 +184,7 @@ func elsewhere(server, call View) bool {
 func (x *Index) answered(call, but View) (by *core, yes bool) {
 	var one [1]ID
 	for _, r := range [...]*row{&seqByPair, &seqByPorts} {
-		k, ok := r.defines.key(call)
+		k, ok := r.defines.key(x, call)
 		if !ok {
 			continue
 		}
@@ -288,7 +288,7 @@ func (n nesting) judge(x *Index, child ID, r *row, k Key, found Edge) (Edge, obj
 func (x *Index) rowOf(rule string, c View, k Key) *row {
 	for i := range x.rows {
 		if r := &x.rows[i]; r.rule == rule {
-			if own, ok := r.refers.key(c); ok && own == k {
+			if own, ok := r.refers.key(x, c); ok && own == k {
 				return r
 			}
 		}
@@ -334,8 +334,8 @@ func (x *Index) fromElsewhere(a, b View) bool {
 
 // caller is the one CLIENT span that the sequence numbers of server name, empty where there is no such.
 func (x *Index) caller(server View) View {
-	found := View{&core{}, &nowhere, &nothing, &none}
-	k, ok := seqByPair.refers.key(server)
+	found := View{&core{}, &nowhere, &nothing, &silent}
+	k, ok := seqByPair.refers.key(x, server)
 	if !ok {
 		return found
 	}

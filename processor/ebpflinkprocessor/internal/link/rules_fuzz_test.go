@@ -204,7 +204,7 @@ func nearlySameCalls(rng *rand.Rand) (out []seen) {
 		case 6:
 			delete(m, name)
 		case 7:
-			change(name, func(s *said) { s.Exchange = Exchange{PID: 7} })(m)
+			change(name, func(s *said) { s.Exchange = Exchange{PID: 7, Container: rng.Uint64N(2), Pod: rng.Uint64N(2)} })(m)
 		case 8:
 			change(name, func(s *said) { s.Local.Port, s.Peer.Port = 9, uint16(rng.IntN(3)) })(m)
 		case 9:

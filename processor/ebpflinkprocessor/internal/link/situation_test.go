@@ -9,7 +9,9 @@ import (
 // situation is made of few values for everything, so that keys collide, contradict and close cycles. Half of its spans
 // are kin of others: the other end, another try, what an SDK shows of the same, a call of it, each with a fault at times.
 type situation struct {
-	rng   *rand.Rand
+	rng *rand.Rand
+	// where chooses containers.
+	where *rand.Rand
 	spans []seen
 	// made is how many spans there have been, with those that were lost.
 	made  int
@@ -29,14 +31,20 @@ type situation struct {
 	pids uint32
 	// Of ten times so many a story is told. Of ten spans so many have a header, an x-request-id, and words of their exchange.
 	stories, headers, ids, words int
+	// places is how many containers there are, two in a pod, with none for what runs in none.
+	places uint64
 }
 
-func newSituation(rng *rand.Rand) *situation {
+func newSituation(rng *rand.Rand) *situation { return newSituationIn(rng, rng) }
+
+// newSituationIn is newSituation with containers that another generator chooses.
+func newSituationIn(rng, where *rand.Rand) *situation {
 	s := &situation{
-		rng: rng, hosts: 1 + rng.Uint64N(4), tolerance: apart, step: 1, stories: 3, pids: 3, few: []int{5, 12, 60}[rng.IntN(3)], lasts: 300 * ms,
+		rng: rng, where: where, hosts: 1 + rng.Uint64N(4), tolerance: apart, step: 1, stories: 3, pids: 3, few: []int{5, 12, 60}[rng.IntN(3)], lasts: 300 * ms,
 		headers: []int{0, 1, 3, 5}[rng.IntN(4)], ids: []int{0, 4, 9}[rng.IntN(3)], words: []int{0, 4, 9}[rng.IntN(3)],
 	}
 	s.shared = s.few
+	s.places = []uint64{0, 2, 4, 4}[where.IntN(4)]
 	if rng.IntN(3) == 0 {
 		s.step = ms
 	}
@@ -62,7 +70,8 @@ func (s *situation) limit() {
 
 // newCrowd is a situation of few threads, request ids and processes, which many spans have one after the other.
 func newCrowd(rng *rand.Rand) *situation {
-	s := newSituation(rng)
+	s := newSituationIn(rng, rand.New(rand.NewPCG(1, 11)))
+	s.places = 2
 	s.few, s.shared, s.pids, s.lasts, s.hosts = 10_000, 1, 2, int64(20*time.Second), min(s.hosts, 2)
 	s.headers, s.ids, s.tolerance = 0, 4, []time.Duration{20 * time.Millisecond, 500 * time.Millisecond}[rng.IntN(2)]
 	s.stories = 1
@@ -194,6 +203,7 @@ func (s *situation) fresh() seen {
 	}
 	if s.of10(s.words) {
 		f.Exchange = Exchange{PID: rng.Uint32N(s.pids), Instance: rng.Uint32N(3)}
+		s.settle(&f)
 		f.Exchange.Method, f.Exchange.System = uint8(rng.IntN(3)), uint8(rng.IntN(2))
 		f.Exchange.Path, f.Exchange.Status = uint8(rng.IntN(3)), uint8(rng.IntN(2))
 	}
@@ -220,6 +230,46 @@ func (s *situation) fresh() seen {
 		f.LateOf, f.Systrace, f.Pseudo = 1, 0, 0
 	}
 	return f
+}
+
+// settle puts f into a container of a pod, or says nothing of it.
+func (s *situation) settle(f *seen) {
+	if f.Exchange.Container, f.Exchange.Pod = 0, 0; s.places > 0 {
+		f.Exchange.Container = s.where.Uint64N(s.places)
+		f.Exchange.Pod = f.Exchange.Container / 2
+	}
+}
+
+// contain makes the other of an SDK's and a raw span of one process, as they come of a container.
+func (s *situation) contain(f *seen) { s.container()(f) }
+
+// container is how SDKs of a container say who they are: what is asked of the kernel is not what it says outside, and who
+// adds what of container and pod depends.
+func (s *situation) container() func(*seen) {
+	var drop [5]bool
+	for i := range drop {
+		drop[i] = s.where.IntN(10) < []int{7, 7, 3, 3, 5}[i]
+	}
+	return func(f *seen) {
+		e := &f.Exchange
+		if e.Container|e.Pod == 0 || s.places == 0 {
+			return
+		}
+		if drop[0] {
+			e.PID = 0
+		}
+		if drop[1] {
+			e.Instance = 0
+		}
+		if drop[2] {
+			e.Container = 0
+		} else if drop[3] {
+			e.Pod = 0
+		}
+		if drop[4] && !f.Raw {
+			f.Host = 0
+		}
+	}
 }
 
 // inProcess: an Index keeps the process of those spans only that an x-request-id was seen on.
@@ -253,6 +303,7 @@ func (s *situation) kin(of, other seen) seen {
 		f.Role, f.Local, f.Peer = Client+Server-of.Role, of.Peer, of.Local
 		f.Service, f.Systrace, f.Pseudo, f.LateOf = other.Service, other.Systrace, other.Pseudo, 0
 		f.Exchange.PID, f.Exchange.Instance = other.Exchange.PID, other.Exchange.Instance
+		f.Exchange.Container, f.Exchange.Pod = other.Exchange.Container, other.Exchange.Pod
 		if f.Role == Server {
 			s.shrink(&f)
 		} else {
@@ -274,6 +325,7 @@ func (s *situation) kin(of, other seen) seen {
 		} else {
 			s.grow(&f)
 		}
+		s.contain(&f)
 		if header(&of) {
 			break
 		}
@@ -288,6 +340,7 @@ func (s *situation) kin(of, other seen) seen {
 			return other
 		}
 		f.Raw, f.Systrace, f.ReqSeq, f.RespSeq = true, other.Systrace, other.ReqSeq, other.RespSeq
+		s.contain(&f)
 		if f.Role == Client {
 			s.shrink(&f)
 		} else {
@@ -436,17 +489,20 @@ func (s *situation) traced() {
 	in.Start = s.time(s.rng.Int64N(s.lasts), in.Host)
 	in.End = in.Start + 60*ms
 	seenAt := []int{0, 0, 3, 10}[s.rng.IntN(4)]
+	contained := s.container()
 	t := s.trace()
 	sdk := func(role Role, of seen, parent seen) seen {
 		f := of
 		f.Span, f.Role, f.OwnTrace, f.CtxTrace, f.CtxParent = s.id(), role, t, t, parent.Span
 		f.Raw, f.ReqSeq, f.RespSeq, f.Systrace = false, 0, 0, 0
+		contained(&f)
 		return f
 	}
 	for range 2 {
 		words := Exchange{Method: uint8(1 + s.rng.IntN(2)), Path: uint8(s.rng.IntN(3)), PID: s.rng.Uint32N(s.pids), Instance: s.rng.Uint32N(3)}
 		service := s.rng.Uint32N(3)
 		in.Exchange, in.Service = words, service
+		s.settle(&in)
 		request := s.within(in, Server, in.Host, 1)
 		request.ReqSeq, request.RespSeq, request.Systrace = in.ReqSeq, in.RespSeq, uint64(100+s.made)
 		request.Service = service
@@ -490,7 +546,11 @@ func (s *situation) traced() {
 			proxy.ReqSeq, proxy.RespSeq, proxy.Systrace = call.ReqSeq, call.RespSeq, uint64(100+s.made)
 			out := s.within(proxy, Client, proxy.Host, 2)
 			out.ReqSeq, out.RespSeq, out.Systrace = uint32(100+s.made), 2, proxy.Systrace
-			out.Exchange.PID, out.Exchange.Instance, proxy.Exchange = 3, 0, out.Exchange
+			out.Exchange.PID, out.Exchange.Instance = 3, 0
+			if s.where.IntN(2) == 0 { // in a container of its own, perhaps in the same pod
+				s.settle(&out)
+			}
+			proxy.Exchange = out.Exchange
 			s.spans = append(s.spans, proxy, out)
 			in = s.within(out, Server, s.someHost(), 2*ms)
 			in.ReqSeq, in.RespSeq = out.ReqSeq, out.RespSeq
@@ -516,6 +576,8 @@ func (s *situation) err(f, other *seen) {
 			f.RequestID, f.ResponseID = other.RequestID, other.ResponseID
 			s.inProcess(f)
 		}
+	case 7:
+		f.Exchange.Container, f.Exchange.Pod = other.Exchange.Container, other.Exchange.Pod
 	case 6:
 		if f.Raw && other.Raw {
 			f.CtxTrace, f.CtxParent = other.CtxTrace, other.CtxParent

@@ -47,7 +47,7 @@ func (v View) traits() traits {
 		t |= ofRequest.when(v.Systrace != 0) | ofThread.when(v.Pseudo != 0)
 	}
 	t |= hasName.when(v.own != 0 && v.Span != SpanID{})
-	t |= hasWords.when(v.said.Known())
+	t |= hasWords.when(v.said.owner != 0)
 	return t | hasBeside.when(v.farther.rare) | hasParentContext.when(hasContext(v))
 }
 
@@ -56,7 +56,7 @@ type keyed struct {
 	// needs is what a span must have at least.
 	needs traits
 	// key returns it, or false for a span that has no part in the row.
-	key func(View) (Key, bool)
+	key func(*Index, View) (Key, bool)
 }
 
 // plan is what the spans with some traits may have to do with.

@@ -20,11 +20,11 @@ func TestNeedsOfRows(t *testing.T) {
 			v := x.View(x.AddRare(f.Fact, Rare{
 				Process: few(), RequestID: few(), ResponseID: few(), ReqChain: few(), RespChain: few(),
 				Tap: uint8(rng.IntN(13)), Foreign: rng.IntN(2) == 0,
-				Exchange: Exchange{PID: uint32(few()), Instance: uint32(few())},
+				Exchange: Exchange{PID: uint32(few()), Instance: uint32(few()), Container: few(), Pod: few()},
 			}))
 			for i := range x.rows {
 				for _, k := range []*keyed{x.rows[i].refers, x.rows[i].defines} {
-					if _, ok := k.key(v); ok {
+					if _, ok := k.key(x, v); ok {
 						met[k]++
 						require.Equal(t, k.needs, v.traits()&k.needs, "%s: %+v", x.rows[i].rule, f)
 					}

@@ -53,7 +53,7 @@ func (x *Index) Closed(id ID) bool {
 		case f.has&r.defines.needs != r.defines.needs || r.pair != nil: // which is for parents that are of an SDK
 		case slices.Contains(counted, r.rule):
 		default:
-			if k, ok := r.defines.key(f); ok && x.spokenFor(r, k, &x.refs) {
+			if k, ok := r.defines.key(x, f); ok && x.spokenFor(r, k, f, &x.refs) {
 				return false
 			}
 		}
@@ -62,6 +62,7 @@ func (x *Index) Closed(id ID) bool {
 }
 
 func (x *Index) refersBy(child ID, row int) bool {
-	k, ok := x.rows[row].refers.key(x.View(child))
-	return ok && x.spokenFor(&x.rows[row], k, &x.defs)
+	f := x.View(child)
+	k, ok := x.rows[row].refers.key(x, f)
+	return ok && x.spokenFor(&x.rows[row], k, f, &x.defs)
 }

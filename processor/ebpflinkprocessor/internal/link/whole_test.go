@@ -48,4 +48,28 @@ func TestRootlessAndClosed(t *testing.T) {
 	}
 }
 
+// TestCompanyOfAnSDKIsNotWhole: where an SDK's span of the same process may be of the call, or of the request, nothing is
+// proven before it has been compared.
+func TestCompanyOfAnSDKIsNotWhole(t *testing.T) {
+	for name, say := range map[string]struct{ raw, own Exchange }{
+		"process":   {Exchange{PID: 7}, Exchange{PID: 7}},
+		"container": {Exchange{PID: 7, Container: 1, Pod: 2}, Exchange{Container: 1}},
+		"pod":       {Exchange{PID: 7, Container: 1, Pod: 2}, Exchange{Pod: 2}},
+	} {
+		x := New(RuleNames(), 0)
+		call := x.AddRare(client(1, 0, seq(1, 2)), Rare{Exchange: say.raw})
+		request := x.AddRare(server(2, 0, seq(3, 4)), Rare{Exchange: say.raw})
+		for _, id := range []ID{call, request} {
+			require.Equal(t, id == call, x.Rootless(id), name)
+			require.True(t, x.Closed(id), name)
+		}
+		for _, own := range []Fact{sdk(3, Client, 0, 1, 0), sdk(4, Server, 0, 2, 0)} {
+			own.Host = 1
+			x.AddRare(own, Rare{Exchange: say.own})
+		}
+		require.False(t, x.Rootless(call), name)
+		require.False(t, x.Closed(request), name)
+	}
+}
+
 func fromOutside(f *Fact) { f.Peer.Untraced = true }

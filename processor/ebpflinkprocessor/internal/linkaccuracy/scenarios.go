@@ -108,6 +108,29 @@ func rows() []row {
 			s.Burst, s.OnePath, s.Gap, s.Retry, s.Loss = 10, true, 400*ms, .2, .05
 			s.Unknown, s.Style, s.Parallel = 1, forest.Pool, true
 		}),
+		make1("sdk_pods", "SDKs say container or pod instead of their process, of which there are two", false, func(s *forest.Scenario) {
+			sameCall(s)
+			s.Pods = true
+		}),
+		make1("sdk_pods_busy", "the same, ten times as much at once, 5 % lost", false, func(s *forest.Scenario) {
+			sameCall(s)
+			s.Pods, s.Gap, s.Parallel, s.Style, s.Loss = true, 2*ms, true, forest.Goroutines, .05
+		}),
+		make1("sdk_pods_bursts", "20 requests at one moment, half to one process, all for one path", false, func(s *forest.Scenario) {
+			sameCall(s)
+			s.Pods, s.Burst, s.OnePath, s.Gap = true, 20, true, 400*ms
+		}),
+		make1("sdk_pods_missed", "of half the requests no header is captured, of half of these at neither end", false, func(s *forest.Scenario) {
+			sameCall(s)
+			missed(s)
+			s.Pods = true
+		}),
+		make1("sdk_pods_worst", "bursts and calls at once of one path, no header and no call's request known, 5 % lost", false, func(s *forest.Scenario) {
+			sameCall(s)
+			missed(s)
+			s.Pods, s.Burst, s.OnePath, s.Gap, s.Retry, s.Loss, s.Missed, s.MissedToo = true, 10, true, 400*ms, .2, .05, 1, 1
+			s.Unknown, s.Style, s.Parallel = 1, forest.Pool, true
+		}),
 		make1("sdk_missed", "of half the requests no header is captured, of half of these at neither end; outside has an SDK", false, func(s *forest.Scenario) {
 			sameCall(s)
 			missed(s)

@@ -38,6 +38,7 @@ func main() {
 	spans := flag.Int("spans", 200_000, "number of spans, a multiple of 500")
 	dir := flag.String("dir", "", "storage directory; default: a temporary one")
 	only := flag.Bool("join", false, "the join alone")
+	company := flag.Bool("company", false, "in the join, spans say whose exchange they are of, as is kept where those of SDKs come, too")
 	profile := flag.String("cpuprofile", "", "file for a CPU profile")
 	flag.Parse()
 	if *profile != "" {
@@ -51,13 +52,13 @@ func main() {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	if err := run(*spans, *dir, *only); err != nil {
+	if err := run(*spans, *dir, *only, *company); err != nil {
 		fmt.Fprintln(os.Stderr, "linkbench:", err)
 		os.Exit(1)
 	}
 }
 
-func run(spans int, dir string, only bool) error {
+func run(spans int, dir string, only, company bool) error {
 	if spans <= 0 || spans%batchSpans != 0 {
 		return fmt.Errorf("-spans %d: give a positive multiple of %d", spans, batchSpans)
 	}
@@ -70,11 +71,11 @@ func run(spans int, dir string, only bool) error {
 		dir = tmp
 	}
 	fmt.Printf("%d spans of 10 attributes, %d a batch, %d a trace, GOMAXPROCS %d, %s\n", spans, batchSpans, traceSpans, runtime.GOMAXPROCS(0), runtime.Version())
-	joined, err := join("join alone", spans, byTrace)
+	joined, err := join("join alone", spans, byTrace, company)
 	if err != nil {
 		return err
 	}
-	agents, err := join("join alone, by hosts", spans, byHost)
+	agents, err := join("join alone, by hosts", spans, byHost, company)
 	if err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func byHost(i int) (trace, span int) {
 }
 
 // join measures the look-ups alone, asked for as the processor does.
-func join(name string, spans int, in order) (result, error) {
+func join(name string, spans int, in order, company bool) (result, error) {
 	facts := make([]link.Fact, 0, spans)
 	for i := 0; len(facts) < spans; i++ {
 		// The last group may be less than all of its spans.
@@ -181,12 +182,15 @@ func join(name string, spans int, in order) (result, error) {
 		x.Use(&arena)
 		b.Use(&arena)
 		ids := make([]link.ID, spans)
-		var nothing link.Rare
+		var rare link.Rare
 		for i := range facts {
 			if i%link.AtOnce == 0 {
 				x.Expect(facts[i:min(i+link.AtOnce, len(facts))])
 			}
-			ids[i] = x.Take(&facts[i], &nothing)
+			if company {
+				rare.Exchange = exchange(&facts[i])
+			}
+			ids[i] = x.Take(&facts[i], &rare)
 			b.Add(ids[i])
 		}
 		left := 0
@@ -240,6 +244,11 @@ func fact(n, i int) link.Fact {
 		f.Role = link.Server
 	}
 	return f
+}
+
+// exchange is what is kept of f beside it where SDK spans come, too.
+func exchange(f *link.Fact) link.Exchange {
+	return link.Exchange{PID: uint32(f.Host), Instance: uint32(f.Host), Container: f.Host, Pod: f.Host, Method: 1, Path: 2, Status: 3}
 }
 
 // batch builds batch k: spans of one hop of many traces, as agents send them.

@@ -30,9 +30,9 @@ import (
 // All but batches begin with their kind (1), the version (1) and a CRC-32C of the rest (4);
 // Badger has a checksum of its own for each value. Integers in values are little endian. Version 1
 // was one Badger database in the directory itself, never released. In version 2 all batches were OTLP bytes,
-// in version 3 they may be blocks, in version 4 facts may say where the span waits; what versions 2 and 3 have
-// written is read.
-const FormatVersion = 4
+// in version 3 they may be blocks, in version 4 facts may say where the span waits, in version 5 in which container and pod it
+// was made; what versions 2 to 4 have written is read.
+const FormatVersion = 5
 
 // oldestVersion is the oldest that is read.
 const oldestVersion = 2

@@ -31,9 +31,18 @@ func (f *Forest) Traces(spans []Arriving) ptrace.Traces {
 			attrs := rs.Resource().Attributes()
 			attrs.PutStr("service.name", fmt.Sprintf("service-%d", src.p.PID))
 			ss := rs.ScopeSpans().AppendEmpty()
-			if !src.sdk || f.Scenario.Words {
+			if !src.sdk || (f.Scenario.Words && !f.Scenario.Pods) {
 				attrs.PutStr(rawspan.ResHostID, src.p.Host.Name)
 				attrs.PutInt(rawspan.ResPID, int64(src.p.PID))
+			}
+			if f.Scenario.Pods {
+				pod, container := src.p.place()
+				if !src.sdk || pod%3 != 0 {
+					attrs.PutStr(rawspan.ResContainer, fmt.Sprint("container-", container))
+				}
+				if !src.sdk || pod%3 != 1 {
+					attrs.PutStr(rawspan.ResPod, fmt.Sprint("pod-", pod))
+				}
 			}
 			if !src.sdk {
 				ss.Scope().SetName(rawspan.ScopeName)
@@ -44,6 +53,14 @@ func (f *Forest) Traces(spans []Arriving) ptrace.Traces {
 		f.write(a, list.AppendEmpty())
 	}
 	return td
+}
+
+// place is the pod of p, and its container, which is all of the pod or of the process.
+func (p *Process) place() (pod, container uint32) {
+	if pod = p.PID / 2; pod%2 == 0 {
+		return pod, p.PID
+	}
+	return pod, pod
 }
 
 func (f *Forest) write(a Arriving, sp ptrace.Span) {

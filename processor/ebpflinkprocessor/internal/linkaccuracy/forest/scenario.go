@@ -119,6 +119,10 @@ type Scenario struct {
 	// goes to what is not traced.
 	Words bool
 
+	// Pods: the processes of a host are in one pod, on every other host in one container; SDKs say container, pod or both
+	// instead of their process.
+	Pods bool
+
 	KeepAlive, Pipelining, ReusedPorts, NAT bool
 	// Twins is the share of calls of which another, on another host, shows the same numbers and times.
 	Twins float64
