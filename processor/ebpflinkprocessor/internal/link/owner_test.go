@@ -152,3 +152,24 @@ func TestPlacesAtBoundedCost(t *testing.T) {
 		})
 	}
 }
+
+// TestOtherTimesDoNotCount toward what is looked at in a pod: each of its containers may have had a few requests.
+func TestOtherTimesDoNotCount(t *testing.T) {
+	x := New(RuleNames(), 500*time.Millisecond)
+	m := sameCalls()
+	var root, wire ID
+	for i := range 20 * 40 {
+		s := m["wire"]
+		s.Span[1], s.Span[2] = byte(i), byte(1+i>>8)
+		s.Start, s.End, s.Systrace = s.Start+int64(1+i)*1000*ms, s.End+int64(1+i)*1000*ms, uint64(100+i)
+		s.Container, s.Pod = uint64(1+i%20), 80
+		x.AddRare(s.Fact, Rare{Exchange: s.Exchange})
+	}
+	s := m["wire"]
+	s.Container, s.Pod = 1, 80
+	wire = x.AddRare(s.Fact, Rare{Exchange: s.Exchange})
+	s = m["root"]
+	s.Host, s.PID, s.Pod = 0, 0, 80
+	root = x.AddRare(s.Fact, Rare{Exchange: s.Exchange})
+	require.Equal(t, wire, x.Resolve(root).Parent)
+}

@@ -99,6 +99,13 @@ func TestSDKStated(t *testing.T) {
 				add("wire", "wire2", func(s *said) { carry(s); s.ReqSeq, s.RespSeq, s.Systrace = 11, 21, 10 })),
 			want{own: "named", wire: "call", call: "named", rule: one},
 		},
+		"in containers":                  {inPods, joined},
+		"the caller's is in another pod": {all(inPods, change("named", func(s *said) { s.Pod++ })), stays},
+		"through a proxy of the pod":     {all(throughProxy(false), inPods), want{own: "wire", wire: "relay", call: "", rule: other}},
+		"whose call alone is seen":       {all(throughProxy(false), inPods, without("call")), want{own: "wire", wire: "relay", rule: other}},
+		"and is known to be a proxy's": {
+			all(throughProxy(false), inPods, add("call", "served", move(900)), without("call")), want{own: "named", wire: "relay", rule: one},
+		},
 		"through a proxy": {throughProxy(false), want{own: "wire", wire: "relay", call: "", rule: other}},
 		"that passes the header on, as is seen behind it": {throughProxy(true), want{own: "wire", wire: "relay", call: "", rule: one}},
 	} {
@@ -146,6 +153,24 @@ func TestSDKStated(t *testing.T) {
 				require.Equal(t, tt.want, got)
 			}
 		})
+	}
+}
+
+// inPods has the caller, with its proxy if any, and the callee in a pod each, of which SDKs say no more.
+func inPods(m spans) {
+	for name, s := range m {
+		switch name {
+		case "wire", "own":
+			s.Container, s.Pod = 60, 61
+		case "proxy", "relay":
+			s.Host, s.Container, s.Pod = 2, 71, 80
+		default:
+			s.Container, s.Pod = 70, 80
+		}
+		if !s.Raw {
+			s.Host, s.PID, s.Container = 0, 0, 0
+		}
+		m[name] = s
 	}
 }
 
