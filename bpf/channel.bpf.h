@@ -57,7 +57,8 @@ static __always_inline void place_of(__u32 tgid, const struct target *t, __u64 a
 struct element {
 	__u64 giver;
 	__u8 uses, asked; /* of the giver, before */
-	__u8 pad[6];
+	__u8 handed, noted; /* likewise, since its read: see response_back */
+	__u32 read;
 	__u64 context[__builtin_offsetof(struct context, done_call) / sizeof(__u64)]; /* the beginning of a struct context */
 };
 

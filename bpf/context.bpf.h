@@ -500,6 +500,10 @@ static __always_inline void response_read(struct context *x, struct conn *c, __u
 	c->last_dir = DIR_IN;
 	if (x && c->writer == self)
 		x->wrote = 0;
+	if (x && x->reader) {
+		x->read = c->flags & CONN_MULTIPLEXED ? ts : 0;
+		x->handed = 0;
+	}
 	if (!x || c->flags & CONN_MULTIPLEXED)
 		return;
 	if (x->loop) {

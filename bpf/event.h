@@ -135,6 +135,15 @@ enum evidence_kind {
 	EVIDENCE_CONTEXT = 17,     /* found by user space: the writer's context answered the request */
 	EVIDENCE_ASYNC_ID = 18,    /* found by user space: the call's asynchronous id was born in it */
 	EVIDENCE_STATISTICAL = 19, /* found by user space: of all requests, the likely one */
+	EVIDENCE_RESPONSE_BACK = 20, /* a goroutine that reads the responses of calls which were under way at once gave
+				        something to the one that owns the request. epoch 0: to another; or it waits
+				        in a buffer, and who takes it is told by another one, with base 0. call 0:
+				        which it was, user space finds by how many responses ended in the same read.
+				        segment: id of the goroutine, with the lower half of when it read in the
+				        upper half; uses: how many it has given away since, this one included;
+				        base_uses: how many it has taken since it gave the one before; base: the
+				        request for which the giver of the last of these worked, or 0 */
+	EVIDENCE_RESPONSE_ORDER = 21, /* found by user space: as RESPONSE_BACK, where several ended in one read */
 };
 
 /* What speaks against a wake-up having been for this call. */

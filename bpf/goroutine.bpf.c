@@ -171,6 +171,57 @@ static __always_inline void found(struct context *to, const struct value *v)
 		to->given.epoch = 0; /* it now works on something of which nothing is known */
 }
 
+/*
+ * Who reads the responses of calls that were under way at once mostly gives one thing for each of them, in their order,
+ * to whoever waits for it; and has taken one for it, from who wrote the call. Whether this one does, user space learns,
+ * which knows how many there were. id: of the giver; to: who gets it, or 0.
+ */
+static __always_inline void response_back(__u32 tgid, __u64 id, __u32 read, __u8 handed, __u8 noted, __u64 note,
+					  const struct context *to)
+{
+	__u64 epoch = to && live(&to->own) ? to->own.epoch : 0;
+	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count_loss(LOSS_EVENTS_FULL);
+		return;
+	}
+	*e = (struct evidence_event){
+		.kind = EVENT_EVIDENCE,
+		.what = EVIDENCE_RESPONSE_BACK,
+		.uses = handed,
+		.base_uses = noted,
+		.tgid = tgid,
+		.ts = bpf_ktime_get_ns(),
+		.epoch = epoch,
+		.segment = id ^ (__u64)read << 32,
+		.base = note,
+	};
+	bpf_ringbuf_submit(e, wakeup_flags(&events));
+}
+
+/* Such a reader gives one more. to: who gets it, or 0, which is nobody yet. */
+static __always_inline void response_given(__u32 tgid, __u64 id, struct context *from, const struct context *to)
+{
+	if (from->handed < 255)
+		from->handed++;
+	response_back(tgid, id, from->read, from->handed, from->noted, from->note, to);
+	from->noted = 0;
+	from->note = 0;
+}
+
+/* Such a reader has taken one. from: the giver as it was when it gave, or 0. */
+static __always_inline void note_taken(struct context *to, const struct context *from)
+{
+	struct token token = {};
+
+	if (from)
+		serving(from, &token);
+	to->note = token.epoch;
+	if (to->noted < 255)
+		to->noted++;
+}
+
 /* Of an answer that may be none: as of one who has done too much since. */
 static const struct context doubted = {.uses = 255};
 
@@ -311,7 +362,7 @@ static __always_inline bool known_hands(__u32 tgid, const struct target *t, __u6
 	if (goroutine_key(to_g, t, &h->to_key))
 		return false;
 	h->to = context_find(&h->to_key);
-	if (h->to && h->to->reader)
+	if (h->to && h->to->reader && LIKELY(!h->to->read))
 		return true;
 	if (goroutine_key(from_g, t, &h->from_key))
 		return false;
@@ -325,7 +376,11 @@ static __always_inline bool known_hands(__u32 tgid, const struct target *t, __u6
 /* A value went straight from one goroutine to another that waited for it, or with it. */
 static __always_inline int hand_straight(__u32 tgid, const struct hands *h, const struct value *v)
 {
-	if (h->from)
+	if (h->from && UNLIKELY(h->from->read) && !v->signal)
+		response_given(tgid, h->from_key.id, h->from, h->to);
+	if (h->to && UNLIKELY(h->to->read) && !v->signal)
+		note_taken(h->to, h->from);
+	if (h->from && !(h->to && h->to->reader))
 		hand_over(tgid, h->from_key.id, h->from, h->from, &h->to_key, h->to, v);
 	else
 		found(h->to, v);
@@ -362,6 +417,12 @@ static __always_inline void put(__u32 tgid, const struct target *t, __u64 addr, 
 	e.giver = key.id;
 	e.asked = from->asked;
 	e.uses = from->uses;
+	if (UNLIKELY(from->read)) {
+		e.noted = from->noted;
+		response_given(tgid, key.id, from, 0);
+		e.handed = from->handed;
+		e.read = from->read;
+	}
 	if (!v.plain && !(type_marks(&v) & TYPE_RESOURCE)) {
 		if (from->given_by == EVIDENCE_CHANNEL && !(type_marks(&v) & TYPE_NOTE))
 			use_given(from);
@@ -389,7 +450,7 @@ static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr,
 	if (!set)
 		return;
 	to = context_find(&to_key);
-	if (to && to->reader) { /* see known_hands */
+	if (to && to->reader && LIKELY(!to->read)) { /* see known_hands */
 		place_clear(set, &place);
 		value_of_type(tgid, t, type, &v);
 		found(to, &v);
@@ -397,6 +458,13 @@ static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr,
 	}
 	e.giver = 0; /* the compiler would spill it where there is none, which the verifier refuses */
 	known = place_take(set, &place, &e);
+	if (to && to->reader) {
+		value_of_type(tgid, t, type, &v);
+		if (!v.signal)
+			note_taken(to, known ? context_in(&e) : 0);
+		found(to, &v);
+		return;
+	}
 	if (known && e.giver == to_key.id && to && to->segment == context_in(&e)->segment) {
 		/* Its own: it was no use of anything. */
 		if (to->uses == context_in(&e)->uses) {
@@ -417,6 +485,8 @@ static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr,
 		found(to, &v);
 		return;
 	}
+	if (UNLIKELY(e.read))
+		response_back(tgid, e.giver, e.read, e.handed, e.noted, 0, to);
 	from_key = to_key;
 	from_key.id = e.giver;
 	hand_over(tgid, e.giver, context_in(&e), context_find(&from_key), &to_key, to, &v);

@@ -62,6 +62,11 @@ type GoroutineContext struct {
 	ResponseAt   uint64
 	Type         uint64
 	Lent         uint64
+	Read         uint32
+	Handed       uint8
+	Noted        uint8
+	Pad          [2]uint8
+	Note         uint64
 	Activation   uint64
 	Answered     uint64
 	LastSk       uint64
@@ -171,7 +176,9 @@ type GoroutinePlaceSet struct {
 			Giver   uint64
 			Uses    uint8
 			Asked   uint8
-			Pad     [6]uint8
+			Handed  uint8
+			Noted   uint8
+			Read    uint32
 			Context [11]uint64
 		}
 	}

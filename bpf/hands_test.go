@@ -25,21 +25,7 @@ var kernelOnly = []struct {
 // make a wrong link, however little is known of the type of what they share, and nearly all calls are linked that
 // can be. Nor may a goroutine be taken for one that had its id in what the process ran before.
 func TestHands(t *testing.T) {
-	const compiler = "clang-19"
-	if _, err := exec.LookPath(compiler); err != nil {
-		bpftest.Lacks(t, compiler)
-	}
-	dir := t.TempDir()
-	copyPatched(t, dir, "*.h", "goroutine.bpf.c", "testdata/hands/hands.c")
-	copyPatched(t, filepath.Join(dir, "bpf"), "testdata/hands/bpf/*.h")
-	hands := filepath.Join(dir, "hands")
-	// The hooks are those of amd64 wherever this runs.
-	compile := exec.Command(compiler, "-D__TARGET_ARCH_x86", "-O1", "-g", "-w", "-fno-strict-aliasing",
-		"-I", dir, "-o", hands, filepath.Join(dir, "hands.c"))
-	if out, err := compile.CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", compile, err, out)
-	}
-	out, err := exec.Command(hands, "1", "300").CombinedOutput()
+	out, err := exec.Command(compileHands(t), "1", "300").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -50,6 +36,44 @@ func TestHands(t *testing.T) {
 	if calls == 0 || float64(linked) < 0.85*float64(calls) {
 		t.Errorf("linked %d of %d calls that are of requests", linked, calls)
 	}
+}
+
+// TestHandsOfSharedConnection lets them see clients that share one connection, in many orders. Where the reader gives
+// each response to whoever waits for it, of whom it has taken the task, nearly all calls are told; where it does
+// something else none is told wrongly.
+func TestHandsOfSharedConnection(t *testing.T) {
+	out, err := exec.Command(compileHands(t), "shared", "1", "400").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var calls, linked int
+	if _, err := fmt.Sscanf(string(out), "in order: calls=%d linked=%d", &calls, &linked); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+	if calls == 0 || float64(linked) < 0.95*float64(calls) {
+		t.Errorf("told of %d of %d calls that are of requests", linked, calls)
+	}
+}
+
+// compileHands returns the program.
+func compileHands(t *testing.T) string {
+	t.Helper()
+	const compiler = "clang-19"
+	if _, err := exec.LookPath(compiler); err != nil {
+		bpftest.Lacks(t, compiler)
+	}
+	dir := t.TempDir()
+	copyPatched(t, dir, "*.h", "goroutine.bpf.c", "testdata/hands/hands.c", "testdata/hands/shared.h")
+	copyPatched(t, filepath.Join(dir, "bpf"), "testdata/hands/bpf/*.h")
+	hands := filepath.Join(dir, "hands")
+	// The hooks are those of amd64 wherever this runs.
+	compile := exec.Command(compiler, "-D__TARGET_ARCH_x86", "-O1", "-g", "-w", "-fno-strict-aliasing",
+		"-I", dir, "-o", hands, filepath.Join(dir, "hands.c"))
+	if out, err := compile.CombinedOutput(); err != nil {
+		t.Fatalf("%s: %v\n%s", compile, err, out)
+	}
+	return hands
 }
 
 // copyPatched copies files without what is kernelOnly. It opens them here, so that go test knows of them.

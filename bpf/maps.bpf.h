@@ -172,6 +172,12 @@ struct context {
 	__u64 type;          /* of the value that was the hand-over, see struct value; of who read its request itself,
 				a bit for each type that it has given away since: see type_bit */
 	__u64 lent;          /* type of what it got from elsewhere, while it served its own request */
+	/* goroutines that read the responses of calls which were under way at once, see response_back: */
+	__u32 read;  /* when they last did, the lower half; 0: they have not */
+	__u8 handed; /* how much they have given away since, saturating */
+	__u8 noted;  /* how much they have taken since they last did, saturating */
+	__u8 pad[2];
+	__u64 note;  /* the request for which the giver of the last of these worked, or 0 */
 	/* event loops, see loop.bpf.h, but for what others have as well (arrived, answers, last_by to doubts) or is marked: */
 	__u64 activation;       /* which round this is, a number of new_id */
 	__u64 answered;         /* the epoch whose response was begun since last_call arrived */

@@ -62,6 +62,11 @@ type PythonContext struct {
 	ResponseAt   uint64
 	Type         uint64
 	Lent         uint64
+	Read         uint32
+	Handed       uint8
+	Noted        uint8
+	Pad          [2]uint8
+	Note         uint64
 	Activation   uint64
 	Answered     uint64
 	LastSk       uint64

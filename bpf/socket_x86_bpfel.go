@@ -94,6 +94,11 @@ type SocketContext struct {
 	ResponseAt   uint64
 	Type         uint64
 	Lent         uint64
+	Read         uint32
+	Handed       uint8
+	Noted        uint8
+	Pad          [2]uint8
+	Note         uint64
 	Activation   uint64
 	Answered     uint64
 	LastSk       uint64
@@ -197,25 +202,27 @@ type SocketEvidenceEvent struct {
 type SocketEvidenceKind uint32
 
 const (
-	SocketEvidenceKindEVIDENCE_SAME_THREAD  SocketEvidenceKind = 1
-	SocketEvidenceKindEVIDENCE_SPAWN        SocketEvidenceKind = 2
-	SocketEvidenceKindEVIDENCE_GO_CREATED   SocketEvidenceKind = 3
-	SocketEvidenceKindEVIDENCE_GO_PARENT    SocketEvidenceKind = 4
-	SocketEvidenceKindEVIDENCE_CHANNEL      SocketEvidenceKind = 5
-	SocketEvidenceKindEVIDENCE_CHANNEL_BACK SocketEvidenceKind = 6
-	SocketEvidenceKindEVIDENCE_LOOP         SocketEvidenceKind = 7
-	SocketEvidenceKindEVIDENCE_TASK_BACK    SocketEvidenceKind = 8
-	SocketEvidenceKindEVIDENCE_ANSWER       SocketEvidenceKind = 9
-	SocketEvidenceKindEVIDENCE_NEXT         SocketEvidenceKind = 10
-	SocketEvidenceKindEVIDENCE_WAKE_BACK    SocketEvidenceKind = 11
-	SocketEvidenceKindEVIDENCE_WAKE         SocketEvidenceKind = 12
-	SocketEvidenceKindEVIDENCE_NOTIFY_BACK  SocketEvidenceKind = 13
-	SocketEvidenceKindEVIDENCE_CONNECTED    SocketEvidenceKind = 14
-	SocketEvidenceKindEVIDENCE_ITEM         SocketEvidenceKind = 15
-	SocketEvidenceKindEVIDENCE_COPY         SocketEvidenceKind = 16
-	SocketEvidenceKindEVIDENCE_CONTEXT      SocketEvidenceKind = 17
-	SocketEvidenceKindEVIDENCE_ASYNC_ID     SocketEvidenceKind = 18
-	SocketEvidenceKindEVIDENCE_STATISTICAL  SocketEvidenceKind = 19
+	SocketEvidenceKindEVIDENCE_SAME_THREAD    SocketEvidenceKind = 1
+	SocketEvidenceKindEVIDENCE_SPAWN          SocketEvidenceKind = 2
+	SocketEvidenceKindEVIDENCE_GO_CREATED     SocketEvidenceKind = 3
+	SocketEvidenceKindEVIDENCE_GO_PARENT      SocketEvidenceKind = 4
+	SocketEvidenceKindEVIDENCE_CHANNEL        SocketEvidenceKind = 5
+	SocketEvidenceKindEVIDENCE_CHANNEL_BACK   SocketEvidenceKind = 6
+	SocketEvidenceKindEVIDENCE_LOOP           SocketEvidenceKind = 7
+	SocketEvidenceKindEVIDENCE_TASK_BACK      SocketEvidenceKind = 8
+	SocketEvidenceKindEVIDENCE_ANSWER         SocketEvidenceKind = 9
+	SocketEvidenceKindEVIDENCE_NEXT           SocketEvidenceKind = 10
+	SocketEvidenceKindEVIDENCE_WAKE_BACK      SocketEvidenceKind = 11
+	SocketEvidenceKindEVIDENCE_WAKE           SocketEvidenceKind = 12
+	SocketEvidenceKindEVIDENCE_NOTIFY_BACK    SocketEvidenceKind = 13
+	SocketEvidenceKindEVIDENCE_CONNECTED      SocketEvidenceKind = 14
+	SocketEvidenceKindEVIDENCE_ITEM           SocketEvidenceKind = 15
+	SocketEvidenceKindEVIDENCE_COPY           SocketEvidenceKind = 16
+	SocketEvidenceKindEVIDENCE_CONTEXT        SocketEvidenceKind = 17
+	SocketEvidenceKindEVIDENCE_ASYNC_ID       SocketEvidenceKind = 18
+	SocketEvidenceKindEVIDENCE_STATISTICAL    SocketEvidenceKind = 19
+	SocketEvidenceKindEVIDENCE_RESPONSE_BACK  SocketEvidenceKind = 20
+	SocketEvidenceKindEVIDENCE_RESPONSE_ORDER SocketEvidenceKind = 21
 )
 
 type SocketHaproxyTarget struct {

@@ -7,8 +7,8 @@ const goProgram = "github.com/otelcol-ebpf/otelcol-ebpf/internal/accuracy/progra
 // Causes of several rows.
 const (
 	probation = "the first three values of a type: it may be that of connections, which go round, until more were seen"
-	oneWrite  = "several requests in one write: nothing says which task each of them is of; " +
-		"next: their order, where as many tasks were taken as the write holds requests, checked by whom the responses go to"
+	oneWrite  = "several requests in one write: whose each of them is, is known by whom the responses go to, once the reader " +
+		"has shown that often enough on those that are written alone"
 )
 
 var goLanguage = language{
@@ -52,6 +52,8 @@ var goLanguage = language{
 		{name: "singleflight", what: "a shared call, then one of its own", goal: 0.99},
 		{name: "pipelined", what: "one connection, a writer and a reader goroutine", calls: 1, goal: 0.99, cause: probation},
 		{name: "coalesced", what: "the same, buffered, one write for what waits", calls: 1, cause: oneWrite},
+		{name: "coalesced-sorted", what: "the same, sorted, and the writer answers some by itself", calls: 1, cause: oneWrite + "; one that passes its tasks on all at once says of none by whom it is to be answered"},
+		{name: "coalesced-batches", what: "the same, and the reader gives the responses of a write in the order of the tasks, when all are there", calls: 1, cause: "the reader waits for all responses of a batch, so what it gives away does not tell which was whose"},
 		{name: "raw-grandchild", what: "own connection in a grandchild goroutine", calls: 1, goal: 0.99},
 		{name: "raw-fanout", what: "three goroutines with a connection each", calls: 3, goal: 0.99},
 		{name: "batch", what: "one call for several requests, then one of its own", goal: 0.99},

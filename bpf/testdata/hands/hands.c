@@ -4,7 +4,8 @@
  * background work share connections in a buffered channel. The programs of goroutine.bpf.c see it as the kernel would
  * let them; of what they tell of each call, what user space would conclude is compared with the truth.
  *
- *   hands FIRST-SEED SEEDS    prints what went wrong, and figures
+ *   hands FIRST-SEED SEEDS           prints what went wrong, and figures
+ *   hands shared FIRST-SEED SEEDS    the same of goroutines that share one connection, see shared.h
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -672,8 +673,13 @@ static bool all_answered(void)
 	return true;
 }
 
+#include "shared.h"
+
 int main(int argc, char **argv)
 {
+	if (argc > 3 && !strcmp(argv[1], "shared"))
+		return shared_main(atol(argv[2]), atol(argv[3]));
+
 	__u64 first = argc > 1 ? atol(argv[1]) : 1, seeds = argc > 2 ? atol(argv[2]) : 100;
 	__u64 all = 0, linked = 0, wrong = 0; /* all: that are of a request */
 

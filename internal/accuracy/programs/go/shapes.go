@@ -33,6 +33,8 @@ var shapes = map[string]func(*backend, int) shape{
 	"singleflight":      singleflight,
 	"pipelined":         pipelined,
 	"coalesced":         coalesced,
+	"coalesced-sorted":  coalescedSorted,
+	"coalesced-batches": coalescedBatches,
 	"raw-grandchild":    rawGrandchild,
 	"raw-fanout":        rawFanout,
 	"batch":             batch,

@@ -67,6 +67,11 @@ func (p *process) trusted(of sort) bool {
 	return false
 }
 
+// trusted says the same of the edges of a call, one of which may be worth less than others of its sort.
+func (s *Solver) trusted(p *process, of sort, c *Call) bool {
+	return p.trusted(of) && (!of.kind().byReader || s.readings.reader(c).proves())
+}
+
 // confidence of a sort in this process.
 func (p *process) confidence(of sort) float64 {
 	if of.trust() == given {

@@ -80,12 +80,13 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 			refused = max(refused, why)
 			continue
 		}
-		v := vote{served: r, of: of, trusted: p.trusted(of)}
+		v := vote{served: r, of: of, trusted: s.trusted(p, of, c)}
 		votes = append(votes, v)
 		switch {
 		case v.trusted:
 			best = min(best, of.rank())
 			continue
+		case of.trust() == unproven: // it is learned whether it is a guess
 		case of.kind().way == back:
 			hintedBack.add(r.request)
 			hintBackTurn = r.turn
@@ -134,7 +135,7 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 	}
 	if settle {
 		s.contradicted(p, votes, best, out.request)
-		s.learn(p, votes, best, &out)
+		s.learn(c, p, votes, best, &out)
 		if best < inherited {
 			s.writers.worked(c.Writer, out.request)
 		}
@@ -159,10 +160,13 @@ func (s *Solver) contradicted(p *process, votes []vote, best rank, request uint6
 }
 
 // learn compares guesses with evidence of a higher rank that saw the call from the other side.
-func (s *Solver) learn(p *process, votes []vote, best rank, known *verdict) {
+func (s *Solver) learn(c *Call, p *process, votes []vote, best rank, known *verdict) {
 	for _, v := range votes {
 		if v.of.rank() > best && known.ways&^v.of.kind().way != 0 {
 			p.tried(v.of, v.request == known.request)
+			if v.of.kind().byReader {
+				s.readings.tried(c, v.request == known.request)
+			}
 		}
 	}
 }

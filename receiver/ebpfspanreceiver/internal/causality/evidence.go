@@ -21,6 +21,8 @@ type kind struct {
 	// stands: an edge is right whatever else has happened, so that it counts where records were lost; nil: none is. See
 	// gaps.go.
 	stands func(e *edge, c *Call, r *served) bool
+	// byReader: it must have proven itself of who read the response, too. See readings.
+	byReader bool
 	// rules are what an edge must keep to be used, service what its request must.
 	rules   []rule
 	service []service
@@ -86,6 +88,8 @@ const (
 	inContext
 	asyncID
 	statistical
+	responseBack
+	responseOrder
 
 	kindCount = iota + 1
 )
@@ -171,6 +175,15 @@ var kinds = [kindCount]kind{
 		rules: []rule{alone},
 	},
 	statistical: {hint: "statistical", rank: unranked, confidence: 0.5, trust: hint},
+	// What the reader gives away may be anything, see readings.
+	responseBack: {
+		hint: "response_back", rank: proven, confidence: 0.99, way: back, trust: unproven, byReader: true,
+		rules: []rule{inStep, itsTasks},
+	},
+	responseOrder: {
+		hint: "response_order", rank: proven, confidence: 0.99, way: back, trust: unproven, byReader: true,
+		rules: []rule{inStep, itsTasks},
+	},
 }
 
 // sort is a kind, or its unsure edges: each is calibrated by itself.

@@ -40,6 +40,8 @@ const (
 	WakeInDoubt
 	SeveralResponses
 	SeveralRequestsRead
+	OutOfStep
+	AnotherTask
 
 	// What chains say.
 
@@ -65,7 +67,8 @@ var Refusals = [...]string{
 	ResponseReadElsewhere: "response_read_elsewhere", ContextOutlivesRequest: "context_outlives_request",
 	ThreadLivesOn: "thread_lives_on", ThreadHandsOver: "thread_hands_over",
 	AnswersWithoutCalls: "answers_without_calls", WakeInDoubt: "wake_in_doubt",
-	SeveralResponses: "several_responses", SeveralRequestsRead: "several_requests_read", EndUnknown: "end_unknown",
+	SeveralResponses: "several_responses", SeveralRequestsRead: "several_requests_read",
+	OutOfStep: "out_of_step", AnotherTask: "another_task", EndUnknown: "end_unknown",
 	BeginningUnknown: "beginning_unknown", EndsDisagree: "ends_disagree", CauseUnknown: "cause_unknown",
 	ChainOpen: "chain_open", WorksForSeveral: "works_for_several", AnswerDisagrees: "answer_disagrees",
 }
@@ -93,8 +96,8 @@ func (s *Solver) refusals(h *held, own *verdict, chain Refusal) []refused {
 				}
 			}
 			why = chain
-		case why == 0, why == InGap && !h.process.trusted(v.of): // it would not count either way
-			why = s.distrust(h.process, v.of)
+		case why == 0, why == InGap && !s.trusted(h.process, v.of, &h.call): // it would not count either way
+			why = s.distrust(h.process, v.of, &h.call)
 		}
 		s.refuse(v.of, why)
 	}
@@ -111,9 +114,9 @@ func (s *Solver) refuse(of sort, why Refusal) {
 }
 
 // distrust is why an edge of a sort that keeps all rules has not decided.
-func (s *Solver) distrust(p *process, of sort) Refusal {
+func (s *Solver) distrust(p *process, of sort, c *Call) Refusal {
 	switch trust := of.trust(); {
-	case p.trusted(of):
+	case s.trusted(p, of, c):
 		return Contradicted
 	case of&1 != 0:
 		return of.kind().unsure.refusal

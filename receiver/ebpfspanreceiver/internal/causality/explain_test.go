@@ -143,8 +143,8 @@ func askedAgain(s *Solver, c Call) (out []refused) {
 		} else {
 			_, _, r.why = s.admit(&e, &c, 0)
 			of := s.sort(&e, &c)
-			if r.why == 0 || r.why == InGap && !h.process.trusted(of) {
-				r.why = s.distrust(h.process, of)
+			if r.why == 0 || r.why == InGap && !s.trusted(h.process, of, &c) {
+				r.why = s.distrust(h.process, of, &c)
 			}
 		}
 		if !slices.Contains(out, r) && len(out) < maxRefusals {

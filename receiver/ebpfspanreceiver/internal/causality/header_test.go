@@ -18,6 +18,7 @@ func TestNumbersAreThoseOfTheHeader(t *testing.T) {
 		"EVIDENCE_WAKE_BACK": wakeBack, "EVIDENCE_WAKE": wake, "EVIDENCE_NOTIFY_BACK": notifyBack,
 		"EVIDENCE_CONNECTED": connected, "EVIDENCE_ITEM": item, "EVIDENCE_COPY": copied, "EVIDENCE_CONTEXT": inContext,
 		"EVIDENCE_ASYNC_ID": asyncID, "EVIDENCE_STATISTICAL": statistical,
+		"EVIDENCE_RESPONSE_BACK": responseBack, "EVIDENCE_RESPONSE_ORDER": responseOrder,
 	})
 	for name, n := range header["evidence_kind"] {
 		require.NotEmpty(t, Kind(int(n)), name)

@@ -19,6 +19,7 @@ type held struct {
 func (s *Solver) Hold(c Call, release func(Answer)) {
 	s.writers.wrote(c.Writer, c.Start)
 	s.async.over(&c)
+	c.place = s.readings.over(&c)
 	if len(s.waiting) >= s.options.MaxHeld {
 		s.counts.Hurried.Add(1)
 		oldest := s.waiting[0]
@@ -130,6 +131,9 @@ func (s *Solver) judge(h *held) *verdict {
 	}
 	if !first {
 		return &h.own
+	}
+	if !s.lostSince(h.call.Start) { // what was given away may be lost
+		s.readings.judged(&h.call, h.process)
 	}
 	s.closure(h, &h.own)
 	if len(h.record.after) == 0 {

@@ -26,11 +26,30 @@ func (s *Solver) undecided(h *held, own *verdict) proof {
 	if own.outcome != NoEvidence && own.outcome != Untrusted {
 		return nil
 	}
+	if p := s.unprovenEdge(h); p != nil {
+		return p
+	}
 	if p := s.async.unproven(&h.call); p != nil && p.undecided() {
 		return p
 	}
 	if by, ok := s.unproven(h, own); ok {
 		if p := &h.process.trials[by]; p.undecided() {
+			return p
+		}
+	}
+	return nil
+}
+
+// unprovenEdge is what is learned about the sort of an edge that would link a call; nil where there is none.
+func (s *Solver) unprovenEdge(h *held) proof {
+	for _, e := range s.readings.edges(nil, &h.call) {
+		if _, why, _ := s.admit(&e, &h.call, 0); why != Linked {
+			continue
+		}
+		if p := &h.process.trials[s.sort(&e, &h.call)]; p.undecided() {
+			return p
+		}
+		if p := &s.readings.reader(&h.call).trial; p.undecided() {
 			return p
 		}
 	}

@@ -57,6 +57,8 @@ type Call struct {
 	Start, End uint64
 	// Operation is a hash of what is called, without what differs from call to call; 0: not known.
 	Operation uint64
+
+	place uint8 // see readings
 }
 
 // Writer is an execution context: that of a runtime, or a thread where Context is 0. Kind is that of the
@@ -122,6 +124,7 @@ type Solver struct {
 	gaps         marks
 	lost, missed uint64
 	contexts     *contexts
+	readings     *readings
 	// derivations find more evidence in what is told here.
 	derivations []derivation
 	async       *asyncIDs
@@ -137,9 +140,9 @@ func NewSolver(o Options, counts *Counts) *Solver {
 	s := &Solver{
 		options: o, counts: counts, requests: newRequests(), ledger: newLedger(),
 		threads: threads{}, processes: newProcesses(&o, counts),
-		contexts: newContexts(), async: newAsyncIDs(),
+		contexts: newContexts(), async: newAsyncIDs(), readings: &readings{},
 	}
-	s.derivations = []derivation{s.contexts, s.async}
+	s.derivations = []derivation{s.contexts, s.async, s.readings}
 	return s
 }
 
@@ -155,6 +158,9 @@ func (s *Solver) Evidence(e *event.Evidence) {
 	p.answers.saw(e)
 	if e.What == channelBack && e.Segment != 0 {
 		s.tasks.cameBack(e.Segment, e.Epoch)
+	}
+	if e.What == responseBack {
+		s.readings.gave(e)
 	}
 	if e.Call == 0 {
 		return
@@ -185,6 +191,7 @@ func (s *Solver) age(now uint64) {
 	s.counts.Forgotten.Add(s.ledger.turn(now))
 	s.tasks.turn()
 	s.claims.turn()
+	s.readings.turn()
 	s.writers.turn()
 	s.requests.age(now, s.options.MaxAge)
 	s.threads.age(now)
