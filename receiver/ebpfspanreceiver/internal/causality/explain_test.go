@@ -85,7 +85,7 @@ func TestRefusalsAreThoseOfTheEdges(t *testing.T) {
 		}
 		slices.Sort(calls)
 		slices.Sort(requests)
-		for range 4 * len(calls) {
+		for range 3 * len(calls) {
 			c := w.calls[calls[w.rng.IntN(len(calls))]]
 			e := event.Evidence{
 				What: uint8(1 + w.rng.IntN(kindCount-1)), Call: c.ID, Epoch: requests[w.rng.IntN(len(requests))],
