@@ -39,6 +39,11 @@ func TestOwnersGo(t *testing.T) {
 	x.Remove(here)
 	consistent(t, x, nil)
 	require.Zero(t, x.keys.Len())
+	for range 2 { // the same one again, of which nothing is left
+		id := x.AddRare(Fact{Raw: true, Host: 1}, Rare{Exchange: Exchange{PID: 1}})
+		consistent(t, x, []ID{id})
+		x.Remove([]ID{id})
+	}
 }
 
 func someOwner(rng *rand.Rand) Exchange {
@@ -158,11 +163,14 @@ func TestOtherTimesDoNotCount(t *testing.T) {
 	x := New(RuleNames(), 500*time.Millisecond)
 	m := sameCalls()
 	var root, wire ID
-	for i := range 20 * 40 {
-		s := m["wire"]
+	for i := range 2 * 20 * 40 {
+		s, by := m["wire"], int64(i/2+1)*1000*ms
+		if i%2 == 0 {
+			by = -by
+		}
 		s.Span[1], s.Span[2] = byte(i), byte(1+i>>8)
-		s.Start, s.End, s.Systrace = s.Start+int64(1+i)*1000*ms, s.End+int64(1+i)*1000*ms, uint64(100+i)
-		s.Container, s.Pod = uint64(1+i%20), 80
+		s.Start, s.End, s.Systrace = s.Start+by, s.End+by, uint64(100+i)
+		s.Container, s.Pod = uint64(1+i%40), 80
 		x.AddRare(s.Fact, Rare{Exchange: s.Exchange})
 	}
 	s := m["wire"]
