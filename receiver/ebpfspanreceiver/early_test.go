@@ -39,15 +39,9 @@ func earlyAnswerChild() {
 	if err != nil {
 		panic(err)
 	}
-	f, err := c.(*net.TCPConn).File()
-	if err != nil {
-		panic(err)
-	}
+	f := inBlockingMode(c)
 	defer f.Close() // and not before
 	fd := int(f.Fd())
-	if err := unix.SetNonblock(fd, false); err != nil {
-		panic(err)
-	}
 	wrote := make(chan struct{})
 	go func() {
 		defer close(wrote)

@@ -95,15 +95,9 @@ func blockingChild() {
 	if err != nil {
 		panic(err)
 	}
-	f, err := c.(*net.TCPConn).File() // a copy in blocking mode
-	if err != nil {
-		panic(err)
-	}
+	f := inBlockingMode(c)
 	defer f.Close() // and not before
 	fd := int(f.Fd())
-	if err := unix.SetNonblock(fd, false); err != nil {
-		panic(err)
-	}
 	runtime.LockOSThread()
 	buf := make([]byte, 4096)
 	for {
@@ -116,6 +110,18 @@ func blockingChild() {
 			panic(err)
 		}
 	}
+}
+
+// inBlockingMode is a copy of what c is of, for as long as it is not closed.
+func inBlockingMode(c net.Conn) *os.File {
+	f, err := c.(*net.TCPConn).File()
+	if err != nil {
+		panic(err)
+	}
+	if err := unix.SetNonblock(int(f.Fd()), false); err != nil {
+		panic(err)
+	}
+	return f
 }
 
 // TestKernelBlockedRead: a thread that waits for the next request since before the receiver started

@@ -32,12 +32,17 @@ import (
 const (
 	batchSpans = 500
 	traceSpans = 4
+	traceHosts = 3
 )
+
+// fleet is how many hosts there are.
+var fleet = traceHosts
 
 func main() {
 	spans := flag.Int("spans", 200_000, "number of spans, a multiple of 500")
 	dir := flag.String("dir", "", "storage directory; default: a temporary one")
 	only := flag.Bool("join", false, "the join alone")
+	hosts := flag.Int("hosts", traceHosts, "how many hosts the spans are from; above 3 each trace is of any three of them")
 	company := flag.Bool("company", false, "in the join, spans say whose exchange they are of, as is kept where those of SDKs come, too")
 	profile := flag.String("cpuprofile", "", "file for a CPU profile")
 	flag.Parse()
@@ -52,6 +57,7 @@ func main() {
 		}
 		defer pprof.StopCPUProfile()
 	}
+	fleet = *hosts
 	if err := run(*spans, *dir, *only, *company); err != nil {
 		fmt.Fprintln(os.Stderr, "linkbench:", err)
 		os.Exit(1)
@@ -59,6 +65,9 @@ func main() {
 }
 
 func run(spans int, dir string, only, company bool) error {
+	if fleet < traceHosts {
+		return fmt.Errorf("-hosts %d: a trace has %d", fleet, traceHosts)
+	}
 	if spans <= 0 || spans%batchSpans != 0 {
 		return fmt.Errorf("-spans %d: give a positive multiple of %d", spans, batchSpans)
 	}
@@ -233,10 +242,20 @@ func systrace(n, i int) uint64 {
 	return uint64(n*2+(i+1)/2+1) | 1<<60
 }
 
+// host of span i in trace n, from 0.
+func host(n, i int) int {
+	hop := (i + 1) / 2
+	if fleet == traceHosts {
+		return hop
+	}
+	// Scattered, and no two of a trace alike.
+	return (int(uint32(n)*2654435761>>8) + hop*(1+n%(fleet/traceHosts))) % fleet
+}
+
 func fact(n, i int) link.Fact {
 	req, resp := seqs(n, i)
 	f := link.Fact{
-		Span: spanID(n, i), Raw: true, Host: uint64((i+1)/2 + 1), ReqSeq: req, RespSeq: resp, Systrace: systrace(n, i),
+		Span: spanID(n, i), Raw: true, Host: uint64(host(n, i) + 1), ReqSeq: req, RespSeq: resp, Systrace: systrace(n, i),
 		Start: epoch.UnixNano() + int64(n*1000+i), End: epoch.UnixNano() + int64(n*1000+1_000_000-i),
 		Role: link.Client,
 	}
@@ -254,8 +273,11 @@ func exchange(f *link.Fact) link.Exchange {
 // batch builds batch k: spans of one hop of many traces, as agents send them.
 func batch(k int) ptrace.Traces {
 	td := ptrace.NewTraces()
-	perHost := [3]ptrace.SpanSlice{}
-	for h := range perHost {
+	perHost := map[int]ptrace.SpanSlice{}
+	of := func(h int) ptrace.SpanSlice {
+		if known, ok := perHost[h]; ok {
+			return known
+		}
 		rs := td.ResourceSpans().AppendEmpty()
 		a := rs.Resource().Attributes()
 		a.PutStr(rawspan.ResHostID, fmt.Sprintf("host-%d", h))
@@ -266,10 +288,11 @@ func batch(k int) ptrace.Traces {
 		ss := rs.ScopeSpans().AppendEmpty()
 		ss.Scope().SetName(rawspan.ScopeName)
 		perHost[h] = ss.Spans()
+		return perHost[h]
 	}
 	for s := k * batchSpans; s < (k+1)*batchSpans; s++ {
 		n, i := s/traceSpans, s%traceSpans
-		sp := perHost[(i+1)/2].AppendEmpty()
+		sp := of(host(n, i)).AppendEmpty()
 		f := fact(n, i)
 		sp.SetSpanID(pcommon.SpanID(f.Span))
 		sp.SetTraceID(rawspan.RawTraceID(f.ReqSeq, f.RespSeq, f.Span))
