@@ -102,11 +102,11 @@ func (b *bench) start() error {
 	if err := b.cmd.Start(); err != nil {
 		return err
 	}
+	b.ended = make(chan error, 1)
+	go func(cmd *exec.Cmd, ended chan error) { ended <- cmd.Wait() }(b.cmd, b.ended)
 	if err := b.confine(); err != nil {
 		return err
 	}
-	b.ended = make(chan error, 1)
-	go func(cmd *exec.Cmd, ended chan error) { ended <- cmd.Wait() }(b.cmd, b.ended)
 	for deadline := time.Now().Add(time.Minute); ; {
 		conn, err := net.Dial("tcp", b.in)
 		if err == nil {
