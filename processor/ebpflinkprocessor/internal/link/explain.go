@@ -120,16 +120,11 @@ func (x *Index) sharing(c View, r *row, k Key, window time.Duration) (near, know
 	start, end := c.times()
 	reach := int64(window) + x.reach(r, start)
 	since, last := later(start, -reach), later(end, reach)
-	take := func(id ID) {
-		known++
-		if start, end := x.times(id); start <= last && end >= since {
-			near++
-		}
-	}
-	some := func(ids []ID, many *crowd, but func(View) bool) {
+	count := func(ids []ID, many *crowd, counts func(View) bool) {
 		for _, id := range ids {
-			if !but(x.View(id)) {
-				take(id)
+			if v := x.View(id); counts(v) {
+				known++
+				near += int(bit(v.openIn(since, last)))
 			}
 		}
 		if many != nil {
@@ -146,16 +141,16 @@ func (x *Index) sharing(c View, r *row, k Key, window time.Duration) (near, know
 	}
 	var one [1]ID
 	ids, crowd := x.ids(&x.defs, k, c.core, &one)
-	some(ids, crowd, func(View) bool { return false })
+	count(ids, crowd, func(View) bool { return true })
 	ids, crowd = x.ids(&x.refs, k, c.core, &one)
-	some(ids, crowd, func(v View) bool {
+	count(ids, crowd, func(v View) bool {
 		// Of the places of capture of one call some define what they refer to. There are never as many of them as a crowd.
 		own, ok := r.defines.key(x, v)
-		return ok && own == k
+		return !ok || own != k
 	})
 	if k.domain() == domainSpan {
 		ids, crowd = x.defs.get(rawSpanKey(c.CtxParent), &one)
-		some(ids, crowd, func(v View) bool { return v.own != ownKey(c.CtxTrace) })
+		count(ids, crowd, func(v View) bool { return v.own == ownKey(c.CtxTrace) })
 	}
 	return near, known
 }

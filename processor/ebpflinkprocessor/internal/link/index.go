@@ -285,6 +285,12 @@ func (c *core) times() (start, end int64) {
 	return c.Start, max(c.Start, c.End)
 }
 
+// openIn: at some time from since to last.
+func (c *core) openIn(since, last int64) bool {
+	start, end := c.times()
+	return start <= last && end >= since
+}
+
 // Request finds the SERVER span of a request of a host, None where there is none, or several.
 func (x *Index) Request(host, systrace uint64) ID {
 	found := None

@@ -102,9 +102,7 @@ func (s *owners) leave(n uint32) {
 	if o.Raw {
 		for i, k := range o.names() {
 			if k != 0 {
-				if moved := cut(s.named, k, o.at[i]); moved != 0 {
-					s.all.Of(moved).at[i] = o.at[i]
-				}
+				cut(s.named, k, o.at[i], func(moved uint32) *uint32 { return &s.all.Of(moved).at[i] })
 			}
 		}
 	}
@@ -147,14 +145,10 @@ func (s *owners) desert(n uint32) {
 		return
 	}
 	if at.Container != 0 {
-		if moved := cut(s.inContainer, at.Container, at.at[0]); moved != 0 {
-			s.sites.Of(moved).at[0] = at.at[0]
-		}
+		cut(s.inContainer, at.Container, at.at[0], func(moved uint32) *uint32 { return &s.sites.Of(moved).at[0] })
 	}
 	if at.Pod != 0 {
-		if moved := cut(s.inPod, at.Pod, at.at[1]); moved != 0 {
-			s.sites.Of(moved).at[1] = at.at[1]
-		}
+		cut(s.inPod, at.Pod, at.at[1], func(moved uint32) *uint32 { return &s.sites.Of(moved).at[1] })
 	}
 	delete(s.byPlace, at.place)
 	s.sites.Give(n)
@@ -167,20 +161,19 @@ func insert[K comparable](lists map[K][]uint32, k K, n uint32) uint32 {
 	return uint32(len(l))
 }
 
-// cut takes what is at that place out of the list of k and returns what is there now, 0 for nothing.
-func cut[K comparable](lists map[K][]uint32, k K, at uint32) (moved uint32) {
+// cut takes what is at that place out of the list of k. The last comes in its stead, and place is where that keeps its own.
+func cut[K comparable](lists map[K][]uint32, k K, at uint32, place func(moved uint32) *uint32) {
 	l := lists[k]
 	last := len(l) - 1
 	if last == 0 {
 		delete(lists, k)
-		return 0
+		return
 	}
 	if int(at) != last {
-		moved = l[last]
-		l[at] = moved
+		l[at] = l[last]
+		*place(l[at]) = at
 	}
 	lists[k] = l[:last]
-	return moved
 }
 
 // What an owner is called: the first two names are of a process, the others of a service where it runs.
@@ -289,7 +282,7 @@ func (s *owners) nearby(o *owner, fn func(site uint32) bool) (all bool) {
 func (x *Index) inPlace(side *postings, v View, since, last int64, fn func(ID) bool) (all bool) {
 	more := true
 	look := func(id ID) bool {
-		if start, end := x.times(id); start <= last && end >= since {
+		if x.core(id).openIn(since, last) {
 			more = fn(id)
 		}
 		return more

@@ -265,6 +265,19 @@ func (x *Index) timeliest(r *row, child ID, c View, k Key, best score) (n int, p
 // candidates calls fn for what defines k and could be the parent of child, of a crowd only for what
 // time allows and until fn returns false. It returns false where that is more than one reference may look at.
 func (x *Index) candidates(r *row, child ID, c View, k Key, fn func(ID) bool) bool {
+	may := &x.rations[r.quota]
+	if r.places {
+		n := 0
+		since, last := x.around(r, c)
+		all := x.inPlace(&x.defs, c, since, last, func(id ID) bool {
+			if n++; n > may.few {
+				return false
+			}
+			x.looks++
+			return id == child || fn(id)
+		})
+		return all && n <= may.few
+	}
 	var one [1]ID
 	some, crowd := x.ids(&x.defs, k, c.core, &one)
 	if r.among != nil {
@@ -276,18 +289,6 @@ func (x *Index) candidates(r *row, child ID, c View, k Key, fn func(ID) bool) bo
 	}
 	if k.domain() == domainSpan && !x.named(r, child, c, fn) {
 		return false
-	}
-	may := &x.rations[r.quota]
-	if r.places {
-		n, reach := 0, x.reach(r, c.Start)
-		all := x.inPlace(&x.defs, c, c.Start-reach, c.Start+reach, func(id ID) bool {
-			if n++; n > may.few {
-				return false
-			}
-			x.looks++
-			return id == child || fn(id)
-		})
-		return all && n <= may.few
 	}
 	if r.beside != nil {
 		also, all := r.beside(x, c)
@@ -343,9 +344,7 @@ func (x *Index) around(r *row, c View) (since, last int64) {
 func (x *Index) timely(r *row, c View, ids []ID) (n int) {
 	since, last := x.around(r, c)
 	for _, id := range ids {
-		if start, end := x.times(id); start <= last && end >= since {
-			n++
-		}
+		n += int(bit(x.core(id).openIn(since, last)))
 	}
 	return n
 }

@@ -236,7 +236,7 @@ func (x *Index) sameMoment(side *postings, r *row, k Key, c View, fn func(ID) bo
 	since, last := x.moment(c.core)
 	looked, over, few := 0, 0, x.rations[r.quota].few
 	look := func(id ID) bool {
-		if start, end := x.times(id); end < since || start > last {
+		if !x.core(id).openIn(since, last) {
 			over++
 			return over <= x.passed
 		}
