@@ -686,24 +686,45 @@ int go_new(struct regs *ctx)
 	return 0;
 }
 
+/*
+ * A group that lies where its program has never written has no memory yet: that comes with the Add which this is the
+ * beginning of. (Go clears no page that is fresh from the kernel, so one group of a few hundred begins one.) It may as
+ * well have been paged out, and somebody in it. Who joins or leaves next can read it, and everybody who does is seen:
+ * if it holds what was added unread and no more, nobody was in it before.
+ */
+static __always_inline void group_unread(const struct place *place, struct wait_group *w, bool known, __u64 before,
+					 __u64 unread, __u64 epoch, __u32 added)
+{
+	if (known && unread)
+		count_loss(LOSS_GOROUTINE); /* what was added before is not told from this */
+	else if (known && before == epoch)
+		return; /* whether or not somebody is in it */
+	if (known || epoch)
+		wait_group_is(w, place, epoch, epoch ? added : 0);
+}
+
 /* Whoever adds to a group waits for it. Only of who has read its request itself it is certain what it serves. */
 static __always_inline void group_joined(__u32 tgid, const struct target *t, const struct place *place,
-					 struct wait_group *w, __u64 g)
+					 struct wait_group *w, __u64 g, __u32 added)
 {
 	struct context_key key = {.tgid = tgid};
 	struct context *x = 0;
-	__u64 before = 0, epoch = 0;
-	bool known = wait_group_known(w, place, &before);
+	__u64 before = 0, unread = 0, epoch = 0;
+	bool known = wait_group_known(w, place, &before, &unread);
+	__s64 in;
 
 	if (!goroutine_key(g, t, &key))
 		x = context_find(&key);
 	if (x && live(&x->own))
 		epoch = x->own.epoch;
-	if (wait_group_empty(place)) {
+	in = wait_group_count(place);
+	if (UNLIKELY(in < 0)) {
+		group_unread(place, w, known, before, unread, epoch, added);
+	} else if (!in) {
 		if (known || epoch)
-			wait_group_is(w, place, epoch);
-	} else if (known && before != epoch) {
-		wait_group_is(w, place, 0);
+			wait_group_is(w, place, epoch, 0);
+	} else if (known && (before != epoch || unread)) {
+		wait_group_is(w, place, before == epoch && in == unread ? epoch : 0, 0);
 	}
 }
 
@@ -713,13 +734,24 @@ static __always_inline void group_joined(__u32 tgid, const struct target *t, con
  * another as well, and was given nothing in between, had both tasks at once.
  */
 static __always_inline void group_left(__u32 tgid, const struct target *t, const struct place *place,
-				       const struct wait_group *w, __u64 g)
+				       struct wait_group *w, __u64 g)
 {
 	struct context_key key = {.tgid = tgid};
+	__u64 epoch = 0, unread = 0;
 	struct context *x;
-	__u64 epoch = 0;
+	__s64 in;
 
-	if (!wait_group_known(w, place, &epoch) || !epoch || goroutine_key(g, t, &key))
+	if (!wait_group_known(w, place, &epoch, &unread) || !epoch)
+		return;
+	if (UNLIKELY(unread)) {
+		in = wait_group_count(place);
+		if (in < 0)
+			count_loss(LOSS_GOROUTINE);
+		if (in != unread)
+			epoch = 0;
+		wait_group_is(w, place, epoch, 0);
+	}
+	if (!epoch || goroutine_key(g, t, &key))
 		return;
 	x = context_find(&key);
 	if (!x || live(&x->own) || x->given_by != EVIDENCE_CHANNEL)
@@ -759,7 +791,7 @@ int go_group(struct regs *ctx)
 	if (!w)
 		return 0;
 	if ((__s64)REG_ARG1(ctx) > 0)
-		group_joined(tgid, t, &place, w, REG_G(ctx));
+		group_joined(tgid, t, &place, w, REG_G(ctx), REG_ARG1(ctx));
 	else
 		group_left(tgid, t, &place, w, REG_G(ctx));
 	return 0;

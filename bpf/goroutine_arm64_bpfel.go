@@ -348,10 +348,11 @@ type GoroutineTokioThread struct {
 }
 
 type GoroutineWaitGroup struct {
-	_     structs.HostLayout
-	Addr  uint64
-	Epoch uint64
-	Sum   uint64
+	_      structs.HostLayout
+	Addr   uint64
+	Epoch  uint64
+	Unread uint64
+	Sum    uint64
 }
 
 // Names of all BPF objects in the ELF.

@@ -56,6 +56,27 @@ func TestHandsOfSharedConnection(t *testing.T) {
 	}
 }
 
+// TestHandsOfGroups lets them see groups (sync.WaitGroup), some of whose memory cannot be read at that moment. None may
+// be taken for one of a request which others have added to as well; and that its memory is fresh, so that nobody is in it
+// yet, costs nothing.
+func TestHandsOfGroups(t *testing.T) {
+	out, err := exec.Command(compileHands(t), "groups", "1", "300").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+	var alone, known [3]int
+	if _, err := fmt.Sscanf(string(out), "resident: alone=%d known=%d\nfresh: alone=%d known=%d\npaged out: alone=%d known=%d\n",
+		&alone[0], &known[0], &alone[1], &known[1], &alone[2], &known[2]); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for i, all := range alone {
+		if all == 0 || i < 2 && known[i] < all || 10*known[i] < 9*all {
+			t.Errorf("it is known of %d of %d groups whose alone they are", known[i], all)
+		}
+	}
+}
+
 // compileHands returns the program.
 func compileHands(t *testing.T) string {
 	t.Helper()
@@ -64,7 +85,8 @@ func compileHands(t *testing.T) string {
 		bpftest.Lacks(t, compiler)
 	}
 	dir := t.TempDir()
-	copyPatched(t, dir, "*.h", "goroutine.bpf.c", "testdata/hands/hands.c", "testdata/hands/shared.h")
+	copyPatched(t, dir, "*.h", "goroutine.bpf.c", "testdata/hands/hands.c", "testdata/hands/shared.h",
+		"testdata/hands/groups.h")
 	copyPatched(t, filepath.Join(dir, "bpf"), "testdata/hands/bpf/*.h")
 	hands := filepath.Join(dir, "hands")
 	// The hooks are those of amd64 wherever this runs.

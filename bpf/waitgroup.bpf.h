@@ -8,8 +8,9 @@
 /* A group that only who serves one request has added to since nobody was in it. */
 struct wait_group {
 	__u64 addr;
-	__u64 epoch; /* of that request; 0: others have added to it as well */
-	__u64 sum;   /* see sum_with: of which process it is as well */
+	__u64 epoch;  /* of that request; 0: others have added to it as well */
+	__u64 unread; /* how many it holds then, see group_unread; 0: it is known that nobody was in it */
+	__u64 sum;    /* see sum_with: of which process it is as well */
 };
 
 #define WAIT_GROUPS_LOG2 13
@@ -29,36 +30,39 @@ static __always_inline struct wait_group *wait_group_of(const struct place *p)
 	return bpf_map_lookup_elem(&wait_groups, &at);
 }
 
-static __always_inline __u64 wait_group_sum(const struct place *p, __u64 epoch)
+static __always_inline __u64 wait_group_sum(const struct place *p, __u64 epoch, __u64 unread)
 {
-	return sum_with(place_sum(p), epoch);
+	return sum_with(sum_with(place_sum(p), epoch), unread);
 }
 
-/* Whether anything is known of this group, and the request whose alone it is, or 0. */
-static __always_inline bool wait_group_known(const struct wait_group *w, const struct place *p, __u64 *epoch)
+/* Whether anything is known of this group: the request whose alone it is, or 0, and what was not read of it. */
+static __always_inline bool wait_group_known(const struct wait_group *w, const struct place *p, __u64 *epoch,
+					     __u64 *unread)
 {
 	if (w->addr != p->addr)
 		return false;
 	*epoch = w->epoch;
+	*unread = w->unread;
 	barrier(); /* what was copied is what is compared */
-	return w->sum == wait_group_sum(p, *epoch);
+	return w->sum == wait_group_sum(p, *epoch, *unread);
 }
 
-static __always_inline void wait_group_is(struct wait_group *w, const struct place *p, __u64 epoch)
+static __always_inline void wait_group_is(struct wait_group *w, const struct place *p, __u64 epoch, __u64 unread)
 {
 	w->addr = p->addr;
 	w->epoch = epoch;
-	w->sum = wait_group_sum(p, epoch);
+	w->unread = unread;
+	w->sum = wait_group_sum(p, epoch, unread);
 }
 
-/* Nobody is in it. From Go 1.20 on the counter is the upper half of the first word. */
-static __always_inline bool wait_group_empty(const struct place *p)
+/* How many are in it, or below 0. From Go 1.20 on the counter is the upper half of the first word. */
+static __always_inline __s64 wait_group_count(const struct place *p)
 {
-	__u32 counter = 1;
+	__u32 counter;
 
 	if (bpf_probe_read_user(&counter, sizeof(counter), (void *)(p->addr + 4)))
-		count_loss(LOSS_GOROUTINE);
-	return !counter;
+		return -1;
+	return counter;
 }
 
 #endif

@@ -31,7 +31,7 @@ import (
 )
 
 // children are programs that this test binary can be instead, so that a guest kernel needs no other.
-var children = map[string]func(){"go-http": goHTTPChild, "start": startInBadPlace, "blocking": blockingChild, "go-hands": handsChild}
+var children = map[string]func(){"go-http": goHTTPChild, "start": startInBadPlace, "blocking": blockingChild, "go-hands": handsChild, "go-groups": groupsChild}
 
 const childEnv = "EBPFSPAN_TEST_CHILD"
 

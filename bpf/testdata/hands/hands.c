@@ -6,6 +6,7 @@
  *
  *   hands FIRST-SEED SEEDS           prints what went wrong, and figures
  *   hands shared FIRST-SEED SEEDS    the same of goroutines that share one connection, see shared.h
+ *   hands groups FIRST-SEED SEEDS    whose alone groups are, see groups.h
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,11 @@
 #define MOST_IDS 60 /* of goroutines that are looked at when another program has them */
 
 unsigned long now;
+
+/* What cannot be read at the moment: one word. */
+static const void *paged_out;
+
+bool readable(const void *user) { return user && (__u64)user - (__u64)paged_out >= sizeof(__u64); }
 
 /* All maps are one hash table, in which nothing is forgotten until all is cleared. */
 #define ENTRIES 32768
@@ -674,11 +680,14 @@ static bool all_answered(void)
 }
 
 #include "shared.h"
+#include "groups.h"
 
 int main(int argc, char **argv)
 {
 	if (argc > 3 && !strcmp(argv[1], "shared"))
 		return shared_main(atol(argv[2]), atol(argv[3]));
+	if (argc > 3 && !strcmp(argv[1], "groups"))
+		return groups_main(atol(argv[2]), atol(argv[3]));
 
 	__u64 first = argc > 1 ? atol(argv[1]) : 1, seeds = argc > 2 ? atol(argv[2]) : 100;
 	__u64 all = 0, linked = 0, wrong = 0; /* all: that are of a request */

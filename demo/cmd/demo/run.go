@@ -130,6 +130,7 @@ type verdict struct {
 	metrics    selfmetrics.Metrics
 	metricsErr error
 	lost       float64
+	lostSeries []string // of which lost is the sum
 	load       check.Load
 	duration   time.Duration
 }
@@ -179,7 +180,7 @@ func (d *demo) trace(ctx context.Context) (*verdict, error) {
 	}
 	v.metrics, v.metricsErr = col.read(ctx)
 	if v.metricsErr == nil {
-		v.lost, v.metricsErr = v.metrics.Lost()
+		v.lost, v.lostSeries, v.metricsErr = v.metrics.Lost()
 	}
 	if err := d.stopInOrder(col); err != nil {
 		return nil, err
@@ -350,7 +351,7 @@ func (d *demo) conclude(v *verdict, err error) error {
 	if v.metricsErr != nil {
 		err = errors.Join(err, v.metricsErr)
 	} else if v.lost > 0 {
-		err = errors.Join(err, fmt.Errorf("the collector lost %v records", v.lost))
+		err = errors.Join(err, fmt.Errorf("the collector lost %v records: %s", v.lost, strings.Join(v.lostSeries, ", ")))
 	}
 	if !r.OK() {
 		err = errors.Join(err, fmt.Errorf("%d of %d requests have a complete and correct trace", r.Whole, r.Requests))
@@ -375,6 +376,9 @@ func (d *demo) conclude(v *verdict, err error) error {
 	d.say("%d background calls, none of them part of a request; %d probes before; load took %s", r.Background, v.probes, v.duration.Round(time.Millisecond))
 	if p := r.Problems(); p != "" {
 		d.say("problems: %s", p)
+	}
+	for _, series := range v.lostSeries {
+		d.say("lost: %s", series)
 	}
 	lost := fmt.Sprintf("%v", v.lost)
 	if v.metricsErr != nil {

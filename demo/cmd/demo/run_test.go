@@ -79,9 +79,10 @@ func TestConclude(t *testing.T) {
 	require.ErrorContains(t, err, "0 of 2 requests")
 
 	v := seen(nil)
-	v.lost = 7
+	v.lost, v.lostSeries = 7, []string{`x_lost{reason="a"} 3`, `x_lost{reason="b"} 4`}
 	out, err = concluded(t, options{check: true}, v)
-	require.ErrorContains(t, err, "lost 7 records")
+	require.ErrorContains(t, err, `lost 7 records: x_lost{reason="a"} 3, x_lost{reason="b"} 4`)
+	require.Contains(t, out, "\ndemo: lost: x_lost{reason=\"a\"} 3\ndemo: lost: x_lost{reason=\"b\"} 4\ndemo: requests=")
 	require.Contains(t, last(out), "lost_events=7")
 
 	v = seen(nil)

@@ -107,18 +107,25 @@ const LostPrefix = "otelcol_receiver_ebpf_span_"
 // ErrNoLost says that the collector has no counter of lost records: nothing is known about losses.
 var ErrNoLost = errors.New("the collector has no metric " + LostPrefix + "*lost*: it does not say whether records were lost")
 
-// Lost sums what the receiver lost because a buffer or map was full.
-func (m Metrics) Lost() (float64, error) {
-	sum, found := 0.0, false
-	for series, v := range m {
-		if n := Name(series); strings.HasPrefix(n, LostPrefix) && strings.Contains(n, "lost") {
-			sum, found = sum+v, true
+// Lost sums what the receiver lost, because a buffer or map was full or memory could not be read, and names the series
+// above zero, sorted.
+func (m Metrics) Lost() (sum float64, series []string, err error) {
+	found := false
+	for s, v := range m {
+		if n := Name(s); !strings.HasPrefix(n, LostPrefix) || !strings.Contains(n, "lost") {
+			continue
+		}
+		found = true
+		if v != 0 {
+			sum += v
+			series = append(series, fmt.Sprintf("%s %v", s, v))
 		}
 	}
 	if !found {
-		return 0, ErrNoLost
+		return 0, nil, ErrNoLost
 	}
-	return sum, nil
+	sort.Strings(series)
+	return sum, series, nil
 }
 
 // Discards are the series above zero that count anything not delivered, sorted.

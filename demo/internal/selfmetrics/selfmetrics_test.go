@@ -14,6 +14,7 @@ const page = `# HELP otelcol_receiver_ebpf_span_events_lost Records lost.
 # TYPE otelcol_receiver_ebpf_span_events_lost counter
 otelcol_receiver_ebpf_span_events_lost_total{reason="ring full"} 2
 otelcol_receiver_ebpf_span_events_lost_total{reason="a\"}b 7"} 1 1700000000000
+otelcol_receiver_ebpf_span_events_lost_total{reason="none"} 0
 otelcol_receiver_ebpf_span_spans_total 12
 otelcol_processor_ebpf_link_dropped{reason="x"} 3
 otelcol_process_uptime 1.5e+01
@@ -22,18 +23,22 @@ otelcol_process_uptime 1.5e+01
 func TestParse(t *testing.T) {
 	m, err := Parse(strings.NewReader(page))
 	require.NoError(t, err)
-	require.Len(t, m, 5)
+	require.Len(t, m, 6)
 	require.Equal(t, 15.0, m["otelcol_process_uptime"])
-	lost, err := m.Lost()
+	lost, series, err := m.Lost()
 	require.NoError(t, err)
 	require.Equal(t, 3.0, lost, "the processor's and the delivered ones do not count")
+	require.Equal(t, []string{
+		`otelcol_receiver_ebpf_span_events_lost_total{reason="a\"}b 7"} 1`,
+		`otelcol_receiver_ebpf_span_events_lost_total{reason="ring full"} 2`,
+	}, series, "those that are 0 are not named")
 	require.Len(t, m.Discards(), 3)
 }
 
 func TestLostUnknownIsAnError(t *testing.T) {
 	m, err := Parse(strings.NewReader("otelcol_process_uptime 1\notelcol_receiver_ebpf_span_spans_total 1\n"))
 	require.NoError(t, err)
-	_, err = m.Lost()
+	_, _, err = m.Lost()
 	require.ErrorIs(t, err, ErrNoLost)
 }
 
@@ -52,7 +57,7 @@ func TestRead(t *testing.T) {
 	}))
 	m, err := Read(context.Background(), srv.URL)
 	require.NoError(t, err)
-	require.Len(t, m, 5)
+	require.Len(t, m, 6)
 	status = http.StatusInternalServerError
 	_, err = Read(context.Background(), srv.URL)
 	require.ErrorContains(t, err, "status 500")

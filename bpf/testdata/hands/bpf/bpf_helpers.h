@@ -3,6 +3,7 @@
 #ifndef HANDS_BPF_HELPERS_H
 #define HANDS_BPF_HELPERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 #define barrier_var(x) asm volatile("" : "+r"(x))
 
 extern unsigned long now;
+
+bool readable(const void *user);
 
 void *map_lookup(void *map, int type, size_t key_size, size_t value_size, const void *key);
 long map_update(void *map, size_t key_size, size_t value_size, const void *key, const void *value, int flags);
@@ -37,6 +40,6 @@ void record_submit(void *record);
 #define bpf_get_current_task_btf() ((void *)0)
 #define bpf_task_pt_regs(task) 0
 #define bpf_probe_read_kernel(to, n, from) (-1)
-#define bpf_probe_read_user(to, n, from) ((from) ? (memcpy((to), (from), (n)), 0) : -1)
+#define bpf_probe_read_user(to, n, from) (readable(from) ? (memcpy((to), (from), (n)), 0) : -1)
 
 #endif
