@@ -330,6 +330,8 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		to->lent = v->type;
 	if (src && !(marks & (TYPE_RESOURCE | TYPE_LENT)))
 		asks(src, v, &last);
+	else if (owner && src && src->lent == v->type)
+		mark_type(v, TYPE_RESOURCE); /* as asks would: all are given straight while connections are few */
 	marks = type_marks(v);
 	if (marks & (TYPE_RESOURCE | TYPE_LENT)) {
 		if (to)

@@ -25,7 +25,7 @@ var kernelOnly = []struct {
 // make a wrong link, however little is known of the type of what they share, and nearly all calls are linked that
 // can be. Nor may a goroutine be taken for one that had its id in what the process ran before.
 func TestHands(t *testing.T) {
-	out, err := exec.Command(compileHands(t), "1", "300").CombinedOutput()
+	out, err := exec.Command(compileHands(t), "1", "12000").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
