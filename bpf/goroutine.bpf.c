@@ -277,16 +277,19 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 			      (to->asked || !(marks & (TYPE_GIVEN | TYPE_LENT))) && !spread &&
 			      (!working || from->given_by == EVIDENCE_CHANNEL);
 
+		/* Of tasks that it took at once a call is whose that gets its result; but this may be a connection. */
+		bool either = same && (marks & TYPE_LENT) && from->segment && from->base == from->segment;
+
 		if (resource || lent)
 			mark_type(v, resource ? TYPE_RESOURCE : TYPE_LENT);
 		if (!v->signal && !same && !(to->type & type_bit(v)))
 			to->lent = v->type; /* it never gave one for which this may be the answer */
-		if (finished && ((same && !(marks & TYPE_RESOURCE)) || from->reader)) {
+		if (finished && ((same && !either && !(marks & TYPE_RESOURCE)) || from->reader)) {
 			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, from->last_call, to->own.epoch,
 				      bpf_ktime_get_ns(), same ? from : 0);
 			call_passed(from, src, v);
 			to->asked = 0;
-		} else if (answer && (finished || shared)) {
+		} else if (answer && !either && (finished || shared)) {
 			emit_evidence(tgid, EVIDENCE_CHANNEL_BACK, finished ? from->last_call : from->returned,
 				      to->own.epoch, bpf_ktime_get_ns(),
 				      answer_on_probation(v) ? &doubted : 0);

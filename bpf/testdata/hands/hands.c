@@ -191,7 +191,7 @@ static struct {
 static __u32 request_count, request_limit;
 
 /* c creates a child, o calls, w waits for whoever works for it, j gives a job away. */
-static const char *const shapes[] = {"cowj", "coj", "oj", "oo", "o", "jo", "joo", "cowojo", "co", "c", "cc", "ccoj"};
+static const char *const shapes[] = {"cowj", "coj", "oj", "oo", "o", "jo", "joo", "cowojo", "co", "c", "cc", "ccoj", "jcow", "jjcoc", "jjo", "ojo", "jowj"};
 #define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
 static const char *handler_does;
 static __u32 handler_count, worker_calls, child_calls;
