@@ -37,13 +37,12 @@ static __always_inline void task_done(struct context *x)
 
 /*
  * from, which has read a response before (else it completes nothing), wakes to, which waits while it serves a
- * request; since: since when, as response_at has it. That ends a task of from, unless something speaks against
- * it: then the task may go on.
+ * request; since: since when, as response_at has it; doubts: what is known to speak against it. That ends a task of
+ * from, unless something else does: then the task may go on.
  */
 static __always_inline void completed(struct context *from, const struct context *to, __u64 uaddr, __u64 since,
-				      __u64 now)
+				      __u8 doubts, __u64 now)
 {
-	__u8 doubts = 0;
 	__u64 call;
 
 	call = from->last_call;

@@ -155,6 +155,7 @@ enum wake_doubt {
 	WAKE_SERVES = 16,      /* it serves a request itself: it hands on a lock that it held meanwhile */
 	WAKE_WORKER = 32,      /* none: EVIDENCE_NEXT of a thread that has woken who waited before */
 	WAKE_LOCK = 64,        /* none: segment is where several wait: a lock, see bpf/futex.bpf.h */
+	WAKE_UNKNOWN = 128,    /* a thread of Ruby: it may have got the interpreter's lock, see bpf/ruby.bpf.h */
 };
 
 /*
@@ -285,6 +286,8 @@ enum target_flags {
 	TARGET_HAPROXY = 512,
 	/* the probes of tokio's tasks are attached */
 	TARGET_TOKIO = 1024,
+	/* its threads wait for the interpreter's lock where they wait for each other */
+	TARGET_RUBY = 2048,
 };
 
 /* Its threads are not the contexts, or not all of them. */
@@ -328,6 +331,16 @@ struct haproxy_target {
 	__s64 tls;            /* of the structure of a thread, from the thread pointer */
 	__u64 process_stream; /* the handler of the tasks of streams */
 	__u64 current;        /* the running task, in the structure of a thread */
+};
+
+/* Where a thread of Ruby says what it waits for: see internal/rubyruntime. */
+struct ruby_target {
+	__u32 slot;    /* of libruby in the dynamic thread vector, in bytes */
+	__u32 current; /* the execution context, in the block that the slot points to */
+	__u32 thread;  /* in the execution context: its rb_thread_t */
+	__u32 ec;      /* in rb_thread_t: its execution context */
+	__u32 unblock; /* in rb_thread_t, as is the next: how it can be woken; what it sleeps on is before it */
+	__u32 locking; /* the Mutex that it waits for */
 };
 
 /* A port of a network namespace that something listens on. */

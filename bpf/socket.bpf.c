@@ -16,6 +16,7 @@
 #include "notify.bpf.h"
 #include "payload.bpf.h"
 #include "poll.bpf.h"
+#include "ruby.bpf.h" /* for its map, which wake.bpf.c reads */
 #include "syscall.bpf.h"
 
 /* Names the types for BTF, from which the Go types are made. */

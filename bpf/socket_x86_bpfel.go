@@ -392,6 +392,16 @@ type SocketPyThread struct {
 	}
 }
 
+type SocketRubyTarget struct {
+	_       structs.HostLayout
+	Slot    uint32
+	Current uint32
+	Thread  uint32
+	Ec      uint32
+	Unblock uint32
+	Locking uint32
+}
+
 type SocketScratch struct {
 	_       structs.HostLayout
 	Event   SocketDataEvent
@@ -468,6 +478,7 @@ const (
 	SocketMapPyAnswers           = "py_answers"
 	SocketMapPyContexts          = "py_contexts"
 	SocketMapPyThreads           = "py_threads"
+	SocketMapRubyTargets         = "ruby_targets"
 	SocketMapScratches           = "scratches"
 	SocketMapSelected            = "selected"
 	SocketMapSyscallEntries      = "syscall_entries"
@@ -603,6 +614,7 @@ type SocketMapSpecs struct {
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
+	RubyTargets    *ebpf.MapSpec `ebpf:"ruby_targets"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Selected       *ebpf.MapSpec `ebpf:"selected"`
 	SyscallEntries *ebpf.MapSpec `ebpf:"syscall_entries"`
@@ -670,6 +682,7 @@ type SocketMaps struct {
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
+	RubyTargets    *ebpf.Map `ebpf:"ruby_targets"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Selected       *ebpf.Map `ebpf:"selected"`
 	SyscallEntries *ebpf.Map `ebpf:"syscall_entries"`
@@ -697,6 +710,7 @@ func (m *SocketMaps) Close() error {
 		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
+		m.RubyTargets,
 		m.Scratches,
 		m.Selected,
 		m.SyscallEntries,

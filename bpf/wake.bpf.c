@@ -8,6 +8,7 @@
  */
 #include "completion.bpf.h"
 #include "futex.bpf.h"
+#include "ruby.bpf.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
 
@@ -63,6 +64,7 @@ int wake(__u64 *ctx)
 	struct context_key from_key = {.tgid = tgid, .id = (__u32)pid_tgid}, to_key = {.tgid = tgid};
 	struct context *from, *to;
 	struct target *t;
+	enum ruby_wait waits = RUBY_OTHER;
 	enum place kind;
 	bool serves;
 
@@ -74,12 +76,17 @@ int wake(__u64 *ctx)
 	uaddr = futex_of_wake(p);
 	if (!uaddr)
 		return 0;
+	if (UNLIKELY(t->flags & TARGET_RUBY))
+		waits = ruby_waits(tgid, p, uaddr);
+	if (waits == RUBY_LOCK)
+		return 0;
 	to_key.id = p->pid;
 	now = bpf_ktime_get_ns();
 	from = context_find(&from_key);
 	to = context_find(&to_key);
 	serves = owner(to);
-	kind = place_kind(tgid, uaddr, p, serves, from_key.id, now);
+	/* Where it waits for a result of Ruby's nobody else ever waits. */
+	kind = waits == RUBY_RESULT ? PLACE_RESULT : place_kind(tgid, uaddr, p, serves, from_key.id, now);
 	if (kind == PLACE_NEW_LOCK)
 		emit_wake(0, 0, uaddr, 0, WAKE_LOCK, now);
 	if (kind != PLACE_RESULT)
@@ -87,6 +94,6 @@ int wake(__u64 *ctx)
 	if (!serves)
 		handed(from, to, &to_key);
 	else if (from && from->called)
-		completed(from, to, uaddr, slept_since(p), now);
+		completed(from, to, uaddr, slept_since(p), waits == RUBY_UNKNOWN ? WAKE_UNKNOWN : 0, now);
 	return 0;
 }

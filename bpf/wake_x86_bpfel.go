@@ -223,6 +223,16 @@ type WakePyThread struct {
 	}
 }
 
+type WakeRubyTarget struct {
+	_       structs.HostLayout
+	Slot    uint32
+	Current uint32
+	Thread  uint32
+	Ec      uint32
+	Unblock uint32
+	Locking uint32
+}
+
 type WakeScratch struct {
 	_     structs.HostLayout
 	Event struct {
@@ -349,6 +359,7 @@ const (
 	WakeMapPyAnswers      = "py_answers"
 	WakeMapPyContexts     = "py_contexts"
 	WakeMapPyThreads      = "py_threads"
+	WakeMapRubyTargets    = "ruby_targets"
 	WakeMapScratches      = "scratches"
 	WakeMapSelected       = "selected"
 	WakeMapTargets        = "targets"
@@ -425,6 +436,7 @@ type WakeMapSpecs struct {
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
+	RubyTargets    *ebpf.MapSpec `ebpf:"ruby_targets"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Selected       *ebpf.MapSpec `ebpf:"selected"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -477,6 +489,7 @@ type WakeMaps struct {
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
+	RubyTargets    *ebpf.Map `ebpf:"ruby_targets"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Selected       *ebpf.Map `ebpf:"selected"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -500,6 +513,7 @@ func (m *WakeMaps) Close() error {
 		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
+		m.RubyTargets,
 		m.Scratches,
 		m.Selected,
 		m.Targets,

@@ -29,8 +29,8 @@ type described struct {
 	since uint64
 	// instance is a number of its own: process ids are used again.
 	instance uint64
-	// queues and locks: see causality.Options.
-	queues, locks bool
+	// queues: see causality.Options.
+	queues bool
 }
 
 // add makes p the process with its id, in the place of whatever had that before.
@@ -55,7 +55,7 @@ func (s *processes) with(tgid uint32, fn func(*described)) {
 
 // know takes in what the runtime of a process makes of its evidence.
 func (s *processes) know(tgid uint32, t *target) {
-	s.with(tgid, func(d *described) { d.queues, d.locks = t.queues, t.locks })
+	s.with(tgid, func(d *described) { d.queues = t.queues })
 }
 
 // traced: the kernel side traces it, at the latest since now.
@@ -101,12 +101,6 @@ func (s *processes) identify(tgid uint32) (instance uint64, service string) {
 // queues: the loops of a process put off what they have read.
 func (s *processes) queues(tgid uint32) (yes bool) {
 	s.with(tgid, func(d *described) { yes = d.queues })
-	return yes
-}
-
-// locks: the threads of a process wait for a lock where they wait for each other.
-func (s *processes) locks(tgid uint32) (yes bool) {
-	s.with(tgid, func(d *described) { yes = d.locks })
 	return yes
 }
 

@@ -138,7 +138,7 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 	r.solver = causality.NewSolver(causality.Options{
 		Hold: r.config.Hold, Grace: grace, MaxHeld: maxHeld, MaxAge: maxAge,
 		Posterior: r.config.Statistical.threshold(), Explain: r.config.Explain, Identify: r.processes.identify, Queues: r.processes.queues,
-		Locks: r.processes.locks, UnderWay: r.underWay,
+		UnderWay: r.underWay,
 	}, &r.counts.causality)
 	r.table = exchange.NewTable(exchange.Options{
 		MaxConns: r.config.MaxConnections, PendingAfter: r.config.PendingAfter, WatchedSince: r.processes.since,

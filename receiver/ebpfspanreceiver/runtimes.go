@@ -30,8 +30,6 @@ type target struct {
 	probe.Target
 	// queues: its loops put off what they have read, see causality.Options.
 	queues bool
-	// locks: its threads wait for the interpreter's lock where they wait for each other, see causality.Options.
-	locks bool
 }
 
 // runtimes has a row for every runtime: one that is added needs a file and a row here, and what ARCHITECTURE.md section 9

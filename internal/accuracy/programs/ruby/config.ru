@@ -1,4 +1,4 @@
-# A Rack application. BACKEND is the address of the backend, SHAPE how calls are made.
+# A Rack application. BACKEND is the address of the backend, SHAPE how calls are made, WORKERS how many threads make them.
 require 'net/http'
 
 HOST, PORT = ENV.fetch('BACKEND').split(':')
@@ -21,11 +21,55 @@ Thread.new do
   end
 end
 
-after = Queue.new
+# What a pool and the requests that wait for it share.
+SHAPE = ENV.fetch('SHAPE')
+TASKS = SHAPE == 'pool-bounded' ? SizedQueue.new(2) : Queue.new
+LOCK = Mutex.new
+READY = ConditionVariable.new
+RESULTS = {}
+
+def busy
+  200.times { |i| Math.sqrt(i) }
+end
+
+def worker
+  loop do
+    id, reply = TASKS.pop
+    result = once("/d/#{id}/a")
+    case SHAPE
+    when 'pool-mutex'
+      LOCK.synchronize { busy }
+      reply << result
+    when 'pool-condition'
+      LOCK.synchronize do
+        RESULTS[id] = true
+        READY.broadcast
+      end
+    else
+      reply << result
+    end
+  end
+end
+
+def pool(id)
+  reply = Queue.new
+  TASKS << [id, reply]
+  case SHAPE
+  when 'pool-condition'
+    LOCK.synchronize { READY.wait(LOCK) until RESULTS.delete(id) }
+  when 'pool-mutex'
+    LOCK.synchronize { busy }
+    reply.pop
+  else
+    reply.pop
+  end
+end
+
+ENV.fetch('WORKERS').to_i.times { Thread.new { worker } } if SHAPE.start_with?('pool')
 
 run(lambda do |env|
   id = env['PATH_INFO'].delete_prefix('/r/')
-  case ENV.fetch('SHAPE')
+  case SHAPE
   when 'sequential'
     %w[a b c].each { |op| kept("/d/#{id}/#{op}") }
   when 'after-reply'
@@ -33,6 +77,8 @@ run(lambda do |env|
     env['rack.after_reply'] << -> { kept("/d/bg/late-#{id}") }
   when 'spawned'
     Thread.new { once("/d/#{id}/a") }.join
+  when /^pool/
+    pool(id)
   else
     once("/d/#{id}/a")
   end

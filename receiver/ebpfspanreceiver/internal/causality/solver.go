@@ -27,9 +27,6 @@ type Options struct {
 	// Queues says that the loops of a process put what they have read into queues (tokio's): they may read the
 	// response of a timer's call between that of a request's call and its answer.
 	Queues func(tgid uint32) bool
-	// Locks says that the threads of a process wait for its interpreter's lock where they wait for each other (Ruby's):
-	// who is woken there may have got the lock and nothing else.
-	Locks func(tgid uint32) bool
 	// UnderWay gives every call of a process that has begun and was not given to Hold, with what is known
 	// of it; ID 0: of bytes that may hold calls nothing is known but when the first of them moved.
 	UnderWay func(tgid uint32, each func(Call))

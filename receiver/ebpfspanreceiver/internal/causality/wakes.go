@@ -11,6 +11,7 @@ const (
 	serves
 	worker
 	lockFound
+	unknown
 )
 
 // wakes says how far the wake-ups of the threads of a process can be believed to end the waiting for a
@@ -105,6 +106,11 @@ func (w *wakes) woken(e *event.Evidence) {
 	switch {
 	case e.Uses > 0:
 		// Passed on: never used.
+	case e.BaseUses&unknown != 0:
+		// Nor is this, but the task of the call may have ended with it.
+		if e.Call != 0 {
+			w.ended.put(e.Call, struct{}{})
+		}
 	case e.Call == 0 || e.BaseUses&doneBefore != 0:
 		w.empty++
 		if e.Call != 0 {
@@ -125,9 +131,6 @@ func (w *wakes) often(n float64) bool {
 
 // completes: a wake-up is the end of the task that made the call.
 var completes = rule{WakeInDoubt, func(s *Solver, e *edge, c *Call) bool {
-	if s.locks(c.Writer.Tgid) {
-		return false
-	}
 	w := &s.processes.of(c.Writer.Tgid).wakes
 	// A silent end that is mistaken counts as sure, so that none was seen says little before many were sure.
 	empty, silent := w.empty/max(1, w.sure+w.empty), max(1, w.silent)/max(1, w.sure+w.silent)
@@ -145,5 +148,3 @@ var completes = rule{WakeInDoubt, func(s *Solver, e *edge, c *Call) bool {
 	}
 	return false
 }}
-
-func (s *Solver) locks(tgid uint32) bool { return s.options.Locks != nil && s.options.Locks(tgid) }

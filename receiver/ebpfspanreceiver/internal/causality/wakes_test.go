@@ -19,11 +19,10 @@ func TestWakes(t *testing.T) {
 		uses   uint8
 		seen   []event.Evidence
 		times  int
-		locks  bool
 		want   bool
 	}{
 		"alone":                          {want: true},
-		"a lock may have woken it":       {locks: true},
+		"a lock may have woken it":       {doubts: unknown},
 		"passed on":                      {uses: 1},
 		"went to sleep later":            {doubts: sleptLater},
 		"waker serves":                   {doubts: serves},
@@ -38,6 +37,10 @@ func TestWakes(t *testing.T) {
 		"a lock is taken after calls":    {seen: []event.Evidence{woken(9, 50, serves|sleptLater)}, times: 3, want: true},
 		"the place is a lock":            {seen: []event.Evidence{woken(0, 0, lockFound)}, times: 1},
 		"a task without a call after it": {seen: []event.Evidence{woken(1, 50, doneBefore)}, times: 1, want: true},
+		"others by who knows what":       {seen: []event.Evidence{woken(3, 50, unknown)}, times: 50, want: true},
+		"another by who knows what, then again": {
+			seen: []event.Evidence{woken(1, 50, unknown), woken(2, 1, 0)}, times: 1,
+		},
 		"woken again": {
 			seen: []event.Evidence{woken(1, 50, doneBefore), woken(2, 1, 0)}, times: 1,
 		},
@@ -46,7 +49,7 @@ func TestWakes(t *testing.T) {
 		"two tasks in turn":   {seen: []event.Evidence{woken(2, 1, 0)}, times: 1, want: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := NewSolver(Options{Locks: func(uint32) bool { return tc.locks }}, &Counts{})
+			s := NewSolver(Options{}, &Counts{})
 			w := &s.processes.of(0).wakes
 			for i := range uint64(100) {
 				e := woken(1000+i, 2000+i, 0)

@@ -26,6 +26,8 @@ type Target struct {
 	Node bool
 	// Tokio: its tasks are asked for. Until its probes have seen one polled there is none.
 	Tokio bool
+	// Ruby: until [Tracer.Ruby] says where its threads say what they wait for, that is not known.
+	Ruby bool
 }
 
 // JavaThreads says which contexts a Java VM has: enum java_threads in bpf/event.h.
@@ -73,6 +75,7 @@ const (
 	targetChanTimer  = 256
 	targetHAProxy    = 512
 	targetTokio      = 1024
+	targetRuby       = 2048
 )
 
 // Select begins to trace a process.
@@ -110,6 +113,9 @@ func (t *Tracer) Select(pid uint32, target Target) error {
 	}
 	if target.Tokio {
 		v.Flags |= targetTokio
+	}
+	if target.Ruby {
+		v.Flags |= targetRuby
 	}
 	if err := t.objects.Targets.Put(pid, v); err != nil {
 		return fmt.Errorf("select process %d: %w", pid, err)

@@ -15,7 +15,7 @@ func TestNumbersAreThoseOfTheHeader(t *testing.T) {
 		"TARGET_GO": targetGo, "TARGET_NO_CONTEXT": targetNoContext, "TARGET_NO_CREATION": targetNoCreation,
 		"TARGET_JAVA": targetJava, "TARGET_PYTHON": targetPython, "TARGET_NODE": targetNode,
 		"TARGET_BUFFERS": targetBuffers, "TARGET_CHAN_TIMER": targetChanTimer, "TARGET_HAPROXY": targetHAProxy,
-		"TARGET_TOKIO": targetTokio,
+		"TARGET_TOKIO": targetTokio, "TARGET_RUBY": targetRuby,
 	})
 	require.EqualValues(t, header[""]["MAX_PAYLOAD"], MaxPayload)
 }

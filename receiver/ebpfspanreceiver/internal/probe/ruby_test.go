@@ -1,0 +1,161 @@
+package probe
+
+import (
+	"fmt"
+	"net"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/rubyruntime"
+)
+
+// wakeUnknown is WAKE_UNKNOWN, bpf/event.h.
+const wakeUnknown = 128
+
+// rubyProgram serves one connection in a thread and calls in another, which the first waits for; both lock a Mutex that a
+// third has now and then, and the interpreter's lock is seldom free. The first thread that sleeps watches for signals
+// (the sleeper), and is not woken as others are.
+const rubyProgram = `
+require 'socket'
+$stdout.sync = true
+port = gets.to_i
+sleeper = Thread.new { sleep }
+Thread.pass until sleeper.stop?
+server = TCPServer.new('127.0.0.1', 0)
+tasks, results, lock = Queue.new, Queue.new, Mutex.new
+Thread.new do
+  backend = TCPSocket.new('127.0.0.1', port)
+  loop do
+    tasks.pop
+    backend.write('call')
+    backend.readpartial(64)
+    lock.synchronize {}
+    results << 1
+  end
+end
+Thread.new { loop { lock.synchronize { 1000.times {} }; 4000.times {} } }
+Thread.new do
+  connection = server.accept
+  begin
+    loop do
+      connection.readpartial(64)
+      tasks << 1
+      lock.synchronize {}
+      results.pop
+      connection.write('answer')
+    end
+  rescue EOFError
+    puts 'done'
+  end
+end
+puts server.addr[1]
+gets
+exit!
+`
+
+// TestKernelRuby: only the thread that puts a result into a queue completes the call for the one that waits there;
+// whoever lets go of a lock does not. Until it is known where that is read, every wake-up is doubted.
+func TestKernelRuby(t *testing.T) {
+	bpftest.Need(t)
+	name, err := exec.LookPath("ruby")
+	if err != nil {
+		bpftest.Lacks(t, "ruby")
+	}
+	for _, told := range []bool{true, false} {
+		t.Run(fmt.Sprintf("told=%v", told), func(t *testing.T) { testKernelRuby(t, name, told) })
+	}
+}
+
+func testKernelRuby(t *testing.T, name string, told bool) {
+	tr, rec := startTracer(t)
+	backend, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer backend.Close()
+	go func() {
+		c, err := backend.Accept()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		buf := make([]byte, 64)
+		for {
+			if _, err := c.Read(buf); err != nil {
+				return
+			}
+			time.Sleep(300 * time.Millisecond) // more than a turn of each of the others
+			_, _ = c.Write([]byte("response"))
+		}
+	}()
+	child := start(t, exec.Command(name, "-e", rubyProgram)) //nolint:gosec // a test
+	pid := uint32(child.pid)
+	_, err = fmt.Fprintln(child.in, backend.Addr().(*net.TCPAddr).Port)
+	require.NoError(t, err)
+	port := child.line(t)
+	if told {
+		layout, err := rubyruntime.Inspect(fmt.Sprintf("/proc/%d", pid))
+		require.NoError(t, err)
+		require.NoError(t, tr.Ruby(pid, RubyTarget(layout)))
+	}
+	require.NoError(t, tr.Select(pid, Target{Ruby: true}))
+	c, err := net.Dial("tcp", "127.0.0.1:"+port)
+	require.NoError(t, err)
+	const requests = 5
+	buf := make([]byte, 64)
+	for range requests {
+		_, err = c.Write([]byte("request"))
+		require.NoError(t, err)
+		_, err = c.Read(buf)
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.Close())
+	require.Equal(t, "done", child.line(t))
+	time.Sleep(300 * time.Millisecond)
+
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	var served, calls []uint64
+	for _, d := range rec.data {
+		switch {
+		case d.Tgid != pid:
+		case d.Role == event.Server && d.Dir == event.In && len(d.Payload) > 0:
+			served = append(served, d.Turn)
+		case d.Role == event.Client && d.Dir == event.Out:
+			calls = append(calls, d.Turn)
+		}
+	}
+	require.Len(t, calls, requests)
+	require.Len(t, served, requests)
+	type pair struct{ call, epoch uint64 }
+	var want, got []pair
+	for i := range calls {
+		want = append(want, pair{calls[i], served[i]})
+	}
+	doubted := 0
+	for _, e := range rec.evidence {
+		if e.What != uint8(bpf.SocketEvidenceKindEVIDENCE_WAKE_BACK) {
+			continue
+		}
+		if e.BaseUses == wakeLock {
+			continue // where a thread waits that gives up the lock for a moment
+		}
+		if e.BaseUses&wakeUnknown != 0 {
+			doubted++
+			continue
+		}
+		got = append(got, pair{e.Call, e.Epoch})
+	}
+	if told {
+		// Where the result was there before it was waited for, nobody was woken.
+		require.NotEmpty(t, got)
+		require.Subset(t, want, got)
+		return
+	}
+	require.Empty(t, got)
+	require.NotZero(t, doubted)
+}
