@@ -129,6 +129,21 @@ func TestPythonThreads(t *testing.T) {
 	}
 }
 
+// TestLookAgain: a module that is imported late is looked for for some two minutes, what is in the interpreter for 5 s.
+func TestLookAgain(t *testing.T) {
+	for whole, want := range map[bool]time.Duration{false: 5 * time.Second, true: 5*time.Second + 511*libraryAfter} {
+		var all time.Duration
+		look := 0
+		for after, again := lookAgain(look, whole); again; after, again = lookAgain(look, whole) {
+			all += after
+			look++
+		}
+		if all != want {
+			t.Errorf("whole %v: looks for %v, not %v", whole, all, want)
+		}
+	}
+}
+
 // uvloopServer serves /leaf/<id> at once. For the rest a task calls /leaf/<id>, over one connection that all share:
 //
 //	alone   at once
