@@ -205,17 +205,19 @@ type GoroutinePyContextKey struct {
 }
 
 type GoroutinePyThread struct {
-	_      structs.HostLayout
-	Item   uint64
-	Depth  uint32
-	Took   uint32
-	Rounds uint32
-	Pad    uint32
-	Frames [4]struct {
+	_       structs.HostLayout
+	Item    uint64
+	Depth   uint32
+	Took    uint32
+	Rounds  uint32
+	Streams uint32
+	Read    uint64
+	Frames  [4]struct {
 		_    structs.HostLayout
 		Key  GoroutinePyContextKey
 		Type uint64
 		Id   uint64
+		As   uint64
 	}
 	Object struct {
 		_              structs.HostLayout
@@ -227,6 +229,17 @@ type GoroutinePyThread struct {
 		Entered        uint32
 		Pad            uint32
 	}
+}
+
+type GoroutinePyWriter struct {
+	_       structs.HostLayout
+	By      GoroutinePyAnswer
+	Conn    uint64
+	Stream  uint64
+	Round   uint32
+	Waiting uint8
+	Mixed   uint8
+	Pad     [2]uint8
 }
 
 type GoroutineScratch struct {
@@ -371,6 +384,7 @@ const (
 	GoroutineMapPyAnswers      = "py_answers"
 	GoroutineMapPyContexts     = "py_contexts"
 	GoroutineMapPyThreads      = "py_threads"
+	GoroutineMapPyWriters      = "py_writers"
 	GoroutineMapScratches      = "scratches"
 	GoroutineMapSelected       = "selected"
 	GoroutineMapTargets        = "targets"
@@ -463,6 +477,7 @@ type GoroutineMapSpecs struct {
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
+	PyWriters      *ebpf.MapSpec `ebpf:"py_writers"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Selected       *ebpf.MapSpec `ebpf:"selected"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -517,6 +532,7 @@ type GoroutineMaps struct {
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
+	PyWriters      *ebpf.Map `ebpf:"py_writers"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Selected       *ebpf.Map `ebpf:"selected"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -542,6 +558,7 @@ func (m *GoroutineMaps) Close() error {
 		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
+		m.PyWriters,
 		m.Scratches,
 		m.Selected,
 		m.Targets,

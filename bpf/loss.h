@@ -18,7 +18,7 @@ enum loss {
 	LOSS_GOROUTINE = 8,      /* g could not be read: the goroutine is not known */
 	LOSS_VIRTUAL_THREAD = 9, /* what runs on a thread of a Java VM could not be read */
 	LOSS_STREAM = 10,        /* the running task of HAProxy could not be read: the stream is not known */
-	LOSS_PYTHON = 11,        /* a context or an item of Python could not be read, or too many are nested */
+	LOSS_PYTHON = 11,        /* a context, an item or a stream of Python could not be read, or too many are nested */
 	LOSS_ASYNC_ID = 12,      /* asynchronous ids of Node.js could not be read */
 	LOSS_LOOPS_FULL = 13,    /* map full: the activations of an event loop are not known */
 	LOSS_READ_PLACE = 14,    /* a read returned bytes that had been read before: of which connection, is not known */

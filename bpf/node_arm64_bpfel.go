@@ -205,17 +205,19 @@ type NodePyContextKey struct {
 }
 
 type NodePyThread struct {
-	_      structs.HostLayout
-	Item   uint64
-	Depth  uint32
-	Took   uint32
-	Rounds uint32
-	Pad    uint32
-	Frames [4]struct {
+	_       structs.HostLayout
+	Item    uint64
+	Depth   uint32
+	Took    uint32
+	Rounds  uint32
+	Streams uint32
+	Read    uint64
+	Frames  [4]struct {
 		_    structs.HostLayout
 		Key  NodePyContextKey
 		Type uint64
 		Id   uint64
+		As   uint64
 	}
 	Object struct {
 		_              structs.HostLayout
@@ -227,6 +229,17 @@ type NodePyThread struct {
 		Entered        uint32
 		Pad            uint32
 	}
+}
+
+type NodePyWriter struct {
+	_       structs.HostLayout
+	By      NodePyAnswer
+	Conn    uint64
+	Stream  uint64
+	Round   uint32
+	Waiting uint8
+	Mixed   uint8
+	Pad     [2]uint8
 }
 
 type NodeScratch struct {
@@ -356,6 +369,7 @@ const (
 	NodeMapPyAnswers         = "py_answers"
 	NodeMapPyContexts        = "py_contexts"
 	NodeMapPyThreads         = "py_threads"
+	NodeMapPyWriters         = "py_writers"
 	NodeMapScratches         = "scratches"
 	NodeMapSelected          = "selected"
 	NodeMapTargets           = "targets"
@@ -441,6 +455,7 @@ type NodeMapSpecs struct {
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
+	PyWriters      *ebpf.MapSpec `ebpf:"py_writers"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Selected       *ebpf.MapSpec `ebpf:"selected"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -494,6 +509,7 @@ type NodeMaps struct {
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
+	PyWriters      *ebpf.Map `ebpf:"py_writers"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Selected       *ebpf.Map `ebpf:"selected"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -518,6 +534,7 @@ func (m *NodeMaps) Close() error {
 		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
+		m.PyWriters,
 		m.Scratches,
 		m.Selected,
 		m.Targets,

@@ -8,6 +8,7 @@
  *   py_enter            a context begins to run something
  *   py_made             a context was made, as a rule as a copy of the one that the thread is in
  *   py_put, py_got      an item of a queue.SimpleQueue: concurrent.futures hands its tasks over in them
+ *   py_write            bytes for a stream of uvloop, which it writes later
  */
 #include "context.bpf.h"
 #include "function.bpf.h"
@@ -99,7 +100,8 @@ static __always_inline int py_entering(__u64 address)
 		count_loss(LOSS_PYTHON); /* the outermost ones are what is left of them */
 		depth = PY_DEPTH - 1;
 	}
-	t->frames[depth & (PY_DEPTH - 1)] = (struct py_frame){key, type, fresh.id};
+	t->frames[depth & (PY_DEPTH - 1)] = (struct py_frame){key, type, fresh.id, t->read ? t->read : fresh.id};
+	t->read = 0;
 	t->depth = depth + 1;
 	return 0;
 }
@@ -251,6 +253,96 @@ static __always_inline int py_taken(__u64 address)
 	return 0;
 }
 
+/* The beginning of uv_handle_t, uv.h. */
+struct uv_handle {
+	__u64 data; /* of uvloop: the transport */
+	__u64 loop;
+	__u32 type;
+	__u32 pad;
+};
+
+/* struct PyVarObject and PyTypeObject, Include/object.h, cpython/object.h: the same from 3.5 on */
+#define PY_TYPE 8
+#define PY_SIZE 16
+#define PY_TYPE_FLAGS 168
+#define PY_SIZED (7 << 25) /* Py_TPFLAGS_LIST_SUBCLASS, TUPLE, BYTES: what has its size there */
+/* Of a class of Cython without a base: PyObject, table of functions, first member. UVHandle has _handle there. */
+#define UV_HANDLE 24
+/* libuv waits so often at most before it goes round (uv__io_poll, src/unix/linux.c), and uvloop writes. */
+#define PY_ROUND_WAITS 50
+
+/* An empty value is not written (h11 has one at the end of each response), so that no system call follows. */
+static __always_inline bool py_empty(__u64 value)
+{
+	__u64 size = 0, type = 0, flags = 0;
+
+	if (user_word(value + PY_SIZE, &size) || size)
+		return false;
+	return !user_word(value + PY_TYPE, &type) && !user_word(type + PY_TYPE_FLAGS, &flags) && flags & PY_SIZED;
+}
+
+/*
+ * A transport of uvloop is asked to write. In its buffer may still be what others have written, in this round, and in
+ * the queue of libuv what the kernel did not take: what goes then is of several.
+ */
+static __always_inline int py_writing(__u64 transport, __u64 data)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid(), stream = 0, queued = 0, sk;
+	struct target *target = target_with(pid_tgid >> 32, TARGET_PYTHON);
+	struct py_writer fresh = {.waiting = 1}, *old;
+	struct uv_handle handle;
+	struct py_thread *t;
+	struct conn *c;
+	__s32 fd = -1;
+
+	if (!target || py_empty(data))
+		return 0;
+	if (user_word(transport + UV_HANDLE, &stream)) {
+		count_loss(LOSS_PYTHON);
+		return 0;
+	}
+	if (!stream)
+		return 0; /* it is closed */
+	if (bpf_probe_read_user(&handle, sizeof(handle), (void *)stream) || handle.data != transport ||
+	    user_word(stream + UV_WRITE_QUEUE_SIZE, &queued) ||
+	    bpf_probe_read_user(&fd, sizeof(fd), (void *)(stream + UV_STREAM_FD))) {
+		count_loss(LOSS_PYTHON);
+		return 0;
+	}
+	if (handle.type != UV_TCP || fd < 0)
+		return 0; /* a pipe; not connected yet */
+	sk = tcp_sock_of_file(file_of_fd(fd));
+	if (!sk)
+		count_loss(LOSS_PYTHON);
+	t = sk ? py_thread_make(pid_tgid) : 0;
+	c = t ? conn_get(sk, pid_tgid >> 32) : 0;
+	if (!c)
+		return 0;
+	fresh.by.id = py_in(t, pid_tgid);
+	if (fresh.by.id)
+		fresh.by.address = t->frames[(t->depth - 1) & (PY_DEPTH - 1)].key.address;
+	fresh.conn = c->id;
+	fresh.stream = stream;
+	fresh.round = t->rounds;
+	old = bpf_map_lookup_elem(&py_writers, &sk);
+	if (old && old->conn == c->id) {
+		bool gone = !queued && (!old->waiting || t->rounds - old->round > PY_ROUND_WAITS);
+
+		if (!gone)
+			fresh.mixed = old->mixed || old->by.id != fresh.by.id;
+	} else {
+		/* What was written before is not known, when tracing has just begun. */
+		fresh.mixed = queued || (c->flags & CONN_MIDSTREAM && (!t->streams || t->streams == t->rounds + 1));
+	}
+	if (!fresh.by.id)
+		fresh.mixed = 1;
+	if (!t->streams)
+		t->streams = t->rounds + 1;
+	if (bpf_map_update_elem(&py_writers, &sk, &fresh, BPF_ANY))
+		count_loss(LOSS_CONTEXTS_FULL);
+	return 0;
+}
+
 SEC("uprobe/py_enter")
 int py_enter(struct regs *ctx) { return py_entering(ARGUMENT_1(ctx)); }
 
@@ -271,3 +363,15 @@ int py_put_method(struct regs *ctx) { return py_putting(ARGUMENT_3(ctx)); }
 
 SEC("uretprobe/py_got")
 int py_got(struct regs *ctx) { return py_taken(RESULT(ctx)); }
+
+SEC("uprobe/py_write")
+int py_write(struct regs *ctx) { return py_writing(ARGUMENT_1(ctx), ARGUMENT_2(ctx)); }
+
+SEC("uprobe/py_write")
+int py_write_array(struct regs *ctx)
+{
+	__u64 data = 0;
+
+	user_word(ARGUMENT_2(ctx), &data);
+	return py_writing(ARGUMENT_1(ctx), data);
+}

@@ -204,17 +204,19 @@ type PythonPyProcess struct {
 }
 
 type PythonPyThread struct {
-	_      structs.HostLayout
-	Item   uint64
-	Depth  uint32
-	Took   uint32
-	Rounds uint32
-	Pad    uint32
-	Frames [4]struct {
+	_       structs.HostLayout
+	Item    uint64
+	Depth   uint32
+	Took    uint32
+	Rounds  uint32
+	Streams uint32
+	Read    uint64
+	Frames  [4]struct {
 		_    structs.HostLayout
 		Key  PythonPyContextKey
 		Type uint64
 		Id   uint64
+		As   uint64
 	}
 	Object struct {
 		_              structs.HostLayout
@@ -226,6 +228,17 @@ type PythonPyThread struct {
 		Entered        uint32
 		Pad            uint32
 	}
+}
+
+type PythonPyWriter struct {
+	_       structs.HostLayout
+	By      PythonPyAnswer
+	Conn    uint64
+	Stream  uint64
+	Round   uint32
+	Waiting uint8
+	Mixed   uint8
+	Pad     [2]uint8
 }
 
 type PythonScratch struct {
@@ -355,6 +368,7 @@ const (
 	PythonMapPyItems         = "py_items"
 	PythonMapPyProcesses     = "py_processes"
 	PythonMapPyThreads       = "py_threads"
+	PythonMapPyWriters       = "py_writers"
 	PythonMapScratches       = "scratches"
 	PythonMapSelected        = "selected"
 	PythonMapTargets         = "targets"
@@ -369,6 +383,8 @@ const (
 	PythonProgPyMadeResult   = "py_made_result"
 	PythonProgPyPut          = "py_put"
 	PythonProgPyPutMethod    = "py_put_method"
+	PythonProgPyWrite        = "py_write"
+	PythonProgPyWriteArray   = "py_write_array"
 	PythonVarClockOffset     = "clock_offset"
 	PythonVarLastSelectable  = "last_selectable"
 	PythonVarPayloadSize     = "payload_size"
@@ -425,6 +441,8 @@ type PythonProgramSpecs struct {
 	PyMadeResult   *ebpf.ProgramSpec `ebpf:"py_made_result"`
 	PyPut          *ebpf.ProgramSpec `ebpf:"py_put"`
 	PyPutMethod    *ebpf.ProgramSpec `ebpf:"py_put_method"`
+	PyWrite        *ebpf.ProgramSpec `ebpf:"py_write"`
+	PyWriteArray   *ebpf.ProgramSpec `ebpf:"py_write_array"`
 }
 
 // PythonMapSpecs contains maps before they are loaded into the kernel.
@@ -444,6 +462,7 @@ type PythonMapSpecs struct {
 	PyItems        *ebpf.MapSpec `ebpf:"py_items"`
 	PyProcesses    *ebpf.MapSpec `ebpf:"py_processes"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
+	PyWriters      *ebpf.MapSpec `ebpf:"py_writers"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Selected       *ebpf.MapSpec `ebpf:"selected"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -497,6 +516,7 @@ type PythonMaps struct {
 	PyItems        *ebpf.Map `ebpf:"py_items"`
 	PyProcesses    *ebpf.Map `ebpf:"py_processes"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
+	PyWriters      *ebpf.Map `ebpf:"py_writers"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Selected       *ebpf.Map `ebpf:"selected"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -521,6 +541,7 @@ func (m *PythonMaps) Close() error {
 		m.PyItems,
 		m.PyProcesses,
 		m.PyThreads,
+		m.PyWriters,
 		m.Scratches,
 		m.Selected,
 		m.Targets,
@@ -553,6 +574,8 @@ type PythonPrograms struct {
 	PyMadeResult   *ebpf.Program `ebpf:"py_made_result"`
 	PyPut          *ebpf.Program `ebpf:"py_put"`
 	PyPutMethod    *ebpf.Program `ebpf:"py_put_method"`
+	PyWrite        *ebpf.Program `ebpf:"py_write"`
+	PyWriteArray   *ebpf.Program `ebpf:"py_write_array"`
 }
 
 func (p *PythonPrograms) Close() error {
@@ -564,6 +587,8 @@ func (p *PythonPrograms) Close() error {
 		p.PyMadeResult,
 		p.PyPut,
 		p.PyPutMethod,
+		p.PyWrite,
+		p.PyWriteArray,
 	)
 }
 

@@ -175,6 +175,7 @@ static __always_inline int write_enter(__s32 fd, __u8 vec, __u64 buf, __u32 coun
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target *t = target_of(pid_tgid >> 32);
 	struct data_event *e;
+	const struct py_writer *noted = 0;
 	struct thread *thread;
 	struct file *file;
 	struct current cur;
@@ -199,6 +200,8 @@ static __always_inline int write_enter(__s32 fd, __u8 vec, __u64 buf, __u32 coun
 		count_loss(LOSS_VIRTUAL_THREAD);
 	if (c->role == ROLE_CLIENT)
 		stream_of_connection(&cur.key, c);
+	if (t->flags & TARGET_PYTHON)
+		noted = writer_of_stream(pid_tgid, sk, c, &cur.key);
 	thread->call.under_way = 1;
 	thread->call.sk = sk;
 	thread->call.vec = vec;
@@ -220,7 +223,7 @@ static __always_inline int write_enter(__s32 fd, __u8 vec, __u64 buf, __u32 coun
 	if (t->flags & TARGET_NODE && c->turn != turn)
 		node_call(pid_tgid, c->turn);
 	if (cur.key.kind == CONTEXT_PYTHON && c->role == ROLE_SERVER)
-		py_answered(pid_tgid, sk, cur.key.id);
+		py_answered(pid_tgid, sk, cur.key.id, noted);
 	e->turn = c->turn;
 	e->seq = write_seq_of(sk);
 	e->other_seq = copied_seq_of(sk);
@@ -413,6 +416,8 @@ static __always_inline int read_exit(const struct regs *regs, __s64 ret)
 	if (!c)
 		return 0;
 	current_reader(t, pid_tgid, c, &cur);
+	if (t->flags & TARGET_PYTHON)
+		reader_of_stream(pid_tgid, c, &cur.key);
 	if (cur.lost)
 		count_loss(LOSS_VIRTUAL_THREAD);
 	call.count = SYSCALL_ARG3(regs);

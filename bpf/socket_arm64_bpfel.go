@@ -368,17 +368,19 @@ type SocketPyContextKey struct {
 }
 
 type SocketPyThread struct {
-	_      structs.HostLayout
-	Item   uint64
-	Depth  uint32
-	Took   uint32
-	Rounds uint32
-	Pad    uint32
-	Frames [4]struct {
+	_       structs.HostLayout
+	Item    uint64
+	Depth   uint32
+	Took    uint32
+	Rounds  uint32
+	Streams uint32
+	Read    uint64
+	Frames  [4]struct {
 		_    structs.HostLayout
 		Key  SocketPyContextKey
 		Type uint64
 		Id   uint64
+		As   uint64
 	}
 	Object struct {
 		_              structs.HostLayout
@@ -390,6 +392,17 @@ type SocketPyThread struct {
 		Entered        uint32
 		Pad            uint32
 	}
+}
+
+type SocketPyWriter struct {
+	_       structs.HostLayout
+	By      SocketPyAnswer
+	Conn    uint64
+	Stream  uint64
+	Round   uint32
+	Waiting uint8
+	Mixed   uint8
+	Pad     [2]uint8
 }
 
 type SocketRubyTarget struct {
@@ -478,6 +491,7 @@ const (
 	SocketMapPyAnswers           = "py_answers"
 	SocketMapPyContexts          = "py_contexts"
 	SocketMapPyThreads           = "py_threads"
+	SocketMapPyWriters           = "py_writers"
 	SocketMapRubyTargets         = "ruby_targets"
 	SocketMapScratches           = "scratches"
 	SocketMapSelected            = "selected"
@@ -614,6 +628,7 @@ type SocketMapSpecs struct {
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
+	PyWriters      *ebpf.MapSpec `ebpf:"py_writers"`
 	RubyTargets    *ebpf.MapSpec `ebpf:"ruby_targets"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Selected       *ebpf.MapSpec `ebpf:"selected"`
@@ -682,6 +697,7 @@ type SocketMaps struct {
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
+	PyWriters      *ebpf.Map `ebpf:"py_writers"`
 	RubyTargets    *ebpf.Map `ebpf:"ruby_targets"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Selected       *ebpf.Map `ebpf:"selected"`
@@ -710,6 +726,7 @@ func (m *SocketMaps) Close() error {
 		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
+		m.PyWriters,
 		m.RubyTargets,
 		m.Scratches,
 		m.Selected,

@@ -178,17 +178,19 @@ type TokioPyContextKey struct {
 }
 
 type TokioPyThread struct {
-	_      structs.HostLayout
-	Item   uint64
-	Depth  uint32
-	Took   uint32
-	Rounds uint32
-	Pad    uint32
-	Frames [4]struct {
+	_       structs.HostLayout
+	Item    uint64
+	Depth   uint32
+	Took    uint32
+	Rounds  uint32
+	Streams uint32
+	Read    uint64
+	Frames  [4]struct {
 		_    structs.HostLayout
 		Key  TokioPyContextKey
 		Type uint64
 		Id   uint64
+		As   uint64
 	}
 	Object struct {
 		_              structs.HostLayout
@@ -200,6 +202,17 @@ type TokioPyThread struct {
 		Entered        uint32
 		Pad            uint32
 	}
+}
+
+type TokioPyWriter struct {
+	_       structs.HostLayout
+	By      TokioPyAnswer
+	Conn    uint64
+	Stream  uint64
+	Round   uint32
+	Waiting uint8
+	Mixed   uint8
+	Pad     [2]uint8
 }
 
 type TokioScratch struct {
@@ -327,6 +340,7 @@ const (
 	TokioMapPyAnswers      = "py_answers"
 	TokioMapPyContexts     = "py_contexts"
 	TokioMapPyThreads      = "py_threads"
+	TokioMapPyWriters      = "py_writers"
 	TokioMapScratches      = "scratches"
 	TokioMapSelected       = "selected"
 	TokioMapTargets        = "targets"
@@ -408,6 +422,7 @@ type TokioMapSpecs struct {
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
+	PyWriters      *ebpf.MapSpec `ebpf:"py_writers"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Selected       *ebpf.MapSpec `ebpf:"selected"`
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
@@ -459,6 +474,7 @@ type TokioMaps struct {
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
+	PyWriters      *ebpf.Map `ebpf:"py_writers"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Selected       *ebpf.Map `ebpf:"selected"`
 	Targets        *ebpf.Map `ebpf:"targets"`
@@ -481,6 +497,7 @@ func (m *TokioMaps) Close() error {
 		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
+		m.PyWriters,
 		m.Scratches,
 		m.Selected,
 		m.Targets,

@@ -199,17 +199,19 @@ type WakePyContextKey struct {
 }
 
 type WakePyThread struct {
-	_      structs.HostLayout
-	Item   uint64
-	Depth  uint32
-	Took   uint32
-	Rounds uint32
-	Pad    uint32
-	Frames [4]struct {
+	_       structs.HostLayout
+	Item    uint64
+	Depth   uint32
+	Took    uint32
+	Rounds  uint32
+	Streams uint32
+	Read    uint64
+	Frames  [4]struct {
 		_    structs.HostLayout
 		Key  WakePyContextKey
 		Type uint64
 		Id   uint64
+		As   uint64
 	}
 	Object struct {
 		_              structs.HostLayout
@@ -221,6 +223,17 @@ type WakePyThread struct {
 		Entered        uint32
 		Pad            uint32
 	}
+}
+
+type WakePyWriter struct {
+	_       structs.HostLayout
+	By      WakePyAnswer
+	Conn    uint64
+	Stream  uint64
+	Round   uint32
+	Waiting uint8
+	Mixed   uint8
+	Pad     [2]uint8
 }
 
 type WakeRubyTarget struct {
@@ -359,6 +372,7 @@ const (
 	WakeMapPyAnswers      = "py_answers"
 	WakeMapPyContexts     = "py_contexts"
 	WakeMapPyThreads      = "py_threads"
+	WakeMapPyWriters      = "py_writers"
 	WakeMapRubyTargets    = "ruby_targets"
 	WakeMapScratches      = "scratches"
 	WakeMapSelected       = "selected"
@@ -436,6 +450,7 @@ type WakeMapSpecs struct {
 	PyAnswers      *ebpf.MapSpec `ebpf:"py_answers"`
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
+	PyWriters      *ebpf.MapSpec `ebpf:"py_writers"`
 	RubyTargets    *ebpf.MapSpec `ebpf:"ruby_targets"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Selected       *ebpf.MapSpec `ebpf:"selected"`
@@ -489,6 +504,7 @@ type WakeMaps struct {
 	PyAnswers      *ebpf.Map `ebpf:"py_answers"`
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
+	PyWriters      *ebpf.Map `ebpf:"py_writers"`
 	RubyTargets    *ebpf.Map `ebpf:"ruby_targets"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Selected       *ebpf.Map `ebpf:"selected"`
@@ -513,6 +529,7 @@ func (m *WakeMaps) Close() error {
 		m.PyAnswers,
 		m.PyContexts,
 		m.PyThreads,
+		m.PyWriters,
 		m.RubyTargets,
 		m.Scratches,
 		m.Selected,

@@ -21,6 +21,7 @@ var pythonPrograms = map[pyruntime.Kind]string{
 	pyruntime.Enter: "py_enter", pyruntime.EnterMoved: "py_enter_moved",
 	pyruntime.MadeArgument: "py_made_argument", pyruntime.MadeResult: "py_made_result",
 	pyruntime.Put: "py_put", pyruntime.PutMethod: "py_put_method", pyruntime.Got: "py_got",
+	pyruntime.Write: "py_write", pyruntime.WriteArray: "py_write_array",
 }
 
 // pythonParts are what is looked for in the files of an interpreter, and what is lost without it.
@@ -28,18 +29,33 @@ var pythonParts = []struct {
 	name    string
 	sites   func(file string) ([]pyruntime.Site, error)
 	without string
-	// optional: it is in a module that a program need not import.
-	optional bool
+	// module is where it is that a program need not import; nil: in the interpreter.
+	module func(*pyruntime.Files) string
 }{
-	{"contexts", pyruntime.Contexts, "calls of asyncio's tasks stay unlinked, but where a thread serves one request at a time", false},
-	{"queues", pyruntime.Queue, "of the calls that a task makes in a pool of threads only the last one is linked", true},
+	{"contexts", pyruntime.Contexts, "calls of asyncio's tasks stay unlinked, but where a thread serves one request at a time", nil},
+	{"queues", pyruntime.Queue, "of the calls that a task makes in a pool of threads only the last one is linked", func(f *pyruntime.Files) string { return f.Queue }},
+	{"streams of uvloop", pyruntime.Streams, "the calls of its tasks stay unlinked", func(f *pyruntime.Files) string { return f.Loop }},
 }
 
-// libraryAfter is when the files of an interpreter are looked for again that has just begun, and how often.
+// libraryAfter is when the files of an interpreter are looked for again that has just begun, and libraryTries how
+// often. A program may import uvloop when it has imported everything else: from then on that is looked for so often as
+// loopTries, each time after twice the time, some two minutes.
 const (
 	libraryAfter = 250 * time.Millisecond
 	libraryTries = 20
+	loopTries    = 9
 )
+
+// lookAgain is how long after the look with a number the next one is, the first being 0; false: there is none.
+func lookAgain(look int, whole bool) (time.Duration, bool) {
+	switch {
+	case look < libraryTries:
+		return libraryAfter, true
+	case whole && look < libraryTries+loopTries:
+		return libraryAfter << (look - libraryTries), true
+	}
+	return 0, false
+}
 
 // python attaches the probes of CPython's files, once for each file, for as long as a process that has it
 // mapped is selected.
@@ -55,9 +71,12 @@ type python struct {
 	waiting map[int]*time.Timer // by pid
 }
 
+// pythonHave says which of pythonParts there are.
+type pythonHave [3]bool
+
 type pythonFile struct {
 	probes io.Closer
-	parts  [2]bool // of pythonParts
+	parts  pythonHave
 }
 
 func newPython(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
@@ -75,11 +94,12 @@ func (y *python) use(p *process.Process, target *target) {
 		return
 	}
 	target.Python = true
-	y.attach(p, libraryTries)
+	y.attach(p, 0)
 }
 
-// attach looks through p's files. A process that has just begun has not mapped them all.
-func (y *python) attach(p *process.Process, tries int) {
+// attach looks through p's files, not for the first time where look is not 0. A process that has just begun has not
+// mapped them all.
+func (y *python) attach(p *process.Process, look int) {
 	root := p.HostPath("/")
 	found, err := pyruntime.Find(filepath.Join(filepath.Dir(p.ExeFile()), "maps"), root)
 	if err != nil {
@@ -90,11 +110,12 @@ func (y *python) attach(p *process.Process, tries int) {
 	if found.Library != "" {
 		files = append(files, filepath.Join(root, found.Library))
 	}
-	queue := pyruntime.QueueModule(root, found.Modules)
-	if queue != "" {
-		files = append(files, queue)
+	for _, part := range pythonParts {
+		if part.module != nil && part.module(&found) != "" {
+			files = append(files, filepath.Join(root, part.module(&found)))
+		}
 	}
-	var have [2]bool
+	var have pythonHave
 	for _, name := range files {
 		f := y.file(p, name)
 		if f == nil {
@@ -104,30 +125,37 @@ func (y *python) attach(p *process.Process, tries int) {
 			have[i] = have[i] || part
 		}
 	}
-	if have == [2]bool{true, true} {
+	if have == (pythonHave{true, true, true}) {
 		return
 	}
-	if tries > 0 {
-		y.waiting[p.PID] = time.AfterFunc(libraryAfter, func() {
-			y.mu.Lock()
-			defer y.mu.Unlock()
-			if y.waiting[p.PID] == nil || y.closed {
-				return
-			}
-			delete(y.waiting, p.PID)
-			y.attach(p, tries-1)
-		})
+	whole := have[0] && have[1] && found.Loop == ""
+	if look >= libraryTries && !whole {
+		y.lacks(p, &found, have)
+	}
+	after, again := lookAgain(look, whole)
+	if !again {
 		return
 	}
+	y.waiting[p.PID] = time.AfterFunc(after, func() {
+		y.mu.Lock()
+		defer y.mu.Unlock()
+		if y.waiting[p.PID] == nil || y.closed {
+			return
+		}
+		delete(y.waiting, p.PID)
+		y.attach(p, look+1)
+	})
+}
+
+// lacks says what p's interpreter has that is not followed. A module that it has not imported is not missing.
+func (y *python) lacks(p *process.Process, found *pyruntime.Files, have pythonHave) {
 	for i, part := range pythonParts {
-		if part.optional && queue == "" {
-			continue // it has not imported the module, so it has no such queues
+		if have[i] || part.module != nil && part.module(found) == "" {
+			continue
 		}
-		if !have[i] {
-			y.missing.note(p.ServiceName, "the "+part.name+" of its interpreter")
-			y.log.Warn("The "+part.name+" of this interpreter are not followed: "+part.without,
-				zap.String("executable", p.Exe), zap.Int("pid", p.PID))
-		}
+		y.missing.note(p.ServiceName, "the "+part.name+" of its interpreter")
+		y.log.Warn("The "+part.name+" of this interpreter are not followed: "+part.without,
+			zap.String("executable", p.Exe), zap.Int("pid", p.PID))
 	}
 }
 
@@ -168,7 +196,7 @@ func (y *python) inspect(p *process.Process, name string) *pythonFile {
 	}
 	var err error
 	if f.probes, err = y.tracer.AttachSites(name, sites); err != nil {
-		f.parts = [2]bool{}
+		f.parts = pythonHave{}
 		log.Warn("Python probes cannot be attached: calls of its tasks stay unlinked", zap.Error(err))
 	}
 	return f

@@ -2,6 +2,7 @@
 Before any of them run: pool.get, a coroutine that makes one, and threads, a ThreadPoolExecutor."""
 
 import asyncio
+import collections
 import http.client
 import itertools
 import random
@@ -32,6 +33,50 @@ class Pool:
             self.idle.append((reader, writer))
 
 
+class Shared:
+    """Connections that tasks share: each writes its call at once, the responses come in order, and whoever opened the
+    connection reads them for all. After some calls it is closed, and another is opened."""
+
+    def __init__(self, backend, size):
+        self.address = backend.rsplit(":", 1)
+        self.lines = [None] * size
+
+    async def get(self, path):
+        n = random.randrange(len(self.lines))
+        if self.lines[n] is None or self.lines[n].left == 0:
+            self.lines[n] = Line()
+            self.lines[n].task = asyncio.create_task(self.lines[n].read(self.address))
+        line, done = self.lines[n], asyncio.get_running_loop().create_future()
+        line.left -= 1
+        await line.opened.wait()
+        line.waiting.append(done)
+        request = b"GET %s HTTP/1.1\r\nHost: backend\r\n\r\n" % path.encode()
+        if random.random() < 0.5:
+            line.writer.write(request)
+        else:
+            line.writer.writelines([request[:9], request[9:]])
+        await done
+
+
+class Line:
+    def __init__(self):
+        self.calls = self.left = random.randrange(1, 40)
+        self.opened, self.waiting = asyncio.Event(), collections.deque()
+
+    async def read(self, address):
+        reader, self.writer = await asyncio.open_connection(*address)
+        self.opened.set()
+        for _ in range(self.calls):
+            length = 0
+            while (line := await reader.readline()) != b"\r\n":
+                name, _, value = line.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+            await reader.readexactly(length)
+            self.waiting.popleft().set_result(None)
+        self.writer.close()
+
+
 local = threading.local()
 
 
@@ -44,6 +89,10 @@ def blocking(path):
 
 
 async def direct(base):
+    await pool.get(base + "a")
+
+
+async def shared(base):
     await pool.get(base + "a")
 
 
@@ -123,7 +172,7 @@ async def afterwards(base):
 
 
 shapes = {f.__name__: f for f in (
-    direct, sequence, gather, sleep, timer, executor, executors, to_thread, detached, dispatcher, afterwards)}
+    direct, shared, sequence, gather, sleep, timer, executor, executors, to_thread, detached, dispatcher, afterwards)}
 
 
 async def background():

@@ -19,7 +19,8 @@ handle = aiocalls.shapes[shape]
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
         await receive()
-        aiocalls.begin(aiocalls.Pool(backend, size), backend, concurrent.futures.ThreadPoolExecutor(size))
+        pool = aiocalls.Shared if shape == "shared" else aiocalls.Pool
+        aiocalls.begin(pool(backend, size), backend, concurrent.futures.ThreadPoolExecutor(size))
         await send({"type": "lifespan.startup.complete"})
         await receive()
         return

@@ -11,10 +11,10 @@ import (
 // serve it, too. That is known only when the response was sent.
 //
 // A context that answers requests which overlap, or were read by different ones, serves nobody: it writes
-// for others, and so does one that made calls before its first request (uvloop writes everything in one
-// context of the loop). One that serves a connection answers its requests one after the other; what it does between
-// two of them is for the first one, and may go on when the second has arrived. Nothing tells that apart, so
-// in a process where it happens only the first request of a context has calls.
+// for others, and so does one that made calls before its first request (uvloop, where it is not seen who asked it,
+// writes everything in one context of the loop). One that serves a connection answers its requests one after the
+// other; what it does between two of them is for the first one, and may go on when the second has arrived. Nothing
+// tells that apart, so in a process where it happens only the first request of a context has calls.
 //
 // A task of tokio reads its requests itself, so it is told apart there. But what a task makes may work for others
 // (the task of a connection of a pool), and then lives on: what was made counts only once it has ended.
@@ -69,8 +69,10 @@ type server struct {
 // stint is a request that it was serving.
 type stint struct{ turn, start, end uint64 }
 
-// servesOne: it is a context that is made for a task.
-func (w Writer) servesOne() bool { return w.Kind == event.Python || w.Kind == event.Tokio }
+// servesOne: it is a context that is made for a task, and known.
+func (w Writer) servesOne() bool {
+	return w.Context != 0 && (w.Kind == event.Python || w.Kind == event.Tokio)
+}
 
 const (
 	// maxLevels is how many makers are asked: a task, its parts, their timers and callbacks.

@@ -148,6 +148,13 @@ func TestContextsOfOtherKinds(t *testing.T) {
 	require.Equal(t, NoEvidence, decide(s, Call{ID: 1, Start: 20 * ms, End: 22 * ms, Writer: w}).Outcome)
 }
 
+// What several contexts of uvloop have written in one round is of a context that is not known: no two of them are the same.
+func TestContextsUnknown(t *testing.T) {
+	s, _ := newSolver()
+	story{s}.served(100, 10, 30, 10, 0)
+	require.Equal(t, NoEvidence, decide(s, Call{ID: 1, Start: 20 * ms, End: 22 * ms, Writer: pyContext(0)}).Outcome)
+}
+
 // What is remembered is bounded, and forgotten in time.
 func TestContextsForget(t *testing.T) {
 	x := newContexts()

@@ -1,6 +1,7 @@
 // Package pyruntime finds, in the files of CPython, the places at which probes learn what its execution
 // contexts do: contextvars.Context objects, of which asyncio makes one for each task and callback, and the
-// items of queue.SimpleQueue, by which concurrent.futures hands tasks to its threads.
+// items of queue.SimpleQueue, by which concurrent.futures hands tasks to its threads. And those at which uvloop is
+// asked to write, which it does later, for all tasks at once.
 //
 // Only what distributions leave in a stripped file is used: exported symbols, relocations, and the tables
 // of methods (PyMethodDef) that name the functions which are not exported. Nothing is run.

@@ -16,9 +16,16 @@ type Files struct {
 	Library string
 	// Modules is the directory of extension modules.
 	Modules string
+	// Queue is the module _queue; empty: it is built in.
+	Queue string
+	// Loop is the module of uvloop.
+	Loop string
 }
 
-var library = regexp.MustCompile(`^libpython3\.\d+t?\.so`)
+var (
+	library = regexp.MustCompile(`^libpython3\.\d+t?\.so`)
+	loop    = regexp.MustCompile(`/uvloop/loop\.[^/]*so$`)
+)
 
 // modulesOf are where extension modules are, from the library that loads them: pyenv and containers, and
 // Debian.
@@ -46,32 +53,28 @@ func Find(maps, root string) (Files, error) {
 			found.Library = name
 		case path.Base(path.Dir(name)) == "lib-dynload":
 			found.Modules = path.Dir(name)
+		case loop.MatchString(name):
+			found.Loop = name
 		}
 	}
 	if err := lines.Err(); err != nil {
 		return Files{}, fmt.Errorf("list mapped files: %w", err)
 	}
-	if found.Modules != "" || found.Library == "" {
-		return found, nil
-	}
-	for _, pattern := range modulesOf {
-		dirs, err := filepath.Glob(filepath.Join(root, path.Dir(found.Library), pattern))
-		if err == nil && len(dirs) == 1 {
-			found.Modules = strings.TrimPrefix(dirs[0], root)
-			break
+	if found.Modules == "" && found.Library != "" {
+		for _, pattern := range modulesOf {
+			dirs, err := filepath.Glob(filepath.Join(root, path.Dir(found.Library), pattern))
+			if err == nil && len(dirs) == 1 {
+				found.Modules = strings.TrimPrefix(dirs[0], root)
+				break
+			}
 		}
 	}
+	if found.Modules == "" {
+		return found, nil
+	}
+	files, err := filepath.Glob(filepath.Join(root, found.Modules, "_queue.*.so"))
+	if err == nil && len(files) == 1 {
+		found.Queue = path.Join(found.Modules, filepath.Base(files[0]))
+	}
 	return found, nil
-}
-
-// QueueModule is the file of the module _queue in a directory of modules; empty: it is built in.
-func QueueModule(root, modules string) string {
-	if modules == "" {
-		return ""
-	}
-	files, err := filepath.Glob(filepath.Join(root, modules, "_queue.*.so"))
-	if err != nil || len(files) != 1 {
-		return ""
-	}
-	return files[0]
 }

@@ -26,6 +26,10 @@ const (
 	PutMethod
 	// Got: an item was taken from a queue, or nothing was (null). It is the result.
 	Got
+	// Write: a transport of uvloop, the first argument, is asked to write the second.
+	Write
+	// WriteArray: the same. The second argument is an array, and its first item is to be written.
+	WriteArray
 )
 
 // Site is one place for a probe. Offset is from the beginning of the file.

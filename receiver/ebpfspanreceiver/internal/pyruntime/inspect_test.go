@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/arch/x86/x86asm"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 )
@@ -76,6 +77,72 @@ func TestQueue(t *testing.T) {
 	}
 }
 
+// TestStreams: the module of uvloop has its sites, and no other file of Python.
+func TestStreams(t *testing.T) {
+	var files []string
+	for _, pattern := range []string{
+		"/usr/lib/python3/dist-packages/uvloop/loop.*.so",
+		"/root/.pyenv/versions/*/lib/python3.*/site-packages/uvloop/loop.*.so",
+	} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		files = append(files, found...)
+	}
+	if len(files) == 0 {
+		bpftest.Lacks(t, "uvloop")
+	}
+	for _, file := range files {
+		t.Run(file, func(t *testing.T) {
+			sites, err := Streams(file)
+			require.NoError(t, err)
+			checkSites(t, file, sites, map[Kind][2]int{Write: {0, 2}, WriteArray: {0, 2}})
+			require.Len(t, sites, 2)
+			for _, other := range []func(string) ([]Site, error){Contexts, Queue} {
+				_, err = other(file)
+				require.ErrorIs(t, err, ErrNotPython)
+			}
+		})
+	}
+}
+
+// TestStreamOfLibuv: libuv's own functions read of a stream where python.bpf.h does.
+func TestStreamOfLibuv(t *testing.T) {
+	files, err := filepath.Glob("/usr/lib/*/libuv.so.1")
+	require.NoError(t, err)
+	if len(files) == 0 {
+		bpftest.Lacks(t, "libuv")
+	}
+	for _, file := range files {
+		im, err := open(file)
+		require.NoError(t, err)
+		defer im.close()
+		for name, want := range map[string]int64{
+			"uv_handle_get_data": 0, "uv_handle_get_type": 16, "uv_stream_get_write_queue_size": writeQueueSizeAt, "uv_fileno": 184,
+		} {
+			require.NotZero(t, im.exported[name], name)
+			var read []int64
+			im.straight(im.exported[name], 64, func(in *x86asm.Inst) { // uv_fileno has a table of jumps
+				if m, ok := in.Args[1].(x86asm.Mem); ok && in.Op == x86asm.MOV && m.Base == x86asm.RDI {
+					read = append(read, m.Disp)
+				}
+			})
+			require.Contains(t, read, want, name)
+		}
+	}
+}
+
+// straight visits the instructions that follow one another, wherever they jump.
+func (im *image) straight(at uint64, n int, visit func(*x86asm.Inst)) {
+	for range n {
+		in, ok := im.decode(at)
+		if !ok {
+			return
+		}
+		visit(&in)
+		at += uint64(in.Len)
+	}
+}
+
 func checkSites(t *testing.T, file string, sites []Site, want map[Kind][2]int) {
 	t.Helper()
 	im, err := open(file)
@@ -129,7 +196,7 @@ func TestStripped(t *testing.T) {
 func TestOthers(t *testing.T) {
 	self, err := os.Executable()
 	require.NoError(t, err)
-	for name, sites := range map[string]func(string) ([]Site, error){"contexts": Contexts, "queue": Queue} {
+	for name, sites := range map[string]func(string) ([]Site, error){"contexts": Contexts, "queue": Queue, "streams": Streams} {
 		for file, other := range map[string]bool{"/bin/sh": true, self: true, "inspect.go": false, "none": false} {
 			_, err := sites(file)
 			require.Error(t, err, "%s of %s", name, file)
@@ -152,7 +219,14 @@ func TestFind(t *testing.T) {
 		"modules": {"7f00-7f01 r-xp 00000000 08:01 12 /usr/lib/python3.11/lib-dynload/_asyncio.so\n", Files{Modules: "/usr/lib/python3.11/lib-dynload"}},
 		"library": {
 			"7f00-7f01 r-xp 00000000 08:01 12 /opt/lib/libpython3.12.so.1.0\n",
-			Files{Library: "/opt/lib/libpython3.12.so.1.0", Modules: "/opt/lib/python3.12/lib-dynload"},
+			Files{
+				Library: "/opt/lib/libpython3.12.so.1.0", Modules: "/opt/lib/python3.12/lib-dynload",
+				Queue: "/opt/lib/python3.12/lib-dynload/_queue.cpython-312-x86_64-linux-gnu.so",
+			},
+		},
+		"uvloop": {
+			"7f00-7f01 r-xp 00000000 08:01 12 /srv/venv/lib/python3.12/site-packages/uvloop/loop.cpython-312-x86_64-linux-gnu.so\n",
+			Files{Loop: "/srv/venv/lib/python3.12/site-packages/uvloop/loop.cpython-312-x86_64-linux-gnu.so"},
 		},
 		"not a library": {"7f00-7f01 r-xp 00000000 08:01 12 /opt/lib/libpython3.so\n", Files{}},
 	} {
@@ -164,7 +238,4 @@ func TestFind(t *testing.T) {
 			require.Equal(t, c.want, got)
 		})
 	}
-	require.Equal(t, module, QueueModule(root, "/opt/lib/python3.12/lib-dynload"))
-	require.Empty(t, QueueModule(root, "/usr/lib"))
-	require.Empty(t, QueueModule(root, ""))
 }
