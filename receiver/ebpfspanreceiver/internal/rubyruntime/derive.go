@@ -7,38 +7,38 @@ import (
 	"fmt"
 )
 
-// Code as the compiler writes it: each byte, or -1 for any. Where a thread-local variable is that another file may define
+// Code as the compiler writes it: each byte, or wild for any. Where a thread-local variable is that another file may define
 // is asked for by a sequence that the psABI fixes ("General Dynamic"); the rest are moves of eight bytes between a
 // register and memory that another register points to, at a distance of 32 bits.
 var (
 	// GET_EC()->thread_ptr->self
 	currentThread = pattern{
-		0x66, 0x48, 0x8d, 0x3d, any, any, any, any, // lea ruby_current_ec@tlsgd(%rip),%rdi
-		0x66, 0x66, 0x48, 0xe8, any, any, any, any, // call __tls_get_addr
+		0x66, 0x48, 0x8d, 0x3d, wild, wild, wild, wild, // lea ruby_current_ec@tlsgd(%rip),%rdi
+		0x66, 0x66, 0x48, 0xe8, wild, wild, wild, wild, // call __tls_get_addr
 		0x48, 0x8b, 0x00, // mov (%rax),%rax
-		0x48, 0x8b, 0x40, any, // mov thread_ptr(%rax),%rax
-		0x48, 0x8b, 0x40, any, // mov self(%rax),%rax
+		0x48, 0x8b, 0x40, wild, // mov thread_ptr(%rax),%rax
+		0x48, 0x8b, 0x40, wild, // mov self(%rax),%rax
 	}
 	// ruby_single_main_ractor->threads.main->self
 	mainThread = pattern{
-		0x48, 0x8b, 0x05, any, any, any, any, // mov ruby_single_main_ractor@gotpcrel(%rip),%rax
+		0x48, 0x8b, 0x05, wild, wild, wild, wild, // mov ruby_single_main_ractor@gotpcrel(%rip),%rax
 		0x48, 0x8b, 0x00, // mov (%rax),%rax
 		0x48, 0x85, 0xc0, // test %rax,%rax
-		0x74, any, // je
-		0x48, 0x8b, 0x80, any, any, any, any, // mov main(%rax),%rax
-		0x48, 0x8b, 0x40, any, // mov self(%rax),%rax
+		0x74, wild, // je
+		0x48, 0x8b, 0x80, wild, wild, wild, wild, // mov main(%rax),%rax
+		0x48, 0x8b, 0x40, wild, // mov self(%rax),%rax
 		0xc3, // ret
 	}
 	// rb_ractor_thread_switch(th->ractor, th), inlined
 	threadSwitch = pattern{
-		0x49, 0x8b, 0x7e, any, // mov ractor(%r14),%rdi
-		0x49, 0x8b, 0x46, any, // mov ec(%r14),%rax
-		0x48, 0x39, 0x87, any, any, any, any, // cmp %rax,running_ec(%rdi)
+		0x49, 0x8b, 0x7e, wild, // mov ractor(%r14),%rdi
+		0x49, 0x8b, 0x46, wild, // mov ec(%r14),%rax
+		0x48, 0x39, 0x87, wild, wild, wild, wild, // cmp %rax,running_ec(%rdi)
 	}
 	// do_mutex_lock(self, 1), which is not exported
 	mutexLock = pattern{
 		0xbe, 1, 0, 0, 0, // mov $1,%esi
-		0xe9, any, any, any, any, // jmp
+		0xe9, wild, wild, wild, wild, // jmp
 	}
 )
 
@@ -50,7 +50,7 @@ const (
 	mutexLockTarget                            = 6
 )
 
-const any = -1
+const wild = -1
 
 type pattern []int16
 
@@ -59,7 +59,7 @@ func (p pattern) in(code []byte) (at uint64, ok bool) {
 	for i := 0; i+len(p) <= len(code); i++ {
 		same := true
 		for j, want := range p {
-			same = same && (want == any || byte(want) == code[i+j])
+			same = same && (want == wild || byte(want) == code[i+j])
 		}
 		if same && ok {
 			return 0, false
