@@ -1,13 +1,6 @@
 package probe
 
-import (
-	"errors"
-	"fmt"
-
-	"github.com/cilium/ebpf"
-
-	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
-)
+import "github.com/otelcol-ebpf/otelcol-ebpf/bpf"
 
 // NodeTarget says where Node.js keeps what is read, in bytes: struct node_target.
 type NodeTarget struct{ AsyncIDs, Depth, WrapIDs, Check, Stack, Fields uint32 }
@@ -17,16 +10,10 @@ func (t *Tracer) Node(pid uint32, n NodeTarget) error {
 	v := bpf.SocketNodeTarget{
 		AsyncIds: n.AsyncIDs, Depth: n.Depth, WrapIds: n.WrapIDs, Check: n.Check, Stack: n.Stack, Fields: n.Fields,
 	}
-	if err := t.objects.NodeTargets.Put(pid, v); err != nil {
-		return fmt.Errorf("note the loops of process %d: %w", pid, err)
-	}
-	return nil
+	return noteLayout(t.objects.NodeTargets, "the loops", pid, v)
 }
 
 // ForgetNode ends what Node said.
 func (t *Tracer) ForgetNode(pid uint32) error {
-	if err := t.objects.NodeTargets.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("forget the loops of process %d: %w", pid, err)
-	}
-	return nil
+	return forgetLayout(t.objects.NodeTargets, "the loops", pid)
 }

@@ -59,20 +59,20 @@ gets
 exit!
 `
 
-// TestKernelRuby: only the thread that puts a result into a queue completes the call for the one that waits there;
+// TestRubyWaits: only the thread that puts a result into a queue completes the call for the one that waits there;
 // whoever lets go of a lock does not. Until it is known where that is read, every wake-up is doubted.
-func TestKernelRuby(t *testing.T) {
+func TestRubyWaits(t *testing.T) {
 	bpftest.Need(t)
 	name, err := exec.LookPath("ruby")
 	if err != nil {
 		bpftest.Lacks(t, "ruby")
 	}
 	for _, told := range []bool{true, false} {
-		t.Run(fmt.Sprintf("told=%v", told), func(t *testing.T) { testKernelRuby(t, name, told) })
+		t.Run(fmt.Sprintf("told=%v", told), func(t *testing.T) { testRubyWaits(t, name, told) })
 	}
 }
 
-func testKernelRuby(t *testing.T, name string, told bool) {
+func testRubyWaits(t *testing.T, name string, told bool) {
 	tr, rec := startTracer(t)
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

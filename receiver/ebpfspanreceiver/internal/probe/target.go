@@ -30,28 +30,6 @@ type Target struct {
 	Ruby bool
 }
 
-// JavaThreads says which contexts a Java VM has: enum java_threads in bpf/event.h.
-type JavaThreads uint32
-
-// Kinds of JavaThreads. The zero value: virtual threads that cannot be told apart.
-const (
-	JavaUnreadable = JavaThreads(bpf.SocketJavaThreadsJAVA_UNREADABLE)
-	JavaPlatform   = JavaThreads(bpf.SocketJavaThreadsJAVA_PLATFORM)
-	JavaVirtual    = JavaThreads(bpf.SocketJavaThreadsJAVA_VIRTUAL)
-	JavaObjects    = JavaThreads(bpf.SocketJavaThreadsJAVA_OBJECTS)
-)
-
-// JavaTarget says where a Java VM keeps what is read, in bytes: struct java_target.
-type JavaTarget struct {
-	Threads                                               JavaThreads
-	Slot, Current, OSThread, Pthread, Continuation, Owner uint32
-	// Of JavaObjects, instead of the last two. ID 0: where objects are is hidden.
-	Mounted, Platform, ID, Carrier uint32
-	Narrow                         bool
-	Shift                          uint8
-	Base                           uint64
-}
-
 // GoTarget says where runtime.g keeps what is read. Offsets are in bytes; ParentGoid 0 means that
 // this Go version has none.
 type GoTarget struct {
@@ -142,44 +120,6 @@ func (t *Tracer) Listening(netns uint32, port uint16) error {
 	key := bpf.SocketListenPort{Netns: netns, Port: uint32(port)}
 	if err := t.objects.ListenPorts.Put(key, uint8(1)); err != nil {
 		return fmt.Errorf("note listening port %d: %w", port, err)
-	}
-	return nil
-}
-
-// Java says how the threads of a process are read that was selected as a Java VM, or is about to be.
-func (t *Tracer) Java(pid uint32, j JavaTarget) error {
-	v := bpf.SocketJavaTarget{
-		Threads: uint32(j.Threads), Slot: j.Slot, Current: j.Current, OsThread: j.OSThread, Pthread: j.Pthread,
-		Continuation: j.Continuation, Owner: j.Owner, Mounted: j.Mounted, Platform: j.Platform, Id: j.ID,
-		Carrier: j.Carrier, Shift: j.Shift, Base: j.Base,
-	}
-	if j.Narrow {
-		v.Narrow = 1
-	}
-	if err := t.objects.JavaTargets.Put(pid, v); err != nil {
-		return fmt.Errorf("note the Java VM of process %d: %w", pid, err)
-	}
-	return nil
-}
-
-// FoundJava says that a process which is selected already turned out to have a Java VM.
-func (t *Tracer) FoundJava(pid uint32) error {
-	var v bpf.SocketTarget
-	err := t.objects.Targets.Lookup(pid, &v)
-	if err == nil {
-		v.Flags |= targetJava
-		err = t.objects.Targets.Update(pid, v, ebpf.UpdateExist)
-	}
-	if err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("note that process %d has a Java VM: %w", pid, err)
-	}
-	return nil
-}
-
-// ForgetJava ends what Java said.
-func (t *Tracer) ForgetJava(pid uint32) error {
-	if err := t.objects.JavaTargets.Delete(pid); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("forget the Java VM of process %d: %w", pid, err)
 	}
 	return nil
 }
