@@ -5,6 +5,7 @@
  * let them; of what they tell of each call, what user space would conclude is compared with the truth.
  *
  *   hands FIRST-SEED SEEDS           prints what went wrong, and figures
+ *   hands eager FIRST-SEED SEEDS     the same of handlers that give tasks away first, or several
  *   hands shared FIRST-SEED SEEDS    the same of goroutines that share one connection, see shared.h
  *   hands groups FIRST-SEED SEEDS    whose alone groups are, see groups.h
  */
@@ -191,8 +192,11 @@ static struct {
 static __u32 request_count, request_limit;
 
 /* c creates a child, o calls, w waits for whoever works for it, j gives a job away. */
-static const char *const shapes[] = {"cowj", "coj", "oj", "oo", "o", "jo", "joo", "cowojo", "co", "c", "cc", "ccoj", "jcow", "jjcoc", "jjo", "ojo", "jowj"};
-#define SHAPES (sizeof(shapes) / sizeof(shapes[0]))
+static const char *const shapes[] = {"cowj", "coj", "oj", "oo", "o", "jo", "joo", "cowojo", "co", "c", "cc", "ccoj"};
+/* Those give tasks away first, or several. */
+static const char *const eager_shapes[] = {"jcow", "jjcoc", "jjo", "ojo", "jowj"};
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+static bool eager;
 static const char *handler_does;
 static __u32 handler_count, worker_calls, child_calls;
 
@@ -653,7 +657,7 @@ static void begin(__u64 seed)
 	target.program = 0;
 	now = 1000000;
 
-	handler_does = shapes[any(SHAPES)];
+	handler_does = eager ? eager_shapes[any(COUNT(eager_shapes))] : shapes[any(COUNT(shapes))];
 	worker_calls = 1 + any(3);
 	child_calls = 1 + any(2);
 	handler_count = any(3) ? 1 + any(16) : 1 + any(2);
@@ -688,6 +692,10 @@ int main(int argc, char **argv)
 		return shared_main(atol(argv[2]), atol(argv[3]));
 	if (argc > 3 && !strcmp(argv[1], "groups"))
 		return groups_main(atol(argv[2]), atol(argv[3]));
+
+	eager = argc > 3 && !strcmp(argv[1], "eager");
+	argc -= eager;
+	argv += eager;
 
 	__u64 first = argc > 1 ? atol(argv[1]) : 1, seeds = argc > 2 ? atol(argv[2]) : 100;
 	__u64 all = 0, linked = 0, wrong = 0; /* all: that are of a request */
