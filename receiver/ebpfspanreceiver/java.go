@@ -107,18 +107,10 @@ func (j *java) watch(ctx context.Context, vm *javaVM, proc string) {
 
 // await looks at a VM that starts until it can be read, or is not selected any more.
 func (j *java) await(ctx context.Context, vm *javaVM, proc string) {
-	pause, deadline := javaRetry, time.Now().Add(javaPatience)
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
+	retry(ctx, javaRetry, javaMaxRetry, javaPatience, func(late bool) bool {
 		layout, err := javaruntime.Inspect(proc)
-		late := time.Now().After(deadline)
 		if errors.Is(err, javaruntime.ErrNotReady) && !late {
-			pause = min(2*pause, javaMaxRetry)
-			continue
+			return false
 		}
 		j.mu.Lock()
 		defer j.mu.Unlock()
@@ -128,8 +120,8 @@ func (j *java) await(ctx context.Context, vm *javaVM, proc string) {
 			}
 			j.tell(vm, layout, err)
 		}
-		return
-	}
+		return true
+	})
 }
 
 // tell passes on what was found. The caller holds mu.

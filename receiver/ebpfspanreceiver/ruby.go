@@ -64,17 +64,11 @@ func (r *ruby) use(p *process.Process, target *target) {
 
 // await reads an interpreter that starts once it can be read, unless it is not selected any more.
 func (r *ruby) await(ctx context.Context, p *process.Process) {
-	pause, deadline := rubyRetry, time.Now().Add(rubyPatience)
-	for done := false; !done; pause = min(2*pause, rubyMaxRetry) {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause):
-		}
+	retry(ctx, rubyRetry, rubyMaxRetry, rubyPatience, func(late bool) bool {
 		r.mu.Lock()
-		done = ctx.Err() != nil || r.read(p, time.Now().After(deadline))
-		r.mu.Unlock()
-	}
+		defer r.mu.Unlock()
+		return ctx.Err() != nil || r.read(p, late)
+	})
 }
 
 // read passes on what was found, and says whether there is nothing more to find. The caller holds mu.

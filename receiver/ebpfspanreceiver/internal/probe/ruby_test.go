@@ -77,21 +77,8 @@ func testRubyWaits(t *testing.T, name string, told bool) {
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer backend.Close()
-	go func() {
-		c, err := backend.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		buf := make([]byte, 64)
-		for {
-			if _, err := c.Read(buf); err != nil {
-				return
-			}
-			time.Sleep(300 * time.Millisecond) // more than a turn of each of the others
-			_, _ = c.Write([]byte("response"))
-		}
-	}()
+	// More than a turn of each of the others.
+	go answerCalls(backend, func() { time.Sleep(300 * time.Millisecond) })
 	child := start(t, exec.Command(name, "-e", rubyProgram)) //nolint:gosec // a test
 	pid := uint32(child.pid)
 	_, err = fmt.Fprintln(child.in, backend.Addr().(*net.TCPAddr).Port)

@@ -137,6 +137,23 @@ func TestKernelWake(t *testing.T) {
 	}
 }
 
+// answerCalls answers what comes on one connection, each time after before.
+func answerCalls(backend net.Listener, before func()) {
+	c, err := backend.Accept()
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	buf := make([]byte, 64)
+	for {
+		if _, err := c.Read(buf); err != nil {
+			return
+		}
+		before()
+		_, _ = c.Write([]byte("response"))
+	}
+}
+
 func testKernelWake(t *testing.T, where string, shared bool) {
 	tr, rec := startTracer(t)
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
@@ -156,21 +173,7 @@ func testKernelWake(t *testing.T, where string, shared bool) {
 	case "done":
 		forDone++
 	}
-	go func() {
-		c, err := backend.Accept()
-		if err != nil {
-			return
-		}
-		defer c.Close()
-		buf := make([]byte, 64)
-		for {
-			if _, err := c.Read(buf); err != nil {
-				return
-			}
-			child.sleeps(t, forDone, done)
-			_, _ = c.Write([]byte("response"))
-		}
-	}()
+	go answerCalls(backend, func() { child.sleeps(t, forDone, done) })
 	c, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	const requests = 5
