@@ -20,7 +20,7 @@ GENERATED := _bpfe[lb]\.go:|_(x86|arm64)_bpfe[lb]\.go:|/generated_[a-z_]+\.go:|/
 # One figure line after another, also under -j: no target here is safe to mix with another.
 .NOTPARALLEL:
 
-.PHONY: help build generate check-generated lint fmt test race fuzz bench demo demo-check kernel-test accuracy accuracy-programs accuracy-link accuracy-real bench-probe bench-link fault-link clean
+.PHONY: help build generate check-generated lint check-platforms fmt test race fuzz bench demo demo-check kernel-test accuracy accuracy-programs accuracy-link accuracy-real bench-probe bench-link fault-link clean
 
 help: ## list the targets (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -47,6 +47,12 @@ bench: ## every Go benchmark; BENCH=regexp selects
 
 lint: ## golangci-lint with the import directions of ARCHITECTURE.md
 	$(LINT) run $(PACKAGES)
+
+check-platforms: ## fail if a component does not compile for a platform that it is not tested on
+	@for p in linux/arm64 darwin/arm64 windows/amd64; do \
+		CGO_ENABLED=0 GOOS=$${p%/*} GOARCH=$${p#*/} $(GO) build ./receiver/ebpfspanreceiver ./processor/ebpflinkprocessor && \
+			echo "check-platforms: $$p compiles" || exit 1; \
+	done
 
 fmt: ## format the Go code (gofumpt, goimports)
 	$(LINT) fmt $(PACKAGES)

@@ -249,9 +249,9 @@ struct process_event {
 	__u8 what; /* enum process_what */
 	__u16 port; /* PROCESS_LISTEN: the port, host order */
 	__u32 tgid;
-	__u32 ppid;
+	__u32 ppid; /* PROCESS_EXIT: forked_from of its target; else its parent, or 0 */
 	__u32 netns;
-	__u64 ts;
+	__u64 ts; /* PROCESS_EXIT: forked_at of its target; else CLOCK_MONOTONIC, now */
 };
 
 _Static_assert(sizeof(struct data_event) == 120, "data_event has no hidden padding");
@@ -299,6 +299,11 @@ struct target {
 	__s32 tls_g; /* offset of the current g from the thread pointer */
 	__u16 goid, parent_goid, m, curg; /* offsets in runtime.g, g.m, m.curg; parent_goid 0: none */
 	__u32 program; /* Go: another number whenever a process is selected, which may run another program by then */
+	/* Until user space selects it by itself, a forked process is what the process was that user space selected, from
+	 * which it was forked, maybe by others that were not: whose tgid, and when, in nanoseconds of CLOCK_BOOTTIME. 0: it
+	 * is not, or runs another program. */
+	__u32 forked_from;
+	__u64 forked_at;
 };
 
 /* Which contexts a Java VM has. */

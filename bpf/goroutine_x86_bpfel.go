@@ -291,6 +291,8 @@ type GoroutineTarget struct {
 	M          uint16
 	Curg       uint16
 	Program    uint32
+	ForkedFrom uint32
+	ForkedAt   uint64
 }
 
 type GoroutineThread struct {

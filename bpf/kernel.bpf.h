@@ -115,7 +115,10 @@ struct signal_struct {
 	struct {
 		int counter;
 	} live;
+	unsigned int flags;
 };
+
+#define SIGNAL_GROUP_EXIT 4 /* include/linux/sched/signal.h: all threads end, as the process does */
 
 struct sched_entity {
 	__u64 sum_exec_runtime;
@@ -139,6 +142,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	__u64 start_time; /* CLOCK_MONOTONIC */
+	__u64 start_boottime;
 	void *stack;
 	struct task_struct *real_parent;
 	struct files_struct *files;

@@ -283,6 +283,8 @@ type NodeTarget struct {
 	M          uint16
 	Curg       uint16
 	Program    uint32
+	ForkedFrom uint32
+	ForkedAt   uint64
 }
 
 type NodeThread struct {

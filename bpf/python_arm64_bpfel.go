@@ -282,6 +282,8 @@ type PythonTarget struct {
 	M          uint16
 	Curg       uint16
 	Program    uint32
+	ForkedFrom uint32
+	ForkedAt   uint64
 }
 
 type PythonThread struct {

@@ -668,7 +668,7 @@ EXIT(connect)
 	return 0;
 }
 
-static __always_inline void emit_process(__u8 what, __u32 tgid, __u32 ppid, __u32 netns, __u16 port)
+static __always_inline void emit_process(__u8 what, __u32 tgid, __u32 ppid, __u32 netns, __u16 port, __u64 ts)
 {
 	struct process_event *e;
 
@@ -684,7 +684,7 @@ static __always_inline void emit_process(__u8 what, __u32 tgid, __u32 ppid, __u3
 		.tgid = tgid,
 		.ppid = ppid,
 		.netns = netns,
-		.ts = bpf_ktime_get_ns(),
+		.ts = ts,
 	};
 	/* Selection must not wait: the process is about to run. */
 	bpf_ringbuf_submit(e, BPF_RB_FORCE_WAKEUP);
@@ -703,7 +703,7 @@ int sock_state(struct bpf_raw_tracepoint_args *ctx)
 	port.netns = netns_of(sk);
 	port.port = ports_of(sk) >> 16;
 	bpf_map_update_elem(&listen_ports, &port, &one, BPF_ANY);
-	emit_process(PROCESS_LISTEN, bpf_get_current_pid_tgid() >> 32, 0, port.netns, port.port);
+	emit_process(PROCESS_LISTEN, bpf_get_current_pid_tgid() >> 32, 0, port.netns, port.port, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -755,11 +755,15 @@ int process_fork(struct bpf_raw_tracepoint_args *ctx)
 	if (tgid != child_tgid) {
 		if (t) {
 			copy = *t;
+			if (!copy.forked_from) {
+				copy.forked_from = tgid;
+				copy.forked_at = BPF_CORE_READ(child, start_boottime);
+			}
 			if (bpf_map_update_elem(&targets, &child_tgid, &copy, BPF_ANY))
 				count_loss(LOSS_TARGETS_FULL);
 			else
 				mark_selected(child_tgid, 1);
-			emit_process(PROCESS_FORK, child_tgid, tgid, 0, 0);
+			emit_process(PROCESS_FORK, child_tgid, tgid, 0, 0, bpf_ktime_get_ns());
 		}
 		return 0;
 	}
@@ -792,8 +796,12 @@ SEC("raw_tracepoint/sched_process_exec")
 int process_exec(struct bpf_raw_tracepoint_args *ctx)
 {
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
+	__u32 tgid = BPF_CORE_READ(task, tgid);
+	struct target *t = target_of(tgid);
 
-	emit_process(PROCESS_EXEC, BPF_CORE_READ(task, tgid), BPF_CORE_READ(task, real_parent, tgid), 0, 0);
+	if (t)
+		t->forked_from = 0;
+	emit_process(PROCESS_EXEC, tgid, BPF_CORE_READ(task, real_parent, tgid), 0, 0, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -804,10 +812,13 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	struct task_struct *task = (struct task_struct *)ctx->args[0];
 	__u32 tgid = BPF_CORE_READ(task, tgid), pid = BPF_CORE_READ(task, pid);
 	struct context_key key = {.tgid = tgid, .id = pid};
-	__u64 pid_tgid = ((__u64)tgid << 32) | pid;
+	__u64 pid_tgid = ((__u64)tgid << 32) | pid, at = 0;
 	struct context *x = context_find(&key);
+	struct target *t;
+	__u32 from = 0;
 
-	if (x && x->given_by == EVIDENCE_SPAWN && x->given.epoch)
+	/* One that ends with the process may have lived on for others. */
+	if (x && x->given_by == EVIDENCE_SPAWN && x->given.epoch && !(BPF_CORE_READ(task, signal, flags) & SIGNAL_GROUP_EXIT))
 		emit_origin(CONTEXT_THREAD, ORIGIN_ENDED, tgid, pid, x->given.epoch);
 	bpf_map_delete_elem(&py_threads, &pid_tgid);
 	bpf_map_delete_elem(&tokio_threads, &pid_tgid);
@@ -816,7 +827,12 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0; /* other threads live on */
 	mark_selected(tgid, 0);
+	t = target_of(tgid);
+	if (t) {
+		from = t->forked_from;
+		at = t->forked_at;
+	}
 	if (bpf_map_delete_elem(&targets, &tgid) == 0)
-		emit_process(PROCESS_EXIT, tgid, 0, 0, 0);
+		emit_process(PROCESS_EXIT, tgid, from, 0, 0, at);
 	return 0;
 }

@@ -430,6 +430,8 @@ type SocketTarget struct {
 	M          uint16
 	Curg       uint16
 	Program    uint32
+	ForkedFrom uint32
+	ForkedAt   uint64
 }
 
 type SocketThread struct {

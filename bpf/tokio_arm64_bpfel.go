@@ -256,6 +256,8 @@ type TokioTarget struct {
 	M          uint16
 	Curg       uint16
 	Program    uint32
+	ForkedFrom uint32
+	ForkedAt   uint64
 }
 
 type TokioThread struct {

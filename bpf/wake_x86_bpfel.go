@@ -287,6 +287,8 @@ type WakeTarget struct {
 	M          uint16
 	Curg       uint16
 	Program    uint32
+	ForkedFrom uint32
+	ForkedAt   uint64
 }
 
 type WakeThread struct {

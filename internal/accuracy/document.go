@@ -93,6 +93,9 @@ and a fresh receiver.
 
 `, "`make accuracy-real`", r.began.UTC().Format("2006-01-02"), r.machine.kernel, r.machine.cpus, r.machine.golang,
 		r.took.Round(time.Second), "`ebpf_link`")
+	for _, part := range r.later {
+		fmt.Fprintf(w, "%s\n\n", part)
+	}
 	r.documentWorkloads(w)
 	r.documentCauses(w)
 	r.documentBaselines(w)

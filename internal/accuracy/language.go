@@ -33,6 +33,7 @@ type language struct {
 // languages is the table. Each row is in the file of its name.
 var languages = []*language{
 	&cLanguage,
+	&cppLanguage,
 	&goLanguage,
 	&haproxyLanguage,
 	&javaLanguage,

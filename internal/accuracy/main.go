@@ -58,7 +58,7 @@ func run(ctx context.Context, o options) error {
 		return writePackages(os.Stdout, o.workloads)
 	}
 	if o.from != "" {
-		r, err := readReport(o.from)
+		r, err := readReports(strings.Split(o.from, ","))
 		if err != nil {
 			return err
 		}

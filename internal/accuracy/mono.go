@@ -26,11 +26,11 @@ var monoLanguage = language{
 	},
 	workloads: []workload{
 		{name: "thread", what: "a thread and a backend connection for each connection", calls: 1, goal: 0.99},
-		{name: "task", what: "Task.Run and Wait: a thread of .NET's pool calls", calls: 1, pooled: true, cause: ownWakes},
-		{name: "task-sequential", what: "the same, three calls in turn", calls: 3, pooled: true, cause: "the earlier calls of a task are known by its signature only"},
-		{name: "task-fan-out", what: "three tasks, WaitAll", calls: 3, pooled: true, cause: "the waiting thread is woken once, by the task that ends last: the ends of the others are seen by nobody"},
-		{name: "task-monitor", what: "as task, a lock between the call and the end", calls: 1, pooled: true, cause: "a lock that changes hands looks like a completion"},
-		{name: "collection", what: "threads that take from a BlockingCollection", calls: 1, pooled: true, cause: ownWakes},
+		{name: "task", what: "Task.Run and Wait: a thread of .NET's pool calls", calls: 1, pooled: true, cause: anyWork},
+		{name: "task-sequential", what: "the same, three calls in turn", calls: 3, pooled: true, cause: anyWork},
+		{name: "task-fan-out", what: "three tasks, WaitAll", calls: 3, pooled: true, cause: anyWork},
+		{name: "task-monitor", what: "as task, a lock between the call and the end", calls: 1, pooled: true, cause: anyWork},
+		{name: "collection", what: "threads that take from a BlockingCollection", calls: 1, pooled: true, cause: anyWork},
 		{name: "spawn", what: "a thread for each call", calls: 1, goal: 0.99},
 		{name: "wait-async", what: "an asynchronous call that the connection's thread waits for", calls: 1, pooled: true, cause: anyThread},
 		{name: "async", what: "async and await throughout", calls: 1, pooled: true, cause: anyThread},
@@ -38,9 +38,8 @@ var monoLanguage = language{
 	},
 }
 
-// ownWakes: WAKE_OTHERS_TOO of bpf/event.h.
-const ownWakes = "a worker that has read the response may wake another one, the pool's own thread or, where garbage is collected all the " +
-	"time, any, before that of the request: the first may have waited for the call; so a process is believed or not, by chance"
+// anyWork is what the pool is to the kernel: causality.Habits.Resumes.
+const anyWork = "whom a thread of .NET's pool wakes once it has read a response may have waited for anything: none is believed; next: as async"
 
 // anyThread is what async and await are to the kernel.
 const anyThread = "one thread of the runtime waits for all sockets, and whichever thread of the pool is free goes on with a request; " +

@@ -39,7 +39,7 @@ func TestPlans(t *testing.T) {
 // loops are measured meanwhile; what that adds to the longest plan is minutes.
 func TestPressure(t *testing.T) {
 	// Perl counts references. So does PHP, and whatever a process of it executes is of one request.
-	without := []string{"c", "haproxy", "nginx", "perl", "php", "rust"}
+	without := []string{"c", "cpp", "haproxy", "nginx", "perl", "php", "rust"}
 	all, named := workloads(), 0
 	for _, l := range languages {
 		collects := !slices.Contains(without, l.name)

@@ -18,6 +18,8 @@ type report struct {
 	began   time.Time
 	took    time.Duration
 	machine machine
+	// later says what is of later runs: see join.
+	later []string
 	// skipped are workloads that this machine cannot run, with the reason.
 	skipped []string
 	// broken are cells that could not be measured.

@@ -20,6 +20,7 @@ type savedReport struct {
 	Kernel  string        `json:"kernel"`
 	CPUs    int           `json:"cpus"`
 	Go      string        `json:"go"`
+	Later   []string      `json:"later"`
 	Skipped []string      `json:"skipped"`
 	Broken  []string      `json:"broken"`
 	Cells   []savedCell   `json:"cells"`
@@ -102,7 +103,7 @@ func (f figures) score() (score, error) {
 func (r *report) save(name string) error {
 	s := savedReport{
 		Covers: r.covers, Began: r.began, Took: r.took, Kernel: r.machine.kernel, CPUs: r.machine.cpus, Go: r.machine.golang,
-		Skipped: r.skipped, Probes: r.probes,
+		Later: r.later, Skipped: r.skipped, Probes: r.probes,
 	}
 	for _, err := range r.broken {
 		s.Broken = append(s.Broken, err.Error())
@@ -159,8 +160,8 @@ func (s *savedReport) report() (*report, error) {
 		return nil, fmt.Errorf("covers %q: was it written by -save?", s.Covers)
 	}
 	r := &report{
-		covers: s.Covers, began: s.Began, took: s.Took, machine: machine{s.Kernel, s.CPUs, s.Go}, skipped: s.Skipped,
-		probes: s.Probes,
+		covers: s.Covers, began: s.Began, took: s.Took, machine: machine{s.Kernel, s.CPUs, s.Go},
+		later: s.Later, skipped: s.Skipped, probes: s.Probes,
 	}
 	for _, why := range s.Broken {
 		r.broken = append(r.broken, errors.New(why))

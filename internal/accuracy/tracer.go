@@ -101,7 +101,8 @@ func (t *tracer) assemble(ctx context.Context, logger *zap.Logger, how tracing, 
 	cfg.Statistical.Enabled = how.guess
 	cfg.Explain = how.explain
 	cfg.RingBufferSize = 64 << 20
-	cfg.RawArguments = true // the truth about a Redis command is in its key
+	cfg.DropCapabilities = false // the programs that this process starts need theirs
+	cfg.RawArguments = true      // the truth about a Redis command is in its key
 	if err := cfg.Validate(); err != nil {
 		return err
 	}

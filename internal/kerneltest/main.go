@@ -27,7 +27,7 @@ import (
 
 const (
 	defaultKernels  = "5.10,6.1,6.12"
-	defaultPackages = "./internal/kerneltest,./bpf/...,./receiver/ebpfspanreceiver/..."
+	defaultPackages = "./internal/kerneltest,./internal/capability,./bpf/...,./receiver/ebpfspanreceiver/..."
 )
 
 type options struct {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -14,8 +15,12 @@ import (
 	"time"
 )
 
-// maxOutput bounds how much of one package's output is kept for printing; the log file has all.
-const maxOutput = 1 << 20
+const (
+	// maxOutput bounds how much of one package's output is kept for printing; the log file has all.
+	maxOutput = 1 << 20
+	// maxSaid bounds how much of one failed test's output is said again at the end.
+	maxSaid = 8 << 10
+)
 
 type outcome string
 
@@ -29,9 +34,11 @@ const (
 type suiteResult struct {
 	suite    suite
 	outcomes map[string]outcome
-	faults   []string // what is wrong beyond failed tests
-	output   []byte   // the last maxOutput bytes
-	cut      bool     // output was longer
+	said     map[string]string // by failed tests: the end of it
+	running  []byte            // the output since the last test ended
+	faults   []string          // what is wrong beyond failed tests
+	output   []byte            // the last maxOutput bytes
+	cut      bool              // output was longer
 	began    bool
 	ended    bool
 	exit     int
@@ -73,7 +80,7 @@ type report struct {
 func newReport(k kernel, suites []suite) report {
 	r := report{kernel: k}
 	for _, s := range suites {
-		r.suites = append(r.suites, &suiteResult{suite: s, outcomes: map[string]outcome{}})
+		r.suites = append(r.suites, &suiteResult{suite: s, outcomes: map[string]outcome{}, said: map[string]string{}})
 	}
 	return r
 }
@@ -132,7 +139,11 @@ func (p *resultParser) line(raw []byte) {
 		// With -count, one failure among the repetitions is what matters.
 		if p.current.outcomes[string(name)] != failed {
 			p.current.outcomes[string(name)] = o
+			if o == failed {
+				p.current.said[string(name)] = string(bytes.TrimSpace(p.current.running))
+			}
 		}
+		p.current.running = p.current.running[:0]
 	}
 }
 
@@ -171,7 +182,11 @@ func (p *resultParser) marker(words []string) {
 }
 
 func (s *suiteResult) keep(b []byte) {
-	s.output = append(s.output, bytes.ReplaceAll(b, []byte("\x16"), nil)...)
+	b = bytes.ReplaceAll(b, []byte("\x16"), nil)
+	if s.running = append(s.running, b...); len(s.running) > maxSaid {
+		s.running = append(s.running[:0], s.running[len(s.running)-maxSaid:]...)
+	}
+	s.output = append(s.output, b...)
 	if len(s.output) > 2*maxOutput {
 		s.output = append(s.output[:0], s.output[len(s.output)-maxOutput:]...)
 		s.cut = true
@@ -276,6 +291,9 @@ func summarize(w io.Writer, reports []report, suites []suite) error {
 			slices.Sort(names)
 			for _, name := range names {
 				fmt.Fprintf(w, "skipped on %s: %s %s\n", r.kernel.Series, s.suite.rel, name)
+			}
+			for _, name := range slices.Sorted(maps.Keys(s.said)) {
+				fmt.Fprintf(w, "--- FAIL: %s on %s, the end of what it said:\n%s\n", name, r.kernel.Series, s.said[name])
 			}
 		}
 	}

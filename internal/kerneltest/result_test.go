@@ -58,6 +58,18 @@ func TestResultsOfGuest(t *testing.T) {
 	require.True(t, strings.HasSuffix(out.String(), "kernel-test: kernels=1 passed=1 failed=1\n"), out.String())
 }
 
+// What a failed test said stands at the end, where it is looked for, and only that.
+func TestFailureIsSaidAgain(t *testing.T) {
+	suites := suitesOf("TestKernelA", "TestKernelB", "TestKernelC")
+	var out strings.Builder
+	require.Error(t, summarize(&out, []report{parsed(t, guestOutput, suites)}, suites))
+	_, again, ok := strings.Cut(out.String(), "--- FAIL: TestKernelB on 6.1, the end of what it said:\n")
+	require.True(t, ok, out.String())
+	require.Contains(t, again, "verifier says no\n")
+	require.NotContains(t, out.String(), "no newline")
+	require.NotContains(t, out.String(), "\x16")
+}
+
 func TestRepeatedFailureSticks(t *testing.T) {
 	text := "N UP x\nN BEGIN 0\n\x16--- FAIL: TestKernelA (0s)\n\x16--- PASS: TestKernelA (0s)\n\nN END 0 1\nN DONE\n"
 	require.Equal(t, 1, parsed(t, text, suitesOf("TestKernelA")).suites[0].failures())
@@ -106,6 +118,7 @@ func TestOutputIsBounded(t *testing.T) {
 	}
 	s.keep([]byte("the end\n"))
 	require.LessOrEqual(t, len(s.output), 2*maxOutput)
+	require.LessOrEqual(t, len(s.running), maxSaid)
 	require.True(t, s.cut)
 	require.True(t, strings.HasSuffix(string(s.output), "the end\n"))
 }

@@ -14,77 +14,12 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 )
 
-// DefaultDirectory is where batches wait when nothing else is configured.
-const DefaultDirectory = "/var/lib/otelcol-ebpf/link"
-
 // leastBytes is the smallest storage::max_bytes: a batch of the usual limit of OTLP/gRPC, 4 MiB, fits
 // many times.
 const leastBytes = 64 << 20
 
-// Config of the processor. README.md describes each option.
-type Config struct {
-	Window         time.Duration `mapstructure:"window"`
-	EarlyRelease   bool          `mapstructure:"early_release"`
-	TracedNetworks []string      `mapstructure:"traced_networks"`
-	Storage        StorageConfig `mapstructure:"storage"`
-	LinkRetention  time.Duration `mapstructure:"link_retention"`
-	Rules          []string      `mapstructure:"rules"`
-	// RuleLimits are those of rules by name; the others have their own.
-	RuleLimits        map[string]int `mapstructure:"rule_limits"`
-	MaxCandidates     int            `mapstructure:"max_candidates"`
-	ClockTolerance    time.Duration  `mapstructure:"clock_tolerance"`
-	UseAppTraceID     bool           `mapstructure:"use_app_trace_id"`
-	UseAppSampled     bool           `mapstructure:"use_app_sampled"`
-	SamplingRatio     float64        `mapstructure:"sampling_ratio"`
-	KeepLinkAttrs     bool           `mapstructure:"keep_link_attributes"`
-	Explain           bool           `mapstructure:"explain"`
-	MaxSpansWaiting   int            `mapstructure:"max_spans_waiting"`
-	MaxLinkFacts      int            `mapstructure:"max_link_facts"`
-	MaxSpansPerExport int            `mapstructure:"max_spans_per_export"`
-
-	// prevent unkeyed literal initialization
-	_ struct{}
-}
-
-// StorageConfig says where batches wait.
-type StorageConfig struct {
-	// Directory empty keeps batches in memory only.
-	Directory    string        `mapstructure:"directory"`
-	Sync         store.Sync    `mapstructure:"sync"`
-	SyncInterval time.Duration `mapstructure:"sync_interval"`
-	// MaxBytes 0 leaves it to the room on the file system.
-	MaxBytes int64 `mapstructure:"max_bytes"`
-
-	// prevent unkeyed literal initialization
-	_ struct{}
-}
-
-func defaultConfig() *Config {
-	return &Config{
-		Window:       20 * time.Second,
-		EarlyRelease: true,
-		Storage: StorageConfig{
-			Directory:    DefaultDirectory,
-			Sync:         store.Interval,
-			SyncInterval: time.Second,
-			MaxBytes:     8 << 30,
-		},
-		LinkRetention:     time.Hour,
-		Rules:             link.RuleNames(),
-		MaxCandidates:     link.DefaultMaxCandidates,
-		ClockTolerance:    500 * time.Millisecond,
-		UseAppTraceID:     true,
-		UseAppSampled:     true,
-		SamplingRatio:     1,
-		KeepLinkAttrs:     true,
-		MaxSpansWaiting:   500_000,
-		MaxLinkFacts:      500_000,
-		MaxSpansPerExport: 2000,
-	}
-}
-
-// Validate reports every fault at once.
-func (c *Config) Validate() error {
+// validateConfig reports every fault at once.
+func validateConfig(c *Config) error {
 	var errs []error
 	between := func(key string, v, low, high time.Duration) {
 		if v < low || v > high {

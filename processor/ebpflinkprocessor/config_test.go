@@ -15,6 +15,16 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/processor/ebpflinkprocessor/internal/store"
 )
 
+func defaultConfig() *Config { return createDefaultConfig().(*Config) }
+
+// The defaults of metadata.yaml are those of the packages that have their meaning.
+func TestDefaults(t *testing.T) {
+	c := defaultConfig()
+	require.Equal(t, link.RuleNames(), c.Rules)
+	require.Equal(t, link.DefaultMaxCandidates, c.MaxCandidates)
+	require.Equal(t, store.Interval, c.Storage.Sync)
+}
+
 func load(t *testing.T, conf *confmap.Conf) (*Config, error) {
 	t.Helper()
 	cfg := defaultConfig()

@@ -27,7 +27,7 @@ func NewFactoryWithClock(clock window.Clock) processor.Factory {
 	}
 	return processor.NewFactory(
 		metadata.Type,
-		func() component.Config { return defaultConfig() },
+		createDefaultConfig,
 		processor.WithTraces(create, metadata.TracesStability),
 	)
 }

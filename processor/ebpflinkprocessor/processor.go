@@ -241,6 +241,11 @@ func (p *linkProcessor) openPayloads(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if s.ByPrivilege() {
+		p.set.Logger.Warn("the storage directory belongs to another user: the collector can write to it only as long as it has "+
+			"CAP_DAC_OVERRIDE, which ebpf_span drops unless its keep_capabilities names it; make the directory the collector's own",
+			zap.String("directory", p.cfg.Storage.Directory))
+	}
 	d := &onDisk{Store: s, enc: encoder{share: block.CanShare()}}
 	if err := p.replay(ctx, d); err != nil {
 		return errors.Join(err, s.Close())

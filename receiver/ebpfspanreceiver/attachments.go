@@ -1,3 +1,5 @@
+//go:build linux
+
 package ebpfspanreceiver
 
 import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -119,16 +120,20 @@ func goCallsChild() {
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
 }
 
-// startCalls starts the program with its backends, and a receiver that traces it alone.
-func startCalls(t *testing.T) (get func(path string), sink *consumertest.TracesSink) {
+// startCalls starts the program with its backends, and a receiver that traces it alone. What is asked for
+// under /slow is answered when answer is called. It returns when requests are counted.
+func startCalls(t *testing.T) (get func(path string), answer func(), sink *consumertest.TracesSink) {
 	bpftest.Need(t)
+	wait := make(chan struct{})
+	answer = sync.OnceFunc(func() { close(wait) })
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/slow" {
-			time.Sleep(time.Second)
+			<-wait
 		}
 		fmt.Fprintln(w, "here")
 	}))
 	t.Cleanup(backend.Close)
+	t.Cleanup(answer)
 	binary, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { binary.Close() })
@@ -152,12 +157,14 @@ func startCalls(t *testing.T) (get func(path string), sink *consumertest.TracesS
 		_, _ = io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
 	}
-	sink = startReceiver(t, func(c *Config) {
-		c.Discovery.Include = []SelectorConfig{{PIDs: []int{pid}}}
-		c.Hold = time.Second
-	})
-	time.Sleep(time.Second) // until its probes are attached
-	return get, sink
+	sink = startReceiver(t, func(c *Config) { c.Discovery.Include = []SelectorConfig{{PIDs: []int{pid}}} })
+	isCounted := func(s seen) bool { return s.link.HasCalls }
+	for tries := 0; !slices.ContainsFunc(spansOf(sink), isCounted); tries++ {
+		require.Less(t, tries, 600, "no request is counted")
+		get(fmt.Sprintf("/one-by-one/0/try-%d", tries))
+		time.Sleep(100 * time.Millisecond)
+	}
+	return get, answer, sink
 }
 
 // counted waits for the SERVER span of each path, and for the CLIENT spans of all, and fails where a count is
@@ -179,9 +186,10 @@ func counted(t *testing.T, sink *consumertest.TracesSink, calls int, paths ...st
 				made[s.link.Systrace]++
 			}
 		}
-		return len(servers) >= len(paths) && clients >= calls
+		missing := func(path string) bool { _, ok := servers[path]; return !ok }
+		return !slices.ContainsFunc(paths, missing) && clients >= calls
 	}
-	require.Eventually(t, look, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, look, time.Minute, 50*time.Millisecond)
 	time.Sleep(500 * time.Millisecond) // nothing more may come that changes it
 	look()
 	out := map[string]bool{}
@@ -216,7 +224,7 @@ func within(request seen, sink *consumertest.TracesSink) int {
 
 // TestKernelCallsAreCounted: one request at a time.
 func TestKernelCallsAreCounted(t *testing.T) {
-	get, sink := startCalls(t)
+	get, answer, sink := startCalls(t)
 	var paths []string
 	calls := 0
 	for _, row := range []struct {
@@ -235,8 +243,11 @@ func TestKernelCallsAreCounted(t *testing.T) {
 	} {
 		path := fmt.Sprintf("/%s/%d/x", row.kind, row.n)
 		get(path)
-		if row.kind == "unawaited" {
-			time.Sleep(1200 * time.Millisecond)
+		if row.kind == "unawaited" { // its call is not over when it is counted
+			served := func(s seen) bool { return s.path == path }
+			require.Eventually(t, func() bool { return slices.ContainsFunc(spansOf(sink), served) },
+				time.Minute, 50*time.Millisecond)
+			answer()
 		}
 		paths, calls = append(paths, path), calls+row.seen
 	}
@@ -265,7 +276,7 @@ func withoutRequest(sink *consumertest.TracesSink, path string) int {
 
 // TestKernelCallsAreCountedUnderLoad: many at once. What is counted must be right, and much must be.
 func TestKernelCallsAreCountedUnderLoad(t *testing.T) {
-	get, sink := startCalls(t)
+	get, _, sink := startCalls(t)
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var paths []string

@@ -4,36 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/capability"
 )
-
-// Config of the receiver. README.md describes each option.
-type Config struct {
-	Discovery DiscoveryConfig `mapstructure:"discovery"`
-
-	PayloadSize    int           `mapstructure:"payload_size"`
-	RingBufferSize int           `mapstructure:"ring_buffer_size"`
-	MaxConnections int           `mapstructure:"max_connections"`
-	Hold           time.Duration `mapstructure:"hold"`
-	PendingAfter   time.Duration `mapstructure:"pending_after"`
-	RescanInterval time.Duration `mapstructure:"rescan_interval"`
-	CaptureQuery   bool          `mapstructure:"capture_query"`
-	RawArguments   bool          `mapstructure:"raw_arguments"`
-	Explain        bool          `mapstructure:"explain"`
-
-	Statistical StatisticalConfig `mapstructure:"statistical"`
-
-	// prevent unkeyed literal initialization
-	_ struct{}
-}
-
-// StatisticalConfig of the fallback for calls of which nothing but their times is known.
-type StatisticalConfig struct {
-	Enabled   bool    `mapstructure:"enabled"`
-	Posterior float64 `mapstructure:"posterior"`
-
-	// prevent unkeyed literal initialization
-	_ struct{}
-}
 
 // threshold is the posterior that is needed, or 0.
 func (c *StatisticalConfig) threshold() float64 {
@@ -43,20 +16,8 @@ func (c *StatisticalConfig) threshold() float64 {
 	return c.Posterior
 }
 
-func defaultConfig() *Config {
-	return &Config{
-		PayloadSize:    4096,
-		RingBufferSize: 16 << 20,
-		MaxConnections: 65536,
-		Hold:           5 * time.Second,
-		PendingAfter:   10 * time.Second,
-		RescanInterval: time.Minute,
-		Statistical:    StatisticalConfig{Posterior: 0.95},
-	}
-}
-
-// Validate reports every fault at once. It looks at the configuration only, never at the machine.
-func (c *Config) Validate() error {
+// validateConfig reports every fault at once. It looks at the configuration only, never at the machine.
+func validateConfig(c *Config) error {
 	var errs []error
 	count := func(key string, v, low, high int) {
 		if v < low || v > high {
@@ -80,6 +41,23 @@ func (c *Config) Validate() error {
 	if p := c.Statistical.Posterior; !(p >= 0.95 && p <= 1) {
 		errs = append(errs, fmt.Errorf("statistical::posterior: %v is out of range: 0.95 to 1", p))
 	}
-	_, err := c.Discovery.rules()
+	_, err := c.keepCapabilities()
+	errs = append(errs, err)
+	_, err = c.Discovery.rules()
 	return errors.Join(append(errs, err)...)
+}
+
+// keepCapabilities are those that other components need.
+func (c *Config) keepCapabilities() (keep capability.Set, err error) {
+	if len(c.KeepCapabilities) > 0 && !c.DropCapabilities {
+		return 0, errors.New("keep_capabilities: all are kept while drop_capabilities is false: set only one of the two")
+	}
+	for _, name := range c.KeepCapabilities {
+		one, err := capability.Named(name)
+		if err != nil {
+			return 0, fmt.Errorf("keep_capabilities: %q: %w: capabilities(7) has them, as CAP_NET_BIND_SERVICE", name, err)
+		}
+		keep |= one
+	}
+	return keep, nil
 }

@@ -21,6 +21,8 @@ func load(t *testing.T, file string) *confmap.Conf {
 	return conf
 }
 
+func defaultConfig() *Config { return createDefaultConfig().(*Config) }
+
 // read does what the collector does with the configuration of a component.
 func read(conf *confmap.Conf) (*Config, error) {
 	cfg := NewFactory().CreateDefaultConfig().(*Config)
@@ -47,6 +49,7 @@ func TestConfig(t *testing.T) {
 		}},
 		PayloadSize: 8192, RingBufferSize: 33554432, MaxConnections: 1000, Hold: 2 * time.Second,
 		RescanInterval: 30 * time.Second, CaptureQuery: true, RawArguments: true, Explain: true,
+		DropCapabilities: true, KeepCapabilities: []string{"CAP_NET_BIND_SERVICE", "DAC_OVERRIDE"},
 		Statistical: StatisticalConfig{Enabled: true, Posterior: 0.99},
 	}
 	for name, w := range want {

@@ -7,31 +7,6 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 )
 
-// DiscoveryConfig says which processes are traced. Without include and all, those are that name
-// themselves a service: process.DefaultRules.
-type DiscoveryConfig struct {
-	Include []SelectorConfig `mapstructure:"include"`
-	Exclude []SelectorConfig `mapstructure:"exclude"`
-	All     bool             `mapstructure:"all"`
-
-	// prevent unkeyed literal initialization
-	_ struct{}
-}
-
-// SelectorConfig names processes: every criterion that is given must hold, of its values any one.
-type SelectorConfig struct {
-	Exe  []string `mapstructure:"exe"`
-	Env  []string `mapstructure:"env"`
-	PIDs []int    `mapstructure:"pids"`
-	// OpenPorts are numbers and texts such as "8000-8999".
-	OpenPorts []any    `mapstructure:"open_ports"`
-	CGroup    []string `mapstructure:"cgroup"`
-	Container []string `mapstructure:"container"`
-
-	// prevent unkeyed literal initialization
-	_ struct{}
-}
-
 // rules are what the configuration means, with every fault that it has.
 func (c *DiscoveryConfig) rules() (process.Rules, error) {
 	var errs []error

@@ -1,8 +1,11 @@
+//go:build linux
+
 package ebpfspanreceiver
 
 import (
 	"go.uber.org/zap"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 )
@@ -18,8 +21,9 @@ func newDotnet(_ *probe.Tracer, _ *zap.Logger, counts *counts) runtimeSupport {
 	return dotnet{missing: &counts.missing}
 }
 
-func (d dotnet) use(p *process.Process, _ *target) {
+func (d dotnet) use(p *process.Process, t *target) {
 	if p.Runtime == process.RuntimeDotnet || p.Runtime == process.RuntimeMono {
+		t.tell(func(h *causality.Habits) { h.Resumes = true })
 		d.missing.note(p.ServiceName, "the contexts of its asynchronous methods: .NET's are not read")
 	}
 }

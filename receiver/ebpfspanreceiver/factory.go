@@ -1,7 +1,6 @@
 package ebpfspanreceiver
 
 import (
-	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/receiver"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/metadata"
@@ -11,7 +10,7 @@ import (
 func NewFactory() receiver.Factory {
 	return receiver.NewFactory(
 		metadata.Type,
-		func() component.Config { return defaultConfig() },
+		createDefaultConfig,
 		receiver.WithTraces(createTraces, metadata.TracesStability),
 	)
 }

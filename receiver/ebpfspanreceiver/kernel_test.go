@@ -31,7 +31,7 @@ import (
 )
 
 // children are programs that this test binary can be instead, so that a guest kernel needs no other.
-var children = map[string]func(){"go-http": goHTTPChild, "start": startInBadPlace, "blocking": blockingChild, "go-hands": handsChild, "go-groups": groupsChild}
+var children = map[string]func(){"go-http": goHTTPChild, "start": startInBadPlace, "blocking": blockingChild, "go-hands": handsChild, "go-groups": groupsChild, "capabilities": capabilitiesChild}
 
 const childEnv = "EBPFSPAN_TEST_CHILD"
 
@@ -170,7 +170,13 @@ func startCommand(t *testing.T, cmd *exec.Cmd) string {
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { in.Close(); _ = cmd.Wait() })
+	t.Cleanup(func() {
+		in.Close()
+		// A test that has failed half way may have left it waiting for something else.
+		late := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
+		_ = cmd.Wait()
+		late.Stop()
+	})
 	line, err := bufio.NewReader(out).ReadString('\n')
 	require.NoError(t, err)
 	return strings.TrimSpace(line)
@@ -186,6 +192,8 @@ func receiverAndSink(t *testing.T, mutate func(*Config)) (*ebpfReceiver, *consum
 	t.Helper()
 	bpftest.Need(t)
 	cfg := defaultConfig()
+	// The other tests need what it would give up.
+	cfg.DropCapabilities = os.Getenv(dropEnv) != ""
 	mutate(cfg)
 	require.NoError(t, cfg.Validate())
 	sink := &consumertest.TracesSink{}
@@ -205,6 +213,9 @@ func receiverAndSink(t *testing.T, mutate func(*Config)) (*ebpfReceiver, *consum
 		require.NoError(t, r.Shutdown(ctx))
 		require.NoError(t, tel.Shutdown(ctx))
 	})
+	if cfg.DropCapabilities {
+		requireDropped(t)
+	}
 	return r.(*ebpfReceiver), sink
 }
 

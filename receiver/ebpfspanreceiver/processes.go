@@ -1,9 +1,12 @@
+//go:build linux
+
 package ebpfspanreceiver
 
 import (
 	"sync"
 	"time"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/exchange"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 )
@@ -11,12 +14,16 @@ import (
 // rememberFor is how long the description of a process outlives it: its last spans come after.
 const rememberFor = 2 * time.Minute
 
+// maxPast bounds the descriptions that outlive their processes: of more, the oldest are forgotten before that.
+const maxPast = 16 << 10
+
 // processes are those that are selected, and for a while those that were. Discovery adds them while events are read.
 type processes struct {
 	mu sync.Mutex
 	by map[uint32]*described
 	// added counts them.
 	added uint64
+	past  []*described // those that are gone, in order
 }
 
 // described is a selected process, or one that was until gone.
@@ -29,8 +36,8 @@ type described struct {
 	since uint64
 	// instance is a number of its own: process ids are used again.
 	instance uint64
-	// queues: see causality.Options.
-	queues bool
+	// habits are those of its runtime.
+	habits causality.Habits
 }
 
 // add makes p the process with its id, in the place of whatever had that before.
@@ -44,6 +51,14 @@ func (s *processes) add(p *process.Process) {
 	s.by[uint32(p.PID)] = &described{Process: p, serving: map[uint64]int{}, instance: s.added}
 }
 
+// inherit makes p a process that has ended, with the habits of what it was forked from.
+func (s *processes) inherit(p *process.Process, from uint32, now time.Time) {
+	h := s.habits(from)
+	s.add(p)
+	s.learn(uint32(p.PID), func(to *causality.Habits) { *to = h })
+	s.ended(uint32(p.PID), now)
+}
+
 // with calls fn with the description of a process, if there is one.
 func (s *processes) with(tgid uint32, fn func(*described)) {
 	s.mu.Lock()
@@ -53,9 +68,9 @@ func (s *processes) with(tgid uint32, fn func(*described)) {
 	}
 }
 
-// know takes in what the runtime of a process makes of its evidence.
-func (s *processes) know(tgid uint32, t *target) {
-	s.with(tgid, func(d *described) { d.queues = t.queues })
+// learn takes in what the runtime of a process makes of its evidence.
+func (s *processes) learn(tgid uint32, set func(*causality.Habits)) {
+	s.with(tgid, func(d *described) { set(&d.habits) })
 }
 
 // traced: the kernel side traces it, at the latest since now.
@@ -69,17 +84,28 @@ func (s *processes) traced(tgid uint32, now uint64) {
 
 // ended: its last spans may come yet.
 func (s *processes) ended(tgid uint32, now time.Time) {
-	s.with(tgid, func(d *described) { d.gone = now })
+	s.with(tgid, func(d *described) {
+		d.gone = now
+		if s.past = append(s.past, d); len(s.past) > maxPast {
+			s.forgetFirst()
+		}
+	})
 }
 
 // forget drops those that ended long ago.
 func (s *processes) forget(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for pid, d := range s.by {
-		if !d.gone.IsZero() && now.Sub(d.gone) > rememberFor {
-			delete(s.by, pid)
-		}
+	for len(s.past) > 0 && now.Sub(s.past[0].gone) > rememberFor {
+		s.forgetFirst()
+	}
+}
+
+func (s *processes) forgetFirst() {
+	d := s.past[0]
+	s.past[0], s.past = nil, s.past[1:]
+	if pid := uint32(d.PID); s.by[pid] == d { // else the id is another's by now
+		delete(s.by, pid)
 	}
 }
 
@@ -98,10 +124,10 @@ func (s *processes) identify(tgid uint32) (instance uint64, service string) {
 	return 0, ""
 }
 
-// queues: the loops of a process put off what they have read.
-func (s *processes) queues(tgid uint32) (yes bool) {
-	s.with(tgid, func(d *described) { yes = d.queues })
-	return yes
+// habits are those of the runtime of a process.
+func (s *processes) habits(tgid uint32) (h causality.Habits) {
+	s.with(tgid, func(d *described) { h = d.habits })
+	return h
 }
 
 // since is since when every record of a process is here, 0 while it is not traced.

@@ -1,3 +1,5 @@
+//go:build linux
+
 package ebpfspanreceiver
 
 import (
@@ -11,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/pyruntime"
@@ -94,12 +97,12 @@ func (y *python) use(p *process.Process, target *target) {
 		return
 	}
 	target.Python = true
-	y.attach(p, 0)
+	y.attach(p, target, 0)
 }
 
 // attach looks through p's files, not for the first time where look is not 0. A process that has just begun has not
 // mapped them all.
-func (y *python) attach(p *process.Process, look int) {
+func (y *python) attach(p *process.Process, target *target, look int) {
 	root := p.HostPath("/")
 	found, err := pyruntime.Find(filepath.Join(filepath.Dir(p.ExeFile()), "maps"), root)
 	if err != nil {
@@ -125,6 +128,9 @@ func (y *python) attach(p *process.Process, look int) {
 			have[i] = have[i] || part
 		}
 	}
+	if found.Loop != "" {
+		target.tell(func(h *causality.Habits) { h.Defers = true })
+	}
 	if have == (pythonHave{true, true, true}) {
 		return
 	}
@@ -143,7 +149,7 @@ func (y *python) attach(p *process.Process, look int) {
 			return
 		}
 		delete(y.waiting, p.PID)
-		y.attach(p, look+1)
+		y.attach(p, target, look+1)
 	})
 }
 

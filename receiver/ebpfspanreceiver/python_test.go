@@ -55,17 +55,23 @@ sys.stdin.readline()
 os._exit(0)
 `
 
-// TestPythonThreads: a thread for each connection, fresh connections throughout, and a thread for a
-// call: every exchange is seen at both ends and every call carries its request.
-func TestPythonThreads(t *testing.T) {
-	bpftest.Need(t)
+// findPython prefers Debian's.
+func findPython(t *testing.T) string {
+	t.Helper()
 	python := "/usr/bin/python3"
 	if _, err := os.Stat(python); err != nil {
 		if python, err = exec.LookPath("python3"); err != nil {
 			bpftest.Lacks(t, "python3")
 		}
 	}
-	cmd := exec.Command(python, "-c", pythonServer)
+	return python
+}
+
+// TestPythonThreads: a thread for each connection, fresh connections throughout, and a thread for a
+// call: every exchange is seen at both ends and every call carries its request.
+func TestPythonThreads(t *testing.T) {
+	bpftest.Need(t)
+	cmd := exec.Command(findPython(t), "-c", pythonServer)
 	base := startCommand(t, cmd)
 
 	sink := startReceiver(t, func(c *Config) {

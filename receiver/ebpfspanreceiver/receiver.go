@@ -1,3 +1,5 @@
+//go:build linux
+
 package ebpfspanreceiver
 
 import (
@@ -120,7 +122,7 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 		return err
 	}
 	if r.scanner, err = process.NewScanner(process.Options{
-		Rules: rules, Host: r.host, Selected: r.selected, Deselected: r.deselected,
+		Rules: rules, Host: r.host, Selected: r.selected, Deselected: r.deselected, Inherited: r.inherited,
 	}); err != nil {
 		return err
 	}
@@ -131,13 +133,16 @@ func (r *ebpfReceiver) Start(_ context.Context, _ component.Host) (err error) {
 		return err
 	}
 	r.report()
+	if err = r.dropCapabilities(r.perfEvents()); err != nil {
+		return err
+	}
 
 	r.writer = spanWriter{
 		host: rawspan.Host{ID: r.host.ID, Boot: r.host.BootID}, clock: event.NewClock(),
 	}
 	r.solver = causality.NewSolver(causality.Options{
 		Hold: r.config.Hold, Grace: grace, MaxHeld: maxHeld, MaxAge: maxAge,
-		Posterior: r.config.Statistical.threshold(), Explain: r.config.Explain, Identify: r.processes.identify, Queues: r.processes.queues,
+		Posterior: r.config.Statistical.threshold(), Explain: r.config.Explain, Identify: r.processes.identify, Habits: r.processes.habits,
 		UnderWay: r.underWay,
 	}, &r.counts.causality)
 	r.table = exchange.NewTable(exchange.Options{

@@ -1,8 +1,11 @@
+//go:build linux
+
 package ebpfspanreceiver
 
 import (
 	"go.uber.org/zap"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 )
@@ -28,8 +31,14 @@ func (unattached) close()   {}
 // target is what is known of a selected process: what the kernel side is told, and what it is not.
 type target struct {
 	probe.Target
-	// queues: its loops put off what they have read, see causality.Options.
-	queues bool
+	// learn takes in what is found out of the habits of its runtime, then or later. It may be nil.
+	learn func(set func(*causality.Habits))
+}
+
+func (t *target) tell(set func(*causality.Habits)) {
+	if t.learn != nil {
+		t.learn(set)
+	}
 }
 
 // runtimes has a row for every runtime: one that is added needs a file and a row here, and what ARCHITECTURE.md section 9

@@ -1,3 +1,5 @@
+//go:build linux
+
 package ebpfspanreceiver
 
 import (
@@ -5,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
@@ -19,16 +22,16 @@ func (r *ebpfReceiver) selected(p *process.Process) {
 	r.counts.missing.hooks(p.ServiceName, r.tracer.Status())
 	r.listening(p)
 	r.loops(p)
-	var target target
+	tgid := uint32(p.PID)
+	target := target{learn: func(set func(*causality.Habits)) { r.processes.learn(tgid, set) }}
 	for _, of := range r.runtimes {
 		of.use(p, &target)
 	}
-	r.processes.know(uint32(p.PID), &target)
-	if err := r.tracer.Select(uint32(p.PID), target.Target); err != nil {
+	if err := r.tracer.Select(tgid, target.Target); err != nil {
 		r.log.Error("A process cannot be traced", zap.Int("pid", p.PID), zap.Error(err))
 		return
 	}
-	r.processes.traced(uint32(p.PID), r.writer.clock.Now())
+	r.processes.traced(tgid, r.writer.clock.Now())
 	r.log.Info("Tracing process", zap.Int("pid", p.PID), zap.String("service.name", p.ServiceName),
 		zap.String("executable", p.Exe))
 }
@@ -77,11 +80,17 @@ func (r *ebpfReceiver) deselected(pid int, why process.Why) {
 	r.log.Debug("No longer tracing process", zap.Int("pid", pid), zap.Stringer("why", why))
 }
 
+// inherited is called by the scanner for a process that has ended before it could be selected: its spans are there.
+func (r *ebpfReceiver) inherited(p, from *process.Process) {
+	r.processes.inherit(p, uint32(from.PID), time.Now())
+	r.log.Debug("A process ended before it was read: described as the one that it was forked from",
+		zap.Int("pid", p.PID), zap.Int("from", from.PID), zap.String("service.name", p.ServiceName))
+}
+
 func (r *ebpfReceiver) readProcesses() {
 	defer r.readers.Done()
 	why := map[uint8]process.Why{
-		event.Exec: process.WhyExec, event.Fork: process.WhyFork,
-		event.Listen: process.WhyListen, event.Exit: process.WhyExit,
+		event.Exec: process.WhyExec, event.Fork: process.WhyFork, event.Listen: process.WhyListen,
 	}
 	var e event.Event
 	forked := map[uint32]time.Time{}
@@ -92,6 +101,9 @@ func (r *ebpfReceiver) readProcesses() {
 		}
 		if w, ok := why[e.Process.What]; ok {
 			r.watch.Notify(int(e.Process.Tgid), w)
+		}
+		if e.Process.What == event.Exit {
+			r.watch.Exit(int(e.Process.Tgid), process.Fork{From: int(e.Process.Ppid), At: e.Process.Ts})
 		}
 		if e.Process.What == event.Fork {
 			forked[e.Process.Tgid] = time.Now()

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/capability"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/metadata"
 )
 
@@ -88,6 +90,8 @@ func TestKernelBadPlaces(t *testing.T) {
 	bpftest.Need(t)
 	exe, err := os.Executable()
 	require.NoError(t, err)
+	needAdmin, err := capability.PerfEvents()
+	require.NoError(t, err)
 	for _, tc := range []struct {
 		place string
 		attr  *syscall.SysProcAttr
@@ -95,7 +99,7 @@ func TestKernelBadPlaces(t *testing.T) {
 	}{
 		{
 			"not root", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}},
-			[]string{"ebpf_span: BPF programs cannot be loaded", "run as root", "uid 65534 lacks CAP_BPF and CAP_PERFMON"},
+			[]string{"ebpf_span: BPF programs cannot be loaded", "run as root", "uid 65534 lacks CAP_PERFMON and CAP_BPF"},
 		},
 		{"no CAP_BPF", nil, []string{"uid 0 lacks CAP_BPF:", "run as root, or give"}},
 		{
@@ -137,6 +141,9 @@ func TestKernelBadPlaces(t *testing.T) {
 			t.Logf("%s", out)
 			for _, words := range tc.want {
 				require.Contains(t, string(out), words)
+			}
+			if tc.place == "no tracefs" {
+				require.Equal(t, needAdmin, strings.Contains(string(out), "Probes cannot be attached"))
 			}
 			require.NotContains(t, string(out), "shutdown:")
 			require.NotContains(t, string(out), "panic")

@@ -1,3 +1,5 @@
+//go:build linux
+
 package ebpfspanreceiver
 
 import (
@@ -7,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/tokioruntime"
@@ -51,7 +54,7 @@ func (o *tokio) use(p *process.Process, target *target) {
 		return
 	}
 	f := o.files.use(p.PID, p.ExeKey, func() *tokioFile { return o.inspect(p) })
-	target.queues = f.probes != nil || f.missing
+	target.tell(func(h *causality.Habits) { h.Queues = f.probes != nil || f.missing })
 	target.Tokio = f.probes != nil
 	if f.missing {
 		o.missing.note(p.ServiceName, "the tasks of its tokio")

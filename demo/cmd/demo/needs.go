@@ -13,18 +13,17 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/capability"
 )
 
 // mayTrace is an error when the collector could not load BPF programs: better now than after a build
 // of some minutes. Which capabilities it needs in full the collector says itself.
 func mayTrace() error {
-	caps := make([]unix.CapUserData, 2)
-	if err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &caps[0]); err != nil {
-		return fmt.Errorf("capget: %w", err)
+	has, err := capability.Effective()
+	if err != nil {
+		return err
 	}
-	const bpf, admin = unix.CAP_BPF, unix.CAP_SYS_ADMIN
-	if caps[bpf/32].Effective&(1<<(bpf%32)) == 0 && caps[admin/32].Effective&(1<<(admin%32)) == 0 {
+	if !has.Has(capability.BPF) && !has.Has(capability.SysAdmin) {
 		return fmt.Errorf("tracing needs root (uid %d has no CAP_BPF): run it as root, for example with sudo", os.Geteuid())
 	}
 	return nil

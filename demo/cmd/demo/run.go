@@ -163,6 +163,9 @@ func (d *demo) trace(ctx context.Context) (*verdict, error) {
 	if v.probes, err = d.probe(ctx, col); err != nil {
 		return nil, err
 	}
+	if err := d.privileges(col); err != nil {
+		return nil, err
+	}
 	for n := range d.o.requests {
 		v.load.Requests = append(v.load.Requests, d.request(n))
 	}

@@ -59,3 +59,31 @@ func TestFullDisk(t *testing.T) {
 	}
 	require.NoError(t, s.Remember(1, make([]byte, 1<<20)))
 }
+
+// What only a privilege lets the process write to is told, by owner, group and mode.
+func TestByPrivilege(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give a directory to another user")
+	}
+	for name, tc := range map[string]struct {
+		uid, gid int
+		mode     os.FileMode
+		want     bool
+	}{
+		"one's own":                          {0, 0, 0o700, false},
+		"one's own, not to be written":       {0, 0, 0o500, true},
+		"another's":                          {65534, 65534, 0o755, true},
+		"another's, of one's group":          {65534, 0, 0o770, false},
+		"another's, of one's group, to read": {65534, 0, 0o757, true},
+		"another's, open to all":             {65534, 65534, 0o777, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "dir")
+			require.NoError(t, os.Mkdir(dir, 0o700))
+			require.NoError(t, os.Chown(dir, tc.uid, tc.gid))
+			require.NoError(t, os.Chmod(dir, tc.mode))
+			require.Equal(t, tc.want, byPrivilege(dir))
+		})
+	}
+	require.False(t, byPrivilege(filepath.Join(t.TempDir(), "gone")))
+}

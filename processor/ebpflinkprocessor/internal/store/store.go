@@ -137,6 +137,10 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
+// ByPrivilege says that the directory is another user's, and open to this process by a privilege only: without that it can
+// begin no generation any more.
+func (s *Store) ByPrivilege() bool { return byPrivilege(s.o.Dir) }
+
 // reopen opens the generations of earlier processes.
 func (s *Store) reopen() error {
 	if _, err := os.Stat(filepath.Join(s.o.Dir, "MANIFEST")); err == nil {

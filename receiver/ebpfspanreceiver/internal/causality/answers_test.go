@@ -75,7 +75,7 @@ func TestAnswersOfALoopThatPutsOff(t *testing.T) {
 func TestAnswersOfALoopThatQueuesItsTasks(t *testing.T) {
 	for tgid, want := range map[uint32]Outcome{1: Linked, 2: Untrusted} {
 		s, _ := newSolver()
-		s.options.Queues = func(tgid uint32) bool { return tgid == 2 }
+		s.options.Habits = func(tgid uint32) Habits { return Habits{Queues: tgid == 2} }
 		w := reader
 		w.Tgid = tgid
 		s.Began(100, 100, 10*ms, w)

@@ -186,7 +186,7 @@ func (s *Solver) admit(e *edge, c *Call, depth int) (*served, Outcome, Refusal) 
 		return nil, UnknownRequest, RequestUnknown
 	case c.Start < r.start, r.reader.Tgid != c.Writer.Tgid:
 		return nil, Untrusted, BeforeRequest
-	case r.end != 0 && c.Start > r.end:
+	case r.end != 0 && (c.Start > r.end || s.leavesLate(c, r)):
 		return r, Late, AfterResponse
 	case c.Start-r.start > uint64(s.options.MaxAge):
 		return nil, Aged, RequestTooOld
@@ -200,6 +200,16 @@ func (s *Solver) admit(e *edge, c *Call, depth int) (*served, Outcome, Refusal) 
 		return nil, Untrusted, InGap
 	}
 	return r, Linked, 0
+}
+
+// sentInOne bounds, in nanoseconds, how long a loop takes to send what was written in a round: one system call after the
+// other, for a thousand connections some milliseconds, and longer where the processors are busy with others.
+const sentInOne = uint64(100e6)
+
+// leavesLate: the call may have been written after the response, though it left before: a loop sends what was written in a
+// round when that is over. What the response had waited for has come before it, or was given up later than that.
+func (s *Solver) leavesLate(c *Call, r *served) bool {
+	return c.End > r.end && r.end-c.Start <= sentInOne && c.Writer.Tid == r.answerer.Tid && s.habits(c.Writer.Tgid).Defers
 }
 
 // maxDepth bounds how many calls lie between a call and the request that its edges lead to.

@@ -133,7 +133,7 @@ var kinds = [kindCount]kind{
 	},
 	answer: {
 		hint: "answer", rank: exact, confidence: 0.999, way: back, stands: noTask,
-		unsure: severalResponses, rules: []rule{alone, oneRead, itsAnswer},
+		unsure: severalResponses, rules: []rule{alone, oneRead, resumesItself, itsAnswer},
 	},
 	// From one call to the one before it.
 	next: {
@@ -141,7 +141,7 @@ var kinds = [kindCount]kind{
 	},
 	wakeBack: {
 		hint: "wake_back", rank: exact, confidence: 0.999, way: back,
-		rules: []rule{alone, oneRead, completes}, service: []service{waitsItself},
+		rules: []rule{alone, oneRead, resumesItself, completes}, service: []service{waitsItself},
 	},
 	// The woken worker is often not the one that takes the task; and where it is, it is so for a background
 	// task that somebody who serves a request happens to wake it for.
@@ -151,7 +151,7 @@ var kinds = [kindCount]kind{
 	},
 	notifyBack: {
 		hint: "notify_back", rank: exact, confidence: 0.98, way: back, stands: noTask,
-		unsure: severalResponses, rules: []rule{alone, oneRead},
+		unsure: severalResponses, rules: []rule{alone, oneRead, resumesItself},
 	},
 	// A pool keeps the connection and gives it to others.
 	connected: {

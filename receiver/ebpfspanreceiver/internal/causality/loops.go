@@ -4,7 +4,7 @@ package causality
 // (bpf/loop.bpf.h) there may always be one more, of which nothing was seen: a timer's, or one that the loop
 // has put off. There it must be certain from the one side and not denied from the other: that only this
 // response can have led to the answer, or that only this request can have led to the call, and to as many
-// as requests do. The former counts where a loop does at once what it has read: see Options.Queues.
+// as requests do. The former counts where a loop does at once what it has read: see Habits.Queues.
 var severalResponses = rule{SeveralResponses, func(s *Solver, e *edge, c *Call) bool {
 	if e.segment == 0 {
 		return e.uses > 1 || e.baseUses > 1
@@ -25,7 +25,7 @@ var severalResponses = rule{SeveralResponses, func(s *Solver, e *edge, c *Call) 
 			}
 		}
 	}
-	return denied || e.uses != 1 || e.baseUses != 1 || p.putOff() || s.queues(c.Writer.Tgid)
+	return denied || e.uses != 1 || e.baseUses != 1 || p.putOff() || s.habits(c.Writer.Tgid).Queues
 }}
 
 // confirms: the request has led to the call, and no timer. If it may have led to one of its calls only, it is
@@ -50,5 +50,3 @@ var oneRequest = rule{SeveralRequestsRead, func(_ *Solver, e *edge, _ *Call) boo
 
 // follows: the joint says which response led to the call, and that it led to nothing else before.
 func (e *edge) follows() bool { return e.uses <= 1 && e.baseUses == 0 }
-
-func (s *Solver) queues(tgid uint32) bool { return s.options.Queues != nil && s.options.Queues(tgid) }

@@ -82,6 +82,11 @@ var ownThread = service{ThreadHandsOver, func(s *Solver, c *Call, r *served) boo
 	return r.answerer.is(r.reader)
 }}
 
+// resumesItself: what a thread does once it has read a response says nothing of that where any thread may go on with it,
+// and this one with anything else. Statistics of what was seen do not tell: the first few times nothing has spoken
+// against it, and later it depends on the load.
+var resumesItself = rule{ThreadHandsOver, func(s *Solver, _ *edge, c *Call) bool { return !s.habits(c.Writer.Tgid).Resumes }}
+
 // waitsItself: a thread that waits for a result sees its request through. One that runs whichever task is ready
 // (a worker of tokio) waits for anything, and has read the request for whoever answers it.
 var waitsItself = service{ThreadHandsOver, func(s *Solver, _ *Call, r *served) bool {

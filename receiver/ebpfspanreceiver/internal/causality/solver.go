@@ -24,12 +24,31 @@ type Options struct {
 	// Identify says which process has a number now: instance differs when the number was given to
 	// another one, or when it executes another program.
 	Identify func(tgid uint32) (instance uint64, service string)
-	// Queues says that the loops of a process put what they have read into queues (tokio's): they may read the
-	// response of a timer's call between that of a request's call and its answer.
-	Queues func(tgid uint32) bool
+	// Habits says how the runtime of a process works, as far as evidence must be read with that; nil: as any.
+	Habits func(tgid uint32) Habits
 	// UnderWay gives every call of a process that has begun and was not given to Hold, with what is known
 	// of it; ID 0: of bytes that may hold calls nothing is known but when the first of them moved.
 	UnderWay func(tgid uint32, each func(Call))
+}
+
+// Habits are what a runtime does that others do not.
+type Habits struct {
+	// Queues: its loops put what they have read into queues (tokio's). They may read the response of a timer's call
+	// between that of a request's call and its answer.
+	Queues bool
+	// Resumes: any thread may go on with what another has read (what awaits in .NET). Whom it wakes then, and
+	// what it answers, says nothing of the response that it has read itself.
+	Resumes bool
+	// Defers: what the tasks of a loop write in one round leaves when that is over (uvloop's). A response may have been
+	// written before a call that leaves before it.
+	Defers bool
+}
+
+func (s *Solver) habits(tgid uint32) Habits {
+	if s.options.Habits == nil {
+		return Habits{}
+	}
+	return s.options.Habits(tgid)
 }
 
 // Limits of what is remembered of calls that no exchange has asked for yet.

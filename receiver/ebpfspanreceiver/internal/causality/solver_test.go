@@ -516,3 +516,32 @@ func BenchmarkRefuse(b *testing.B) {
 		})
 	}
 }
+
+// TestWhatLeavesAtTheEndOfARound: a loop that sends what its tasks have written when its round is over may send a call
+// before the response that was written before it. What the response has waited for is not such a call.
+func TestWhatLeavesAtTheEndOfARound(t *testing.T) {
+	for name, tc := range map[string]struct {
+		defers     bool
+		writer     uint32
+		start, end uint64
+		want       Outcome
+	}{
+		"its response comes after that of the request": {defers: true, writer: 7, start: 180 * ms, end: 240 * ms, want: Late},
+		"the request has waited for it":                {defers: true, writer: 7, start: 180 * ms, end: 190 * ms, want: Linked},
+		"the request has given it up":                  {defers: true, writer: 7, start: 20 * ms, end: 240 * ms, want: Linked},
+		"another thread has written it":                {defers: true, writer: 5, start: 180 * ms, end: 240 * ms, want: Linked},
+		"what is written leaves at once":               {writer: 7, start: 180 * ms, end: 240 * ms, want: Linked},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newSolver()
+			s.options.Habits = func(tgid uint32) Habits { return Habits{Defers: tc.defers && tgid == 1} }
+			loop := Writer{Tgid: 1, Tid: 7, Context: 70, Kind: event.Python}
+			call := Call{ID: 1, Writer: loop, EndTid: 7, EndContext: 70, Start: tc.start, End: tc.end}
+			call.Writer.Tid = tc.writer
+			s.Began(100, 100, 10*ms, loop)
+			s.Evidence(&event.Evidence{What: inContext, Call: 1, Epoch: 100, Tgid: 1, Ts: tc.start})
+			s.Ended(100, 100, 200*ms, loop)
+			require.Equal(t, tc.want, s.weigh(&call, s.processes.of(1), false, 0).outcome)
+		})
+	}
+}

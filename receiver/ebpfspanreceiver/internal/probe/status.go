@@ -4,7 +4,7 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/capability"
 )
 
 // State is what became of a hook.
@@ -51,51 +51,31 @@ func lockdownMode() string {
 	return mode
 }
 
-func has(data [2]unix.CapUserData) func(uint) bool {
-	return func(c uint) bool { return data[c/32].Effective&(1<<(c%32)) != 0 }
-}
-
 // LacksToReadProcesses names what this process lacks to describe the processes of other users, or is empty.
 func LacksToReadProcesses() string {
-	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&hdr, &data[0]); err != nil {
+	has, err := capability.Effective()
+	if err != nil {
 		return ""
 	}
-	return lacksToReadProcesses(has(data))
+	return lacksToReadProcesses(has)
 }
 
 // lacksToReadProcesses: /proc asks for the first, and the modes of its files, and of executables that all may run and
 // not all may read, for the second (proc(5), capabilities(7)).
-func lacksToReadProcesses(has func(uint) bool) string {
-	var missing []string
-	if !has(unix.CAP_SYS_PTRACE) {
-		missing = append(missing, "CAP_SYS_PTRACE")
+func lacksToReadProcesses(has capability.Set) string {
+	missing := capability.SysPtrace | capability.DACReadSearch
+	if has.Has(capability.DACOverride) {
+		missing &^= capability.DACReadSearch
 	}
-	if !has(unix.CAP_DAC_READ_SEARCH) && !has(unix.CAP_DAC_OVERRIDE) {
-		missing = append(missing, "CAP_DAC_READ_SEARCH")
-	}
-	return strings.Join(missing, " and ")
+	return strings.Join((missing &^ has).Names(), " and ")
 }
 
 // missingCapabilities names what this process lacks to load and attach BPF programs, or is empty.
 // CAP_SYS_ADMIN stands for each (capabilities(7)).
 func missingCapabilities() string {
-	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&hdr, &data[0]); err != nil {
+	has, err := capability.Effective()
+	if err != nil || has.Has(capability.SysAdmin) {
 		return "" // let the kernel speak when it is asked to load
 	}
-	has := has(data)
-	if has(unix.CAP_SYS_ADMIN) {
-		return ""
-	}
-	var missing []string
-	if !has(unix.CAP_BPF) {
-		missing = append(missing, "CAP_BPF")
-	}
-	if !has(unix.CAP_PERFMON) {
-		missing = append(missing, "CAP_PERFMON")
-	}
-	return strings.Join(missing, " and ")
+	return strings.Join(((capability.BPF | capability.PerfMon) &^ has).Names(), " and ")
 }

@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/capability"
 )
 
 // What a hook that is not there costs is said where links need it, and a program could have used it.
@@ -49,12 +49,12 @@ func TestStatusOfAHook(t *testing.T) {
 
 // What keeps the processes of other users from being described is named, and nothing that does not.
 func TestLacksToReadProcesses(t *testing.T) {
-	for want, given := range map[string][]uint{
-		"":                                       {unix.CAP_SYS_PTRACE, unix.CAP_DAC_READ_SEARCH},
-		"CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH": {unix.CAP_BPF, unix.CAP_PERFMON, unix.CAP_SYS_ADMIN},
-		"CAP_SYS_PTRACE":                         {unix.CAP_DAC_OVERRIDE}, // it reads what the mode does not let
-		"CAP_DAC_READ_SEARCH":                    {unix.CAP_SYS_PTRACE},
+	for want, given := range map[string]capability.Set{
+		"":                                       capability.SysPtrace | capability.DACReadSearch,
+		"CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE": capability.BPF | capability.PerfMon | capability.SysAdmin,
+		"CAP_SYS_PTRACE":                         capability.DACOverride, // it reads what the mode does not let
+		"CAP_DAC_READ_SEARCH":                    capability.SysPtrace,
 	} {
-		require.Equal(t, want, lacksToReadProcesses(func(c uint) bool { return slices.Contains(given, c) }))
+		require.Equal(t, want, lacksToReadProcesses(given))
 	}
 }

@@ -150,6 +150,7 @@ func (r *Reader) countEnviron(e *environ) {
 }
 
 func (r *Reader) factsOnce(d procDir) (*Process, error) {
+	read := sinceBoot()
 	s, err := r.readStat(d)
 	switch {
 	case err != nil:
@@ -162,7 +163,7 @@ func (r *Reader) factsOnce(d procDir) (*Process, error) {
 		return nil, ErrFirstThreadEnded
 	}
 	p := &Process{
-		PID: d.pid, PPID: s.ppid, Start: s.start, Comm: s.comm, exec: s.execID(), root: d.root,
+		PID: d.pid, PPID: s.ppid, Start: s.start, Comm: s.comm, exec: s.execID(), root: d.root, read: read,
 		Started: r.boot.Add(time.Duration(min(s.start, 1<<38)) * tick),
 	}
 	buf := borrow()

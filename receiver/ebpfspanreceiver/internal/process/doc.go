@@ -1,6 +1,6 @@
 // Package process decides which processes are traced and says what each of them is.
 //
-//	events of the BPF side ─► Watch ─► Scanner ─► Selected(*Process), Deselected(pid, why)
+//	events of the BPF side ─► Watch ─► Scanner ─► Selected(*Process), Deselected(pid, why), Inherited(*Process)
 //	                  /proc ─────────────┘  │
 //	                                        └─ Lookup(pid) ─► Attributes: the resource of its spans
 //
@@ -34,6 +34,10 @@
 // selects and, where an exclude selector asks for it, always excludes: excluded_unknown counts that.
 // The collector itself is never selected. Once selected, a process stays so until it ends, executes
 // another program, or comes to match an exclude selector (by listening on an excluded port).
+//
+// What a selected process forks is traced from its first moment, and may end before anybody could read it. If it ran the
+// same program until then, it is described as what it was forked from (Inherited), by the same rules; its ids and its
+// time are its own. That takes a description from before the fork, of a process that was selected then.
 //
 // # What a process is
 //

@@ -52,6 +52,7 @@ type Process struct {
 	exec          uint64
 	root          string
 	faults        []error // while it is read: what could not be
+	read          uint64  // when reading began, in nanoseconds since boot
 }
 
 // Derived sources of a service name.

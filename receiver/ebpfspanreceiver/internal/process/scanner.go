@@ -56,6 +56,9 @@ type Options struct {
 	Selected func(*Process)
 	// Deselected is called once for each process selected before.
 	Deselected func(pid int, why Why)
+	// Inherited is called with the description of a process that ended before it could be selected, and that of the
+	// selected process that it was forked from; Deselected is not called for it.
+	Inherited func(p, from *Process)
 	// The callbacks run one at a time, each process's in order, on the goroutine that called the
 	// Scanner. They may call Lookup and Len, nothing else of it.
 }
@@ -68,11 +71,12 @@ type Scanner struct {
 	self   int
 
 	// turn is held while one process is considered, callbacks included, so decisions about a
-	// process are reported in the order they were made. seen is written under it.
+	// process are reported in the order they were made. seen and past are written under it.
 	turn sync.Mutex
 	// seen remembers unselected processes, so a rescan only reads their stat.
 	seen   map[int]seenProcess
 	closed bool
+	past   past
 	// listeners is the state of each network namespace at the last scan.
 	listeners map[uint64]uint64
 	// recent is what fork and exec events share until a socket begins to listen.
@@ -298,7 +302,7 @@ func (s *Scanner) listenersFor(why Why) listenCache {
 
 // Exit says that the last thread of a process has ended. Where procfs shows a living process under
 // the id it is another, or the event was late: that process is then considered.
-func (s *Scanner) Exit(pid int) {
+func (s *Scanner) Exit(pid int, made Fork) {
 	s.turn.Lock()
 	defer s.turn.Unlock()
 	if pid == s.self {
@@ -313,6 +317,7 @@ func (s *Scanner) Exit(pid int) {
 			return
 		}
 	}
+	s.inherit(pid, made)
 	delete(s.seen, pid)
 	s.drop(pid, WhyExit)
 }
@@ -348,9 +353,12 @@ func (s *Scanner) skip(pid int, err error) {
 
 func (s *Scanner) drop(pid int, why Why) {
 	s.mu.Lock()
-	_, was := s.selected[pid]
+	p, was := s.selected[pid]
 	delete(s.selected, pid)
 	s.mu.Unlock()
+	if was && why == WhyExit {
+		s.past.add(p)
+	}
 	if was && s.o.Deselected != nil {
 		s.o.Deselected(pid, why)
 	}

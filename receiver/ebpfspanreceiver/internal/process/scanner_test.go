@@ -143,10 +143,10 @@ func TestScannerLife(t *testing.T) {
 	s.Consider(11, WhyFork)
 	assert.Equal(t, []string{"-11 reused", "+11 f"}, r.take())
 	// The exit event of the first comes late: the second stays.
-	s.Exit(11)
+	s.Exit(11, Fork{})
 	assert.Empty(t, r.take())
 	fakeProc(t, root, 11, process("/bin/f", nil, "start=600"))
-	s.Exit(11)
+	s.Exit(11, Fork{})
 	assert.Equal(t, []string{"-11 reused"}, r.take())
 
 	// Exits: by event, while still a zombie, and without an event.
@@ -156,13 +156,13 @@ func TestScannerLife(t *testing.T) {
 	}
 	assert.Len(t, r.take(), 3)
 	fakeProc(t, root, 20, process("/bin/g", nil, "state=Z"))
-	s.Exit(20)
+	s.Exit(20, Fork{})
 	remove(t, root, 21)
 	s.Consider(21, WhyListen)
 	remove(t, root, 22)
 	require.NoError(t, s.Rescan(ctx))
 	assert.Equal(t, []string{"-20 exit", "-21 exit", "-22 exit"}, r.take())
-	s.Exit(22)
+	s.Exit(22, Fork{})
 	assert.Empty(t, r.take(), "once only")
 
 	// A process whose first thread has ended serves on with its description.
@@ -197,7 +197,7 @@ func TestScannerBound(t *testing.T) {
 			s.Consider(pid, WhyExec)
 			assert.Equal(t, []string{fmt.Sprintf("+%d b", pid)}, r.take())
 			remove(t, root, pid)
-			s.Exit(pid)
+			s.Exit(pid, Fork{})
 			break
 		}
 	}
@@ -360,7 +360,7 @@ func TestRealProcesses(t *testing.T) {
 	}, 5*time.Second, time.Millisecond)
 	_, err = s.Reader().Describe(sleep)
 	assert.ErrorIs(t, err, ErrZombie)
-	s.Exit(sleep)
+	s.Exit(sleep, Fork{})
 	assert.Equal(t, []string{fmt.Sprintf("-%d exit", sleep)}, r.take())
 }
 
@@ -673,7 +673,7 @@ func TestConcurrent(t *testing.T) {
 					fakeProc(t, root, pid, process("/bin/a", env, fmt.Sprintf("stack=%d", i), fmt.Sprintf("start=%d", i/7)))
 				}
 				s.Consider(pid, []Why{WhyFork, WhyExec, WhyListen}[i%3])
-				s.Exit(10 + (worker+1)%4*10 + i%5)
+				s.Exit(10+(worker+1)%4*10+i%5, Fork{})
 				_ = s.Lookup(pid)
 				if i%10 == 0 {
 					assert.NoError(t, s.Rescan(context.Background()))
@@ -716,7 +716,7 @@ func TestWatchIsBoundedAndRecovers(t *testing.T) {
 	s, _ := newScanner(t, Options{Proc: root, Rules: Rules{All: true}, Self: 1})
 	w := NewWatch(s, 0, nil)
 	for i := range maxPending + 7 {
-		w.Notify(1000+i, WhyExit)
+		w.Exit(1000+i, Fork{})
 	}
 	assert.EqualValues(t, 7, s.Counters().Get(QueueFull))
 	assert.Len(t, w.order, maxPending)
@@ -748,9 +748,15 @@ func TestWatchWaiting(t *testing.T) {
 }
 
 func TestMerge(t *testing.T) {
-	assert.Equal(t, WhyExit, merge(WhyExit, WhyFork))
-	assert.Equal(t, WhyExit, merge(WhyExec, WhyExit))
-	assert.Equal(t, WhyExec, merge(WhyExec, WhyListen))
-	assert.Equal(t, WhyExec, merge(WhyFork, WhyExec))
-	assert.Equal(t, WhyListen, merge(WhyFork, WhyListen))
+	made := Fork{From: 7, At: 1}
+	for _, tc := range []struct{ a, b, want change }{
+		{change{WhyExit, made}, change{why: WhyFork}, change{WhyExit, made}},
+		{change{why: WhyExec}, change{WhyExit, made}, change{WhyExit, made}},
+		{change{WhyExit, made}, change{WhyExit, made}, change{why: WhyExit}}, // two processes, whose spans cannot be told apart
+		{change{why: WhyExec}, change{why: WhyListen}, change{why: WhyExec}},
+		{change{why: WhyFork}, change{why: WhyExec}, change{why: WhyExec}},
+		{change{why: WhyFork}, change{why: WhyListen}, change{why: WhyListen}},
+	} {
+		assert.Equal(t, tc.want, merge(tc.a, tc.b))
+	}
 }

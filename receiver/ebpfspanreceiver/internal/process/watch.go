@@ -21,12 +21,12 @@ type Watch struct {
 	failed   func(error)
 
 	mu      sync.Mutex // guards what follows
-	pending map[int]Why
+	pending map[int]change
 	order   []int
-	current map[int]Why // taken from pending, and not all considered yet
-	finding bool        // a rescan for what was lost is under way
-	lost    bool        // the queue was full since the last scan
-	due     bool        // RescanSoon was called
+	current map[int]change // taken from pending, and not all considered yet
+	finding bool           // a rescan for what was lost is under way
+	lost    bool           // the queue was full since the last scan
+	due     bool           // RescanSoon was called
 	closed  bool
 
 	wake   chan struct{} // holds one token
@@ -35,14 +35,20 @@ type Watch struct {
 	once   sync.Once
 }
 
-// maxPending is two bursts of every process of a large machine; an entry has some 40 bytes.
+// change is what is to be considered of a process, and with WhyExit how it was made.
+type change struct {
+	why  Why
+	made Fork
+}
+
+// maxPending is two bursts of every process of a large machine; an entry has some 60 bytes.
 const maxPending = 64 << 10
 
 // NewWatch rescans every interval, or, when that is 0 or less, only after events were lost. failed,
 // which may be nil, is called when procfs could not be listed.
 func NewWatch(s *Scanner, interval time.Duration, failed func(error)) *Watch {
 	return &Watch{
-		s: s, interval: interval, failed: failed, pending: map[int]Why{},
+		s: s, interval: interval, failed: failed, pending: map[int]change{},
 		wake: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
@@ -65,19 +71,24 @@ func (w *Watch) Start(ctx context.Context) error {
 	return nil
 }
 
-// Notify queues an event: WhyFork, WhyExec, WhyListen, WhyExit. It never blocks on procfs. Events
+// Notify queues an event: WhyFork, WhyExec, WhyListen. It never blocks on procfs. Events
 // may come before Start; they are considered after the initial scan, so attach first, then start.
-func (w *Watch) Notify(pid int, why Why) {
+func (w *Watch) Notify(pid int, why Why) { w.queue(pid, change{why: why}) }
+
+// Exit queues the end of a process, as Notify.
+func (w *Watch) Exit(pid int, made Fork) { w.queue(pid, change{WhyExit, made}) }
+
+func (w *Watch) queue(pid int, what change) {
 	w.mu.Lock()
 	before, queued := w.pending[pid]
 	switch {
 	case queued:
-		w.pending[pid] = merge(before, why)
+		w.pending[pid] = merge(before, what)
 	case len(w.pending) >= maxPending:
 		w.lost = true
 		w.s.Counters().add(QueueFull)
 	default:
-		w.pending[pid] = why
+		w.pending[pid] = what
 		w.order = append(w.order, pid)
 	}
 	w.mu.Unlock()
@@ -110,12 +121,16 @@ func (w *Watch) poke() {
 
 // merge keeps the event that asks for most: Exit looks at what lives under the id now, Exec reads a
 // program anew, the others read what is there.
-func merge(a, b Why) Why {
+func merge(a, b change) change {
 	switch {
-	case a == WhyExit || b == WhyExit:
-		return WhyExit
-	case a == WhyExec || b == WhyExec:
-		return WhyExec
+	case a.why == WhyExit && b.why == WhyExit:
+		return change{why: WhyExit} // the id was used twice
+	case a.why == WhyExit:
+		return a
+	case b.why == WhyExit:
+		return b
+	case a.why == WhyExec:
+		return a
 	}
 	return b
 }
@@ -165,8 +180,8 @@ func (w *Watch) rescan(ctx context.Context) {
 func (w *Watch) drain(ctx context.Context) {
 	for ctx.Err() == nil {
 		w.mu.Lock()
-		batch, why := w.order, w.pending
-		w.order, w.pending, w.current = nil, map[int]Why{}, why
+		batch, changes := w.order, w.pending
+		w.order, w.pending, w.current = nil, map[int]change{}, changes
 		rescan := w.lost || w.due
 		w.lost, w.due, w.finding = false, false, rescan
 		w.mu.Unlock()
@@ -177,10 +192,10 @@ func (w *Watch) drain(ctx context.Context) {
 			if ctx.Err() != nil {
 				return
 			}
-			if why[pid] == WhyExit {
-				w.s.Exit(pid)
+			if what := changes[pid]; what.why == WhyExit {
+				w.s.Exit(pid, what.made)
 			} else {
-				w.s.Consider(pid, why[pid])
+				w.s.Consider(pid, what.why)
 			}
 		}
 		if rescan {
