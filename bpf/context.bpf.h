@@ -163,6 +163,29 @@ static __always_inline struct context *context_find(const struct context_key *ke
 	return x;
 }
 
+/*
+ * The same of what is a goroutine for sure. The kind in its key lies next to what was read from a program, so
+ * neither the compiler nor the verifier would know it any more: each such question would be looked at for two maps.
+ */
+static __always_inline struct context *goroutine_find(const struct context_key *key)
+{
+	struct context *x = bpf_map_lookup_elem(&tasks, key);
+
+	return LIKELY(x) ? x : context_of_creation(key);
+}
+
+/* One of which goroutine_find knows nothing. */
+static __always_inline struct context *goroutine_make(const struct context_key *key)
+{
+	struct context *x;
+
+	bpf_map_update_elem(&tasks, key, &unknown_context, BPF_NOEXIST);
+	x = bpf_map_lookup_elem(&tasks, key);
+	if (!x)
+		count_loss(LOSS_CONTEXTS_FULL);
+	return x;
+}
+
 static __always_inline struct context *context_make(const struct context_key *key)
 {
 	struct context *found = context_find(key);
@@ -417,7 +440,7 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 	c->epoch = token.epoch;
 	c->last_dir = DIR_OUT;
 	if (!what && cur->parent && t->flags & TARGET_NO_CREATION) {
-		p = context_find(&parent);
+		p = goroutine_find(&parent);
 		if (p && serving(p, &token))
 			what = EVIDENCE_GO_PARENT;
 	}

@@ -242,7 +242,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 	bool finished, owner, shared, spread, back;
 	__u8 how, marks;
 
-	if (from->dialer && (to || (to = context_make(to_key))))
+	if (from->dialer && (to || (to = goroutine_make(to_key))))
 		to->asked = 1; /* with a connection it will ask */
 	if (from->reader && from->last_call && to && !to->asked) {
 		/*
@@ -312,7 +312,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		if (to && live_too(&to->given, &last))
 			emit_evidence(tgid, EVIDENCE_TASK_BACK, from->last_call, to->given.epoch,
 				      bpf_ktime_get_ns(), to);
-		if (to || (to = context_make(to_key))) {
+		if (to || (to = goroutine_make(to_key))) {
 			to->last_call = from->last_call;
 			to->returned = 0;
 			to->asked = 0;
@@ -342,7 +342,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		return;
 	}
 	if (how) {
-		if (to || (to = context_make(to_key)))
+		if (to || (to = goroutine_make(to_key)))
 			give(from, src, from_id, to, how, &token, v, finished, &last);
 	} else if (to && to->given_by == EVIDENCE_CHANNEL) {
 		to->given.epoch = 0; /* it now works on something of which nothing is known */
@@ -366,12 +366,12 @@ static __always_inline bool known_hands(__u32 tgid, const struct target *t, __u6
 	h->from = 0;
 	if (goroutine_key(to_g, t, &h->to_key))
 		return false;
-	h->to = context_find(&h->to_key);
+	h->to = goroutine_find(&h->to_key);
 	if (h->to && h->to->reader && LIKELY(!h->to->read))
 		return true;
 	if (goroutine_key(from_g, t, &h->from_key))
 		return false;
-	h->from = context_find(&h->from_key);
+	h->from = goroutine_find(&h->from_key);
 	if (h->from)
 		return true;
 	asm volatile("" ::: "memory"); /* the compiler would or the two pointers, which the verifier refuses */
@@ -408,7 +408,7 @@ static __always_inline void put(__u32 tgid, const struct target *t, __u64 addr, 
 	if (!set)
 		return;
 	if (!goroutine_key(g, t, &key))
-		from = context_find(&key);
+		from = goroutine_find(&key);
 	if (!from) {
 		place_clear(set, &place);
 		return;
@@ -454,7 +454,7 @@ static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr,
 	set = place_set_of(&place);
 	if (!set)
 		return;
-	to = context_find(&to_key);
+	to = goroutine_find(&to_key);
 	if (to && to->reader && LIKELY(!to->read)) { /* see known_hands */
 		place_clear(set, &place);
 		value_of_type(tgid, t, type, &v);
@@ -494,7 +494,7 @@ static __always_inline void take(__u32 tgid, const struct target *t, __u64 addr,
 		response_back(tgid, e.giver, e.read, e.handed, e.noted, 0, to);
 	from_key = to_key;
 	from_key.id = e.giver;
-	hand_over(tgid, e.giver, context_in(&e), context_find(&from_key), &to_key, to, &v);
+	hand_over(tgid, e.giver, context_in(&e), goroutine_find(&from_key), &to_key, to, &v);
 }
 
 static __always_inline __u64 sudog_g(__u64 sudog)
@@ -660,7 +660,7 @@ int go_new(struct regs *ctx)
 	parent_key.id = go.parent;
 	if (!key.id || !parent_key.id)
 		return 0;
-	parent = context_find(&parent_key);
+	parent = goroutine_find(&parent_key);
 	if (!parent)
 		return 0;
 	how = serving(parent, &fresh.given);
@@ -719,7 +719,7 @@ static __always_inline void group_joined(__u32 tgid, const struct target *t, con
 	__s64 in;
 
 	if (!goroutine_key(g, t, &key))
-		x = context_find(&key);
+		x = goroutine_find(&key);
 	if (x && live(&x->own))
 		epoch = x->own.epoch;
 	in = wait_group_count(place);
@@ -758,7 +758,7 @@ static __always_inline void group_left(__u32 tgid, const struct target *t, const
 	}
 	if (!epoch || goroutine_key(g, t, &key))
 		return;
-	x = context_find(&key);
+	x = goroutine_find(&key);
 	if (!x || live(&x->own) || x->given_by != EVIDENCE_CHANNEL)
 		return;
 	if (x->given.epoch != epoch) {
