@@ -129,8 +129,10 @@ func inBlockingMode(c net.Conn) *os.File {
 func TestKernelBlockedRead(t *testing.T) {
 	bpftest.Need(t)
 	base, pid := startChild(t, "blocking")
+	// The child takes one connection, which must stay, however long programs take to load.
+	client := http.Client{Transport: &http.Transport{}}
 	get := func(path string) {
-		resp, err := http.Get(base + path)
+		resp, err := client.Get(base + path)
 		require.NoError(t, err)
 		resp.Body.Close()
 	}
@@ -141,7 +143,7 @@ func TestKernelBlockedRead(t *testing.T) {
 	time.Sleep(time.Second)
 	get("/first")
 	get("/second")
-	http.DefaultClient.CloseIdleConnections()
+	client.CloseIdleConnections()
 	paths := func() (out []string) {
 		for _, s := range spansOf(sink) {
 			out = append(out, s.path)
