@@ -20,6 +20,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -44,6 +45,7 @@ type options struct {
 	memoryMiB   int
 	cpus        int
 	count       int
+	atOnce      int
 	accel       string
 }
 
@@ -80,6 +82,7 @@ func parseFlags(args []string) (options, error) {
 	fs.IntVar(&o.memoryMiB, "memory", 2048, "guest memory in MiB")
 	fs.IntVar(&o.cpus, "cpus", 2, "guest CPUs")
 	fs.IntVar(&o.count, "count", 1, "how often each test runs")
+	fs.IntVar(&o.atOnce, "at-once", min(2, runtime.NumCPU()), "kernels that run at once; each keeps one CPU busy. With -v it is 1")
 	fs.StringVar(&o.accel, "accel", "tcg,thread=single", "QEMU's -accel")
 	if err := fs.Parse(args); err != nil {
 		return o, err
@@ -104,8 +107,11 @@ func parseFlags(args []string) (options, error) {
 		return o, errors.New("-kernels: at least one series is needed, for example -kernels 6.1")
 	case len(o.packages) == 0:
 		return o, errors.New("-packages: at least one pattern is needed, for example -packages ./bpf")
-	case o.memoryMiB < 512 || o.cpus < 1 || o.count < 1 || o.bootTimeout <= 0 || o.testTimeout <= 0:
-		return o, errors.New("-memory must be at least 512, -cpus and -count at least 1, and both timeouts positive")
+	case o.memoryMiB < 512 || o.cpus < 1 || o.count < 1 || o.atOnce < 1 || o.bootTimeout <= 0 || o.testTimeout <= 0:
+		return o, errors.New("-memory must be at least 512, -cpus, -count and -at-once at least 1, and both timeouts positive")
+	}
+	if o.verbose {
+		o.atOnce = 1 // or lines of two kernels would mix
 	}
 	return o, nil
 }
@@ -168,19 +174,41 @@ func run(ctx context.Context, o options) error {
 	if err := writeInitramfs(image, busybox, initScript(suites, o, nonce), suites); err != nil {
 		return err
 	}
-	var reports []report
-	for _, k := range kernels {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		r := bootAndTest(ctx, bootSpec{
+	reports := forEach(kernels, o.atOnce, func(k kernel) report {
+		return bootAndTest(ctx, bootSpec{
 			qemu: qemu, kernel: k, initramfs: image, suites: suites, nonce: nonce, opts: o,
 			logDir: filepath.Join(o.cache, "log"),
 		})
-		r.print(os.Stdout)
-		reports = append(reports, r)
+	}, func(r report) { r.print(os.Stdout) })
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	return summarize(os.Stdout, reports, suites)
+}
+
+// forEach runs one job per item, so many of them at once, and shows each result when those before it are shown.
+func forEach[T, R any](items []T, atOnce int, job func(T) R, show func(R)) []R {
+	results := make([]R, len(items))
+	ended := make([]chan struct{}, len(items))
+	slots := make(chan struct{}, atOnce)
+	for i := range items {
+		ended[i] = make(chan struct{})
+	}
+	go func() {
+		for i, item := range items {
+			slots <- struct{}{}
+			go func() {
+				results[i] = job(item)
+				<-slots
+				close(ended[i])
+			}()
+		}
+	}()
+	for i := range items {
+		<-ended[i]
+		show(results[i])
+	}
+	return results
 }
 
 func moduleRoot(ctx context.Context) (string, error) {
