@@ -44,6 +44,15 @@ static __always_inline int goroutine_key(__u64 g, const struct target *t, struct
 /* As struct context.uses of a hand-over of which only the way back can tell: it is used once too often already. */
 #define UNPROVEN 254
 
+/*
+ * Whether what comes to one that was given a task is of another type than its tasks: what it needs for the one that it
+ * has. What it was given may have been no task itself, then nobody knows of what type they are: type is 0.
+ */
+static __always_inline bool no_task_of(const struct context *to, const struct value *v)
+{
+	return v->type != to->type && (to->type || to->given_by != EVIDENCE_CHANNEL);
+}
+
 /* The taker works on what the giver serves from here on. */
 static __always_inline void give(struct context *from, struct context *src, __u64 from_id,
 				 struct context *to, __u8 how, const struct token *token,
@@ -60,7 +69,7 @@ static __always_inline void give(struct context *from, struct context *src, __u6
 	/* A connection that was opened for another request, and is free by now. */
 	if (created && other && !to->writer && from->dialer)
 		return;
-	if (busy && v->type != to->type) {
+	if (busy && no_task_of(to, v)) {
 		/* Its next task, or what it needs for the one that it has: only the way back can tell. */
 		to->uses = 255;
 		return;
@@ -78,7 +87,9 @@ static __always_inline void give(struct context *from, struct context *src, __u6
 	to->given = *token;
 	to->given_by = how == EVIDENCE_LOOP ? EVIDENCE_LOOP : EVIDENCE_CHANNEL;
 	to->tasker = from_id;
-	to->type = v->type;
+	/* A connection that was taken for a task must not make the next task look like a connection. */
+	if (v->type != to->type)
+		to->type = unsure ? 0 : v->type;
 	to->segment = new_id();
 	/* What is unsure anyway says nothing of the type. */
 	to->uses = v->unseen || (!unsure && task_on_probation(v)) ? UNPROVEN : 0;
@@ -162,7 +173,7 @@ static __always_inline void found(struct context *to, const struct value *v)
 			to->lent = v->type;
 		return;
 	}
-	if (live_too(&to->given, &last) && v->type != to->type)
+	if (live_too(&to->given, &last) && no_task_of(to, v))
 		to->lent = v->type;
 	marks = type_marks(v);
 	if (marks & (TYPE_RESOURCE | TYPE_LENT))
@@ -329,7 +340,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		src->returned_type = v->type;
 	}
 	how = serves(from, owner, &token, &last);
-	if (to && live_too(&to->given, &last) && v->type != to->type && (!how || token.epoch != to->given.epoch))
+	if (to && live_too(&to->given, &last) && no_task_of(to, v) && (!how || token.epoch != to->given.epoch))
 		to->lent = v->type;
 	if (src && !(marks & (TYPE_RESOURCE | TYPE_LENT)))
 		asks(src, v, &last);

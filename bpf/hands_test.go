@@ -90,6 +90,29 @@ func TestHandsOfGroups(t *testing.T) {
 	}
 }
 
+// TestHandsOfStages lets them see workers that open connections for each other. Where connections are kept, every call of
+// either stage is told when the first values of a type have gone round; where each is closed after its call, a connection
+// may still come to a worker from whom it knows nothing of, in the middle of its task.
+func TestHandsOfStages(t *testing.T) {
+	out, err := exec.Command(compileHands(t), "stages", "1", "3000").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+	var closed, kept struct{ calls, linked, programs, lost int }
+	if _, err := fmt.Sscanf(string(out), "closed: calls=%d linked=%d programs=%d lost=%d\nkept: calls=%d linked=%d programs=%d lost=%d\n",
+		&closed.calls, &closed.linked, &closed.programs, &closed.lost, &kept.calls, &kept.linked, &kept.programs, &kept.lost); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if kept.calls == 0 || kept.lost > 0 || 1000*kept.linked < 999*kept.calls {
+		t.Errorf("where connections are kept, told of %d of %d calls; %d of %d programs lose many", kept.linked, kept.calls,
+			kept.lost, kept.programs)
+	}
+	if closed.calls == 0 || 100*closed.linked < 80*closed.calls {
+		t.Errorf("where they are closed, told of %d of %d calls", closed.linked, closed.calls)
+	}
+}
+
 // compileHands returns the program.
 func compileHands(t *testing.T) string {
 	t.Helper()
@@ -99,7 +122,7 @@ func compileHands(t *testing.T) string {
 	}
 	dir := t.TempDir()
 	copyPatched(t, dir, "*.h", "goroutine.bpf.c", "testdata/hands/hands.c", "testdata/hands/shared.h",
-		"testdata/hands/groups.h")
+		"testdata/hands/groups.h", "testdata/hands/stages.h")
 	copyPatched(t, filepath.Join(dir, "bpf"), "testdata/hands/bpf/*.h")
 	hands := filepath.Join(dir, "hands")
 	// The hooks are those of amd64 wherever this runs.

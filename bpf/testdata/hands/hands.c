@@ -8,6 +8,7 @@
  *   hands eager FIRST-SEED SEEDS     the same of handlers that give tasks away first, or several
  *   hands shared FIRST-SEED SEEDS    the same of goroutines that share one connection, see shared.h
  *   hands groups FIRST-SEED SEEDS    whose alone groups are, see groups.h
+ *   hands stages FIRST-SEED SEEDS    two stages of workers that open connections, see stages.h
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -685,6 +686,7 @@ static bool all_answered(void)
 
 #include "shared.h"
 #include "groups.h"
+#include "stages.h"
 
 int main(int argc, char **argv)
 {
@@ -692,6 +694,8 @@ int main(int argc, char **argv)
 		return shared_main(atol(argv[2]), atol(argv[3]));
 	if (argc > 3 && !strcmp(argv[1], "groups"))
 		return groups_main(atol(argv[2]), atol(argv[3]));
+	if (argc > 3 && !strcmp(argv[1], "stages"))
+		return stages_main(atol(argv[2]), atol(argv[3]));
 
 	eager = argc > 3 && !strcmp(argv[1], "eager");
 	argc -= eager;
