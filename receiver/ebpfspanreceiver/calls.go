@@ -35,6 +35,7 @@ func (r *ebpfReceiver) checkLosses(now uint64) {
 			lost += l.Count
 		case l.Records:
 			missed += l.Count
+			r.sayMissed(l.Programs)
 		}
 	}
 	until := max(now, r.writer.clock.Now()) // also while they were read
@@ -48,6 +49,27 @@ func (r *ebpfReceiver) checkLosses(now uint64) {
 		r.lost, r.missed = lost, missed
 	}
 	r.checked = now
+}
+
+// sayMissed says which programs did not run where they should have: of each once, and then to who looks closely.
+func (r *ebpfReceiver) sayMissed(programs map[string]uint64) {
+	for name, n := range programs {
+		before, said := r.missedBy[name]
+		if n == before {
+			continue
+		}
+		level := zap.InfoLevel
+		if said {
+			level = zap.DebugLevel
+		}
+		r.log.Log(level, "A BPF program did not run, inside another one on the same CPU: what was under way is not linked "+
+			"where that rests on nothing else having come. Counted as events_lost{reason=program_missed}",
+			zap.String("program", name), zap.Uint64("times", n))
+		if r.missedBy == nil {
+			r.missedBy = map[string]uint64{}
+		}
+		r.missedBy[name] = n
+	}
 }
 
 // count keeps the span of a request that is over until it is known how many calls it made, or that it will

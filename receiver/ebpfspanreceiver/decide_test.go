@@ -2,11 +2,13 @@ package ebpfspanreceiver
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
@@ -68,4 +70,31 @@ func TestLossesAreLookedForBeforeCallsAreDecided(t *testing.T) {
 			require.Equal(t, tc.want, got.Outcome)
 		})
 	}
+}
+
+// Of each program that did not run it is said once that it did not, and then only where details are asked for.
+func TestMissedProgramsAreNamed(t *testing.T) {
+	core, logs := observer.New(zap.DebugLevel)
+	now := []map[string]uint64{
+		nil,
+		{"go_send": 2},
+		{"go_send": 2},
+		{"go_send": 2, "wake": 1},
+		{"go_send": 5, "wake": 1},
+	}
+	r := &ebpfReceiver{log: zap.New(core), counts: &counts{}, writer: spanWriter{clock: event.NewClock()}}
+	r.solver = causality.NewSolver(causality.Options{Hold: time.Second}, &r.counts.causality)
+	var said []string
+	for _, programs := range now {
+		r.losses = func() ([]probe.Loss, error) {
+			return []probe.Loss{{Reason: "program_missed", Records: true, Programs: programs}}, nil
+		}
+		r.checkLosses(1)
+		for _, l := range logs.TakeAll() {
+			f := l.ContextMap()
+			said = append(said, fmt.Sprint(l.Level, " ", f["program"], " ", f["times"]))
+		}
+		said = append(said, "-")
+	}
+	require.Equal(t, []string{"-", "info go_send 2", "-", "-", "info wake 1", "-", "debug go_send 5", "-"}, said)
 }

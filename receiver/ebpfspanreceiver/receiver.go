@@ -70,6 +70,8 @@ type ebpfReceiver struct {
 	unseen uint64
 	// said is how many calls of a service had no request when it was last said that something is missing.
 	said map[string]uint64
+	// missedBy is how often each BPF program was last seen not to have run, see sayMissed.
+	missedBy map[string]uint64
 	progress
 	// unknown waits for what is known of its process.
 	unknown unknown

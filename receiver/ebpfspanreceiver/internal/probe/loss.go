@@ -39,6 +39,8 @@ type Loss struct {
 	// Records: bytes moved of which no record tells. Followed: but the kernel side knows of them, and what it says of
 	// others is as true as ever.
 	Records, Followed bool
+	// Programs: how often by each, under the reason that the kernel counts by itself; nil where it is 0.
+	Programs map[string]uint64
 }
 
 // Losses reads every counter.
@@ -60,8 +62,19 @@ func (t *Tracer) Losses() ([]Loss, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read statistics of program %s: %w", name, err)
 		}
-		// It would have run inside another program on the same CPU. Counted since Linux 5.12.
-		missed.Count += stats.RecursionMisses
+		missed.add(name, stats.RecursionMisses)
 	}
 	return append(out, missed), nil
+}
+
+// add counts that a program would have run inside another one on the same CPU, so often. Told since Linux 5.12.
+func (l *Loss) add(program string, misses uint64) {
+	if misses == 0 {
+		return
+	}
+	if l.Programs == nil {
+		l.Programs = map[string]uint64{}
+	}
+	l.Programs[program] = misses
+	l.Count += misses
 }

@@ -30,6 +30,15 @@ func TestLossesAreDocumented(t *testing.T) {
 	require.ElementsMatch(t, want, doctable.FirstColumn(t, doctable.Counters, "`events_lost{reason=…}`"))
 }
 
+func TestMissesAreToldByProgram(t *testing.T) {
+	var l Loss
+	l.add("a", 0)
+	require.Nil(t, l.Programs)
+	l.add("b", 2)
+	l.add("c", 3)
+	require.Equal(t, Loss{Count: 5, Programs: map[string]uint64{"b": 2, "c": 3}}, l)
+}
+
 // Looked at some 16 times a second while calls wait.
 func BenchmarkLosses(b *testing.B) {
 	bpftest.Need(b)
