@@ -22,6 +22,7 @@ var goLanguage = language{
 	pressure: []string{"GOGC=1"},
 	workloads: []workload{
 		{name: "handler", what: "net/http client in the handler", calls: 1, goal: 0.99},
+		{name: "handler-default", what: "the same, net/http keeps two connections", calls: 1, goal: 0.99},
 		{name: "sequential", what: "three calls in turn", calls: 3, goal: 0.99},
 		{name: "late", what: "one call, and one sent after the response", calls: 1, goal: 0.99},
 		{name: "late-raw", what: "the same, on a connection of its own", calls: 1, goal: 0.99},
@@ -61,6 +62,7 @@ var goLanguage = language{
 		{name: "leader", what: "a request makes one call for several, then one of its own", goal: 0.99},
 		{name: "wake-spawn", what: "tasks in a slice, a channel that only wakes", calls: 1, cause: "tasks wait in a slice, and who makes goroutines for them is only woken, once for several; that such a goroutine is done (sync.WaitGroup) says nothing of its call, which may be of a task that ended unseen before; next: where goroutines end"},
 		{name: "stages", what: "a worker calls, passes on, and another calls", calls: 2, pooled: true, goal: 0.99, cause: probation},
+		{name: "stages-default", what: "the same, net/http keeps two connections", calls: 2, pooled: true, cause: "a connection that another worker has had opened may be another task; next: a kind of evidence of its own for what comes from who opens connections, which the calls that come back prove"},
 		{name: "retried", what: "workers on demand, some tasks go back into the queue", pooled: true, goal: 0.95, cause: "who puts a task back and takes another, and then the first again, had both at once"},
 		{name: "sql-handler", what: "handlers wait for connections, as database/sql does", calls: 1, pooled: true, goal: 0.99},
 		{name: "sql-fanout", what: "the same, three goroutines", calls: 3, pooled: true, goal: 0.99, cause: "until a connection has gone round, who waits for one may have got a task"},

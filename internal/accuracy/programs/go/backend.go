@@ -18,6 +18,14 @@ func newBackend(addr string) *backend {
 	return &backend{addr: addr, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}}
 }
 
+// byDefault makes a shape use a client that keeps two connections, as net/http's does unless told otherwise: most are
+// opened anew, and each may come to whoever waits first.
+func byDefault(of func(*backend, int) shape) func(*backend, int) shape {
+	return func(b *backend, workers int) shape {
+		return of(&backend{addr: b.addr, client: &http.Client{Transport: &http.Transport{}}}, workers)
+	}
+}
+
 // get calls through net/http's client.
 func (b *backend) get(path string) error {
 	r, err := http.NewRequest(http.MethodGet, "http://"+b.addr+path, nil)

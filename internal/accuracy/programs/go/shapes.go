@@ -3,6 +3,7 @@ package main
 // shapes by name. internal/accuracy/go.go lists them with the calls that each makes for a request.
 var shapes = map[string]func(*backend, int) shape{
 	"handler":           handler,
+	"handler-default":   byDefault(handler),
 	"sequential":        sequential,
 	"late":              late,
 	"late-raw":          lateRaw,
@@ -42,6 +43,7 @@ var shapes = map[string]func(*backend, int) shape{
 	"leader":            leader,
 	"wake-spawn":        wakeSpawn,
 	"stages":            stages,
+	"stages-default":    byDefault(stages),
 	"retried":           retried,
 	"sql-handler":       sqlHandler,
 	"sql-fanout":        sqlFanout,
