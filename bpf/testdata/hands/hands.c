@@ -647,16 +647,22 @@ static void execute(__u32 handlers)
 	}
 }
 
-static void begin(__u64 seed)
+/* Nothing has happened yet. */
+static void begin_anew(__u64 seed)
 {
 	state = 88172645463325252UL ^ (seed * 0x9e3779b97f4a7c15UL);
 	for (__u32 i = 0; i < 10; i++)
 		any(2);
 	clear_maps();
 	told_count = call_count = request_count = g_count = 0;
+	now = 1000000;
+}
+
+static void begin(__u64 seed)
+{
+	begin_anew(seed);
 	first_id = 101;
 	target.program = 0;
-	now = 1000000;
 
 	handler_does = eager ? eager_shapes[any(COUNT(eager_shapes))] : shapes[any(COUNT(shapes))];
 	worker_calls = 1 + any(3);

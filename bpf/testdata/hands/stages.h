@@ -200,17 +200,11 @@ static void stage_worker_step(struct g *g)
 
 static void stages_begin(__u64 seed)
 {
-	__u32 i;
+	__u32 tgid = TGID, i;
 
-	state = 88172645463325252UL ^ (seed * 0x9e3779b97f4a7c15UL);
-	for (i = 0; i < 10; i++)
-		any(2);
-	clear_maps();
-	told_count = call_count = request_count = 0;
-	now = 1000000;
+	begin_anew(seed);
 	target.program = 1;
-	i = TGID;
-	bpf_map_update_elem(&targets, &i, &target, BPF_ANY);
+	bpf_map_update_elem(&targets, &tgid, &target, BPF_ANY);
 
 	memset(&st, 0, sizeof(st));
 	st.asking_count = 2 + any(MOST_ASKING - 2);

@@ -117,7 +117,7 @@ func run(spans int, dir string, only, company bool) error {
 type result struct {
 	name                          string
 	perSecond, cpu, allocs, bytes float64
-	least                         float64 // of cpu, where it was measured several times
+	least                         float64 // of cpu, of several rounds
 	wrong                         int64
 }
 
@@ -130,12 +130,12 @@ func measure(name string, n int, fn func() (int64, error)) (result, error) {
 	wrong, err := fn()
 	took, busy := time.Since(begin), cpuTime()-cpu
 	runtime.ReadMemStats(&after)
+	each := float64(busy.Microseconds()) / float64(n)
 	return result{
 		name: name, perSecond: float64(n) / took.Seconds(), wrong: wrong,
-		cpu:    float64(busy.Microseconds()) / float64(n),
+		cpu: each, least: each,
 		allocs: float64(after.Mallocs-before.Mallocs) / float64(n),
 		bytes:  float64(after.TotalAlloc-before.TotalAlloc) / float64(n),
-		least:  float64(busy.Microseconds()) / float64(n),
 	}, err
 }
 
