@@ -21,9 +21,10 @@ static __always_inline bool owner(const struct context *x)
 	return x && !x->loop && unanswered(&x->own);
 }
 
-static __always_inline void emit_wake(__u64 call, __u64 epoch, __u64 uaddr, __u8 passed, __u8 doubts, __u64 now)
+static __always_inline void emit_wake(__u64 call, __u64 epoch, __u64 uaddr, __u8 passed, __u8 doubts, __u64 task,
+				      __u64 now)
 {
-	emit_loop_evidence(EVIDENCE_WAKE_BACK, call, epoch, uaddr, passed, doubts, 0, now);
+	emit_loop_evidence(EVIDENCE_WAKE_BACK, call, epoch, uaddr, passed, doubts, task, now);
 }
 
 static __always_inline void task_done(struct context *x)
@@ -37,11 +38,11 @@ static __always_inline void task_done(struct context *x)
 
 /*
  * from, which has read a response before (else it completes nothing), wakes to, which waits while it serves a
- * request; since: since when, as response_at has it; doubts: what is known to speak against it. That ends a task of
- * from, unless something else does: then the task may go on.
+ * request; since: since when, as response_at has it; doubts: what is known to speak against it; task: of a
+ * Java VM, whose result is there, or 0. That ends a task of from, unless something else does: then the task may go on.
  */
 static __always_inline void completed(struct context *from, const struct context *to, __u64 uaddr, __u64 since,
-				      __u8 doubts, __u64 now)
+				      __u8 doubts, __u64 task, __u64 now)
 {
 	__u64 call;
 
@@ -61,7 +62,7 @@ static __always_inline void completed(struct context *from, const struct context
 		doubts |= WAKE_SEVERAL;
 	if (call && since > from->response_at)
 		doubts |= WAKE_SLEPT_LATER;
-	emit_wake(call, to->own.epoch, uaddr, from->passed, doubts, now);
+	emit_wake(call, to->own.epoch, uaddr, from->passed, doubts, task, now);
 	if (!call || doubts & (WAKE_SERVES | WAKE_SEVERAL | WAKE_SLEPT_LATER | WAKE_DONE_BEFORE))
 		return;
 	if (from->loop)

@@ -16,6 +16,7 @@ enum event_kind {
 	EVENT_PROCESS = 4,
 	EVENT_ORIGIN = 5,
 	EVENT_ASYNC = 6,
+	EVENT_OBJECT = 7,
 };
 
 enum direction {
@@ -124,7 +125,8 @@ enum evidence_kind {
 				      base: WAKE_WORKER or 0 */
 	EVIDENCE_WAKE_BACK = 11,   /* who read the call's response woke the thread that waits while it
 				      serves the request; uses: how many threads passed it on before;
-				      base_uses: enum wake_doubt; segment: the address at which it waited. call 0:
+				      base_uses: enum wake_doubt; segment: the address at which it waited; base: the
+				      task of a Java VM that ended by it, or 0. call 0:
 				      the waker makes calls, and none was made since it last waited for
 				      work */
 	EVIDENCE_WAKE = 12,        /* a thread that serves the request woke the one that wrote the call */
@@ -144,6 +146,8 @@ enum evidence_kind {
 				        base_uses: how many it has taken since it gave the one before; base: the
 				        request for which the giver of the last of these worked, or 0 */
 	EVIDENCE_RESPONSE_ORDER = 21, /* found by user space: as RESPONSE_BACK, where several ended in one read */
+	EVIDENCE_ALLOCATED = 22, /* found by user space: the task that the writer runs is an object that was made by
+				    who served the request */
 };
 
 /* What speaks against a wake-up having been for this call. */
@@ -237,6 +241,29 @@ struct async_event {
 	__u64 trigger; /* likewise: id of what triggered it */
 };
 
+enum object_what {
+	OBJECT_MADE = 1, /* a thread that answers a request has made objects while it served that */
+	OBJECT_RUN = 2,  /* a thread writes a call while it runs a task, which is an object */
+	OBJECT_WOKE = 3, /* in the middle of that task it has woken another thread: for the first time */
+};
+
+/*
+ * Objects of a Java VM. Each thread makes them one after the other in a buffer of its own, so an address tells who
+ * made one and when, until garbage is collected, which moves them.
+ */
+struct object_event {
+	__u8 kind; /* EVENT_OBJECT */
+	__u8 what; /* enum object_what */
+	__u8 pad0[2];
+	__u32 tgid;
+	__u32 tid;
+	__u32 collections; /* of garbage, so far */
+	__u64 ts;
+	__u64 token;   /* OBJECT_MADE: the epoch; OBJECT_RUN: the call */
+	__u64 from[2]; /* OBJECT_MADE: where they begin, 0: none; else [0] is the task */
+	__u64 to[2];   /* OBJECT_MADE: where they end; OBJECT_RUN: [0] is the class of what the task does, 0: unknown */
+};
+
 enum process_what {
 	PROCESS_EXEC = 1,
 	PROCESS_FORK = 2,
@@ -259,6 +286,7 @@ _Static_assert(sizeof(struct conn_event) == 24, "conn_event has no hidden paddin
 _Static_assert(sizeof(struct evidence_event) == 48, "evidence_event has no hidden padding");
 _Static_assert(sizeof(struct origin_event) == 32, "origin_event has no hidden padding");
 _Static_assert(sizeof(struct async_event) == 96, "async_event has no hidden padding");
+_Static_assert(sizeof(struct object_event) == 64, "object_event has no hidden padding");
 _Static_assert(sizeof(struct process_event) == 24, "process_event has no hidden padding");
 
 /* The largest payload prefix of one record. A power of two: it bounds the copy for the verifier. */
@@ -327,8 +355,19 @@ struct java_target {
 	__u32 carrier;            /* in java.lang.VirtualThread: reference to who runs it */
 	__u8 narrow;              /* references have 32 bits: base + reference << shift */
 	__u8 shift;
-	__u8 pad[2];
+	__u8 tasks;               /* which task a thread runs can be read: klass to collecting, and platform */
+	__u8 pad;
 	__u64 base;
+	__u32 klass;              /* of java.util.concurrent.FutureTask, as an object of it has that */
+	__u32 runner, state, callable; /* in it: references to the thread that runs it and to what it does, how far it is */
+	__u32 stack_base;         /* in JavaThread: where its stack ends, which grows down */
+	__u32 start, top, end;    /* in JavaThread: of the buffer in which it makes objects */
+	/* Written by the kernel side: where a thread had its task, and requests read before that, see java_requested. */
+	__u32 slot_of_task, requests;
+	__u32 pad1;
+	__u64 heap, heap_end;     /* objects are between */
+	__u64 collections;        /* address of how often garbage was collected, 32 bits, */
+	__u64 collecting;         /* and of whether it is being, a byte */
 };
 
 /* Where HAProxy keeps which task is running: see internal/haproxyruntime. */

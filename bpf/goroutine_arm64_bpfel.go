@@ -147,8 +147,25 @@ type GoroutineJavaTarget struct {
 	Carrier      uint32
 	Narrow       uint8
 	Shift        uint8
-	Pad          [2]uint8
+	Tasks        uint8
+	Pad          uint8
 	Base         uint64
+	Klass        uint32
+	Runner       uint32
+	State        uint32
+	Callable     uint32
+	StackBase    uint32
+	Start        uint32
+	Top          uint32
+	End          uint32
+	SlotOfTask   uint32
+	Requests     uint32
+	Pad1         uint32
+	_            [4]byte
+	Heap         uint64
+	HeapEnd      uint64
+	Collections  uint64
+	Collecting   uint64
 }
 
 type GoroutineListenPort struct {

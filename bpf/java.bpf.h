@@ -50,25 +50,39 @@ static __always_inline int mounted_object(const struct java_target *j, __u64 jav
 	return carrier == platform && *id ? 0 : -1;
 }
 
+/* The JavaThread of the thread whose thread pointer this is, 0 where the VM does not know it. Returns -1 when that
+ * cannot be read. */
+static __always_inline int java_thread_of(const struct java_target *j, __u64 tp, __u64 *java)
+{
+	__u64 vector = 0, block = 0, native = 0, whose = 0;
+
+	*java = 0;
+	if (user_word(tp + 8, &vector) || user_word(vector + j->slot, &block))
+		return -1;
+	/* Not allocated: 0 in musl, -1 in glibc (TLS_DTV_UNALLOCATED). */
+	if (block + 1 <= 1)
+		return 0;
+	if (user_word(block + j->current, java))
+		return -1;
+	if (!*java)
+		return 0;
+	/* A vector that is too short for this slot has anything behind its end. */
+	if (user_word(*java + j->os_thread, &native) || user_word(native + j->pthread, &whose) || whose != tp)
+		return -1;
+	return 0;
+}
+
 /* What the VM says of the thread whose thread pointer this is. Returns -1 when it cannot be read; else
  * *owner is the virtual thread that runs, or 0 where none does. */
 static __always_inline int mounted_thread(const struct java_target *j, __u64 tp, __u64 *owner)
 {
-	__u64 vector = 0, block = 0, java = 0, native = 0, whose = 0, mounted = 0;
+	__u64 java = 0, mounted = 0;
 
 	*owner = 0;
-	if (user_word(tp + 8, &vector) || user_word(vector + j->slot, &block))
-		return -1;
-	/* Not allocated: 0 in musl, -1 in glibc (TLS_DTV_UNALLOCATED). The VM does not know this thread. */
-	if (block + 1 <= 1)
-		return 0;
-	if (user_word(block + j->current, &java))
+	if (java_thread_of(j, tp, &java))
 		return -1;
 	if (!java)
 		return 0;
-	/* A vector that is too short for this slot has anything behind its end. */
-	if (user_word(java + j->os_thread, &native) || user_word(native + j->pthread, &whose) || whose != tp)
-		return -1;
 	if (j->threads == JAVA_OBJECTS)
 		return mounted_object(j, java, owner);
 	if (user_word(java + j->continuation, &mounted))

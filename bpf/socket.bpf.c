@@ -12,6 +12,7 @@
  * selected.
  */
 #include "context.bpf.h"
+#include "javatask.bpf.h"
 #include "node.bpf.h"
 #include "notify.bpf.h"
 #include "payload.bpf.h"
@@ -22,6 +23,7 @@
 /* Names the types for BTF, from which the Go types are made. */
 const struct conn_event *unused_conn_event __attribute__((unused));
 const struct evidence_event *unused_evidence_event __attribute__((unused));
+const struct object_event *unused_object_event __attribute__((unused));
 const struct async_event *unused_async_event __attribute__((unused));
 const struct origin_event *unused_origin_event __attribute__((unused));
 const struct process_event *unused_process_event __attribute__((unused));
@@ -216,10 +218,15 @@ static __always_inline int write_enter(__s32 fd, __u8 vec, __u64 buf, __u32 coun
 	else
 		x = context_find(&cur.key);
 	turn = c->turn;
+	if (t->flags & TARGET_JAVA && c->role == ROLE_SERVER && c->last_dir == DIR_IN)
+		java_answered(pid_tgid, turn);
 	if (c->role == ROLE_CLIENT)
 		call_written(x, c, &cur, t, e);
 	else
 		response_written(x, c, &cur, e->ts);
+	if (t->flags & TARGET_JAVA && c->turn != turn && cur.key.kind == CONTEXT_THREAD &&
+	    e->evidence != EVIDENCE_SAME_THREAD)
+		java_calls(pid_tgid, c->turn);
 	if (t->flags & TARGET_NODE && c->turn != turn)
 		node_call(pid_tgid, c->turn);
 	if (cur.key.kind == CONTEXT_PYTHON && c->role == ROLE_SERVER)
@@ -304,10 +311,13 @@ static __always_inline void bytes_read(struct conn *c, const struct target *t, c
 
 	if (t->flags & TARGET_PYTHON && c->role == ROLE_SERVER && c->last_dir != DIR_IN)
 		py_requested(pid_tgid, sk);
-	if (c->role == ROLE_SERVER)
+	if (c->role == ROLE_SERVER) {
 		request_read(x, c, sk, e);
-	else
+		if (UNLIKELY(t->flags & TARGET_JAVA) && c->turn_bytes == e->len)
+			java_requested(pid_tgid, cur->key.kind == CONTEXT_THREAD && x && !x->loop ? c->turn : 0);
+	} else {
 		response_read(x, c, sk, context_id(&cur->key), e->ts);
+	}
 }
 
 /*
@@ -823,6 +833,7 @@ int process_exit(struct bpf_raw_tracepoint_args *ctx)
 	bpf_map_delete_elem(&py_threads, &pid_tgid);
 	bpf_map_delete_elem(&tokio_threads, &pid_tgid);
 	bpf_map_delete_elem(&node_loops, &pid_tgid);
+	bpf_map_delete_elem(&jvm_threads, &pid_tgid);
 	bpf_map_delete_elem(&threads, &key);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0; /* other threads live on */

@@ -223,6 +223,7 @@ const (
 	SocketEvidenceKindEVIDENCE_STATISTICAL    SocketEvidenceKind = 19
 	SocketEvidenceKindEVIDENCE_RESPONSE_BACK  SocketEvidenceKind = 20
 	SocketEvidenceKindEVIDENCE_RESPONSE_ORDER SocketEvidenceKind = 21
+	SocketEvidenceKindEVIDENCE_ALLOCATED      SocketEvidenceKind = 22
 )
 
 type SocketHaproxyTarget struct {
@@ -247,8 +248,25 @@ type SocketJavaTarget struct {
 	Carrier      uint32
 	Narrow       uint8
 	Shift        uint8
-	Pad          [2]uint8
+	Tasks        uint8
+	Pad          uint8
 	Base         uint64
+	Klass        uint32
+	Runner       uint32
+	State        uint32
+	Callable     uint32
+	StackBase    uint32
+	Start        uint32
+	Top          uint32
+	End          uint32
+	SlotOfTask   uint32
+	Requests     uint32
+	Pad1         uint32
+	_            [4]byte
+	Heap         uint64
+	HeapEnd      uint64
+	Collections  uint64
+	Collecting   uint64
 }
 
 type SocketJavaThreads uint32
@@ -259,6 +277,21 @@ const (
 	SocketJavaThreadsJAVA_VIRTUAL    SocketJavaThreads = 2
 	SocketJavaThreadsJAVA_OBJECTS    SocketJavaThreads = 3
 )
+
+type SocketJvmThread struct {
+	_               structs.HostLayout
+	Epoch           uint64
+	Start           uint64
+	Top             uint64
+	End             uint64
+	Collections     uint32
+	Slot            uint32
+	Misses          uint32
+	TaskCollections uint32
+	Task            uint64
+	Self            uint64
+	Woke            uint64
+}
 
 type SocketListenPort struct {
 	_     structs.HostLayout
@@ -322,6 +355,20 @@ type SocketNote struct {
 	Reader  uint32
 	Tgid    uint32
 	Pad     uint32
+}
+
+type SocketObjectEvent struct {
+	_           structs.HostLayout
+	Kind        uint8
+	What        uint8
+	Pad0        [2]uint8
+	Tgid        uint32
+	Tid         uint32
+	Collections uint32
+	Ts          uint64
+	Token       uint64
+	From        [2]uint64
+	To          [2]uint64
 }
 
 type SocketOriginEvent struct {
@@ -484,6 +531,7 @@ const (
 	SocketMapEvents              = "events"
 	SocketMapHaproxyTargets      = "haproxy_targets"
 	SocketMapJavaTargets         = "java_targets"
+	SocketMapJvmThreads          = "jvm_threads"
 	SocketMapListenPorts         = "listen_ports"
 	SocketMapLosses              = "losses"
 	SocketMapNodeLoops           = "node_loops"
@@ -540,6 +588,7 @@ const (
 	SocketVarUnusedHaproxyTarget = "unused_haproxy_target"
 	SocketVarUnusedJavaThreads   = "unused_java_threads"
 	SocketVarUnusedLoss          = "unused_loss"
+	SocketVarUnusedObjectEvent   = "unused_object_event"
 	SocketVarUnusedOriginEvent   = "unused_origin_event"
 	SocketVarUnusedProcessEvent  = "unused_process_event"
 	SocketVarWakeupBytes         = "wakeup_bytes"
@@ -621,6 +670,7 @@ type SocketMapSpecs struct {
 	Events         *ebpf.MapSpec `ebpf:"events"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
+	JvmThreads     *ebpf.MapSpec `ebpf:"jvm_threads"`
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	NodeLoops      *ebpf.MapSpec `ebpf:"node_loops"`
@@ -660,6 +710,7 @@ type SocketVariableSpecs struct {
 	UnusedHaproxyTarget *ebpf.VariableSpec `ebpf:"unused_haproxy_target"`
 	UnusedJavaThreads   *ebpf.VariableSpec `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.VariableSpec `ebpf:"unused_loss"`
+	UnusedObjectEvent   *ebpf.VariableSpec `ebpf:"unused_object_event"`
 	UnusedOriginEvent   *ebpf.VariableSpec `ebpf:"unused_origin_event"`
 	UnusedProcessEvent  *ebpf.VariableSpec `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.VariableSpec `ebpf:"wakeup_bytes"`
@@ -690,6 +741,7 @@ type SocketMaps struct {
 	Events         *ebpf.Map `ebpf:"events"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
+	JvmThreads     *ebpf.Map `ebpf:"jvm_threads"`
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
 	NodeLoops      *ebpf.Map `ebpf:"node_loops"`
@@ -719,6 +771,7 @@ func (m *SocketMaps) Close() error {
 		m.Events,
 		m.HaproxyTargets,
 		m.JavaTargets,
+		m.JvmThreads,
 		m.ListenPorts,
 		m.Losses,
 		m.NodeLoops,
@@ -759,6 +812,7 @@ type SocketVariables struct {
 	UnusedHaproxyTarget *ebpf.Variable `ebpf:"unused_haproxy_target"`
 	UnusedJavaThreads   *ebpf.Variable `ebpf:"unused_java_threads"`
 	UnusedLoss          *ebpf.Variable `ebpf:"unused_loss"`
+	UnusedObjectEvent   *ebpf.Variable `ebpf:"unused_object_event"`
 	UnusedOriginEvent   *ebpf.Variable `ebpf:"unused_origin_event"`
 	UnusedProcessEvent  *ebpf.Variable `ebpf:"unused_process_event"`
 	WakeupBytes         *ebpf.Variable `ebpf:"wakeup_bytes"`

@@ -132,7 +132,7 @@ int tokio_wake(struct regs *ctx)
 	to_key.id = task->id;
 	to = context_find(&to_key);
 	if (owner(to))
-		completed(from, to, 0, task->polled, 0, bpf_ktime_get_ns());
+		completed(from, to, 0, task->polled, 0, 0, bpf_ktime_get_ns());
 	else if (from->last_call && !owner(from))
 		from->doubts |= WAKE_OTHERS_TOO;
 	return 0;

@@ -8,6 +8,7 @@
  */
 #include "completion.bpf.h"
 #include "futex.bpf.h"
+#include "javatask.bpf.h"
 #include "ruby.bpf.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
@@ -66,6 +67,7 @@ int wake(__u64 *ctx)
 	struct target *t;
 	enum ruby_wait waits = RUBY_OTHER;
 	enum place kind;
+	__u64 task = 0;
 	bool serves;
 
 	if (p->tgid != tgid || !may_be_selected(tgid)) /* most are; it costs nothing to see */
@@ -85,15 +87,21 @@ int wake(__u64 *ctx)
 	from = context_find(&from_key);
 	to = context_find(&to_key);
 	serves = owner(to);
+	if (UNLIKELY(t->flags & TARGET_JAVA) && from && java_wakes(pid_tgid, &task) == JAVA_AFTER) {
+		task_done(from);
+		from->done_call = 0;
+		if (serves)
+			return 0; /* whom the task that it has now works for is told by that itself */
+	}
 	/* Where it waits for a result of Ruby's nobody else ever waits. */
 	kind = waits == RUBY_RESULT ? PLACE_RESULT : place_kind(tgid, uaddr, p, serves, from_key.id, now);
 	if (kind == PLACE_NEW_LOCK)
-		emit_wake(0, 0, uaddr, 0, WAKE_LOCK, now);
+		emit_wake(0, 0, uaddr, 0, WAKE_LOCK, 0, now);
 	if (kind != PLACE_RESULT)
 		return 0;
 	if (!serves)
 		handed(from, to, &to_key);
 	else if (from && from->called)
-		completed(from, to, uaddr, slept_since(p), waits == RUBY_UNKNOWN ? WAKE_UNKNOWN : 0, now);
+		completed(from, to, uaddr, slept_since(p), waits == RUBY_UNKNOWN ? WAKE_UNKNOWN : 0, task, now);
 	return 0;
 }

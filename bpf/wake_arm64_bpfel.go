@@ -168,8 +168,40 @@ type WakeJavaTarget struct {
 	Carrier      uint32
 	Narrow       uint8
 	Shift        uint8
-	Pad          [2]uint8
+	Tasks        uint8
+	Pad          uint8
 	Base         uint64
+	Klass        uint32
+	Runner       uint32
+	State        uint32
+	Callable     uint32
+	StackBase    uint32
+	Start        uint32
+	Top          uint32
+	End          uint32
+	SlotOfTask   uint32
+	Requests     uint32
+	Pad1         uint32
+	_            [4]byte
+	Heap         uint64
+	HeapEnd      uint64
+	Collections  uint64
+	Collecting   uint64
+}
+
+type WakeJvmThread struct {
+	_               structs.HostLayout
+	Epoch           uint64
+	Start           uint64
+	Top             uint64
+	End             uint64
+	Collections     uint32
+	Slot            uint32
+	Misses          uint32
+	TaskCollections uint32
+	Task            uint64
+	Self            uint64
+	Woke            uint64
 }
 
 type WakeListenPort struct {
@@ -368,6 +400,7 @@ const (
 	WakeMapFutexes        = "futexes"
 	WakeMapHaproxyTargets = "haproxy_targets"
 	WakeMapJavaTargets    = "java_targets"
+	WakeMapJvmThreads     = "jvm_threads"
 	WakeMapListenPorts    = "listen_ports"
 	WakeMapLosses         = "losses"
 	WakeMapProcesses      = "processes"
@@ -446,6 +479,7 @@ type WakeMapSpecs struct {
 	Futexes        *ebpf.MapSpec `ebpf:"futexes"`
 	HaproxyTargets *ebpf.MapSpec `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.MapSpec `ebpf:"java_targets"`
+	JvmThreads     *ebpf.MapSpec `ebpf:"jvm_threads"`
 	ListenPorts    *ebpf.MapSpec `ebpf:"listen_ports"`
 	Losses         *ebpf.MapSpec `ebpf:"losses"`
 	Processes      *ebpf.MapSpec `ebpf:"processes"`
@@ -500,6 +534,7 @@ type WakeMaps struct {
 	Futexes        *ebpf.Map `ebpf:"futexes"`
 	HaproxyTargets *ebpf.Map `ebpf:"haproxy_targets"`
 	JavaTargets    *ebpf.Map `ebpf:"java_targets"`
+	JvmThreads     *ebpf.Map `ebpf:"jvm_threads"`
 	ListenPorts    *ebpf.Map `ebpf:"listen_ports"`
 	Losses         *ebpf.Map `ebpf:"losses"`
 	Processes      *ebpf.Map `ebpf:"processes"`
@@ -525,6 +560,7 @@ func (m *WakeMaps) Close() error {
 		m.Futexes,
 		m.HaproxyTargets,
 		m.JavaTargets,
+		m.JvmThreads,
 		m.ListenPorts,
 		m.Losses,
 		m.Processes,

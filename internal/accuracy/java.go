@@ -83,23 +83,34 @@ var javaLanguage = language{
 		platformThreads("ClientServer", "client-async", "java.net.http, the client's threads answer", 0, "the client's own threads read and write"),
 		javaPool("future", "fixed pool, Future.get", 1, 0.99, othersToo),
 		javaPool("cached", "cached pool, Future.get", 1, 0.99, ""),
-		javaPool("sequence", "fixed pool, three calls in a task", 3, 0, "the earlier calls of a task are known by its signature only"),
-		javaPool("mixed", "fixed pool, every second request has a task without a call", 0, 0, "an end that nobody waits for and a task without a call look like one task"),
+		javaPool("sequence", "fixed pool, three calls in a task", 3, 0.75, moved),
+		javaPool("mixed", "fixed pool, every second request has a task without a call", 0, 0.9, moved),
 		javaPool("completable", "CompletableFuture, the second of two pools calls", 1, 0.99, ""),
-		javaPool("completable-first", "the same, the first of them calls", 1, 0, "the woken thread of the second pool may take any task"),
+		javaPool("completable-first", "the same, the first of them calls", 1, 0, "what such a pool runs does not say which thread runs it, so that what a stack holds of it may be old; next: the CompletableFuture without a result that the outermost frame holds"),
 		javaPool("forkjoin", "ForkJoinPool", 1, 0.99, othersToo),
-		javaPool("invokeall", "fixed pool, invokeAll of three", 3, 0, endUnseen),
-		javaPool("invokeall-mixed", "the same, the second without a call", 2, 0, "as pool-mixed"),
+		javaPool("invokeall", "fixed pool, invokeAll of three", 3, 0.5, moved+"; and such an end is not seen when nobody waits for it by then"),
+		javaPool("invokeall-mixed", "the same, the second without a call", 2, 0.75, "as pool-invokeall"),
 		javaPool("spawn", "a thread for each call", 1, 0.99, ""),
-		javaPool("locked", "fixed pool, a ReentrantLock between the call and the end", 1, 0, "a lock that changes hands looks like a completion"),
-		javaPool("monitor", "the same, synchronized", 1, 0, "as pool-locked"),
-		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0, "a permit that changes hands looks like a completion"),
+		javaPool("execute", "fixed pool, one task is submitted, then one executed", 2, 0.99, othersToo),
+		javaPool("nested", "fixed pool, the task waits for one of a second pool", 1, 0, "who has made a task is a task itself: what a pool's thread makes is not known to be of the one that it has now; next: where its buffer was when it took that"),
+		javaPool("drain", "a task that makes all calls which wait in a queue, whosever they are", 1, 0.75, "who has made a task has not made all that it does"),
+		javaPool("loops", "tasks that the first requests start, and which take calls from a queue for ever", 1, 0, "a task without an end may work for anybody"),
+		newerPool("invokeall", "serial", "-XX:+UseSerialGC"),
+		newerPool("invokeall", "parallel", "-XX:+UseParallelGC"),
+		newerPool("mixed", "25", "-XX:+UseG1GC"),
+		javaPool("locked", "fixed pool, a ReentrantLock between the call and the end", 1, 0.6, "whom a task wakes before its end may have waited for a call in it, as well as for a lock that changes hands"),
+		javaPool("monitor", "the same, synchronized", 1, 0.6, "as pool-locked"),
+		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0.5, "as pool-locked, a permit"),
 	},
 }
 
 // othersToo: WAKE_OTHERS_TOO of bpf/event.h.
 const othersToo = "a worker that has read the response and wakes a thread of no request before that of the request: " +
 	"the first may have waited for the call; next: the JVM's own threads, by their names, wait for none"
+
+// moved: see bpf/javatask.bpf.h.
+const moved = "a task that waits while garbage is collected is moved by that, and not known again; next: to follow the few that " +
+	"survive by what refers to them"
 
 // causes of what virtual threads do not reach.
 var virtualCauses = map[string]string{
@@ -127,6 +138,13 @@ func platformThreads(program, shape, what string, goal float64, cause string) wo
 func collected(collector, flag string) workload {
 	w := virtualThreads("sleep", "virtual-sleep, "+strings.TrimPrefix(flag, "-XX:+"), 2, 0.99)
 	w.name, w.flags = "virtual-"+collector, []string{flag}
+	return w
+}
+
+// newerPool is a row of javaPool with JDK 25 and a garbage collector.
+func newerPool(shape, name, flag string) workload {
+	w := javaPool(shape, "pool-"+shape+", JDK 25, "+strings.TrimPrefix(flag, "-XX:+"), map[string]int{"invokeall": 3}[shape], 0.8, moved)
+	w.name, w.home, w.packages, w.flags = w.name+"-"+name, jdk25, needs25, []string{flag}
 	return w
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/javaruntime"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
@@ -24,6 +25,11 @@ const (
 	// javaEmbedded is how long after its start a native program is believed to load a VM.
 	javaEmbedded      = 30 * time.Second
 	javaEmbeddedRetry = 500 * time.Millisecond
+	// A VM loads the class of tasks when the first pool gets one, which may be long after its start.
+	javaTasksRetry    = 20 * time.Millisecond
+	javaTasksMaxRetry = 30 * time.Second
+	javaTasksPatience = 24 * time.Hour
+	javaTasksFailures = 8
 )
 
 // java tells the kernel side how to read which virtual thread runs on a thread of a Java VM.
@@ -45,6 +51,8 @@ type javaVM struct {
 	log      *zap.Logger
 	stop     context.CancelFunc
 	readable bool
+	target   probe.JavaTarget // as the kernel side was told
+	learn    func(set func(*causality.Habits))
 }
 
 func newJava(t *probe.Tracer, log *zap.Logger, counts *counts) runtimeSupport {
@@ -64,7 +72,7 @@ func (j *java) use(p *process.Process, target *target) {
 	defer j.mu.Unlock()
 	ctx, stop := context.WithCancel(context.Background())
 	vm := &javaVM{
-		pid: p.PID, service: p.ServiceName, stop: stop,
+		pid: p.PID, service: p.ServiceName, stop: stop, learn: target.tell,
 		log: j.log.With(zap.String("executable", p.Exe), zap.Int("pid", p.PID)),
 	}
 	j.vms[p.PID] = vm
@@ -74,7 +82,9 @@ func (j *java) use(p *process.Process, target *target) {
 	}
 	layout, err := javaruntime.Inspect(proc)
 	if !errors.Is(err, javaruntime.ErrNotReady) {
-		j.tell(vm, layout, err)
+		if j.tell(vm, layout, err) {
+			j.tries.Go(func() { j.awaitTasks(ctx, vm, proc) })
+		}
 		return
 	}
 	j.tries.Go(func() { j.await(ctx, vm, proc) })
@@ -109,6 +119,7 @@ func (j *java) watch(ctx context.Context, vm *javaVM, proc string) {
 
 // await looks at a VM that starts until it can be read, or is not selected any more.
 func (j *java) await(ctx context.Context, vm *javaVM, proc string) {
+	told := false
 	retry(ctx, javaRetry, javaMaxRetry, javaPatience, func(late bool) bool {
 		layout, err := javaruntime.Inspect(proc)
 		if errors.Is(err, javaruntime.ErrNotReady) && !late {
@@ -120,14 +131,17 @@ func (j *java) await(ctx context.Context, vm *javaVM, proc string) {
 			if late && err != nil {
 				j.counts.NeverReady.Add(1)
 			}
-			j.tell(vm, layout, err)
+			told = j.tell(vm, layout, err)
 		}
 		return true
 	})
+	if told {
+		j.awaitTasks(ctx, vm, proc)
+	}
 }
 
-// tell passes on what was found. The caller holds mu.
-func (j *java) tell(vm *javaVM, l javaruntime.Layout, err error) {
+// tell passes on what was found, and says whether the threads of the VM can be told apart. The caller holds mu.
+func (j *java) tell(vm *javaVM, l javaruntime.Layout, err error) bool {
 	t := javaTarget(l)
 	switch {
 	case err != nil:
@@ -144,7 +158,9 @@ func (j *java) tell(vm *javaVM, l javaruntime.Layout, err error) {
 	case l.Virtual:
 		vm.readable = true
 	}
+	vm.target = t
 	if err := j.tracer.Java(uint32(vm.pid), t); err != nil {
+		t.Threads = probe.JavaUnreadable
 		j.missing.note(vm.service, "what runs on the threads of its Java VM")
 		vm.log.Warn("A Java VM cannot be noted: its calls are not linked to its requests", zap.Error(err))
 		vm.readable = false
@@ -152,6 +168,7 @@ func (j *java) tell(vm *javaVM, l javaruntime.Layout, err error) {
 	if vm.readable {
 		j.counts.Readable.Add(1)
 	}
+	return t.Threads != probe.JavaUnreadable
 }
 
 func javaTarget(l javaruntime.Layout) probe.JavaTarget {

@@ -292,6 +292,8 @@ func (r *ebpfReceiver) event(raw []byte) {
 		r.solver.Origin(&r.events.Origin)
 	case event.KindAsync:
 		r.solver.Async(&r.events.Async)
+	case event.KindObject:
+		r.solver.Object(&r.events.Object)
 	default:
 		r.counts.undecodable.Add(1)
 	}

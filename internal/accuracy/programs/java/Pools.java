@@ -11,12 +11,15 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.ForkJoinTask;
 import java.util.concurrent.Future;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantLock;
 
@@ -30,7 +33,7 @@ public final class Pools {
     }
 
     private static String host;
-    private static int port;
+    private static int port, size;
     private static ExecutorService pool, second;
     private static final ReentrantLock lock = new ReentrantLock();
     private static final Object monitor = new Object();
@@ -101,6 +104,34 @@ public final class Pools {
         work = x;
     }
 
+    /** A call that waits in a queue of everybody's. */
+    private static final class Item {
+        private final String path;
+        private final CompletableFuture<String> result = new CompletableFuture<>();
+
+        Item(String path) {
+            this.path = path;
+        }
+
+        void run() {
+            result.complete(call(path));
+        }
+    }
+
+    private static final ConcurrentLinkedQueue<Item> items = new ConcurrentLinkedQueue<>();
+    private static final LinkedBlockingQueue<Item> blocking = new LinkedBlockingQueue<>();
+    private static final AtomicInteger queued = new AtomicInteger();
+    private static final AtomicInteger loops = new AtomicInteger();
+
+    /** Makes all calls that wait, whoever wants them, and those that come meanwhile. */
+    private static void drain() {
+        int left;
+        do {
+            items.poll().run();
+            left = queued.decrementAndGet();
+        } while (left > 0);
+    }
+
     private static Future<String> submit(Callable<String> task) {
         return pool.submit(task);
     }
@@ -149,6 +180,39 @@ public final class Pools {
                 });
                 t.start();
                 t.join();
+            };
+        case "execute":
+            return (id, n) -> {
+                submit(() -> call("/d/" + id + "/a")).get();
+                CompletableFuture<String> result = new CompletableFuture<>();
+                pool.execute(() -> result.complete(call("/d/" + id + "/b")));
+                result.get();
+            };
+        case "nested":
+            return (id, n) -> submit(() -> second.submit(() -> call("/d/" + id + "/a")).get()).get();
+        case "drain":
+            // One task at a time empties the queue: it was made by who found that empty.
+            return (id, n) -> {
+                Item item = new Item("/d/" + id + "/a");
+                items.add(item);
+                if (queued.getAndIncrement() == 0) {
+                    pool.submit(Pools::drain);
+                }
+                item.result.get();
+            };
+        case "loops":
+            // The first requests start the tasks that work for all.
+            return (id, n) -> {
+                Item item = new Item("/d/" + id + "/a");
+                blocking.add(item);
+                if (loops.getAndIncrement() < size) {
+                    pool.submit(() -> {
+                        for (;;) {
+                            blocking.take().run();
+                        }
+                    });
+                }
+                item.result.get();
             };
         case "locked":
             return (id, n) -> {
@@ -237,7 +301,7 @@ public final class Pools {
 
     public static void main(String[] args) throws Exception {
         Garbage.start();
-        int size = Integer.parseInt(args[2]);
+        size = Integer.parseInt(args[2]);
         host = args[1].split(":")[0];
         port = Integer.parseInt(args[1].split(":")[1]);
         permits = new Semaphore(Math.max(1, size / 2));

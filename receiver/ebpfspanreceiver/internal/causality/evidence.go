@@ -90,6 +90,7 @@ const (
 	statistical
 	responseBack
 	responseOrder
+	allocated
 
 	kindCount = iota + 1
 )
@@ -183,6 +184,10 @@ var kinds = [kindCount]kind{
 	responseOrder: {
 		hint: "response_order", rank: proven, confidence: 0.99, way: back, trust: unproven, byReader: true,
 		rules: []rule{inStep, itsTasks},
+	},
+	allocated: {
+		hint: "allocated", rank: inherited, confidence: 0.995, way: there, descends: true,
+		rules: []rule{alone, taskEnds, taskHasOwner, taskToItself, undisputed}, service: []service{ownThread},
 	},
 }
 

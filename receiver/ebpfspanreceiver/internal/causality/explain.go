@@ -35,6 +35,9 @@ const (
 	ResponseReadElsewhere
 	ContextOutlivesRequest
 	ThreadLivesOn
+	TaskLivesOn
+	TaskNotAwaited
+	TaskWakesOthers
 	ThreadHandsOver
 	AnswersWithoutCalls
 	WakeInDoubt
@@ -65,7 +68,8 @@ var Refusals = [...]string{
 	ContextServesSeveral: "context_serves_several", HandOverUnseen: "hand_over_unseen",
 	TwoTasksAtOnce: "two_tasks_at_once", SeveralInWrite: "several_in_write", SeveralInRead: "several_in_read",
 	ResponseReadElsewhere: "response_read_elsewhere", ContextOutlivesRequest: "context_outlives_request",
-	ThreadLivesOn: "thread_lives_on", ThreadHandsOver: "thread_hands_over",
+	ThreadLivesOn: "thread_lives_on", TaskLivesOn: "task_lives_on",
+	TaskNotAwaited: "task_not_awaited", TaskWakesOthers: "task_wakes_others", ThreadHandsOver: "thread_hands_over",
 	AnswersWithoutCalls: "answers_without_calls", WakeInDoubt: "wake_in_doubt",
 	SeveralResponses: "several_responses", SeveralRequestsRead: "several_requests_read",
 	OutOfStep: "out_of_step", AnotherTask: "another_task", EndUnknown: "end_unknown",

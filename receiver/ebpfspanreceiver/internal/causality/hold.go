@@ -39,6 +39,7 @@ func (s *Solver) Hold(c Call, release func(Answer)) {
 // Tick answers the calls that have waited enough: now is the time of the records, some of which may be later.
 func (s *Solver) Tick(now uint64) {
 	s.async.settle(now - min(now, uint64(s.options.Grace)))
+	s.objects.ask()
 	kept := s.waiting[:0]
 	for _, h := range s.waiting {
 		if !s.settled(h, now) || s.learning(h, now) {

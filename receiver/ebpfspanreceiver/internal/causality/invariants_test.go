@@ -303,8 +303,12 @@ func TestI13TwoSided(t *testing.T) {
 			s, _ := newSolver()
 			s.Began(100, 100, 10*ms, reader)
 			s.Began(200, 200, 10*ms, reader)
-			s.Evidence(evidence(what, 1, 100))
-			s.Evidence(evidence(other, 1, 200))
+			for _, e := range []*event.Evidence{evidence(what, 1, 100), evidence(other, 1, 200)} {
+				if e.What == allocated {
+					e.Uses = taskAwaited
+				}
+				s.Evidence(e)
+			}
 			for _, request := range []uint64{100, 200} { // of threads that were made for it
 				s.Origin(&event.Origin{What: event.Ended, Tgid: 1, Parent: request})
 			}

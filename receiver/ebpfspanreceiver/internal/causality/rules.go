@@ -60,6 +60,27 @@ var onlyTask = rule{ThreadLivesOn, func(s *Solver, e *edge, c *Call) bool {
 	return s.lives.isOver(life{tgid: c.Writer.Tgid, tid: c.Writer.Tid, epoch: e.to})
 }}
 
+// taskEnds, taskHasOwner and taskToItself: whoever makes a task works for the request, but the task may do what others have
+// left for whoever comes. See objects.
+var (
+	taskEnds     = rule{TaskLivesOn, func(_ *Solver, e *edge, _ *Call) bool { return e.uses != taskUnderWay }}
+	taskHasOwner = rule{TaskNotAwaited, func(_ *Solver, e *edge, _ *Call) bool { return e.uses != taskUnawaited }}
+	taskToItself = rule{TaskWakesOthers, func(_ *Solver, e *edge, _ *Call) bool { return e.uses != taskWakesOther }}
+)
+
+// undisputed: whoever the response led to, if that was seen, is of the same request, even if it is not believed otherwise.
+var undisputed = rule{AnswerDisagrees, func(s *Solver, e *edge, c *Call) bool {
+	for _, other := range s.reported(c) {
+		switch other.kind {
+		case wakeBack, notifyBack, answer:
+			if other.to != e.to {
+				return false
+			}
+		}
+	}
+	return true
+}}
+
 // ownThread: evidence that rests on threads holds where a thread serves a request from end to end:
 // the one that read it answers it, and the one that wrote the call reads its response. Loops that hide in
 // a thread pool break that. The same of Java's virtual threads, whatever carries them.

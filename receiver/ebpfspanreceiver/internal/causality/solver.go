@@ -42,6 +42,9 @@ type Habits struct {
 	// Defers: what the tasks of a loop write in one round leaves when that is over (uvloop's). A response may have been
 	// written before a call that leaves before it.
 	Defers bool
+	// TaskOver says whether a task of a thread pool is over that lay at object when garbage had been collected so
+	// many times; known: that can be told still. nil: nobody can.
+	TaskOver func(object uint64, collections uint32) (over, known bool)
 }
 
 func (s *Solver) habits(tgid uint32) Habits {
@@ -141,6 +144,7 @@ type Solver struct {
 	lost, missed uint64
 	contexts     *contexts
 	readings     *readings
+	objects      *objects
 	// derivations find more evidence in what is told here.
 	derivations []derivation
 	async       *asyncIDs
@@ -158,7 +162,8 @@ func NewSolver(o Options, counts *Counts) *Solver {
 		threads: threads{}, processes: newProcesses(&o, counts),
 		contexts: newContexts(), async: newAsyncIDs(), readings: &readings{},
 	}
-	s.derivations = []derivation{s.contexts, s.async, s.readings}
+	s.objects = newObjects(s.habits)
+	s.derivations = []derivation{s.contexts, s.async, s.readings, s.objects}
 	return s
 }
 
@@ -174,6 +179,9 @@ func (s *Solver) Evidence(e *event.Evidence) {
 	p.answers.saw(e)
 	if e.What == channelBack && e.Segment != 0 {
 		s.tasks.cameBack(e.Segment, e.Epoch)
+	}
+	if e.What == wakeBack && e.Base != 0 {
+		s.objects.ended(e.Tgid, e.Base, e.Call, e.Epoch)
 	}
 	if e.What == responseBack {
 		s.readings.gave(e)

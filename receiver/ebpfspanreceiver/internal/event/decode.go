@@ -43,6 +43,9 @@ func Decode(raw []byte, e *Event) error {
 	case KindAsync:
 		_, err := fixed(raw, &e.Async)
 		return err
+	case KindObject:
+		_, err := fixed(raw, &e.Object)
+		return err
 	case KindProcess:
 		_, err := fixed(raw, &e.Process)
 		return err

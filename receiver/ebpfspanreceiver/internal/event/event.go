@@ -18,6 +18,7 @@ const (
 	KindProcess  Kind = 4
 	KindOrigin   Kind = 5
 	KindAsync    Kind = 6
+	KindObject   Kind = 7
 )
 
 // Values of the members, as bpf/event.h defines them.
@@ -54,6 +55,11 @@ const (
 	// AsyncRead, AsyncTokenCall: enum async_flags.
 	AsyncRead      = 1
 	AsyncTokenCall = 2
+
+	// What an Object says, enum object_what.
+	ObjectMade = 1
+	ObjectRun  = 2
+	ObjectWoke = 3
 
 	Exec   = 1
 	Fork   = 2
@@ -102,6 +108,9 @@ type Process = bpf.SocketProcessEvent
 // Origin says that an execution context was made by another one, or what it did instead of waiting.
 type Origin = bpf.SocketOriginEvent
 
+// Object is where a thread of a Java VM made objects, or which of them it runs.
+type Object = bpf.SocketObjectEvent
+
 // Event is one record. The member named by Kind is set, and with Data also Evidence, which has no What where the bytes
 // came without any.
 type Event struct {
@@ -112,4 +121,5 @@ type Event struct {
 	Process  Process
 	Origin   Origin
 	Async    Async
+	Object   Object
 }

@@ -15,6 +15,7 @@ func TestNumbersAreThoseOfTheHeader(t *testing.T) {
 		"event_kind": {
 			"EVENT_DATA": uint64(KindData), "EVENT_CONN": uint64(KindConn), "EVENT_EVIDENCE": uint64(KindEvidence),
 			"EVENT_PROCESS": uint64(KindProcess), "EVENT_ORIGIN": uint64(KindOrigin), "EVENT_ASYNC": uint64(KindAsync),
+			"EVENT_OBJECT": uint64(KindObject),
 		},
 		"direction":  {"DIR_IN": In, "DIR_OUT": Out},
 		"role":       {"ROLE_SERVER": Server, "ROLE_CLIENT": Client},
@@ -25,6 +26,7 @@ func TestNumbersAreThoseOfTheHeader(t *testing.T) {
 		},
 		"conn_what":    {"CONN_CLOSED": Closed},
 		"origin_what":  {"ORIGIN_MADE": Made, "ORIGIN_BUSY": Busy, "ORIGIN_ENDED": Ended},
+		"object_what":  {"OBJECT_MADE": ObjectMade, "OBJECT_RUN": ObjectRun, "OBJECT_WOKE": ObjectWoke},
 		"async_what":   {"ASYNC_ACTIVATION": AsyncActivation, "ASYNC_CALL": AsyncCall, "ASYNC_INIT": AsyncInit},
 		"async_flags":  {"ASYNC_READ": AsyncRead, "ASYNC_TOKEN_CALL": AsyncTokenCall},
 		"process_what": {"PROCESS_EXEC": Exec, "PROCESS_FORK": Fork, "PROCESS_EXIT": Exit, "PROCESS_LISTEN": Listen},

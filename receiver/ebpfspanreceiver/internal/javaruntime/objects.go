@@ -205,7 +205,7 @@ func (c *classes) symbol(at uint64) (string, error) {
 // find looks for a class among the subclasses of class.
 func (c *classes) find(class uint64, name string) (uint64, error) {
 	next := []uint64{class}
-	for range 2000 {
+	for range 1 << 17 { // a large application has tens of thousands of classes
 		if len(next) == 0 {
 			break
 		}

@@ -29,6 +29,12 @@ type JavaTarget struct {
 	Narrow                         bool
 	Shift                          uint8
 	Base                           uint64
+	// Tasks: which task a thread runs, and where it makes objects, is read with what follows, and with Slot to Pthread,
+	// Platform, and how references are.
+	Tasks                                  bool
+	Klass, Runner, State, Callable         uint32
+	StackBase, Start, Top, End             uint32
+	Heap, HeapEnd, Collections, Collecting uint64
 }
 
 // Java says how the threads of a process are read that was selected as a Java VM, or is about to be.
@@ -40,6 +46,12 @@ func (t *Tracer) Java(pid uint32, j JavaTarget) error {
 	}
 	if j.Narrow {
 		v.Narrow = 1
+	}
+	if j.Tasks {
+		v.Tasks = 1
+		v.Klass, v.Runner, v.State, v.Callable = j.Klass, j.Runner, j.State, j.Callable
+		v.StackBase, v.Start, v.Top, v.End = j.StackBase, j.Start, j.Top, j.End
+		v.Heap, v.HeapEnd, v.Collections, v.Collecting = j.Heap, j.HeapEnd, j.Collections, j.Collecting
 	}
 	return noteLayout(t.objects.JavaTargets, "the Java VM", pid, v)
 }

@@ -24,6 +24,7 @@ type recorder struct {
 	conns     []event.Conn
 	evidence  []event.Evidence
 	processes []event.Process
+	objects   []event.Object
 }
 
 func (r *recorder) record(e *event.Event) {
@@ -46,6 +47,10 @@ func (r *recorder) record(e *event.Event) {
 	case event.KindEvidence:
 		if r.of(e.Evidence.Tgid) {
 			r.evidence = append(r.evidence, e.Evidence)
+		}
+	case event.KindObject:
+		if r.of(e.Object.Tgid) {
+			r.objects = append(r.objects, e.Object)
 		}
 	case event.KindProcess:
 		if r.of(e.Process.Tgid) {
