@@ -361,10 +361,10 @@ struct java_target {
 	__u32 klass;              /* of java.util.concurrent.FutureTask, as an object of it has that */
 	__u32 runner, state, callable; /* in it: references to the thread that runs it and to what it does, how far it is */
 	__u32 stack_base;         /* in JavaThread: where its stack ends, which grows down */
-	__u32 start, top, end;    /* in JavaThread: of the buffer in which it makes objects */
+	__u32 buffer;             /* in JavaThread: the one in which it makes objects */
+	__u32 start, top, end;    /* in that */
 	/* Written by the kernel side: where a thread had its task, and requests read before that, see java_requested. */
 	__u32 slot_of_task, requests;
-	__u32 pad1;
 	__u64 heap, heap_end;     /* objects are between */
 	__u64 collections;        /* address of how often garbage was collected, 32 bits, */
 	__u64 collecting;         /* and of whether it is being, a byte */

@@ -155,12 +155,12 @@ type GoroutineJavaTarget struct {
 	State        uint32
 	Callable     uint32
 	StackBase    uint32
+	Buffer       uint32
 	Start        uint32
 	Top          uint32
 	End          uint32
 	SlotOfTask   uint32
 	Requests     uint32
-	Pad1         uint32
 	_            [4]byte
 	Heap         uint64
 	HeapEnd      uint64

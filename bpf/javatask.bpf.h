@@ -13,11 +13,20 @@
 
 #include "java.bpf.h"
 
+/* Where a thread makes objects: a buffer, and the end of what it has made there. */
+struct java_range {
+	__u64 start, top, end;
+};
+
 /* A thread of a Java VM. */
 struct jvm_thread {
-	__u64 epoch;           /* the request that it serves, and where its buffer was when it had read that: */
-	__u64 start, top, end;
-	__u32 collections;
+	__u64 pointer; /* its thread pointer, of which the next three were found: */
+	__u64 java;    /* its JavaThread, */
+	__u64 handle;  /* where the reference to its java.lang.Thread is, */
+	__u64 base;    /* and the end of its stack, which grows down */
+	__u64 epoch;           /* the request that it serves, */
+	struct java_range had; /* and where its buffer was when it had read that */
+	__u32 collections;     /* then */
 	__u32 slot;   /* where it was found to have its task last, from the base of its stack down; 0: nowhere yet */
 	__u32 misses; /* how often nothing was found since */
 	__u32 task_collections;
@@ -55,7 +64,7 @@ static __always_inline struct java_target *java_with_tasks(__u32 tgid)
 }
 
 /* How often garbage was collected. Returns false while it is, or if that cannot be read. The VM sets the mark before
- * it counts, and counts before it moves anything: what was read between two equal counts is of one time. */
+ * it counts, and counts before it moves anything: what was read while the count was this is of one time. */
 static __always_inline bool java_collections(const struct java_target *j, __u32 *count)
 {
 	__u8 now = 1;
@@ -64,35 +73,92 @@ static __always_inline bool java_collections(const struct java_target *j, __u32 
 	       !bpf_probe_read_user(count, sizeof(*count), (void *)j->collections);
 }
 
-/* The JavaThread of the current thread, or 0. */
-static __always_inline __u64 current_java_thread(const struct java_target *j)
+/* Garbage was collected since it was so often. */
+static __always_inline bool java_moved(const struct java_target *j, __u32 since)
+{
+	__u32 count = 0;
+
+	return bpf_probe_read_user(&count, sizeof(count), (void *)j->collections) || count != since;
+}
+
+/* Finds of the current thread what does not change while it lives. */
+static __always_inline bool java_known(const struct java_target *j, struct jvm_thread *t)
 {
 #if defined(__TARGET_ARCH_x86)
 	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
-	__u64 java = 0;
+	__u64 tp = KERNEL_READ(task, thread.fsbase), java = 0;
 
-	return java_thread_of(j, KERNEL_READ(task, thread.fsbase), &java) ? 0 : java;
+	if (LIKELY(t->pointer == tp))
+		return true;
+	t->pointer = 0;
+	t->slot = 0;
+	t->misses = 0;
+	if (java_thread_of(j, tp, &java) || !java || user_word(java + j->platform, &t->handle) || !t->handle ||
+	    user_word(java + j->stack_base, &t->base))
+		return false;
+	t->java = java;
+	t->pointer = tp;
+	return true;
 #else
-	return 0;
+	return false;
 #endif
 }
 
-/* Where its buffer is, and the end of what it has made there. */
-static __always_inline bool java_buffer(const struct java_target *j, __u64 java, struct jvm_thread *to)
+/* Memory of the process is copied here: as much as holds what is read of an object or of a buffer, and a power of two,
+ * which bounds an offset for the verifier. */
+#define JAVA_COPY 64
+
+/* Where an object has its class: oopDesc, with compressed class pointers. */
+#define JAVA_CLASS 8
+
+static __always_inline struct scratch *java_copy(__u64 from)
 {
-	return !user_word(java + j->start, &to->start) && !user_word(java + j->top, &to->top) &&
-	       !user_word(java + j->end, &to->end) && to->start <= to->top && to->top <= to->end;
+	__u32 zero = 0;
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &zero);
+
+	return s && !bpf_probe_read_user(s->payload, JAVA_COPY, (void *)from) ? s : 0;
+}
+
+static __always_inline __u64 copied_word(const struct scratch *s, __u32 offset)
+{
+	return *(__u64 *)(s->payload + (offset & (JAVA_COPY - 1)));
+}
+
+static __always_inline __u32 copied_half(const struct scratch *s, __u32 offset)
+{
+	return *(__u32 *)(s->payload + (offset & (JAVA_COPY - 1)));
+}
+
+static __always_inline __u64 copied_reference(const struct java_target *j, const struct scratch *s, __u32 offset)
+{
+	__u32 narrow;
+
+	if (!j->narrow)
+		return copied_word(s, offset);
+	narrow = copied_half(s, offset);
+	return narrow ? j->base + ((__u64)narrow << (j->shift & 7)) : 0;
+}
+
+static __always_inline bool java_buffer(const struct java_target *j, const struct jvm_thread *t, struct java_range *to)
+{
+	struct scratch *s = java_copy(t->java + j->buffer);
+
+	if (!s)
+		return false;
+	to->start = copied_word(s, j->start);
+	to->top = copied_word(s, j->top);
+	to->end = copied_word(s, j->end);
+	return to->start <= to->top && to->top <= to->end;
 }
 
 /* No pool of a VM has made a call for so many requests: nothing more is noted until one does. */
 #define JAVA_HOPE 4096
 
-/* This thread has read a request, which it serves by itself as far as is known. */
+/* This thread has read a request; epoch 0: which it does not serve by itself. */
 __noinline int java_requested(__u64 pid_tgid, __u64 epoch)
 {
 	struct java_target *j = java_with_tasks(pid_tgid >> 32);
 	struct jvm_thread *t;
-	__u64 java;
 
 	if (!j || (!j->slot_of_task && j->requests++ > JAVA_HOPE))
 		return 0;
@@ -100,82 +166,82 @@ __noinline int java_requested(__u64 pid_tgid, __u64 epoch)
 	if (!t)
 		return 0;
 	t->epoch = 0;
-	if (!java_collections(j, &t->collections))
-		return 0;
-	java = current_java_thread(j);
-	if (java && java_buffer(j, java, t))
+	if (epoch && java_collections(j, &t->collections) && java_known(j, t) && java_buffer(j, t, &t->had))
 		t->epoch = epoch;
 	return 0;
 }
 
-/* This thread begins to answer the request that it has read last. */
+static __always_inline struct object_event *object_event(__u64 pid_tgid, __u8 what, __u32 collections, __u64 token)
+{
+	struct object_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count_loss(LOSS_EVENTS_FULL);
+		return 0;
+	}
+	*e = (struct object_event){
+		.kind = EVENT_OBJECT,
+		.what = what,
+		.tgid = pid_tgid >> 32,
+		.tid = (__u32)pid_tgid,
+		.collections = collections,
+		.ts = bpf_ktime_get_ns(),
+		.token = token,
+	};
+	return e;
+}
+
+/* This thread begins to answer a request. */
 __noinline int java_answered(__u64 pid_tgid, __u64 epoch)
 {
 	struct jvm_thread *t = bpf_map_lookup_elem(&jvm_threads, &pid_tgid);
-	struct jvm_thread now;
+	struct java_range now = {};
 	struct java_target *j;
 	struct object_event *e;
-	bool same;
 	__u32 count = 0;
-	__u64 java;
+	bool same;
 
 	if (!t || t->epoch != epoch)
 		return 0;
 	t->epoch = 0;
 	j = java_with_tasks(pid_tgid >> 32);
-	if (!j || !java_collections(j, &now.collections))
+	if (!j || !java_collections(j, &count) || !java_buffer(j, t, &now) || java_moved(j, count))
 		return 0;
-	java = current_java_thread(j);
-	if (!java || !java_buffer(j, java, &now) || !java_collections(j, &count) || count != now.collections)
-		return 0;
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return 0;
-	}
-	__builtin_memset(e, 0, sizeof(*e));
-	e->kind = EVENT_OBJECT;
-	e->what = OBJECT_MADE;
-	e->tgid = pid_tgid >> 32;
-	e->tid = (__u32)pid_tgid;
-	e->collections = count;
-	e->ts = bpf_ktime_get_ns();
-	e->token = epoch;
 	same = count == t->collections;
-	e->from[0] = same && now.start == t->start ? t->top : now.start;
+	e = object_event(pid_tgid, OBJECT_MADE, count, epoch);
+	if (!e)
+		return 0;
+	e->from[0] = same && now.start == t->had.start ? t->had.top : now.start;
 	e->to[0] = now.top;
 	/* What was left of the buffer that it had. If it has used up another in between, nobody knows where that was. */
-	if (same && now.start != t->start) {
-		e->from[1] = t->top;
-		e->to[1] = t->end;
+	if (same && now.start != t->had.start) {
+		e->from[1] = t->had.top;
+		e->to[1] = t->had.end;
 	}
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 	return 0;
 }
 
-/* A reference in an object. */
-static __always_inline bool java_reference(const struct java_target *j, __u64 at, __u64 *to)
+/* x may be an object: of those that a thread has on its stack some twenty are. */
+static __always_inline bool java_may_be(const struct java_target *j, __u64 x)
 {
-	__u32 narrow = 0;
-
-	if (!j->narrow)
-		return !user_word(at, to);
-	if (bpf_probe_read_user(&narrow, sizeof(narrow), (void *)at))
-		return false;
-	*to = narrow ? j->base + ((__u64)narrow << (j->shift & 7)) : 0;
-	return true;
+	return x >= j->heap && x < j->heap_end && !(x & 7);
 }
 
-/* x is a task that the thread runs whose java.lang.Thread is self. Nothing else of this class names it. */
-static __always_inline bool java_runs(const struct java_target *j, __u64 x, __u64 self)
+/* A copy of x, if that is a task which the thread runs whose java.lang.Thread is self. Nothing else of this class names
+ * it. */
+static __always_inline struct scratch *java_running(const struct java_target *j, __u64 x, __u64 self)
 {
-	__u64 runner = 0;
-	__u32 klass = 0;
+	struct scratch *s = java_may_be(j, x) ? java_copy(x) : 0;
 
-	if (x < j->heap || x >= j->heap_end || x & 7 || bpf_probe_read_user(&klass, sizeof(klass), (void *)(x + 8)) ||
-	    klass != j->klass)
-		return false;
-	return java_reference(j, x + j->runner, &runner) && runner == self;
+	return s && copied_half(s, JAVA_CLASS) == j->klass && copied_reference(j, s, j->runner) == self ? s : 0;
+}
+
+/* The same at a place of the stack. */
+static __always_inline struct scratch *java_running_at(const struct java_target *j, const struct jvm_thread *t, __u32 slot,
+						       __u64 *x)
+{
+	return slot && !user_word(t->base - slot, x) ? java_running(j, *x, t->self) : 0;
 }
 
 /* A part of a stack is looked through for each call, as many of them, from its base on, as hold the frames of a pool. Of
@@ -185,54 +251,69 @@ static __always_inline bool java_runs(const struct java_target *j, __u64 x, __u6
 #define JAVA_PATIENCE 16
 #define JAVA_SELDOM 64
 
-static __always_inline bool java_runs_at(const struct java_target *j, __u64 base, __u32 slot, __u64 self, __u64 *x)
+/* Looks for the task that a thread runs, in a part of its stack. */
+static __always_inline bool find_task(struct java_target *j, struct jvm_thread *t)
 {
-	return slot && !user_word(base - slot, x) && java_runs(j, *x, self);
-}
-
-/* The task that a thread runs, or 0. */
-static __always_inline __u64 java_task(struct java_target *j, struct jvm_thread *t, __u64 java)
-{
-	__u64 base = 0, handle = 0, self = 0, x = 0;
-	__u32 zero = 0, part, i;
+	__u32 zero = 0, part, klass, narrow, i;
 	struct scratch *s;
+	__u64 x, runner;
 
-	if (user_word(java + j->stack_base, &base) || user_word(java + j->platform, &handle) || user_word(handle, &self) ||
-	    !self)
-		return 0;
-	t->self = self;
-	if (java_runs_at(j, base, t->slot, self, &x))
-		return x;
-	if (java_runs_at(j, base, j->slot_of_task, self, &x)) {
-		t->slot = j->slot_of_task;
-		return x;
-	}
 	if (t->misses > JAVA_PATIENCE && t->misses++ % JAVA_SELDOM)
-		return 0;
+		return false;
 	part = (t->misses++ % JAVA_PARTS + 1) * JAVA_PART;
 	s = bpf_map_lookup_elem(&scratches, &zero);
-	if (!s || bpf_probe_read_user(s->payload, JAVA_PART, (void *)(base - part)))
-		return 0;
+	if (!s || bpf_probe_read_user(s->payload, JAVA_PART, (void *)(t->base - part)))
+		return false;
 	for (i = 0; i < JAVA_PART; i += 8) {
 		x = *(__u64 *)(s->payload + i);
-		if (java_runs(j, x, self)) {
+		if (!java_may_be(j, x) || bpf_probe_read_user(&klass, sizeof(klass), (void *)(x + JAVA_CLASS)) ||
+		    klass != j->klass)
+			continue;
+		if (!j->narrow) {
+			if (user_word(x + j->runner, &runner))
+				continue;
+		} else if (bpf_probe_read_user(&narrow, sizeof(narrow), (void *)(x + j->runner))) {
+			continue;
+		} else {
+			runner = j->base + ((__u64)narrow << (j->shift & 7));
+		}
+		if (runner == t->self) {
 			t->slot = part - i;
 			t->misses = 0;
 			j->slot_of_task = t->slot;
-			return x;
+			return true;
 		}
 	}
-	return 0;
+	return false;
+}
+
+/* The task that a thread runs is copied, and *task. 0: none is known. */
+static __always_inline struct scratch *java_task(struct java_target *j, struct jvm_thread *t, __u64 *task)
+{
+	struct scratch *s;
+
+	if (!java_known(j, t) || user_word(t->handle, &t->self) || !t->self)
+		return 0;
+	s = java_running_at(j, t, t->slot, task);
+	if (LIKELY(s))
+		return s;
+	s = java_running_at(j, t, j->slot_of_task, task);
+	if (s) {
+		t->slot = j->slot_of_task;
+		return s;
+	}
+	return find_task(j, t) ? java_running_at(j, t, t->slot, task) : 0;
 }
 
 /* This thread, which has read no request, writes a call. */
 __noinline int java_calls(__u64 pid_tgid, __u64 call)
 {
 	struct java_target *j = java_with_tasks(pid_tgid >> 32);
+	__u32 count = 0, klass = 0;
 	struct jvm_thread *t;
 	struct object_event *e;
-	__u32 before = 0, after = 0, klass = 0;
-	__u64 java, task, does = 0;
+	__u64 task = 0, does;
+	struct scratch *s;
 
 	if (!j)
 		return 0;
@@ -240,30 +321,21 @@ __noinline int java_calls(__u64 pid_tgid, __u64 call)
 	if (!t)
 		return 0;
 	t->task = 0;
-	if (!java_collections(j, &before))
+	if (!java_collections(j, &count))
 		return 0;
-	java = current_java_thread(j);
-	task = java ? java_task(j, t, java) : 0;
-	if (!task || !java_collections(j, &after) || before != after)
+	s = java_task(j, t, &task);
+	if (!s)
+		return 0;
+	does = copied_reference(j, s, j->callable);
+	if (!does || bpf_probe_read_user(&klass, sizeof(klass), (void *)(does + JAVA_CLASS)))
+		klass = 0;
+	if (java_moved(j, count))
 		return 0;
 	t->task = task;
-	t->task_collections = after;
-	if (!java_reference(j, task + j->callable, &does) || !does ||
-	    bpf_probe_read_user(&klass, sizeof(klass), (void *)(does + 8)))
-		klass = 0;
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
+	t->task_collections = count;
+	e = object_event(pid_tgid, OBJECT_RUN, count, call);
+	if (!e)
 		return 0;
-	}
-	__builtin_memset(e, 0, sizeof(*e));
-	e->kind = EVENT_OBJECT;
-	e->what = OBJECT_RUN;
-	e->tgid = pid_tgid >> 32;
-	e->tid = (__u32)pid_tgid;
-	e->collections = after;
-	e->ts = bpf_ktime_get_ns();
-	e->token = call;
 	e->from[0] = task;
 	e->to[0] = klass;
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
@@ -282,17 +354,21 @@ enum java_wake {
 static __always_inline enum java_wake java_wakes(__u64 pid_tgid, __u64 *task)
 {
 	struct jvm_thread *t = bpf_map_lookup_elem(&jvm_threads, &pid_tgid);
-	__u32 count = 0, state = 0;
 	struct object_event *e;
 	struct java_target *j;
-	__u64 runner = 0;
+	struct scratch *s;
+	__u64 runner;
+	__u32 state;
 
 	if (!t || !t->task)
 		return JAVA_ANY;
 	j = java_with_tasks(pid_tgid >> 32);
-	if (!j || !java_reference(j, t->task + j->runner, &runner) ||
-	    bpf_probe_read_user(&state, sizeof(state), (void *)(t->task + j->state)) || !java_collections(j, &count) ||
-	    count != t->task_collections)
+	s = j ? java_copy(t->task) : 0;
+	if (!s)
+		return JAVA_ANY;
+	runner = copied_reference(j, s, j->runner);
+	state = copied_half(s, j->state);
+	if (java_moved(j, t->task_collections))
 		return JAVA_ANY;
 	if (runner != t->self) {
 		t->task = 0;
@@ -305,20 +381,11 @@ static __always_inline enum java_wake java_wakes(__u64 pid_tgid, __u64 *task)
 	if (t->woke == t->task)
 		return JAVA_WITHIN;
 	t->woke = t->task;
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return JAVA_WITHIN;
+	e = object_event(pid_tgid, OBJECT_WOKE, t->task_collections, 0);
+	if (e) {
+		e->from[0] = t->task;
+		bpf_ringbuf_submit(e, wakeup_flags(&events));
 	}
-	__builtin_memset(e, 0, sizeof(*e));
-	e->kind = EVENT_OBJECT;
-	e->what = OBJECT_WOKE;
-	e->tgid = pid_tgid >> 32;
-	e->tid = (__u32)pid_tgid;
-	e->collections = count;
-	e->ts = bpf_ktime_get_ns();
-	e->from[0] = t->task;
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
 	return JAVA_WITHIN;
 }
 

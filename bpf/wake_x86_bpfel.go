@@ -176,12 +176,12 @@ type WakeJavaTarget struct {
 	State        uint32
 	Callable     uint32
 	StackBase    uint32
+	Buffer       uint32
 	Start        uint32
 	Top          uint32
 	End          uint32
 	SlotOfTask   uint32
 	Requests     uint32
-	Pad1         uint32
 	_            [4]byte
 	Heap         uint64
 	HeapEnd      uint64
@@ -190,11 +190,18 @@ type WakeJavaTarget struct {
 }
 
 type WakeJvmThread struct {
-	_               structs.HostLayout
-	Epoch           uint64
-	Start           uint64
-	Top             uint64
-	End             uint64
+	_       structs.HostLayout
+	Pointer uint64
+	Java    uint64
+	Handle  uint64
+	Base    uint64
+	Epoch   uint64
+	Had     struct {
+		_     structs.HostLayout
+		Start uint64
+		Top   uint64
+		End   uint64
+	}
 	Collections     uint32
 	Slot            uint32
 	Misses          uint32

@@ -81,9 +81,9 @@ var javaLanguage = language{
 		platformThreads("NioServer", "nio-blocking", "the loop itself calls and waits", 0.99, ""),
 		platformThreads("ClientServer", "client", "java.net.http, a thread waits", 0, "the client's own threads read and write"),
 		platformThreads("ClientServer", "client-async", "java.net.http, the client's threads answer", 0, "the client's own threads read and write"),
-		javaPool("future", "fixed pool, Future.get", 1, 0.99, othersToo),
+		costs(javaPool("future", "fixed pool, Future.get", 1, 0.99, othersToo)),
 		javaPool("cached", "cached pool, Future.get", 1, 0.99, ""),
-		javaPool("sequence", "fixed pool, three calls in a task", 3, 0.75, moved),
+		javaPool("sequence", "fixed pool, three calls in a task", 3, 0.6, moved),
 		javaPool("mixed", "fixed pool, every second request has a task without a call", 0, 0.9, moved),
 		javaPool("completable", "CompletableFuture, the second of two pools calls", 1, 0.99, ""),
 		javaPool("completable-first", "the same, the first of them calls", 1, 0, "what such a pool runs does not say which thread runs it, so that what a stack holds of it may be old; next: the CompletableFuture without a result that the outermost frame holds"),
@@ -145,6 +145,12 @@ func collected(collector, flag string) workload {
 func newerPool(shape, name, flag string) workload {
 	w := javaPool(shape, "pool-"+shape+", JDK 25, "+strings.TrimPrefix(flag, "-XX:+"), map[string]int{"invokeall": 3}[shape], 0.8, moved)
 	w.name, w.home, w.packages, w.flags = w.name+"-"+name, jdk25, needs25, []string{flag}
+	return w
+}
+
+// costs is a row whose cost is measured.
+func costs(w workload) workload {
+	w.costly = true
 	return w
 }
 

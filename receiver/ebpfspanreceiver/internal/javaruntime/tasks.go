@@ -15,8 +15,9 @@ import (
 type Tasks struct {
 	// Slot, Current, OSThread, Pthread lead to the JavaThread of a thread, as in Layout.
 	Slot, Current, OSThread, Pthread uint32
-	// Platform (a handle of its java.lang.Thread), StackBase, Start, Top and End (of its allocation buffer) in it.
-	Platform, StackBase, Start, Top, End uint32
+	// Platform (a handle of its java.lang.Thread), StackBase and Buffer (in which it makes objects) in it. Start, Top and
+	// End in a buffer.
+	Platform, StackBase, Buffer, Start, Top, End uint32
 	// Klass is the class as an object refers to it. State, Runner and Callable are in such an object.
 	Klass, State, Runner, Callable uint32
 	// Narrow references are 32 bits wide: address = Base + reference << Shift.
@@ -55,6 +56,8 @@ const (
 	// taskState is how far a FutureTask is: 0 until it has its result, then 1 for a moment, then more.
 	taskState = "state"
 	taskDone  = 2
+	// copied is how many bytes of a structure or an object the kernel side looks at: JAVA_COPY of bpf/javatask.bpf.h.
+	copied = 64
 )
 
 var taskNames = []string{
@@ -177,11 +180,13 @@ func (r *taskReader) read() (Tasks, error) {
 	t.Heap = r.word(region)
 	t.HeapEnd = t.Heap + 8*r.word(region+8)
 	t.Collections, t.Collecting = heap+r.s[collections].offset, heap+r.s[collecting].offset
-	buffer := r.s[tlab].offset
+	t.Buffer = uint32(r.s[tlab].offset)
 	t.OSThread, t.Pthread = uint32(r.s[osThread].offset), uint32(r.s[pthread].offset)
 	t.Platform, t.StackBase = uint32(r.s[platform].offset), uint32(r.s[stackBase].offset)
-	t.Start, t.Top = uint32(buffer+r.s[tlabStart].offset), uint32(buffer+r.s[tlabTop].offset)
-	t.End = uint32(buffer + r.s[tlabEnd].offset)
+	t.Start, t.Top, t.End = uint32(r.s[tlabStart].offset), uint32(r.s[tlabTop].offset), uint32(r.s[tlabEnd].offset)
+	if max(t.Start, t.Top, t.End) > copied-8 {
+		return Tasks{}, fmt.Errorf("an allocation buffer has its bounds at %d, %d and %d", t.Start, t.Top, t.End)
+	}
 	if r.err != nil {
 		return Tasks{}, r.err
 	}
@@ -209,7 +214,7 @@ func (r *taskReader) threads() error {
 	plain := r.word(r.s[threadClass].address)
 	sound, known := 0, 0
 	for _, thread := range threads {
-		from, to := r.word(thread.at+uint64(t.Start)), r.word(thread.at+uint64(t.End))
+		from, to := r.word(thread.at+uint64(t.Buffer+t.Start)), r.word(thread.at+uint64(t.Buffer+t.End))
 		at := r.word(thread.at + uint64(t.Platform))
 		if r.err != nil {
 			return r.err
@@ -267,7 +272,7 @@ func (r *taskReader) class() error {
 		taskState: &r.tasks.State, "runner": &r.tasks.Runner, "callable": &r.tasks.Callable,
 	} {
 		at, ok := fields[name]
-		if !ok || at < 8 || at > 256 {
+		if !ok || at < 8 || at > copied-8 {
 			return fmt.Errorf("field %s of %s is at %d (found: %t)", name, futureTask, at, ok)
 		}
 		*to = at

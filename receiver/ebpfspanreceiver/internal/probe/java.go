@@ -33,7 +33,7 @@ type JavaTarget struct {
 	// Platform, and how references are.
 	Tasks                                  bool
 	Klass, Runner, State, Callable         uint32
-	StackBase, Start, Top, End             uint32
+	StackBase, Buffer, Start, Top, End     uint32
 	Heap, HeapEnd, Collections, Collecting uint64
 }
 
@@ -50,7 +50,7 @@ func (t *Tracer) Java(pid uint32, j JavaTarget) error {
 	if j.Tasks {
 		v.Tasks = 1
 		v.Klass, v.Runner, v.State, v.Callable = j.Klass, j.Runner, j.State, j.Callable
-		v.StackBase, v.Start, v.Top, v.End = j.StackBase, j.Start, j.Top, j.End
+		v.StackBase, v.Buffer, v.Start, v.Top, v.End = j.StackBase, j.Buffer, j.Start, j.Top, j.End
 		v.Heap, v.HeapEnd, v.Collections, v.Collecting = j.Heap, j.HeapEnd, j.Collections, j.Collecting
 	}
 	return noteLayout(t.objects.JavaTargets, "the Java VM", pid, v)

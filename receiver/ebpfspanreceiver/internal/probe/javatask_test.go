@@ -81,7 +81,7 @@ func testJavaTasks(t *testing.T, shape, backend string, args ...string) {
 		Threads: JavaPlatform, Slot: tasks.Slot, Current: tasks.Current, OSThread: tasks.OSThread, Pthread: tasks.Pthread,
 		Platform: tasks.Platform, Narrow: tasks.Narrow, Shift: tasks.Shift, Base: tasks.Base,
 		Tasks: true, Klass: tasks.Klass, Runner: tasks.Runner, State: tasks.State, Callable: tasks.Callable,
-		StackBase: tasks.StackBase, Start: tasks.Start, Top: tasks.Top, End: tasks.End,
+		StackBase: tasks.StackBase, Buffer: tasks.Buffer, Start: tasks.Start, Top: tasks.Top, End: tasks.End,
 		Heap: tasks.Heap, HeapEnd: tasks.HeapEnd, Collections: tasks.Collections, Collecting: tasks.Collecting,
 	}))
 	require.NoError(t, tr.Select(uint32(vm.pid), Target{Java: true}))
