@@ -148,6 +148,8 @@ enum evidence_kind {
 	EVIDENCE_RESPONSE_ORDER = 21, /* found by user space: as RESPONSE_BACK, where several ended in one read */
 	EVIDENCE_ALLOCATED = 22, /* found by user space: the task that the writer runs is an object that was made by
 				    who served the request */
+	EVIDENCE_AWAITED = 23,   /* found by user space: the end of the task in which the call was made woke who waits
+				    while it serves the request */
 };
 
 /* What speaks against a wake-up having been for this call. */

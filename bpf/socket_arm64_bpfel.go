@@ -224,6 +224,7 @@ const (
 	SocketEvidenceKindEVIDENCE_RESPONSE_BACK  SocketEvidenceKind = 20
 	SocketEvidenceKindEVIDENCE_RESPONSE_ORDER SocketEvidenceKind = 21
 	SocketEvidenceKindEVIDENCE_ALLOCATED      SocketEvidenceKind = 22
+	SocketEvidenceKindEVIDENCE_AWAITED        SocketEvidenceKind = 23
 )
 
 type SocketHaproxyTarget struct {

@@ -91,6 +91,7 @@ const (
 	responseBack
 	responseOrder
 	allocated
+	awaited
 
 	kindCount = iota + 1
 )
@@ -188,6 +189,10 @@ var kinds = [kindCount]kind{
 	allocated: {
 		hint: "allocated", rank: inherited, confidence: 0.995, way: there, descends: true,
 		rules: []rule{alone, taskEnds, taskHasOwner, taskToItself, undisputed}, service: []service{ownThread},
+	},
+	awaited: {
+		hint: "task_awaited", rank: inherited, confidence: 0.995, way: back,
+		rules: []rule{alone, taskToItself, undisputed}, service: []service{ownThread},
 	},
 }
 

@@ -88,7 +88,7 @@ func TestRefusalsAreThoseOfTheEdges(t *testing.T) {
 		for range 3 * len(calls) {
 			c := w.calls[calls[w.rng.IntN(len(calls))]]
 			e := event.Evidence{
-				What: uint8(1 + w.rng.IntN(kindCount-1)), Call: c.ID, Epoch: requests[w.rng.IntN(len(requests))],
+				What: uint8(1 + w.rng.IntN(responseOrder)), Call: c.ID, Epoch: requests[w.rng.IntN(len(requests))],
 				Segment: w.rng.Uint64N(2), Uses: uint8(w.rng.IntN(3)), BaseUses: uint8(w.rng.IntN(3)),
 			}
 			if e.What == next {

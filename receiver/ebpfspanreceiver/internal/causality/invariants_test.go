@@ -304,7 +304,7 @@ func TestI13TwoSided(t *testing.T) {
 			s.Began(100, 100, 10*ms, reader)
 			s.Began(200, 200, 10*ms, reader)
 			for _, e := range []*event.Evidence{evidence(what, 1, 100), evidence(other, 1, 200)} {
-				if e.What == allocated {
+				if e.What == allocated || e.What == awaited {
 					e.Uses = taskAwaited
 				}
 				s.Evidence(e)

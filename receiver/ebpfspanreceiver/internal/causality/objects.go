@@ -10,8 +10,8 @@ import "github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/
 //
 // Who makes a task need not be whom it works for: a task may make the calls of everybody that wait in a queue, or go on
 // for ever. But a request that waits for the end of its task waits for all that is done in it. Whom the end of a task
-// wakes is seen, where somebody waits by then; where the result is there before anybody asks for it, it counts that
-// others which do the same (by the class of what a task does, which stands for a place in the program) were waited for.
+// wakes is seen, where somebody waits by then, and is enough where it is not known who made it; where the result is there
+// before anybody asks for it, it counts that others which do the same (by the class of what a task does, which stands for a place in the program) were waited for.
 type objects struct {
 	habits  func(tgid uint32) Habits
 	runs    generations[uint64, *task] // by call
@@ -73,9 +73,11 @@ type task struct {
 	class uint32
 	began uint64 // when its first call did
 	epoch uint64 // of the request that was served when it was made; 0: not known
-	// awaited: its end woke that request; by others: only another one so far, which is first.
-	awaited bool
+	// first is a request that its end woke, 0: none so far; several: others too.
 	first   uint64
+	several bool
+	// awaited: its end woke the request of epoch; others: only other ones so far.
+	awaited bool
 	others  bool
 	over    bool
 	woke    bool // it woke somebody before its end: it may have done what that one wanted
@@ -164,18 +166,24 @@ func (o *objects) found(t *task, epoch uint64) {
 
 // ended: the end of the task that lies at the address woke who waits while it serves the request of an epoch. It has
 // made a call, and no garbage was collected since.
-func (o *objects) ended(tgid uint32, at, call, epoch uint64) {
-	t, ok := o.runs.get(call)
-	if !ok || t.tgid != tgid || t.at != at {
+func (o *objects) ended(at, call, epoch uint64) {
+	if !o.inTask(call, at) {
 		return
 	}
-	if t.epoch != 0 {
-		o.count(t, epoch)
-		return
-	}
+	t, _ := o.runs.get(call)
+	t.several = t.several || t.first != 0 && t.first != epoch
 	if t.first == 0 {
 		t.first = epoch
 	}
+	if t.epoch != 0 {
+		o.count(t, epoch)
+	}
+}
+
+// inTask: the call was made in the task that lies at the address.
+func (o *objects) inTask(call, at uint64) bool {
+	t, ok := o.runs.get(call)
+	return ok && t.at == at
 }
 
 // count: the end of a task woke a request. Several may wait for one.
@@ -244,10 +252,18 @@ func (o *objects) standing(t *task) uint8 {
 // edges implements derivation.
 func (o *objects) edges(to []edge, c *Call) []edge {
 	t, ok := o.runs.get(c.ID)
-	if !ok || t.epoch == 0 {
-		return to
+	switch {
+	case !ok:
+	case t.epoch != 0:
+		return append(to, edge{to: t.epoch, kind: allocated, uses: o.standing(t)})
+	case t.first != 0 && !t.several: // it was moved since it was made, or by somebody else
+		e := edge{to: t.first, kind: awaited, uses: taskAwaited}
+		if t.woke {
+			e.uses = taskWakesOther
+		}
+		return append(to, e)
 	}
-	return append(to, edge{to: t.epoch, kind: allocated, uses: o.standing(t)})
+	return to
 }
 
 // answered implements derivation.

@@ -157,6 +157,98 @@ func TestTasksOfJava(t *testing.T) {
 	}
 }
 
+// TestEndOfATask: where wake-ups say little, as silent ends are as frequent as others, one that is the end of the task in
+// which the call was made says it all.
+func TestEndOfATask(t *testing.T) {
+	const call, object = 1, 1500
+	for _, tc := range []struct {
+		name   string
+		base   uint64
+		doubts uint8
+		passed uint8
+		want   uint64
+	}{
+		{name: "its end", base: object, want: 100},
+		{name: "who is woken has waited for something else before", base: object, doubts: sleptLater, want: 100},
+		{name: "another worker was woken before", base: object, doubts: othersToo, want: 100},
+		{name: "another request was woken before", base: object, doubts: doneBefore},
+		{name: "it serves a request", base: object, doubts: serves},
+		{name: "passed on", base: object, passed: 1},
+		{name: "the end of another task", base: object + 48},
+		{name: "not the end", base: 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			v := newVM()
+			for _, epoch := range []uint64{100, 200} {
+				v.Began(epoch, epoch, 10*ms, Writer{Tgid: 1, Tid: uint32(epoch)})
+			}
+			for i := range uint64(40) { // ends without a call, and calls without an end
+				v.Evidence(&event.Evidence{What: wakeBack, Tgid: 1, Epoch: 200, Ts: v.now})
+				v.Evidence(&event.Evidence{What: next, Tgid: 1, Call: 50 + i, Epoch: 51 + i, Base: worker, Ts: v.now})
+			}
+			v.run(call, object, 3, 7) // who has made it is not known: it was moved
+			if tc.doubts&doneBefore != 0 {
+				v.Object(&event.Object{What: event.ObjectWoke, Tgid: 1, Collections: 3, Ts: v.now, From: [2]uint64{object}})
+			}
+			v.Evidence(&event.Evidence{
+				What: wakeBack, Tgid: 1, Call: call, Epoch: 100, Base: tc.base, Uses: tc.passed, BaseUses: tc.doubts, Ts: v.now,
+			})
+			for _, epoch := range []uint64{100, 200} {
+				v.Ended(epoch, epoch, 40*ms, Writer{Tgid: 1, Tid: uint32(epoch)})
+			}
+			got := decide(v.Solver, Call{ID: call, Start: 20 * ms, End: 30 * ms, Writer: Writer{Tgid: 1, Tid: 9}, EndTid: 9})
+			require.Equal(t, tc.want, got.Request, "%+v", got)
+			if tc.want != 0 {
+				require.Contains(t, got.Hints, "wake_back")
+			}
+		})
+	}
+}
+
+// TestCallsBeforeTheEndOfATask: all that is done in a task is for the request that is woken at the end of it.
+func TestCallsBeforeTheEndOfATask(t *testing.T) {
+	const call, last, object = 1, 2, 1500
+	for _, tc := range []struct {
+		name string
+		tell func(v *vm)
+		want uint64
+		why  string
+	}{
+		{name: "one waits", tell: func(v *vm) { v.ended(last, object, 100) }, want: 100},
+		{name: "nobody waits", tell: func(*vm) {}},
+		{name: "two wait", tell: func(v *vm) { v.ended(last, object, 100); v.ended(last, object, 200) }},
+		{name: "one waits, and is woken again", tell: func(v *vm) { v.ended(last, object, 100); v.ended(last, object, 100) }, want: 100},
+		{name: "it woke somebody before", tell: func(v *vm) { v.woke(object); v.ended(last, object, 100) }, why: "task_awaited: task_wakes_others"},
+		{name: "that was another task", tell: func(v *vm) { v.ended(last, object+48, 100) }},
+		{name: "its response led to another", tell: func(v *vm) {
+			v.Evidence(&event.Evidence{What: wakeBack, Tgid: 1, Call: call, Epoch: 200, BaseUses: doneBefore, Ts: v.now})
+			v.ended(last, object, 100)
+		}, why: "task_awaited: answer_disagrees"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			v := newVM()
+			v.options.Explain = true
+			for _, epoch := range []uint64{100, 200} {
+				v.Began(epoch, epoch, 10*ms, Writer{Tgid: 1, Tid: uint32(epoch)})
+			}
+			v.run(call, object, 0, 7)
+			v.run(last, object, 0, 7)
+			tc.tell(v)
+			for _, epoch := range []uint64{100, 200} {
+				v.Ended(epoch, epoch, 40*ms, Writer{Tgid: 1, Tid: uint32(epoch)})
+			}
+			got := decide(v.Solver, Call{ID: call, Start: 20 * ms, End: 30 * ms, Writer: Writer{Tgid: 1, Tid: 9}, EndTid: 9})
+			require.Equal(t, tc.want, got.Request, "%+v", got)
+			if tc.want != 0 {
+				require.Equal(t, []string{"task_awaited"}, got.Hints)
+			}
+			if tc.why != "" {
+				require.Contains(t, got.Refused, tc.why)
+			}
+		})
+	}
+}
+
 // TestMostAreWaitedForByOthers: a class of tasks whose end wakes other requests than those that made them is not believed.
 func TestMostAreWaitedForByOthers(t *testing.T) {
 	v := newVM()

@@ -180,8 +180,8 @@ func (s *Solver) Evidence(e *event.Evidence) {
 	if e.What == channelBack && e.Segment != 0 {
 		s.tasks.cameBack(e.Segment, e.Epoch)
 	}
-	if e.What == wakeBack && e.Base != 0 {
-		s.objects.ended(e.Tgid, e.Base, e.Call, e.Epoch)
+	if e.What == wakeBack && e.Base != 0 && e.Uses == 0 && e.BaseUses&(serves|several|unknown) == 0 {
+		s.objects.ended(e.Base, e.Call, e.Epoch)
 	}
 	if e.What == responseBack {
 		s.readings.gave(e)

@@ -129,6 +129,12 @@ func (w *wakes) often(n float64) bool {
 	return n > 1 && n > maxHandedOn*(w.sure+w.empty+w.locks)
 }
 
+// endsTask: the wake-up is seen to be the end of the very task in which the call was made, so that nothing need be counted.
+// Whoever was woken with it before may have waited for the call, if the task works for others as well.
+func endsTask(s *Solver, e *edge, c *Call) bool {
+	return e.uses == 0 && e.baseUses&^(sleptLater|othersToo) == 0 && s.objects.inTask(c.ID, e.base)
+}
+
 // completes: a wake-up is the end of the task that made the call.
 var completes = rule{WakeInDoubt, func(s *Solver, e *edge, c *Call) bool {
 	w := &s.processes.of(c.Writer.Tgid).wakes
@@ -137,6 +143,8 @@ var completes = rule{WakeInDoubt, func(s *Solver, e *edge, c *Call) bool {
 	last, _ := w.latest.get(e.to)
 	_, lock := w.locked[e.segment]
 	switch {
+	case endsTask(s, e, c):
+		return true
 	case lock, w.followed.has(c.ID):
 	case e.uses > 0: // who passed it on may have waited for a task of its own, and got any
 	case e.baseUses&^othersToo != 0:

@@ -90,32 +90,45 @@ func Inspect(proc string) (Layout, error) {
 }
 
 func inspect(proc string) (Layout, error) {
-	base, err := library(proc)
+	im, s, err := open(proc, wanted())
 	if err != nil {
 		return Layout{}, err
 	}
-	file, err := os.Open(filepath.Join(proc, "mem"))
-	if err != nil {
-		return Layout{}, err
-	}
-	defer file.Close()
-	im, err := loadImage(&memory{file: file, pages: map[uint64][]byte{}}, base)
-	if err != nil {
-		return Layout{}, err
-	}
-	s, err := readStructs(im, wanted())
-	switch {
-	case errors.Is(err, syscall.EIO): // pointers that the loader has not relocated yet lead nowhere
-		return Layout{}, fmt.Errorf("%w: %w", ErrNotReady, err)
-	case err != nil:
-		return Layout{}, err
-	case len(s) == 0: // each release has some of them
-		return Layout{}, fmt.Errorf("%w: it describes none of its structures", ErrNotReady)
-	}
+	defer im.close()
 	if _, ok := s[mounted]; !ok { // it came with virtual threads: JDK 19
 		return Layout{}, nil
 	}
 	return layout(im, s)
+}
+
+// open finds the VM of a process, and what it says of those of its structures that are wanted. The image is to be closed.
+func open(proc string, wanted func(name string) bool) (*image, structs, error) {
+	base, err := library(proc)
+	if err != nil {
+		return nil, nil, err
+	}
+	file, err := os.Open(filepath.Join(proc, "mem"))
+	if err != nil {
+		return nil, nil, err
+	}
+	im, err := loadImage(&memory{file: file, pages: map[uint64][]byte{}}, base)
+	if err != nil {
+		_ = file.Close()
+		return nil, nil, err
+	}
+	im.close = func() { _ = file.Close() }
+	s, err := readStructs(im, wanted)
+	switch {
+	case errors.Is(err, syscall.EIO): // pointers that the loader has not relocated yet lead nowhere
+		err = fmt.Errorf("%w: %w", ErrNotReady, err)
+	case err == nil && len(s) == 0: // each release has some of them
+		err = fmt.Errorf("%w: it describes none of its structures", ErrNotReady)
+	}
+	if err != nil {
+		im.close()
+		return nil, nil, err
+	}
+	return im, s, nil
 }
 
 func layout(im *image, s structs) (Layout, error) {

@@ -12,6 +12,7 @@ type image struct {
 	base                     uint64
 	symbols, strings, hashes uint64 // DT_SYMTAB, DT_STRTAB, DT_GNU_HASH
 	tls                      uint64 // bytes of thread-local storage
+	close                    func()
 }
 
 func loadImage(m *memory, base uint64) (*image, error) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"syscall"
 )
@@ -88,19 +87,6 @@ func inspectTasks(proc string) (Tasks, error) {
 	if runtime.GOARCH != "amd64" {
 		return Tasks{}, errors.New("only on x86-64 so far")
 	}
-	base, err := library(proc)
-	if err != nil {
-		return Tasks{}, err
-	}
-	file, err := os.Open(filepath.Join(proc, "mem"))
-	if err != nil {
-		return Tasks{}, err
-	}
-	defer file.Close()
-	im, err := loadImage(&memory{file: file, pages: map[uint64][]byte{}}, base)
-	if err != nil {
-		return Tasks{}, err
-	}
 	wanted := map[string]bool{fieldStream: true, bytesData: true, oldFields: true, oldFieldCount: true, shortsData: true}
 	for _, name := range taskNames {
 		wanted[name] = true
@@ -108,13 +94,11 @@ func inspectTasks(proc string) (Tasks, error) {
 	for name := range renamed {
 		wanted[name] = true
 	}
-	s, err := readStructs(im, func(name string) bool { return wanted[name] })
-	switch {
-	case err != nil:
+	im, s, err := open(proc, func(name string) bool { return wanted[name] })
+	if err != nil {
 		return Tasks{}, err
-	case len(s) == 0:
-		return Tasks{}, fmt.Errorf("%w: it describes none of its structures", ErrNotReady)
 	}
+	defer im.close()
 	for old, name := range renamed {
 		if f, ok := s[old]; ok {
 			s[name] = f
@@ -123,14 +107,12 @@ func inspectTasks(proc string) (Tasks, error) {
 	if err := need(s, taskNames); err != nil {
 		return Tasks{}, err
 	}
-	r := taskReader{im: im, s: s, classes: classes{im: im, s: s}}
+	r := taskReader{classes: classes{im: im, s: s}}
 	return r.read()
 }
 
 // taskReader puts Tasks together.
 type taskReader struct {
-	im *image
-	s  structs
 	classes
 	tasks Tasks
 	err   error // the first that came
