@@ -83,7 +83,7 @@ var javaLanguage = language{
 		platformThreads("ClientServer", "client-async", "java.net.http, the client's threads answer", 0, "the client's own threads read and write"),
 		costs(javaPool("future", "fixed pool, Future.get", 1, 0.99, othersToo)),
 		javaPool("cached", "cached pool, Future.get", 1, 0.99, ""),
-		javaPool("sequence", "fixed pool, three calls in a task", 3, 0.6, moved),
+		javaPool("sequence", "fixed pool, three calls in a task", 3, 0.9, moved),
 		javaPool("mixed", "fixed pool, every second request has a task without a call", 0, 0.9, moved),
 		javaPool("completable", "CompletableFuture, the second of two pools calls", 1, 0.99, ""),
 		javaPool("completable-first", "the same, the first of them calls", 1, 0, "what such a pool runs does not say which thread runs it, so that what a stack holds of it may be old; next: the CompletableFuture without a result that the outermost frame holds"),
@@ -98,9 +98,9 @@ var javaLanguage = language{
 		newerPool("invokeall", "serial", "-XX:+UseSerialGC"),
 		newerPool("invokeall", "parallel", "-XX:+UseParallelGC"),
 		newerPool("mixed", "25", "-XX:+UseG1GC"),
-		javaPool("locked", "fixed pool, a ReentrantLock between the call and the end", 1, 0.6, "whom a task wakes before its end may have waited for a call in it, as well as for a lock that changes hands"),
-		javaPool("monitor", "the same, synchronized", 1, 0.6, "as pool-locked"),
-		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0.5, "as pool-locked, a permit"),
+		javaPool("locked", "fixed pool, a ReentrantLock between the call and the end", 1, 0.8, "whom a task wakes before its end may have waited for a call in it, as well as for a lock that changes hands"),
+		javaPool("monitor", "the same, synchronized", 1, 0.8, "as pool-locked"),
+		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0.55, "as pool-locked, a permit"),
 	},
 }
 
