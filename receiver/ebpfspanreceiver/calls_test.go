@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httptrace"
 	"os"
 	"slices"
 	"strconv"
@@ -35,19 +34,15 @@ func goCallsChild() {
 		panic(err)
 	}
 	backend := os.Getenv("EBPFSPAN_TEST_BACKEND")
-	getIn := func(ctx context.Context, path string) {
-		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+backend+path, nil)
-		if err != nil {
-			panic(err)
-		}
-		resp, err := http.DefaultClient.Do(r)
+	getBy := func(client *http.Client, path string) {
+		resp, err := client.Get("http://" + backend + path)
 		if err != nil {
 			panic(err)
 		}
 		_, _ = io.Copy(io.Discard, resp.Body)
 		resp.Body.Close()
 	}
-	get := func(path string) { getIn(context.Background(), path) }
+	get := func(path string) { getBy(http.DefaultClient, path) }
 	// A backend that speaks what nobody parses: a line there, a line back.
 	binary, err := net.Dial("tcp", os.Getenv("EBPFSPAN_TEST_BINARY"))
 	if err != nil {
@@ -86,11 +81,14 @@ func goCallsChild() {
 	})
 	serve("unawaited", func(r *http.Request, n int) {
 		var written atomic.Int32 // polled: to wait for the goroutine would be evidence
-		begun := httptrace.WithClientTrace(context.Background(), &httptrace.ClientTrace{
-			WroteRequest: func(httptrace.WroteRequestInfo) { written.Add(1) },
-		})
+		client := &http.Client{Transport: &http.Transport{
+			DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+				c, err := (&net.Dialer{}).DialContext(ctx, network, address)
+				return &writtenConn{c, &written}, err
+			},
+		}}
 		for range n {
-			go getIn(begun, "/slow")
+			go getBy(client, "/slow")
 		}
 		for int(written.Load()) < n {
 			time.Sleep(time.Millisecond)
@@ -118,6 +116,18 @@ func goCallsChild() {
 	go func() { panic(http.Serve(l, nil)) }()
 	fmt.Println("http://" + l.Addr().String())
 	_, _ = bufio.NewReader(os.Stdin).ReadString('\n')
+}
+
+// writtenConn counts writes that are over. What net/http tells a tracer as written may still be in its buffer.
+type writtenConn struct {
+	net.Conn
+	written *atomic.Int32
+}
+
+func (c *writtenConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	c.written.Add(1)
+	return n, err
 }
 
 // startCalls starts the program with its backends, and a receiver that traces it alone. What is asked for
