@@ -67,9 +67,9 @@ func (p *process) trusted(of sort) bool {
 	return false
 }
 
-// trusted says the same of the edges of a call, one of which may be worth less than others of its sort.
-func (s *Solver) trusted(p *process, of sort, c *Call) bool {
-	return p.trusted(of) && (!of.kind().byReader || s.readings.reader(c).proves())
+// trusts says the same of an edge, which may be worth less than others of its sort. source: see kind.
+func (p *process) trusts(of sort, source *trial) bool {
+	return p.trusted(of) && (source == nil || source.proves())
 }
 
 // confidence of a sort in this process.

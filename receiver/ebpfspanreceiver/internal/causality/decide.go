@@ -9,14 +9,16 @@ const lateFor = uint64(30e9)
 type vote struct {
 	*served
 	of      sort
+	source  *trial // see kind
 	trusted bool
 }
 
 // edgeVerdict is what kind of evidence an edge is, and why it is not admitted, 0 where it is or was not asked: that of the
 // kind next is asked with its chain.
 type edgeVerdict struct {
-	of  sort
-	why Refusal
+	of     sort
+	why    Refusal
+	source *trial // see kind
 }
 
 // verdict is what the evidence of one call says by itself. It is kept for as long as the call is.
@@ -71,7 +73,8 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 			continue
 		}
 		r, why, refusal := s.admit(e, c, depth)
-		verdicts = append(verdicts, edgeVerdict{of, refusal})
+		source := s.source(p, e, c)
+		verdicts = append(verdicts, edgeVerdict{of, refusal, source})
 		if why == Late && of.kind().descends && c.Start <= r.end+lateFor && s.writers.of(c.Writer).first == c.Start &&
 			!s.lostSince(r.start) {
 			late.add(r.request)
@@ -80,7 +83,7 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 			refused = max(refused, why)
 			continue
 		}
-		v := vote{served: r, of: of, trusted: s.trusted(p, of, c)}
+		v := vote{served: r, of: of, source: source, trusted: p.trusts(of, source)}
 		votes = append(votes, v)
 		switch {
 		case v.trusted:
@@ -135,7 +138,7 @@ func (s *Solver) weigh(c *Call, p *process, settle bool, depth int) verdict {
 	}
 	if settle {
 		s.contradicted(p, votes, best, out.request)
-		s.learn(c, p, votes, best, &out)
+		learn(p, votes, best, &out)
 		if best < inherited {
 			s.writers.worked(c.Writer, out.request)
 		}
@@ -160,12 +163,12 @@ func (s *Solver) contradicted(p *process, votes []vote, best rank, request uint6
 }
 
 // learn compares guesses with evidence of a higher rank that saw the call from the other side.
-func (s *Solver) learn(c *Call, p *process, votes []vote, best rank, known *verdict) {
+func learn(p *process, votes []vote, best rank, known *verdict) {
 	for _, v := range votes {
 		if v.of.rank() > best && known.ways&^v.of.kind().way != 0 {
 			p.tried(v.of, v.request == known.request)
-			if v.of.kind().byReader {
-				s.readings.tried(c, v.request == known.request)
+			if v.source != nil {
+				v.source.add(v.request == known.request)
 			}
 		}
 	}

@@ -21,8 +21,9 @@ type kind struct {
 	// stands: an edge is right whatever else has happened, so that it counts where records were lost; nil: none is. See
 	// gaps.go.
 	stands func(e *edge, c *Call, r *served) bool
-	// byReader: it must have proven itself of who read the response, too. See readings.
-	byReader bool
+	// source is the trial of who or what an edge comes from, which must have proven itself, too: in one process one may be
+	// right and the next one wrong. nil: there is none.
+	source func(s *Solver, p *process, e *edge, c *Call) *trial
 	// rules are what an edge must keep to be used, service what its request must.
 	rules   []rule
 	service []service
@@ -179,11 +180,11 @@ var kinds = [kindCount]kind{
 	statistical: {hint: "statistical", rank: unranked, confidence: 0.5, trust: hint},
 	// What the reader gives away may be anything, see readings.
 	responseBack: {
-		hint: "response_back", rank: proven, confidence: 0.99, way: back, trust: unproven, byReader: true,
+		hint: "response_back", rank: proven, confidence: 0.99, way: back, trust: unproven, source: byReader,
 		rules: []rule{inStep, itsTasks},
 	},
 	responseOrder: {
-		hint: "response_order", rank: proven, confidence: 0.99, way: back, trust: unproven, byReader: true,
+		hint: "response_order", rank: proven, confidence: 0.99, way: back, trust: unproven, source: byReader,
 		rules: []rule{inStep, itsTasks},
 	},
 	allocated: {
@@ -194,6 +195,14 @@ var kinds = [kindCount]kind{
 		hint: "task_awaited", rank: inherited, confidence: 0.995, way: back,
 		rules: []rule{alone, taskToItself, undisputed}, service: []service{ownThread},
 	},
+}
+
+// source is the trial that an edge must have passed besides that of its sort, or nil.
+func (s *Solver) source(p *process, e *edge, c *Call) *trial {
+	if of := kinds[e.kind].source; of != nil {
+		return of(s, p, e, c)
+	}
+	return nil
 }
 
 // sort is a kind, or its unsure edges: each is calibrated by itself.

@@ -100,8 +100,8 @@ func (s *Solver) refusals(h *held, own *verdict, chain Refusal) []refused {
 				}
 			}
 			why = chain
-		case why == 0, why == InGap && !s.trusted(h.process, v.of, &h.call): // it would not count either way
-			why = s.distrust(h.process, v.of, &h.call)
+		case why == 0, why == InGap && !h.process.trusts(v.of, v.source): // it would not count either way
+			why = h.process.distrust(v.of, v.source)
 		}
 		s.refuse(v.of, why)
 	}
@@ -118,9 +118,9 @@ func (s *Solver) refuse(of sort, why Refusal) {
 }
 
 // distrust is why an edge of a sort that keeps all rules has not decided.
-func (s *Solver) distrust(p *process, of sort, c *Call) Refusal {
+func (p *process) distrust(of sort, source *trial) Refusal {
 	switch trust := of.trust(); {
-	case s.trusted(p, of, c):
+	case p.trusts(of, source):
 		return Contradicted
 	case of&1 != 0:
 		return of.kind().unsure.refusal

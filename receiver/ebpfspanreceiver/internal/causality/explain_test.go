@@ -143,8 +143,8 @@ func askedAgain(s *Solver, c Call) (out []refused) {
 		} else {
 			_, _, r.why = s.admit(&e, &c, 0)
 			of := s.sort(&e, &c)
-			if r.why == 0 || r.why == InGap && !s.trusted(h.process, of, &c) {
-				r.why = s.distrust(h.process, of, &c)
+			if r.why == 0 || r.why == InGap && !h.process.trusts(of, s.source(h.process, &e, &c)) {
+				r.why = h.process.distrust(of, s.source(h.process, &e, &c))
 			}
 		}
 		if !slices.Contains(out, r) && len(out) < maxRefusals {

@@ -42,15 +42,21 @@ func (s *Solver) undecided(h *held, own *verdict) proof {
 
 // unprovenEdge is what is learned about the sort of an edge that would link a call; nil where there is none.
 func (s *Solver) unprovenEdge(h *held) proof {
-	for _, e := range s.readings.edges(nil, &h.call) {
-		if _, why, _ := s.admit(&e, &h.call, 0); why != Linked {
+	edges := s.edges(&h.call)
+	for i := range edges {
+		e := &edges[i]
+		source := s.source(h.process, e, &h.call)
+		if source == nil {
 			continue
 		}
-		if p := &h.process.trials[s.sort(&e, &h.call)]; p.undecided() {
+		if _, why, _ := s.admit(e, &h.call, 0); why != Linked {
+			continue
+		}
+		if p := &h.process.trials[s.sort(e, &h.call)]; p.undecided() {
 			return p
 		}
-		if p := &s.readings.reader(&h.call).trial; p.undecided() {
-			return p
+		if source.undecided() {
+			return source
 		}
 	}
 	return nil

@@ -208,6 +208,9 @@ func (m *readings) reader(c *Call) *responseReader {
 
 func (m *readings) tried(c *Call, right bool) { m.reader(c).add(right) }
 
+// byReader is the trial of who read the response.
+func byReader(s *Solver, _ *process, _ *edge, c *Call) *trial { return &s.readings.reader(c).trial }
+
 // turn begins another generation of both.
 func (m *readings) turn() {
 	m.generations.turn()
