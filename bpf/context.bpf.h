@@ -266,11 +266,26 @@ static __always_inline bool known_to_serve(__u8 how)
 	return how && how != EVIDENCE_LOOP && how != EVIDENCE_WAKE;
 }
 
+/*
+ * Of a goroutine that has a task, to which a connection came from one that had opened it for somebody else: almost
+ * certainly for its task, as a client gives a connection to whoever waits first; or its next task. Its `uses` says from
+ * there on that only the way back can tell; this says whether it is known whose its task is if the connection was none.
+ */
+enum connection_doubt {
+	DOUBT_NONE = 0,
+	DOUBT_UNUSED = 1,
+	DOUBT_ONCE = 2,  /* it has written one call, or given somebody one to write */
+	DOUBT_ELSE = 3,  /* there is more to doubt */
+	DOUBT_GIVER = 4, /* it was given a call to write by one who is in doubt */
+};
+
 /* Counts one use of what was handed to x. */
 static __always_inline void use_given(struct context *x)
 {
 	if (x->uses < 255)
 		x->uses++;
+	if (UNLIKELY(x->doubt) && x->doubt < DOUBT_ELSE)
+		x->doubt++;
 }
 
 /* EVIDENCE_NEXT of a thread. */
@@ -321,6 +336,29 @@ static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u
 		e->base_uses = what == EVIDENCE_CHANNEL_BACK ? 0 : x->base_uses;
 		e->base = x->base;
 	}
+	bpf_ringbuf_submit(e, wakeup_flags(&events));
+}
+
+/* EVIDENCE_CHANNEL_DIALED of who writes a call. */
+static __always_inline void emit_dialed(__u32 tgid, __u64 call, __u64 epoch, __u64 ts, const struct context *x)
+{
+	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+
+	if (!e) {
+		count_loss(LOSS_EVENTS_FULL);
+		return;
+	}
+	*e = (struct evidence_event){
+		.kind = EVENT_EVIDENCE,
+		.what = EVIDENCE_CHANNEL_DIALED,
+		.uses = x->doubt == DOUBT_ONCE ? 1 : x->uses,
+		.tgid = tgid,
+		.ts = ts,
+		.call = call,
+		.epoch = epoch,
+		.segment = x->segment,
+		.base = x->doubt_of,
+	};
 	bpf_ringbuf_submit(e, wakeup_flags(&events));
 }
 
@@ -461,6 +499,8 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 		}
 	} else if (what == EVIDENCE_CHANNEL || what == EVIDENCE_GO_CREATED) {
 		emit_evidence(cur->key.tgid, what, c->turn, token.epoch, ts, x);
+		if (what == EVIDENCE_CHANNEL && UNLIKELY(x->doubt == DOUBT_ONCE || x->doubt == DOUBT_GIVER))
+			emit_dialed(cur->key.tgid, c->turn, token.epoch, ts, x);
 	} else if (what) {
 		e->evidence = what; /* it goes with the bytes */
 		e->epoch = token.epoch;

@@ -53,6 +53,32 @@ static __always_inline bool no_task_of(const struct context *to, const struct va
 	return v->type != to->type && (to->type || to->given_by != EVIDENCE_CHANNEL);
 }
 
+/* Made for somebody to open a connection, it has done nothing but that. */
+static __always_inline bool only_opened(const struct context *x)
+{
+	return x->dialer && !x->last_call && !x->wrote && x->given_by != EVIDENCE_CHANNEL && !x->own.epoch;
+}
+
+/*
+ * The next task of one that has a task, or what it needs for the one that it has: only the way back can tell. opened: it
+ * came from one that has only opened a connection.
+ */
+static __always_inline void doubtful(struct context *to, const struct value *v, bool opened)
+{
+	if (!opened || !v->type) {
+		to->doubt = DOUBT_ELSE;
+	} else if (to->doubt) { /* another one */
+		if (to->doubt_of != v->type)
+			to->doubt = DOUBT_ELSE;
+	} else if (to->uses > 1 || (to->base_uses > 1 && to->base != to->segment)) {
+		to->doubt = DOUBT_ELSE;
+	} else {
+		to->doubt = DOUBT_UNUSED + to->uses;
+		to->doubt_of = v->type;
+	}
+	to->uses = 255;
+}
+
 /* The taker works on what the giver serves from here on. */
 static __always_inline void give(struct context *from, struct context *src, __u64 from_id,
 				 struct context *to, __u8 how, const struct token *token,
@@ -62,16 +88,16 @@ static __always_inline void give(struct context *from, struct context *src, __u6
 	bool other = token->epoch != to->given.epoch;
 	bool busy = to->given_by == EVIDENCE_CHANNEL && other && live_too(&to->given, last);
 	bool idle = busy && (!to->uses || to->uses == UNPROVEN); /* it has done nothing for it */
-	bool unsure; /* what it serves by now */
+	bool unsure;   /* what it serves by now */
+	bool hopeless; /* and more than one thing speaks against what the giver serves */
 
 	if (to->wrote)
 		to->writer = 1;
 	/* A connection that was opened for another request, and is free by now. */
 	if (created && other && !to->writer && from->dialer)
 		return;
-	if (busy && no_task_of(to, v)) {
-		/* Its next task, or what it needs for the one that it has: only the way back can tell. */
-		to->uses = 255;
+	if (busy && (no_task_of(to, v) || (!to->type && only_opened(from)))) {
+		doubtful(to, v, only_opened(from));
 		return;
 	}
 	/*
@@ -81,8 +107,9 @@ static __always_inline void give(struct context *from, struct context *src, __u6
 	 * given away after a call may be its result, or what the call was made with; who opens connections
 	 * gives them to whoever waits for one.
 	 */
-	unsure = (created && other && !to->writer) || idle || v->plain || finished ||
-		 (from->dialer && how == EVIDENCE_GO_CREATED);
+	hopeless = idle || v->plain || (from->dialer && how == EVIDENCE_GO_CREATED);
+	unsure = hopeless || (created && other && !to->writer) || finished;
+	hopeless |= how == EVIDENCE_CHANNEL && from->doubt == DOUBT_ELSE;
 
 	to->given = *token;
 	to->given_by = how == EVIDENCE_LOOP ? EVIDENCE_LOOP : EVIDENCE_CHANNEL;
@@ -94,6 +121,7 @@ static __always_inline void give(struct context *from, struct context *src, __u6
 	/* What is unsure anyway says nothing of the type. */
 	to->uses = v->unseen || (!unsure && task_on_probation(v)) ? UNPROVEN : 0;
 	to->spawned = 0;
+	to->doubt = hopeless ? DOUBT_ELSE : DOUBT_NONE;
 	to->base = 0;
 	to->base_uses = 0;
 	to->last_call = 0;
@@ -109,6 +137,10 @@ static __always_inline void give(struct context *from, struct context *src, __u6
 			to->base_uses = 255; /* one step back is all that an edge can tell */
 		else
 			to->base_uses = from->uses;
+		if (UNLIKELY(from->doubt == DOUBT_ONCE) && !hopeless && src && src->segment == from->segment) {
+			to->doubt = DOUBT_GIVER;
+			to->doubt_of = src->doubt_of;
+		}
 	}
 	if (unsure) { /* unless it comes back itself */
 		to->base = to->segment;
@@ -148,10 +180,10 @@ static __always_inline void asks(struct context *x, const struct value *v, struc
 
 /* Who gets something that goes from request to request serves what it served. If it can be a task after
  * all, only the way back can tell. */
-static __always_inline void borrowed(struct context *to, __u8 marks)
+static __always_inline void borrowed(struct context *to, const struct value *v, __u8 marks, bool opened)
 {
 	if (!(marks & TYPE_RESOURCE) && to->given_by == EVIDENCE_CHANNEL)
-		to->uses = 255;
+		doubtful(to, v, opened);
 }
 
 /* A value came from a goroutine of which nothing is known. */
@@ -177,7 +209,7 @@ static __always_inline void found(struct context *to, const struct value *v)
 		to->lent = v->type;
 	marks = type_marks(v);
 	if (marks & (TYPE_RESOURCE | TYPE_LENT))
-		borrowed(to, marks);
+		borrowed(to, v, marks, false);
 	else if (to->given_by == EVIDENCE_CHANNEL)
 		to->given.epoch = 0; /* it now works on something of which nothing is known */
 }
@@ -349,14 +381,17 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 	marks = type_marks(v);
 	if (marks & (TYPE_RESOURCE | TYPE_LENT)) {
 		if (to)
-			borrowed(to, marks);
+			borrowed(to, v, marks, only_opened(from));
 		return;
 	}
 	if (how) {
 		if (to || (to = goroutine_make(to_key)))
 			give(from, src, from_id, to, how, &token, v, finished, &last);
 	} else if (to && to->given_by == EVIDENCE_CHANNEL) {
-		to->given.epoch = 0; /* it now works on something of which nothing is known */
+		if (only_opened(from) && live_too(&to->given, &last) && no_task_of(to, v))
+			doubtful(to, v, true);
+		else
+			to->given.epoch = 0; /* it now works on something of which nothing is known */
 	}
 }
 

@@ -54,13 +54,14 @@ type GoroutineContext struct {
 	Loop         uint8
 	Uses         uint8
 	BaseUses     uint8
-	Reader       uint8
+	_            [1]byte /* unsupported bitfield */
 	Wrote        uint8
-	Dialer       uint8
+	Doubt        uint8
 	Asked        uint8
 	DoneCall     uint64
 	ResponseAt   uint64
 	Type         uint64
+	DoubtOf      uint64
 	Lent         uint64
 	Read         uint32
 	Handed       uint8

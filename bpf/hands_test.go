@@ -92,24 +92,32 @@ func TestHandsOfGroups(t *testing.T) {
 
 // TestHandsOfStages lets them see workers that open connections for each other. Where connections are kept, every call of
 // either stage is told when the first values of a type have gone round; where each is closed after its call, a connection
-// may still come to a worker from whom it knows nothing of, in the middle of its task.
+// may still come to a worker from whom it knows nothing of, in the middle of its task: what is told of that besides is
+// right where it can have proven itself.
 func TestHandsOfStages(t *testing.T) {
 	out, err := exec.Command(compileHands(t), "stages", "1", "3000").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	t.Logf("%s", out)
-	var closed, kept struct{ calls, linked, programs, lost int }
-	if _, err := fmt.Sscanf(string(out), "closed: calls=%d linked=%d programs=%d lost=%d\nkept: calls=%d linked=%d programs=%d lost=%d\n",
-		&closed.calls, &closed.linked, &closed.programs, &closed.lost, &kept.calls, &kept.linked, &kept.programs, &kept.lost); err != nil {
+	var closed, kept struct{ calls, linked, proven, programs, lost int }
+	var guesses, right int
+	if _, err := fmt.Sscanf(string(out), "closed: calls=%d linked=%d proven=%d programs=%d lost=%d\n"+
+		"kept: calls=%d linked=%d proven=%d programs=%d lost=%d\ndialed: guesses=%d right=%d\n",
+		&closed.calls, &closed.linked, &closed.proven, &closed.programs, &closed.lost,
+		&kept.calls, &kept.linked, &kept.proven, &kept.programs, &kept.lost, &guesses, &right); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	if kept.calls == 0 || kept.lost > 0 || 1000*kept.linked < 999*kept.calls {
 		t.Errorf("where connections are kept, told of %d of %d calls; %d of %d programs lose many", kept.linked, kept.calls,
 			kept.lost, kept.programs)
 	}
-	if closed.calls == 0 || 100*closed.linked < 80*closed.calls {
-		t.Errorf("where they are closed, told of %d of %d calls", closed.linked, closed.calls)
+	if closed.calls == 0 || 100*closed.linked < 80*closed.calls || 100*closed.proven < 90*closed.calls {
+		t.Errorf("where they are closed, told of %d of %d calls, of %d with what must prove itself", closed.linked,
+			closed.calls, closed.proven)
+	}
+	if guesses == 0 || 1000*right < 999*guesses {
+		t.Errorf("%d of %d connections that were dialed for another came for the task", right, guesses)
 	}
 }
 

@@ -161,9 +161,10 @@ struct context {
 	__u8 loop;     /* serves several requests at once */
 	__u8 uses;     /* of segment: calls written, tasks given */
 	__u8 base_uses;
-	__u8 reader; /* reads the responses of calls that others wrote */
+	__u8 reader : 1; /* reads the responses of calls that others wrote */
+	__u8 dialer : 1; /* opened a connection, for itself or for others */
 	__u8 wrote;  /* wrote a call, and has not read a response since */
-	__u8 dialer; /* opened a connection, for itself or for others */
+	__u8 doubt;  /* enum connection_doubt */
 	__u8 asked;  /* gave a task to another, or got a connection, and no answer since */
 	/* of whichever context: */
 	__u64 done_call;    /* the last call with which it woke who waited for it, and none since */
@@ -171,6 +172,7 @@ struct context {
 	/* goroutines only: */
 	__u64 type;          /* of the value that was the hand-over, see struct value; of who read its request itself,
 				a bit for each type that it has given away since: see type_bit */
+	__u64 doubt_of;      /* type of the connection that its doubt is about, or that of its giver */
 	__u64 lent;          /* type of what it got from elsewhere, while it served its own request */
 	/* goroutines that read the responses of calls which were under way at once, see response_back: */
 	__u32 read;  /* when they last did, the lower half; 0: they have not */

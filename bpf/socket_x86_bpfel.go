@@ -86,13 +86,14 @@ type SocketContext struct {
 	Loop         uint8
 	Uses         uint8
 	BaseUses     uint8
-	Reader       uint8
+	_            [1]byte /* unsupported bitfield */
 	Wrote        uint8
-	Dialer       uint8
+	Doubt        uint8
 	Asked        uint8
 	DoneCall     uint64
 	ResponseAt   uint64
 	Type         uint64
+	DoubtOf      uint64
 	Lent         uint64
 	Read         uint32
 	Handed       uint8
@@ -225,6 +226,7 @@ const (
 	SocketEvidenceKindEVIDENCE_RESPONSE_ORDER SocketEvidenceKind = 21
 	SocketEvidenceKindEVIDENCE_ALLOCATED      SocketEvidenceKind = 22
 	SocketEvidenceKindEVIDENCE_AWAITED        SocketEvidenceKind = 23
+	SocketEvidenceKindEVIDENCE_CHANNEL_DIALED SocketEvidenceKind = 24
 )
 
 type SocketHaproxyTarget struct {

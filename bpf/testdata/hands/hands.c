@@ -545,7 +545,11 @@ static bool went_to(__u64 segment, __u64 turn)
 	return went;
 }
 
-/* Its rank, or 3 for what says nothing of this call: as rules, ranks and requests do there. */
+#define RANKS 4
+/* What is used where it has proven itself has the last one. */
+#define PROVEN_RANK 3
+
+/* Its rank, or RANKS for what says nothing of this call: as rules, ranks and requests do there. */
 static __u32 rank_of(const struct evidence_event *e, __u64 start)
 {
 	__u32 i, rank;
@@ -562,25 +566,28 @@ static __u32 rank_of(const struct evidence_event *e, __u64 start)
 	case EVIDENCE_GO_CREATED:
 		rank = 2;
 		break;
+	case EVIDENCE_CHANNEL_DIALED:
+		rank = PROVEN_RANK;
+		break;
 	default:
-		return 3;
+		return RANKS;
 	}
 	for (i = 0; i < request_count && requests[i].turn != e->epoch; i++)
 		;
 	if (i == request_count || start < requests[i].start || (requests[i].end && start > requests[i].end))
-		return 3;
+		return RANKS;
 	if (e->what == EVIDENCE_CHANNEL_BACK && e->segment && !went_to(e->segment, e->epoch))
-		return 3;
+		return RANKS;
 	if ((e->uses > 1 && !went_to(e->segment, e->epoch)) || (e->base_uses > 1 && !went_to(e->base, e->epoch)))
-		return 3;
+		return RANKS;
 	return rank;
 }
 
-/* The request to which the evidence links a call, or 0. */
-static __u64 linked_to(__u32 nr)
+/* The request to which evidence of so many ranks links a call, or 0. */
+static __u64 linked_within(__u32 nr, __u32 ranks)
 {
-	__u64 named[4] = {};
-	bool many[4] = {};
+	__u64 named[RANKS + 1] = {};
+	bool many[RANKS + 1] = {};
 
 	for (__u32 i = 0; i < told_count; i++) {
 		const struct evidence_event *e = &told[i];
@@ -592,11 +599,13 @@ static __u64 linked_to(__u32 nr)
 		many[rank] |= named[rank] && named[rank] != e->epoch;
 		named[rank] = e->epoch;
 	}
-	for (__u32 rank = 0; rank < 3; rank++)
+	for (__u32 rank = 0; rank < ranks; rank++)
 		if (named[rank])
 			return many[rank] ? 0 : named[rank];
 	return 0;
 }
+
+static __u64 linked_to(__u32 nr) { return linked_within(nr, PROVEN_RANK); }
 
 /* A program begins, with handlers of connections from sk on. */
 static void run_program(__u32 handlers, __u64 sk)

@@ -257,14 +257,14 @@ static void stages_run(void)
 
 /* Of the second half of the calls of a program, when nothing is on probation any more. */
 struct late {
-	__u64 calls, linked, programs, lost;
+	__u64 calls, linked, proven, programs, lost;
 };
 
 static int stages_main(__u64 first, __u64 seeds)
 {
 	static const char *const names[] = {"closed", "kept"};
 	struct late late[2] = {};
-	__u64 wrong = 0;
+	__u64 wrong = 0, guesses = 0, right = 0;
 
 	for (__u64 seed = first; seed < first + seeds; seed++) {
 		struct late one = {.programs = 1}, *all;
@@ -272,11 +272,16 @@ static int stages_main(__u64 first, __u64 seeds)
 		stages_begin(seed);
 		stages_run();
 		for (__u32 i = 0; i < call_count; i++) {
-			__u64 to = linked_to(i), truth = calls_made[i].truth;
+			__u64 to = linked_to(i), truth = calls_made[i].truth, guess = linked_within(i, RANKS);
 
 			if (truth && i >= call_count / 2) {
 				one.calls++;
 				one.linked += to != 0;
+				one.proven += guess != 0;
+			}
+			if (!to && guess) {
+				guesses++;
+				right += guess == truth;
 			}
 			if (!to || to == truth)
 				continue;
@@ -288,12 +293,14 @@ static int stages_main(__u64 first, __u64 seeds)
 		all = &late[st.keep == MOST_DIALS];
 		all->calls += one.calls;
 		all->linked += one.linked;
+		all->proven += one.proven;
 		all->programs += one.programs;
 		all->lost += one.lost;
 	}
 	for (__u32 i = 0; i < 2; i++)
-		printf("%s: calls=%llu linked=%llu programs=%llu lost=%llu\n", names[i], late[i].calls, late[i].linked,
-		       late[i].programs, late[i].lost);
+		printf("%s: calls=%llu linked=%llu proven=%llu programs=%llu lost=%llu\n", names[i], late[i].calls,
+		       late[i].linked, late[i].proven, late[i].programs, late[i].lost);
+	printf("dialed: guesses=%llu right=%llu\n", guesses, right);
 	return wrong != 0;
 }
 

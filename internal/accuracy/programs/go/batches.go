@@ -130,7 +130,9 @@ func wakeSpawn(b *backend, _ int) shape {
 }
 
 // stages: a worker makes a call and passes the task on to a worker that makes another.
-func stages(b *backend, workers int) shape {
+func stages(b *backend, workers int) shape { return through(inStages(b, workers)) }
+
+func inStages(b *backend, workers int) func(path string) error {
 	first, second := make(chan *task, 64), make(chan *task, 64)
 	for range workers {
 		go func() {
@@ -147,9 +149,59 @@ func stages(b *backend, workers int) shape {
 			}
 		}()
 	}
-	return through(func(path string) error {
+	return func(path string) error {
 		t := newTask(path)
 		first <- t
+		return <-t.done
+	}
+}
+
+// opened: every second request goes through stages. For the others a worker has a connection opened, and takes meanwhile
+// whatever comes: another task, or a connection that was opened for one, which is the task from then on.
+func opened(b *backend, workers int) shape {
+	type connected struct {
+		*task
+		conn *rawConn
+	}
+	tasks, ready, done := make(chan *task), make(chan connected), make(chan *task, 64)
+	open := func(t *task) {
+		c, err := b.dial()
+		if err != nil {
+			fail(err)
+		}
+		ready <- connected{t, c}
+	}
+	for range workers {
+		go func() {
+			for {
+				select {
+				case t := <-tasks:
+					go open(t)
+				case c := <-ready:
+					for _, call := range []string{"1", "2"} {
+						if err := c.conn.call(c.path + call); err != nil {
+							fail(err)
+						}
+					}
+					c.conn.Close()
+					done <- c.task
+				}
+			}
+		}()
+	}
+	go func() {
+		for t := range done {
+			t.done <- nil
+		}
+	}()
+	others := inStages(b, workers)
+	var n atomic.Int64
+	return through(func(path string) error {
+		if n.Add(1)%2 == 0 {
+			return others(path)
+		}
+		t := newTask(path)
+		tasks <- t
 		return <-t.done
 	})
 }

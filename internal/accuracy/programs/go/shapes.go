@@ -44,6 +44,7 @@ var shapes = map[string]func(*backend, int) shape{
 	"wake-spawn":        wakeSpawn,
 	"stages":            stages,
 	"stages-default":    byDefault(stages),
+	"opened-default":    byDefault(opened),
 	"retried":           retried,
 	"sql-handler":       sqlHandler,
 	"sql-fanout":        sqlFanout,

@@ -93,6 +93,7 @@ const (
 	responseOrder
 	allocated
 	awaited
+	channelDialed
 
 	kindCount = iota + 1
 )
@@ -194,6 +195,11 @@ var kinds = [kindCount]kind{
 	awaited: {
 		hint: "task_awaited", rank: inherited, confidence: 0.995, way: back,
 		rules: []rule{alone, taskToItself, undisputed}, service: []service{ownThread},
+	},
+	// A client gives a connection to whoever waits for one. But a connection may be a task as well: see connections.
+	channelDialed: {
+		hint: "channel_dialed", rank: proven, confidence: 0.99, way: there, trust: unproven, source: byConnections,
+		rules: []rule{alone, oneWrite, firstUses},
 	},
 }
 

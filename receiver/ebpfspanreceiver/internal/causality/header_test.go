@@ -19,7 +19,7 @@ func TestNumbersAreThoseOfTheHeader(t *testing.T) {
 		"EVIDENCE_CONNECTED": connected, "EVIDENCE_ITEM": item, "EVIDENCE_COPY": copied, "EVIDENCE_CONTEXT": inContext,
 		"EVIDENCE_ASYNC_ID": asyncID, "EVIDENCE_STATISTICAL": statistical,
 		"EVIDENCE_RESPONSE_BACK": responseBack, "EVIDENCE_RESPONSE_ORDER": responseOrder,
-		"EVIDENCE_ALLOCATED": allocated, "EVIDENCE_AWAITED": awaited,
+		"EVIDENCE_ALLOCATED": allocated, "EVIDENCE_AWAITED": awaited, "EVIDENCE_CHANNEL_DIALED": channelDialed,
 	})
 	for name, n := range header["evidence_kind"] {
 		require.NotEmpty(t, Kind(int(n)), name)

@@ -9,6 +9,7 @@ type process struct {
 	wakes      wakes
 	answers    answers
 	fans       fans
+	dialed     connections
 	// When bytes moved that were not understood, and when calls began of which it is not known for certain
 	// whose they are.
 	unread, unlinked marks
