@@ -175,7 +175,7 @@ static __always_inline struct context *goroutine_find(const struct context_key *
 }
 
 /* One of which goroutine_find knows nothing. */
-static __always_inline struct context *goroutine_make(const struct context_key *key)
+static __always_inline struct context *task_make(const struct context_key *key)
 {
 	struct context *x;
 
@@ -193,10 +193,9 @@ static __always_inline struct context *context_make(const struct context_key *ke
 	if (found || !key->id)
 		return found;
 	if (key->kind != CONTEXT_THREAD)
-		bpf_map_update_elem(&tasks, key, &unknown_context, BPF_NOEXIST);
-	else
-		bpf_map_update_elem(&threads, key, &new_thread, BPF_NOEXIST);
-	found = context_known(key);
+		return task_make(key);
+	bpf_map_update_elem(&threads, key, &new_thread, BPF_NOEXIST);
+	found = bpf_map_lookup_elem(&threads, key);
 	if (!found)
 		count_loss(LOSS_CONTEXTS_FULL);
 	return found;
@@ -291,97 +290,36 @@ static __always_inline void use_given(struct context *x)
 /* EVIDENCE_NEXT of a thread. */
 static __always_inline void emit_next(const struct context *x, __u64 call, __u64 ts)
 {
-	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return;
-	}
-	*e = (struct evidence_event){
-		.kind = EVENT_EVIDENCE,
-		.what = EVIDENCE_NEXT,
-		.tgid = bpf_get_current_pid_tgid() >> 32,
-		.ts = ts,
-		.call = call,
-		.epoch = x->last_call,
-		.uses = x->arrived,
-		.base_uses = x->answers,
-		.base = x->completes ? WAKE_WORKER : 0,
-	};
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
+	EMIT(evidence_event, .kind = EVENT_EVIDENCE, .what = EVIDENCE_NEXT,
+	     .tgid = bpf_get_current_pid_tgid() >> 32, .ts = ts, .call = call, .epoch = x->last_call,
+	     .uses = x->arrived, .base_uses = x->answers, .base = x->completes ? WAKE_WORKER : 0);
 }
 
 /* x: whose hand-over the edge rests on, or 0. */
 static __always_inline void emit_evidence(__u32 tgid, __u8 what, __u64 call, __u64 epoch, __u64 ts,
 					  const struct context *x)
 {
-	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	/* Who the giver had it from does not matter when it is back. */
+	__u8 base_uses = !x || what == EVIDENCE_CHANNEL_BACK ? 0 : x->base_uses;
 
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return;
-	}
-	*e = (struct evidence_event){
-		.kind = EVENT_EVIDENCE,
-		.what = what,
-		.tgid = tgid,
-		.ts = ts,
-		.call = call,
-		.epoch = epoch,
-	};
-	if (x) {
-		e->uses = x->uses;
-		e->segment = x->segment;
-		/* Who the giver had it from does not matter when it is back. */
-		e->base_uses = what == EVIDENCE_CHANNEL_BACK ? 0 : x->base_uses;
-		e->base = x->base;
-	}
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
+	EMIT(evidence_event, .kind = EVENT_EVIDENCE, .what = what, .tgid = tgid, .ts = ts, .call = call, .epoch = epoch,
+	     .uses = x ? x->uses : 0, .segment = x ? x->segment : 0, .base_uses = base_uses, .base = x ? x->base : 0);
 }
 
 /* EVIDENCE_CHANNEL_DIALED of who writes a call. */
 static __always_inline void emit_dialed(__u32 tgid, __u64 call, __u64 epoch, __u64 ts, const struct context *x)
 {
-	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return;
-	}
-	*e = (struct evidence_event){
-		.kind = EVENT_EVIDENCE,
-		.what = EVIDENCE_CHANNEL_DIALED,
-		.uses = x->doubt == DOUBT_ONCE ? 1 : x->uses,
-		.tgid = tgid,
-		.ts = ts,
-		.call = call,
-		.epoch = epoch,
-		.segment = x->segment,
-		.base = x->doubt_of,
-	};
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
+	EMIT(evidence_event, .kind = EVENT_EVIDENCE, .what = EVIDENCE_CHANNEL_DIALED,
+	     .uses = x->doubt == DOUBT_ONCE ? 1 : x->uses, .tgid = tgid, .ts = ts, .call = call, .epoch = epoch,
+	     .segment = x->segment, .base = x->doubt_of);
 }
 
 /* What became of an execution context. */
 static __always_inline void emit_origin(__u8 context_kind, __u8 what, __u32 tgid, __u64 child,
 					__u64 parent)
 {
-	struct origin_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return;
-	}
-	*e = (struct origin_event){
-		.kind = EVENT_ORIGIN,
-		.what = what,
-		.context_kind = context_kind,
-		.tgid = tgid,
-		.ts = bpf_ktime_get_ns(),
-		.child = child,
-		.parent = parent,
-	};
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
+	EMIT(origin_event, .kind = EVENT_ORIGIN, .what = what, .context_kind = context_kind, .tgid = tgid,
+	     .ts = bpf_ktime_get_ns(), .child = child, .parent = parent);
 }
 
 /* First bytes of a response or a request were read by this context on a server socket. */

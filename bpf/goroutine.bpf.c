@@ -223,24 +223,9 @@ static __always_inline void response_back(__u32 tgid, __u64 id, __u32 read, __u8
 					  const struct context *to)
 {
 	__u64 epoch = to && live(&to->own) ? to->own.epoch : 0;
-	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
 
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return;
-	}
-	*e = (struct evidence_event){
-		.kind = EVENT_EVIDENCE,
-		.what = EVIDENCE_RESPONSE_BACK,
-		.uses = handed,
-		.base_uses = noted,
-		.tgid = tgid,
-		.ts = bpf_ktime_get_ns(),
-		.epoch = epoch,
-		.segment = id ^ (__u64)read << 32,
-		.base = note,
-	};
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
+	EMIT(evidence_event, .kind = EVENT_EVIDENCE, .what = EVIDENCE_RESPONSE_BACK, .uses = handed, .base_uses = noted,
+	     .tgid = tgid, .ts = bpf_ktime_get_ns(), .epoch = epoch, .segment = id ^ (__u64)read << 32, .base = note);
 }
 
 /* Such a reader gives one more. to: who gets it, or 0, which is nobody yet. */
@@ -285,7 +270,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 	bool finished, owner, shared, spread, back;
 	__u8 how, marks;
 
-	if (from->dialer && (to || (to = goroutine_make(to_key))))
+	if (from->dialer && (to || (to = task_make(to_key))))
 		to->asked = 1; /* with a connection it will ask */
 	if (from->reader && from->last_call && to && !to->asked) {
 		/*
@@ -355,7 +340,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		if (to && live_too(&to->given, &last))
 			emit_evidence(tgid, EVIDENCE_TASK_BACK, from->last_call, to->given.epoch,
 				      bpf_ktime_get_ns(), to);
-		if (to || (to = goroutine_make(to_key))) {
+		if (to || (to = task_make(to_key))) {
 			to->last_call = from->last_call;
 			to->returned = 0;
 			to->asked = 0;
@@ -385,7 +370,7 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		return;
 	}
 	if (how) {
-		if (to || (to = goroutine_make(to_key)))
+		if (to || (to = task_make(to_key)))
 			give(from, src, from_id, to, how, &token, v, finished, &last);
 	} else if (to && to->given_by == EVIDENCE_CHANNEL) {
 		if (only_opened(from) && live_too(&to->given, &last) && no_task_of(to, v))

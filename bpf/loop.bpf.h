@@ -45,25 +45,9 @@ static __always_inline __u8 candidates(const struct context *x, __u8 seen, const
 static __always_inline void emit_loop_evidence(__u8 what, __u64 call, __u64 to, __u64 activation, __u8 uses,
 					       __u8 base_uses, __u64 base, __u64 ts)
 {
-	struct evidence_event *e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-
-	if (!e) {
-		count_loss(LOSS_EVENTS_FULL);
-		return;
-	}
-	*e = (struct evidence_event){
-		.kind = EVENT_EVIDENCE,
-		.what = what,
-		.tgid = bpf_get_current_pid_tgid() >> 32,
-		.ts = ts,
-		.call = call,
-		.epoch = to,
-		.segment = activation,
-		.uses = uses,
-		.base_uses = base_uses,
-		.base = base,
-	};
-	bpf_ringbuf_submit(e, wakeup_flags(&events));
+	EMIT(evidence_event, .kind = EVENT_EVIDENCE, .what = what, .tgid = bpf_get_current_pid_tgid() >> 32,
+	     .ts = ts, .call = call, .epoch = to, .segment = activation, .uses = uses, .base_uses = base_uses,
+	     .base = base);
 }
 
 /* The conversation of the last call has led to something: what is still to come of its response is no news. */

@@ -305,6 +305,18 @@ static __always_inline __u64 wakeup_flags(void *ring)
 									 : BPF_RB_NO_WAKEUP;
 }
 
+/* Tells user space of a struct of event.h, or counts it: EMIT(conn_event, .kind = EVENT_CONN, ...). */
+#define EMIT(record, ...)                                                                    \
+	({                                                                                   \
+		struct record *emitted = bpf_ringbuf_reserve(&events, sizeof(*emitted), 0);  \
+		if (emitted) {                                                               \
+			*emitted = (struct record){__VA_ARGS__};                             \
+			bpf_ringbuf_submit(emitted, wakeup_flags(&events));                  \
+		} else {                                                                     \
+			count_loss(LOSS_EVENTS_FULL);                                        \
+		}                                                                            \
+	})
+
 /* The byte of a process, 0 where it has none: pid_max was raised after the start. */
 static __always_inline __u8 *selected_at(__u32 tgid)
 {

@@ -726,24 +726,11 @@ int sock_gone(struct bpf_raw_tracepoint_args *ctx)
 {
 	__u64 sk = ctx->args[0];
 	struct conn *c = bpf_map_lookup_elem(&conns, &sk);
-	struct conn_event *e;
 
 	if (!c)
 		return 0;
-	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
-	if (e) {
-		*e = (struct conn_event){
-			.kind = EVENT_CONN,
-			.what = CONN_CLOSED,
-			.role = c->role,
-			.tgid = c->tgid,
-			.ts = bpf_ktime_get_ns(),
-			.conn = c->id,
-		};
-		bpf_ringbuf_submit(e, wakeup_flags(&events));
-	} else {
-		count_loss(LOSS_EVENTS_FULL);
-	}
+	EMIT(conn_event, .kind = EVENT_CONN, .what = CONN_CLOSED, .role = c->role, .tgid = c->tgid,
+	     .ts = bpf_ktime_get_ns(), .conn = c->id);
 	bpf_map_delete_elem(&conns, &sk);
 	return 0;
 }
