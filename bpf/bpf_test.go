@@ -24,7 +24,7 @@ func TestLayout(t *testing.T) {
 		"data_event": SocketDataEvent{}, "conn_event": SocketConnEvent{},
 		"evidence_event": SocketEvidenceEvent{}, "process_event": SocketProcessEvent{}, "origin_event": SocketOriginEvent{},
 		"async_event": SocketAsyncEvent{}, "target": SocketTarget{}, "java_target": SocketJavaTarget{},
-		"haproxy_target": SocketHaproxyTarget{}, "ruby_target": SocketRubyTarget{}, "listen_port": SocketListenPort{},
+		"haproxy_target": SocketHaproxyTarget{}, "python_target": SocketPythonTarget{}, "ruby_target": SocketRubyTarget{}, "listen_port": SocketListenPort{},
 	} {
 		var c *btf.Struct
 		require.NoError(t, spec.Types.TypeByName(name, &c))

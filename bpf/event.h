@@ -165,7 +165,7 @@ enum wake_doubt {
 	WAKE_SERVES = 16,      /* it serves a request itself: it hands on a lock that it held meanwhile */
 	WAKE_WORKER = 32,      /* none: EVIDENCE_NEXT of a thread that has woken who waited before */
 	WAKE_LOCK = 64,        /* none: segment is where several wait: a lock, see bpf/futex.bpf.h */
-	WAKE_UNKNOWN = 128,    /* a thread of Ruby: it may have got the interpreter's lock, see bpf/ruby.bpf.h */
+	WAKE_UNKNOWN = 128,    /* a thread of Ruby or Python: it may have got the interpreter's lock, see bpf/waits.bpf.h */
 };
 
 /*
@@ -381,6 +381,12 @@ struct haproxy_target {
 	__s64 tls;            /* of the structure of a thread, from the thread pointer */
 	__u64 process_stream; /* the handler of the tasks of streams */
 	__u64 current;        /* the running task, in the structure of a thread */
+};
+
+/* The variable _PyRuntime of CPython, in which its lock is: see internal/pyruntime. */
+struct python_target {
+	__u64 runtime; /* its address, */
+	__u64 size;    /* and how long it is */
 };
 
 /* Where a thread of Ruby says what it waits for: see internal/rubyruntime. */

@@ -9,6 +9,7 @@
 #define RUBY_BPF_H
 
 #include "java.bpf.h"
+#include "waits.bpf.h"
 
 /* Processes of Ruby by tgid. Written by user space once internal/rubyruntime has found out where, and removed when
  * the process is not selected any more: as many as targets. */
@@ -19,39 +20,32 @@ struct {
 	__type(value, struct ruby_target);
 } ruby_targets SEC(".maps");
 
-enum ruby_wait {
-	RUBY_RESULT,  /* for something that another thread does, at its own condition variable */
-	RUBY_LOCK,    /* for the interpreter's lock, or for a Mutex */
-	RUBY_OTHER,   /* the thread is none of Ruby's */
-	RUBY_UNKNOWN, /* it may be for anything */
-};
-
 /* p sleeps, in futex(2) at uaddr, and is in the current address space. */
-static __always_inline enum ruby_wait ruby_waits(__u32 tgid, struct task_struct *p, __u64 uaddr)
+static __always_inline enum waits_for ruby_waits(__u32 tgid, struct task_struct *p, __u64 uaddr)
 {
 #if defined(__TARGET_ARCH_x86)
 	struct ruby_target *r = bpf_map_lookup_elem(&ruby_targets, &tgid);
 	__u64 vector = 0, block = 0, ec = 0, thread = 0, its = 0, unblock = 0, mutex = 0;
 
 	if (!r || user_word(KERNEL_READ(p, thread.fsbase) + 8, &vector) || user_word(vector + r->slot, &block))
-		return RUBY_UNKNOWN;
-	/* Not allocated (TLS_DTV_UNALLOCATED): it has never run anything of Ruby's. */
+		return WAITS_UNKNOWN;
+	/* A thread that is none of Ruby's. Not allocated (TLS_DTV_UNALLOCATED): it has never run anything of Ruby's. */
 	if (block + 1 <= 1)
-		return RUBY_OTHER;
+		return WAITS_OTHER;
 	if (user_word(block + r->current, &ec))
-		return RUBY_UNKNOWN;
+		return WAITS_UNKNOWN;
 	if (!ec)
-		return RUBY_OTHER;
+		return WAITS_OTHER;
 	/* A thread that has ended leaves its context behind, and a vector that is too short for this slot has anything
 	 * behind its end: what is read counts where it names itself. */
 	if (user_word(ec + r->thread, &thread) || user_word(thread + r->ec, &its) || its != ec ||
 	    uaddr - thread >= r->unblock)
-		return RUBY_UNKNOWN;
+		return WAITS_UNKNOWN;
 	if (user_word(thread + r->unblock, &unblock) || user_word(thread + r->locking, &mutex))
-		return RUBY_UNKNOWN;
-	return unblock && !mutex ? RUBY_RESULT : RUBY_LOCK;
+		return WAITS_UNKNOWN;
+	return unblock && !mutex ? WAITS_RESULT : WAITS_LOCK;
 #else
-	return RUBY_UNKNOWN;
+	return WAITS_UNKNOWN;
 #endif
 }
 

@@ -17,7 +17,8 @@
 #include "notify.bpf.h"
 #include "payload.bpf.h"
 #include "poll.bpf.h"
-#include "ruby.bpf.h" /* for its map, which wake.bpf.c reads */
+#include "pythonlock.bpf.h" /* for its map, which wake.bpf.c reads, */
+#include "ruby.bpf.h"       /* and for this one's */
 #include "syscall.bpf.h"
 
 /* Names the types for BTF, from which the Go types are made. */

@@ -462,6 +462,12 @@ type SocketPyWriter struct {
 	Pad     [2]uint8
 }
 
+type SocketPythonTarget struct {
+	_       structs.HostLayout
+	Runtime uint64
+	Size    uint64
+}
+
 type SocketRubyTarget struct {
 	_       structs.HostLayout
 	Slot    uint32
@@ -552,6 +558,7 @@ const (
 	SocketMapPyContexts          = "py_contexts"
 	SocketMapPyThreads           = "py_threads"
 	SocketMapPyWriters           = "py_writers"
+	SocketMapPythonTargets       = "python_targets"
 	SocketMapRubyTargets         = "ruby_targets"
 	SocketMapScratches           = "scratches"
 	SocketMapSelected            = "selected"
@@ -691,6 +698,7 @@ type SocketMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	PyWriters      *ebpf.MapSpec `ebpf:"py_writers"`
+	PythonTargets  *ebpf.MapSpec `ebpf:"python_targets"`
 	RubyTargets    *ebpf.MapSpec `ebpf:"ruby_targets"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Selected       *ebpf.MapSpec `ebpf:"selected"`
@@ -762,6 +770,7 @@ type SocketMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	PyWriters      *ebpf.Map `ebpf:"py_writers"`
+	PythonTargets  *ebpf.Map `ebpf:"python_targets"`
 	RubyTargets    *ebpf.Map `ebpf:"ruby_targets"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Selected       *ebpf.Map `ebpf:"selected"`
@@ -792,6 +801,7 @@ func (m *SocketMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.PyWriters,
+		m.PythonTargets,
 		m.RubyTargets,
 		m.Scratches,
 		m.Selected,

@@ -9,6 +9,7 @@
 #include "completion.bpf.h"
 #include "futex.bpf.h"
 #include "javatask.bpf.h"
+#include "pythonlock.bpf.h"
 #include "ruby.bpf.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
@@ -65,7 +66,7 @@ int wake(__u64 *ctx)
 	struct context_key from_key = {.tgid = tgid, .id = (__u32)pid_tgid}, to_key = {.tgid = tgid};
 	struct context *from, *to;
 	struct target *t;
-	enum ruby_wait waits = RUBY_OTHER;
+	enum waits_for waits = WAITS_OTHER;
 	enum place kind;
 	__u64 task = 0;
 	bool serves;
@@ -80,7 +81,9 @@ int wake(__u64 *ctx)
 		return 0;
 	if (UNLIKELY(t->flags & TARGET_RUBY))
 		waits = ruby_waits(tgid, p, uaddr);
-	if (waits == RUBY_LOCK)
+	else if (UNLIKELY(t->flags & TARGET_PYTHON))
+		waits = python_waits(tgid, uaddr);
+	if (waits == WAITS_LOCK)
 		return 0;
 	to_key.id = p->pid;
 	now = bpf_ktime_get_ns();
@@ -93,8 +96,7 @@ int wake(__u64 *ctx)
 		if (serves)
 			return 0; /* whom the task that it has now works for is told by that itself */
 	}
-	/* Where it waits for a result of Ruby's nobody else ever waits. */
-	kind = waits == RUBY_RESULT ? PLACE_RESULT : place_kind(tgid, uaddr, p, serves, from_key.id, now);
+	kind = waits == WAITS_RESULT ? PLACE_RESULT : place_kind(tgid, uaddr, p, serves, from_key.id, now);
 	if (kind == PLACE_NEW_LOCK)
 		emit_wake(0, 0, uaddr, 0, WAKE_LOCK, 0, now);
 	if (kind != PLACE_RESULT)
@@ -102,6 +104,6 @@ int wake(__u64 *ctx)
 	if (!serves)
 		handed(from, to, &to_key);
 	else if (from && from->called)
-		completed(from, to, uaddr, slept_since(p), waits == RUBY_UNKNOWN ? WAKE_UNKNOWN : 0, task, now);
+		completed(from, to, uaddr, slept_since(p), waits == WAITS_UNKNOWN ? WAKE_UNKNOWN : 0, task, now);
 	return 0;
 }

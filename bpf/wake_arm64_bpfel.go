@@ -276,6 +276,12 @@ type WakePyWriter struct {
 	Pad     [2]uint8
 }
 
+type WakePythonTarget struct {
+	_       structs.HostLayout
+	Runtime uint64
+	Size    uint64
+}
+
 type WakeRubyTarget struct {
 	_       structs.HostLayout
 	Slot    uint32
@@ -416,6 +422,7 @@ const (
 	WakeMapPyContexts     = "py_contexts"
 	WakeMapPyThreads      = "py_threads"
 	WakeMapPyWriters      = "py_writers"
+	WakeMapPythonTargets  = "python_targets"
 	WakeMapRubyTargets    = "ruby_targets"
 	WakeMapScratches      = "scratches"
 	WakeMapSelected       = "selected"
@@ -495,6 +502,7 @@ type WakeMapSpecs struct {
 	PyContexts     *ebpf.MapSpec `ebpf:"py_contexts"`
 	PyThreads      *ebpf.MapSpec `ebpf:"py_threads"`
 	PyWriters      *ebpf.MapSpec `ebpf:"py_writers"`
+	PythonTargets  *ebpf.MapSpec `ebpf:"python_targets"`
 	RubyTargets    *ebpf.MapSpec `ebpf:"ruby_targets"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Selected       *ebpf.MapSpec `ebpf:"selected"`
@@ -550,6 +558,7 @@ type WakeMaps struct {
 	PyContexts     *ebpf.Map `ebpf:"py_contexts"`
 	PyThreads      *ebpf.Map `ebpf:"py_threads"`
 	PyWriters      *ebpf.Map `ebpf:"py_writers"`
+	PythonTargets  *ebpf.Map `ebpf:"python_targets"`
 	RubyTargets    *ebpf.Map `ebpf:"ruby_targets"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Selected       *ebpf.Map `ebpf:"selected"`
@@ -576,6 +585,7 @@ func (m *WakeMaps) Close() error {
 		m.PyContexts,
 		m.PyThreads,
 		m.PyWriters,
+		m.PythonTargets,
 		m.RubyTargets,
 		m.Scratches,
 		m.Selected,

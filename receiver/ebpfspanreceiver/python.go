@@ -79,6 +79,7 @@ type pythonHave [3]bool
 
 type pythonFile struct {
 	probes io.Closer
+	lock   pyruntime.Runtime // zero: it is in another file
 	parts  pythonHave
 }
 
@@ -104,7 +105,7 @@ func (y *python) use(p *process.Process, target *target) {
 // mapped them all.
 func (y *python) attach(p *process.Process, target *target, look int) {
 	root := p.HostPath("/")
-	found, err := pyruntime.Find(filepath.Join(filepath.Dir(p.ExeFile()), "maps"), root)
+	found, err := pyruntime.Find(filepath.Join(filepath.Dir(p.ExeFile()), "maps"), root, p.Exe)
 	if err != nil {
 		y.log.Debug("The files of an interpreter cannot be listed", zap.Int("pid", p.PID), zap.Error(err))
 		return
@@ -119,10 +120,14 @@ func (y *python) attach(p *process.Process, target *target, look int) {
 		}
 	}
 	var have pythonHave
-	for _, name := range files {
+	locked := false
+	for i, name := range files {
 		f := y.file(p, name)
 		if f == nil {
 			continue
+		}
+		if at := [2]uint64{found.ExecutableAt, found.LibraryAt}; i < len(at) && f.lock.Size > 0 && at[i] > 0 {
+			locked = y.noteLock(p, at[i]+f.lock.Offset, f.lock.Size)
 		}
 		for i, part := range f.parts {
 			have[i] = have[i] || part
@@ -131,12 +136,17 @@ func (y *python) attach(p *process.Process, target *target, look int) {
 	if found.Loop != "" {
 		target.tell(func(h *causality.Habits) { h.Defers = true })
 	}
-	if have == (pythonHave{true, true, true}) {
+	if locked && have == (pythonHave{true, true, true}) {
 		return
 	}
-	whole := have[0] && have[1] && found.Loop == ""
+	whole := locked && have[0] && have[1] && found.Loop == ""
 	if look >= libraryTries && !whole {
 		y.lacks(p, &found, have)
+		if !locked {
+			y.missing.note(p.ServiceName, "the lock of its interpreter")
+			y.log.Warn("Where the lock of this interpreter is is not known: who is woken by another thread is not taken for who made "+
+				"its call", zap.String("executable", p.Exe), zap.Int("pid", p.PID))
+		}
 	}
 	after, again := lookAgain(look, whole)
 	if !again {
@@ -151,6 +161,15 @@ func (y *python) attach(p *process.Process, target *target, look int) {
 		delete(y.waiting, p.PID)
 		y.attach(p, target, look+1)
 	})
+}
+
+// noteLock tells the kernel side where the lock of p's interpreter is.
+func (y *python) noteLock(p *process.Process, at, size uint64) bool {
+	err := y.tracer.Python(uint32(p.PID), probe.PythonTarget{Runtime: at, Size: size})
+	if err != nil {
+		y.log.Warn("Where the lock of an interpreter is cannot be noted", zap.Int("pid", p.PID), zap.Error(err))
+	}
+	return err == nil
 }
 
 // lacks says what p's interpreter has that is not followed. A module that it has not imported is not missing.
@@ -182,6 +201,10 @@ func (y *python) file(p *process.Process, name string) *pythonFile {
 func (y *python) inspect(p *process.Process, name string) *pythonFile {
 	f := &pythonFile{}
 	log := y.log.With(zap.String("file", name), zap.Int("pid", p.PID))
+	var err error
+	if f.lock, err = pyruntime.Lock(name); err != nil && !errors.Is(err, pyruntime.ErrNotPython) {
+		log.Warn("The lock of an interpreter cannot be found", zap.Error(err))
+	}
 	var sites []probe.Site
 	for i, part := range pythonParts {
 		found, err := part.sites(name)
@@ -200,7 +223,6 @@ func (y *python) inspect(p *process.Process, name string) *pythonFile {
 	if len(sites) == 0 {
 		return f
 	}
-	var err error
 	if f.probes, err = y.tracer.AttachSites(name, sites); err != nil {
 		f.parts = pythonHave{}
 		log.Warn("Python probes cannot be attached: calls of its tasks stay unlinked", zap.Error(err))
@@ -221,6 +243,9 @@ func (y *python) leave(pid int) {
 		delete(y.waiting, pid)
 	}
 	y.files.leave(pid)
+	if err := y.tracer.ForgetPython(uint32(pid)); err != nil {
+		y.log.Warn("The lock of an interpreter cannot be forgotten", zap.Int("pid", pid), zap.Error(err))
+	}
 }
 
 func (y *python) detach(f *pythonFile) {

@@ -7,6 +7,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 )
 
@@ -20,20 +21,32 @@ type Files struct {
 	Queue string
 	// Loop is the module of uvloop.
 	Loop string
+	// ExecutableAt and LibraryAt are where these begin in the memory of the process; 0: they are not mapped.
+	ExecutableAt, LibraryAt uint64
 }
 
 var (
-	library = regexp.MustCompile(`^libpython3\.\d+t?\.so`)
+	library = regexp.MustCompile(`^libpython3\.\d+[a-z]*\.so`)
 	loop    = regexp.MustCompile(`/uvloop/loop\.[^/]*so$`)
 )
+
+// begins notes where a file is in memory, if a line of maps is of its beginning.
+func begins(line string, at *uint64) {
+	fields := strings.Fields(line)
+	first, _, _ := strings.Cut(fields[0], "-")
+	address, err := strconv.ParseUint(first, 16, 64)
+	if offset, e := strconv.ParseUint(fields[2], 16, 64); err == nil && e == nil && offset == 0 && *at == 0 {
+		*at = address
+	}
+}
 
 // modulesOf are where extension modules are, from the library that loads them: pyenv and containers, and
 // Debian.
 var modulesOf = []string{"python3.*/lib-dynload", "../python3.*/lib-dynload"}
 
 // Find looks through what a process has mapped: the file maps is its /proc/<pid>/maps, root its
-// /proc/<pid>/root. A module that is not loaded yet is looked for where others are.
-func Find(maps, root string) (Files, error) {
+// /proc/<pid>/root, exe the name of its executable there. A module that is not loaded yet is looked for where others are.
+func Find(maps, root, exe string) (Files, error) {
 	f, err := os.Open(maps)
 	if err != nil {
 		return Files{}, fmt.Errorf("list mapped files: %w", err)
@@ -49,8 +62,11 @@ func Find(maps, root string) (Files, error) {
 		}
 		name := lines.Text()[n:]
 		switch {
+		case name == exe:
+			begins(lines.Text(), &found.ExecutableAt)
 		case library.MatchString(path.Base(name)):
 			found.Library = name
+			begins(lines.Text(), &found.LibraryAt)
 		case path.Base(path.Dir(name)) == "lib-dynload":
 			found.Modules = path.Dir(name)
 		case loop.MatchString(name):

@@ -224,9 +224,9 @@ func TestFind(t *testing.T) {
 		"none":    {"55d0-55d1 r-xp 00000000 00:00 0 [heap]\n", Files{}},
 		"modules": {"7f00-7f01 r-xp 00000000 08:01 12 /usr/lib/python3.11/lib-dynload/_asyncio.so\n", Files{Modules: "/usr/lib/python3.11/lib-dynload"}},
 		"library": {
-			"7f00-7f01 r-xp 00000000 08:01 12 /opt/lib/libpython3.12.so.1.0\n",
+			"7f00-7f01 r--p 00000000 08:01 12 /opt/lib/libpython3.12.so.1.0\n",
 			Files{
-				Library: "/opt/lib/libpython3.12.so.1.0", Modules: "/opt/lib/python3.12/lib-dynload",
+				Library: "/opt/lib/libpython3.12.so.1.0", LibraryAt: 0x7f00, Modules: "/opt/lib/python3.12/lib-dynload",
 				Queue: "/opt/lib/python3.12/lib-dynload/_queue.cpython-312-x86_64-linux-gnu.so",
 			},
 		},
@@ -234,12 +234,21 @@ func TestFind(t *testing.T) {
 			"7f00-7f01 r-xp 00000000 08:01 12 /srv/venv/lib/python3.12/site-packages/uvloop/loop.cpython-312-x86_64-linux-gnu.so\n",
 			Files{Loop: "/srv/venv/lib/python3.12/site-packages/uvloop/loop.cpython-312-x86_64-linux-gnu.so"},
 		},
+		"executable, and where it begins": {
+			"400000-41f000 r--p 00000000 08:01 12 /usr/bin/python3.11\n41f000-6d2000 r-xp 0001f000 08:01 12 /usr/bin/python3.11\n",
+			Files{ExecutableAt: 0x400000},
+		},
+		"where a library begins": {
+			"7e00-7f00 r-xp 00001000 08:01 12 /srv/lib/libpython3.13.so.1.0\n7f00-7f01 r--p 00000000 08:01 12 /opt/lib/libpython3.13.so.1.0\n" +
+				"8f00-8f01 r--p 00000000 08:01 12 /srv/lib/libpython3.13.so.1.0\n",
+			Files{Library: "/srv/lib/libpython3.13.so.1.0", LibraryAt: 0x7f00},
+		},
 		"not a library": {"7f00-7f01 r-xp 00000000 08:01 12 /opt/lib/libpython3.so\n", Files{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			maps := filepath.Join(t.TempDir(), "maps")
 			require.NoError(t, os.WriteFile(maps, []byte(c.maps), 0o644))
-			got, err := Find(maps, root)
+			got, err := Find(maps, root, "/usr/bin/python3.11")
 			require.NoError(t, err)
 			require.Equal(t, c.want, got)
 		})

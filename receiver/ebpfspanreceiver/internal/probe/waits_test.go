@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/pyruntime"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/rubyruntime"
 )
 
@@ -67,29 +69,104 @@ func TestRubyWaits(t *testing.T) {
 	if err != nil {
 		bpftest.Lacks(t, "ruby")
 	}
+	testWaits(t, exec.Command(name, "-e", rubyProgram), Target{Ruby: true}, func(tr *Tracer, pid uint32) func(uint64) bool { //nolint:gosec // a test
+		layout, err := rubyruntime.Inspect(fmt.Sprintf("/proc/%d", pid))
+		require.NoError(t, err)
+		require.NoError(t, tr.Ruby(pid, RubyTarget(layout)))
+		return func(uint64) bool { return false } // a thread sleeps where it does for anything else
+	})
+}
+
+// pythonProgram does the same: a third thread takes the interpreter's lock whenever it can, and gives it up when it must.
+const pythonProgram = `
+import os, queue, socket, sys, threading
+sys.setswitchinterval(0.0005)
+port = int(sys.stdin.readline())
+server = socket.create_server(('127.0.0.1', 0))
+tasks, results = queue.SimpleQueue(), queue.SimpleQueue()
+
+def work():
+    backend = socket.create_connection(('127.0.0.1', port))
+    while True:
+        tasks.get()
+        backend.sendall(b'call')
+        backend.recv(64)
+        for _ in range(100000):
+            pass
+        results.put(1)
+
+def compute():
+    while True:
+        pass
+
+def serve():
+    connection, _ = server.accept()
+    while connection.recv(64):
+        tasks.put(1)
+        for _ in range(100000):
+            pass
+        results.get()
+        connection.sendall(b'answer')
+    print('done', flush=True)
+
+for f in work, compute, serve:
+    threading.Thread(target=f, daemon=True).start()
+print(server.getsockname()[1], flush=True)
+sys.stdin.readline()
+os._exit(0)
+`
+
+// TestPythonWaits: nor does who lets go of Python's lock.
+func TestPythonWaits(t *testing.T) {
+	bpftest.Need(t)
+	const name = "/usr/bin/python3"
+	exe, err := filepath.EvalSymlinks(name)
+	if err != nil {
+		bpftest.Lacks(t, name)
+	}
+	testWaits(t, exec.Command(exe, "-c", pythonProgram), Target{Python: true}, func(tr *Tracer, pid uint32) func(uint64) bool { //nolint:gosec // a test
+		proc := fmt.Sprintf("/proc/%d", pid)
+		files, err := pyruntime.Find(proc+"/maps", proc+"/root", exe)
+		require.NoError(t, err)
+		lock, err := pyruntime.Lock(exe)
+		require.NoError(t, err)
+		is := PythonTarget{Runtime: files.ExecutableAt + lock.Offset, Size: lock.Size}
+		require.NoError(t, tr.Python(pid, is))
+		return func(at uint64) bool { return at-is.Runtime < is.Size }
+	})
+}
+
+// testWaits runs such a program, with and without its runtime being told of. tell returns what says of an address whether
+// threads wait there for the interpreter's lock alone.
+func testWaits(t *testing.T, program *exec.Cmd, target Target, tell func(tr *Tracer, pid uint32) func(uint64) bool) {
 	for _, told := range []bool{true, false} {
-		t.Run(fmt.Sprintf("told=%v", told), func(t *testing.T) { testRubyWaits(t, name, told) })
+		t.Run(fmt.Sprintf("told=%v", told), func(t *testing.T) {
+			again := exec.Command(program.Path) //nolint:gosec // a test
+			again.Args = program.Args
+			testWakesOf(t, again, target, tell, told)
+		})
 	}
 }
 
-func testRubyWaits(t *testing.T, name string, told bool) {
+func testWakesOf(
+	t *testing.T, program *exec.Cmd, target Target, tell func(tr *Tracer, pid uint32) func(uint64) bool, told bool,
+) {
 	tr, rec := startTracer(t)
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer backend.Close()
 	// More than a turn of each of the others.
 	go answerCalls(backend, func() { time.Sleep(300 * time.Millisecond) })
-	child := start(t, exec.Command(name, "-e", rubyProgram)) //nolint:gosec // a test
+	child := start(t, program)
 	pid := uint32(child.pid)
 	_, err = fmt.Fprintln(child.in, backend.Addr().(*net.TCPAddr).Port)
 	require.NoError(t, err)
 	port := child.line(t)
+	isLock := func(uint64) bool { return false }
 	if told {
-		layout, err := rubyruntime.Inspect(fmt.Sprintf("/proc/%d", pid))
-		require.NoError(t, err)
-		require.NoError(t, tr.Ruby(pid, RubyTarget(layout)))
+		isLock = tell(tr, pid)
 	}
-	require.NoError(t, tr.Select(pid, Target{Ruby: true}))
+	require.NoError(t, tr.Select(pid, target))
 	c, err := net.Dial("tcp", "127.0.0.1:"+port)
 	require.NoError(t, err)
 	const requests = 5
@@ -128,6 +205,7 @@ func testRubyWaits(t *testing.T, name string, told bool) {
 		if e.What != uint8(bpf.SocketEvidenceKindEVIDENCE_WAKE_BACK) {
 			continue
 		}
+		require.False(t, isLock(e.Segment), "%#x: %+v", e.Segment, e)
 		if e.BaseUses == wakeLock {
 			continue // where a thread waits that gives up the lock for a moment
 		}
