@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,9 +17,10 @@ import (
 )
 
 // pythonServer serves /leaf/<id>; /root/<id> calls /leaf/<id>-a from the serving thread and -b from a
-// new thread. It prints its address and ends with its standard input.
+// new thread, /worked/<id> the first from a thread that it has, and waits for that. It prints its address and ends with
+// its standard input.
 const pythonServer = `
-import http.client, http.server, os, sys, threading
+import http.client, http.server, os, queue, sys, threading
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -30,6 +32,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
             t = threading.Thread(target=call, args=("/leaf/" + ident + "-b",))
             t.start()
             t.join()
+        if kind == "worked":
+            done = threading.Lock()
+            done.acquire()
+            tasks.put((ident, done))
+            done.acquire()
         self.send_response(200)
         self.send_header("Content-Length", "3")
         self.end_headers()
@@ -44,11 +51,20 @@ def call(path):
     c.getresponse().read()
     c.close()
 
+tasks = queue.Queue()
+
+def work():
+    while True:
+        ident, done = tasks.get()
+        call("/leaf/" + ident + "-a")
+        done.release()
+
 class Server(http.server.ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
 server = Server(("127.0.0.1", 0), Handler)
+threading.Thread(target=work, daemon=True).start()
 threading.Thread(target=server.serve_forever, daemon=True).start()
 print("http://127.0.0.1:%d" % server.server_port, flush=True)
 sys.stdin.readline()
@@ -132,6 +148,49 @@ func TestPythonThreads(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestPythonWorker: who is woken by the thread that made its call is believed to have waited for that, once it is known
+// where the lock of the interpreter is, which is found.
+func TestPythonWorker(t *testing.T) {
+	bpftest.Need(t)
+	cmd := exec.Command(findPython(t), "-c", pythonServer)
+	base := startCommand(t, cmd)
+	sink := startReceiver(t, func(c *Config) {
+		c.Discovery.Include = []SelectorConfig{{PIDs: []int{cmd.Process.Pid}}}
+		c.Hold = time.Second
+	})
+	const requests = 20
+	for i := range requests {
+		resp, err := http.Get(fmt.Sprintf("%s/worked/r%d", base, i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	time.Sleep(2 * time.Second)
+
+	servers, linked := map[string]seen{}, 0
+	for _, s := range spansOf(sink) {
+		if s.Kind() == ptrace.SpanKindServer {
+			servers[s.path] = s
+		}
+	}
+	for _, s := range spansOf(sink) {
+		id, ok := strings.CutPrefix(s.path, "/leaf/")
+		if s.Kind() != ptrace.SpanKindClient || !ok || s.link.Systrace == 0 {
+			continue
+		}
+		root := servers["/worked/"+strings.TrimSuffix(id, "-a")]
+		if s.link.Systrace != root.link.Systrace || !slices.Contains(s.link.Hints, "wake_back") {
+			t.Errorf("%s belongs to %016x, not %016x: %v", s.path, s.link.Systrace, root.link.Systrace, s.link.Hints)
+		}
+		linked++
+	}
+	// Where a call has ended before it was waited for nobody is woken.
+	if linked < requests*9/10 {
+		t.Errorf("%d of %d calls are linked", linked, requests)
 	}
 }
 
