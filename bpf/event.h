@@ -150,10 +150,9 @@ enum evidence_kind {
 				    who served the request */
 	EVIDENCE_AWAITED = 23,   /* found by user space: the end of the task in which the call was made woke who waits
 				    while it serves the request */
-	EVIDENCE_CHANNEL_DIALED = 24, /* as CHANNEL, told besides, if the connection that came to the writer, or to who
-					 gave it the call to write, from a goroutine that had opened it for another
-					 was no task. uses: without it; base: the
-					 type of what it came as */
+	EVIDENCE_CHANNEL_DIALED = 24, /* besides CHANNEL, what that would say if the connection had been no task that came
+					 to the writer, or to who gave it the call to write, from a goroutine that
+					 had opened it for another. uses: without it; base: the type that it came as */
 };
 
 /* What speaks against a wake-up having been for this call. */

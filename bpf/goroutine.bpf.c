@@ -348,8 +348,12 @@ static __always_inline void hand_over(__u32 tgid, __u64 from_id, struct context 
 		call_passed(from, src, v);
 		return;
 	}
-	if (v->signal || (!owner && (from->reader || from->wrote || back)))
-		return; /* an answer */
+	if (v->signal || (!owner && (from->reader || from->wrote || back))) { /* an answer */
+		/* It may be for another task than the one that it has by now, with which it goes on then. */
+		if (back && !v->signal && to && to->given_by == EVIDENCE_CHANNEL && from->given.epoch != to->given.epoch)
+			doubtful(to, v, only_opened(from));
+		return;
+	}
 	if (shared && !owner && to && live_too(&to->given, &last))
 		emit_evidence(tgid, EVIDENCE_TASK_BACK, from->returned, to->given.epoch, bpf_ktime_get_ns(), to);
 	if (finished && src && src->last_call == from->last_call) {
