@@ -110,24 +110,28 @@ func (y *python) attach(p *process.Process, target *target, look int) {
 		y.log.Debug("The files of an interpreter cannot be listed", zap.Int("pid", p.PID), zap.Error(err))
 		return
 	}
-	files := []string{p.ExeFile()}
+	type file struct {
+		name string
+		at   uint64 // where it begins in memory; 0: that is not asked
+	}
+	files := []file{{p.ExeFile(), found.ExecutableAt}}
 	if found.Library != "" {
-		files = append(files, filepath.Join(root, found.Library))
+		files = append(files, file{filepath.Join(root, found.Library), found.LibraryAt})
 	}
 	for _, part := range pythonParts {
 		if part.module != nil && part.module(&found) != "" {
-			files = append(files, filepath.Join(root, part.module(&found)))
+			files = append(files, file{name: filepath.Join(root, part.module(&found))})
 		}
 	}
 	var have pythonHave
 	locked := false
-	for i, name := range files {
-		f := y.file(p, name)
+	for _, mapped := range files {
+		f := y.file(p, mapped.name)
 		if f == nil {
 			continue
 		}
-		if at := [2]uint64{found.ExecutableAt, found.LibraryAt}; i < len(at) && f.lock.Size > 0 && at[i] > 0 {
-			locked = y.noteLock(p, at[i]+f.lock.Offset, f.lock.Size)
+		if mapped.at > 0 && f.lock.Size > 0 {
+			locked = y.noteLock(p, mapped.at+f.lock.Offset, f.lock.Size)
 		}
 		for i, part := range f.parts {
 			have[i] = have[i] || part

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/ptrace"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
@@ -83,17 +84,22 @@ func findPython(t *testing.T) string {
 	return python
 }
 
-// TestPythonThreads: a thread for each connection, fresh connections throughout, and a thread for a
-// call: every exchange is seen at both ends and every call carries its request.
-func TestPythonThreads(t *testing.T) {
+// tracedPython starts that server, and a receiver that traces it.
+func tracedPython(t *testing.T) (base string, sink *consumertest.TracesSink) {
+	t.Helper()
 	bpftest.Need(t)
 	cmd := exec.Command(findPython(t), "-c", pythonServer)
-	base := startCommand(t, cmd)
-
-	sink := startReceiver(t, func(c *Config) {
+	base = startCommand(t, cmd)
+	return base, startReceiver(t, func(c *Config) {
 		c.Discovery.Include = []SelectorConfig{{PIDs: []int{cmd.Process.Pid}}}
 		c.Hold = time.Second
 	})
+}
+
+// TestPythonThreads: a thread for each connection, fresh connections throughout, and a thread for a
+// call: every exchange is seen at both ends and every call carries its request.
+func TestPythonThreads(t *testing.T) {
+	base, sink := tracedPython(t)
 	const requests, workers = 96, 8
 	var wg sync.WaitGroup
 	for w := range workers {
@@ -154,13 +160,7 @@ func TestPythonThreads(t *testing.T) {
 // TestPythonWorker: who is woken by the thread that made its call is believed to have waited for that, once it is known
 // where the lock of the interpreter is, which is found.
 func TestPythonWorker(t *testing.T) {
-	bpftest.Need(t)
-	cmd := exec.Command(findPython(t), "-c", pythonServer)
-	base := startCommand(t, cmd)
-	sink := startReceiver(t, func(c *Config) {
-		c.Discovery.Include = []SelectorConfig{{PIDs: []int{cmd.Process.Pid}}}
-		c.Hold = time.Second
-	})
+	base, sink := tracedPython(t)
 	const requests = 20
 	for i := range requests {
 		resp, err := http.Get(fmt.Sprintf("%s/worked/r%d", base, i))

@@ -188,7 +188,7 @@ func (m *readings) judged(c *Call, p *process) {
 	if r, known := m.get(keyOf(c)); known && len(r.handed) > 0 && !r.crowded() && !r.inStep() {
 		p.tried(responseBack<<1, false)
 		p.tried(responseOrder<<1, false)
-		m.tried(c, false)
+		m.reader(c).add(false)
 	}
 }
 
@@ -205,8 +205,6 @@ func (m *readings) reader(c *Call) *responseReader {
 	m.readers.put(k, x)
 	return x
 }
-
-func (m *readings) tried(c *Call, right bool) { m.reader(c).add(right) }
 
 // byReader is the trial of who read the response.
 func byReader(s *Solver, _ *process, _ *edge, c *Call) *trial { return &s.readings.reader(c).trial }
