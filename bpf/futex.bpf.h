@@ -16,9 +16,28 @@
 #define FUTEX_CMD_MASK 0x7f
 
 /*
+ * What a word says for as long as others wait for a lock: a mutex of Rust's standard library (sys::sync::mutex::futex)
+ * and pthread_mutex_timedlock(3) of glibc 2, the phases and the writers of its pthread_rwlock_rdlock(3) 2 or 3. Who gives
+ * it up writes less, and another may have taken it since. What counts (condition variables) has more once there is
+ * something to wake for.
+ */
+#define LOCK_AWAITED 2
+#define LOCK_AWAITED_MAX 3
+
+/* p sleeps at uaddr, a word of the current process, for as long as it has the value of a lock that is waited for. */
+static __always_inline bool awaits_lock(struct regs *waiter, __u64 uaddr)
+{
+	__u32 expected = register_value(&SYSCALL_ARG3(waiter)), word = 0;
+
+	if (LIKELY(expected < LOCK_AWAITED || expected > LOCK_AWAITED_MAX))
+		return false;
+	return !bpf_probe_read_user(&word, sizeof(word), (void *)uaddr) && word <= expected;
+}
+
+/*
  * The address through which the current task wakes p, or 0. Both are in futex(2): their arguments are in
  * their registers. Condition variables, semaphores and the parking of threads wait with WAIT_BITSET; plain
- * WAIT is how glibc waits for a mutex, whose change of hands says nothing. A timeout ends a wait from an
+ * WAIT is how glibc waits for a mutex, whose change of hands says nothing; nor does that of other locks. A timeout ends a wait from an
  * interrupt, which may have come while the current task was waking others: then at another address, or
  * at the moment at which it was to be woken anyway.
  */
@@ -36,7 +55,7 @@ static __always_inline __u64 futex_of_wake(struct task_struct *p)
 		return 0;
 	op = register_value(&SYSCALL_ARG2(waiter)) & FUTEX_CMD_MASK;
 	uaddr = register_value(&SYSCALL_ARG1(waker));
-	if (op != FUTEX_WAIT_BITSET || register_value(&SYSCALL_ARG1(waiter)) != uaddr)
+	if (op != FUTEX_WAIT_BITSET || register_value(&SYSCALL_ARG1(waiter)) != uaddr || awaits_lock(waiter, uaddr))
 		return 0;
 	return uaddr;
 }

@@ -32,23 +32,41 @@ const (
 // wakeLock is WAKE_LOCK, bpf/event.h.
 const wakeLock = 64
 
+// word is what that of a futex is while it is waited for, and once it has come.
+type word struct{ before, after uint32 }
+
 // signal is what a thread waits for, as it would with a condition variable.
-type signal struct{ word atomic.Uint32 }
+type signal struct {
+	word atomic.Uint32
+	is   word
+	come atomic.Bool
+}
+
+// once is the word of something that comes, and is taken.
+var once = word{0, 1}
+
+func newSignal(is word) *signal {
+	s := &signal{is: is}
+	s.word.Store(is.before)
+	return s
+}
 
 func (s *signal) sleep() {
-	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.word)), futexWaitBitset, 0, 0, 0, 0xffffffff)
+	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.word)), futexWaitBitset, uintptr(s.is.before), 0, 0,
+		0xffffffff)
 }
 
 func (s *signal) wait() {
-	for s.word.Load() == 0 {
+	for !s.come.Swap(false) {
 		s.sleep()
 	}
-	s.word.Store(0)
+	s.word.Store(s.is.before)
 }
 
 // set wakes everybody.
 func (s *signal) set() {
-	s.word.Store(1)
+	s.come.Store(true)
+	s.word.Store(s.is.after)
 	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.word)), futexWake, math.MaxInt32, 0, 0, 0)
 }
 
@@ -62,15 +80,18 @@ func (s *signal) idle() {
 }
 
 // futexChild has two threads: one answers requests, and waits for the other one to make the call. A third
-// waits where its argument says. It reads the address of the backend, prints its own and where tasks and their ends are
-// waited for, and ends when the connection does.
+// waits where its first argument says; the others are the word by which the end is told. It reads the address of the
+// backend, prints its own and where tasks and their ends are waited for, and ends when the connection does.
 func futexChild() {
 	var backend string
 	_, _ = fmt.Scanln(&backend)
 	addr, err := net.ResolveTCPAddr("tcp", backend)
 	check(err)
-	var task, done, never signal
-	go map[string]*signal{"task": &task, "done": &done, "never": &never}[os.Args[1]].idle()
+	var end word
+	_, err = fmt.Sscan(os.Args[2]+" "+os.Args[3], &end.before, &end.after)
+	check(err)
+	task, done, never := newSignal(once), newSignal(end), newSignal(once)
+	go map[string]*signal{"task": task, "done": done, "never": never}[os.Args[1]].idle()
 	go func() {
 		runtime.LockOSThread()
 		out, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
@@ -122,18 +143,35 @@ func (c *child) sleeps(t *testing.T, n int, address string) {
 	}
 }
 
+// wakeCase is a case of TestKernelWake.
+type wakeCase struct {
+	where string // a third thread waits
+	end   word
+	// What is found: that several wait, or that it is a lock, of which nothing is said.
+	shared, lock bool
+}
+
 // TestKernelWake: the thread that reads the response of a call and wakes the one that serves a request
-// made the call for that request, unless another waits there, too.
+// made the call for that request, unless another waits there, too, or for a lock.
 func TestKernelWake(t *testing.T) {
-	for _, tc := range []struct {
-		where  string // a third thread waits
-		shared bool
-	}{
-		{where: "never"},
-		{where: "task"}, // as the workers of a pool do
-		{where: "done", shared: true},
+	for name, tc := range map[string]wakeCase{
+		"never": {where: "never", end: once},
+		"task":  {where: "task", end: once}, // as the workers of a pool do
+		"done":  {where: "done", end: once, shared: true},
+		// std::sync::Mutex of Rust, pthread_mutex_timedlock(3); another thread takes it, and that one is waited for, too
+		"mutex":               {where: "never", end: word{2, 0}, lock: true},
+		"mutex, taken":        {where: "never", end: word{2, 1}, lock: true},
+		"mutex, waited for":   {where: "never", end: word{2, 2}, lock: true},
+		"pthread_rwlock":      {where: "never", end: word{3, 0}, lock: true},
+		"pthread_rwlock, all": {where: "never", end: word{3, 3}, lock: true},
+		// std::sync::Condvar and pthread_cond_wait(3) of glibc 2.41, which count; std::thread::park
+		"counted, 1": {where: "never", end: word{1, 0}},
+		"counted, 2": {where: "never", end: word{2, 3}},
+		"counted, 3": {where: "never", end: word{3, 4}},
+		"counted, 4": {where: "never", end: word{4, 3}},
+		"parked":     {where: "never", end: word{math.MaxUint32, 1}},
 	} {
-		t.Run(tc.where, func(t *testing.T) { testKernelWake(t, tc.where, tc.shared) })
+		t.Run(name, func(t *testing.T) { testKernelWake(t, tc) })
 	}
 }
 
@@ -154,12 +192,12 @@ func answerCalls(backend net.Listener, before func()) {
 	}
 }
 
-func testKernelWake(t *testing.T, where string, shared bool) {
+func testKernelWake(t *testing.T, tc wakeCase) {
 	tr, rec := startTracer(t)
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer backend.Close()
-	child := startProcess(t, "futex", where)
+	child := startProcess(t, "futex", tc.where, fmt.Sprint(tc.end.before), fmt.Sprint(tc.end.after))
 	require.NoError(t, tr.Select(uint32(child.pid), Target{}))
 	_, err = fmt.Fprintln(child.in, backend.Addr())
 	require.NoError(t, err)
@@ -167,7 +205,7 @@ func testKernelWake(t *testing.T, where string, shared bool) {
 	_, err = fmt.Sscan(child.line(t), &address, &task, &done)
 	require.NoError(t, err)
 	forTask, forDone := 1, 1 // threads that wait there
-	switch where {
+	switch tc.where {
 	case "task":
 		forTask++
 	case "done":
@@ -223,7 +261,12 @@ func testKernelWake(t *testing.T, where string, shared bool) {
 		require.Zero(t, e.BaseUses)
 		got = append(got, pair{e.Call, e.Epoch})
 	}
-	if !shared {
+	switch {
+	case tc.lock:
+		require.Empty(t, got)
+		require.Zero(t, found)
+		return
+	case !tc.shared:
 		require.Equal(t, want, got)
 		require.Zero(t, found)
 		return
