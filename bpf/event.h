@@ -164,7 +164,7 @@ enum wake_doubt {
 	WAKE_SERVES = 16,      /* it serves a request itself: it hands on a lock that it held meanwhile */
 	WAKE_WORKER = 32,      /* none: EVIDENCE_NEXT of a thread that has woken who waited before */
 	WAKE_LOCK = 64,        /* none: segment is where several wait: a lock, see bpf/futex.bpf.h */
-	WAKE_UNKNOWN = 128,    /* a thread of Ruby or Python: it may have got the interpreter's lock, see bpf/waits.bpf.h */
+	WAKE_UNKNOWN = 128,    /* a thread of Ruby, Python or Java: it may have got a lock, see bpf/waits.bpf.h */
 };
 
 /*
@@ -361,7 +361,7 @@ struct java_target {
 	__u8 narrow;              /* references have 32 bits: base + reference << shift */
 	__u8 shift;
 	__u8 tasks;               /* which task a thread runs can be read: klass to collecting, and platform */
-	__u8 pad;
+	__u8 waits;               /* and what it waits for: monitor to body, and platform, */
 	__u64 base;
 	__u32 klass;              /* of java.util.concurrent.FutureTask, as an object of it has that */
 	__u32 runner, state, callable; /* in it: references to the thread that runs it and to what it does, how far it is */
@@ -373,6 +373,19 @@ struct java_target {
 	__u64 heap, heap_end;     /* objects are between */
 	__u64 collections;        /* address of how often garbage was collected, 32 bits, */
 	__u64 collecting;         /* and of whether it is being, a byte */
+	__u32 monitor;            /* in JavaThread: the one that it waits to enter, or 0 */
+	__u32 blocker, thread;    /* in java.lang.Thread: reference to what it is parked for; eetop, its JavaThread */
+	__u32 name, body;         /* of a class, and of that */
+	/* The class of an object: what bits class_from to class_from + class_bits of its word at class_at say, times
+	 * 1 << class_shift, from class_base on. */
+	__u8 class_at, class_from, class_bits, class_shift;
+	__u8 colored;             /* references are those of generational ZGC: see internal/javaruntime */
+	__u8 direct;              /* platform is no handle, but the reference itself */
+	__u8 moving;              /* its collector moves objects while the program runs */
+	__u8 unused[5];
+	__u64 class_base;
+	/* Written by the kernel side: classes that threads were parked for, and what for: see javawaits.bpf.h */
+	__u64 classes[8];
 };
 
 /* Where HAProxy keeps which task is running: see internal/haproxyruntime. */

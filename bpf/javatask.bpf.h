@@ -81,11 +81,10 @@ static __always_inline bool java_moved(const struct java_target *j, __u32 since)
 	return bpf_probe_read_user(&count, sizeof(count), (void *)j->collections) || count != since;
 }
 
-/* Finds of the current thread what does not change while it lives. */
-static __always_inline bool java_known(const struct java_target *j, struct jvm_thread *t)
+/* Finds of a thread of the current process what does not change while it lives. */
+static __always_inline bool java_known(const struct java_target *j, struct jvm_thread *t, struct task_struct *task)
 {
 #if defined(__TARGET_ARCH_x86)
-	struct task_struct *task = (struct task_struct *)bpf_get_current_task();
 	__u64 tp = KERNEL_READ(task, thread.fsbase), java = 0;
 
 	if (LIKELY(t->pointer == tp))
@@ -96,6 +95,8 @@ static __always_inline bool java_known(const struct java_target *j, struct jvm_t
 	if (java_thread_of(j, tp, &java) || !java || user_word(java + j->platform, &t->handle) || !t->handle ||
 	    user_word(java + j->stack_base, &t->base))
 		return false;
+	if (j->direct)
+		t->handle = java + j->platform;
 	t->java = java;
 	t->pointer = tp;
 	return true;
@@ -166,7 +167,8 @@ __noinline int java_requested(__u64 pid_tgid, __u64 epoch)
 	if (!t)
 		return 0;
 	t->epoch = 0;
-	if (epoch && java_collections(j, &t->collections) && java_known(j, t) && java_buffer(j, t, &t->had))
+	if (epoch && java_collections(j, &t->collections) &&
+	    java_known(j, t, (struct task_struct *)bpf_get_current_task()) && java_buffer(j, t, &t->had))
 		t->epoch = epoch;
 	return 0;
 }
@@ -292,7 +294,7 @@ static __always_inline struct scratch *java_task(struct java_target *j, struct j
 {
 	struct scratch *s;
 
-	if (!java_known(j, t) || user_word(t->handle, &t->self) || !t->self)
+	if (!java_known(j, t, (struct task_struct *)bpf_get_current_task()) || user_word(t->handle, &t->self) || !t->self)
 		return 0;
 	s = java_running_at(j, t, t->slot, task);
 	if (LIKELY(s))

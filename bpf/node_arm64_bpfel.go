@@ -149,7 +149,7 @@ type NodeJavaTarget struct {
 	Narrow       uint8
 	Shift        uint8
 	Tasks        uint8
-	Pad          uint8
+	Waits        uint8
 	Base         uint64
 	Klass        uint32
 	Runner       uint32
@@ -167,6 +167,21 @@ type NodeJavaTarget struct {
 	HeapEnd      uint64
 	Collections  uint64
 	Collecting   uint64
+	Monitor      uint32
+	Blocker      uint32
+	Thread       uint32
+	Name         uint32
+	Body         uint32
+	ClassAt      uint8
+	ClassFrom    uint8
+	ClassBits    uint8
+	ClassShift   uint8
+	Colored      uint8
+	Direct       uint8
+	Moving       uint8
+	Unused       [5]uint8
+	ClassBase    uint64
+	Classes      [8]uint64
 }
 
 type NodeListenPort struct {

@@ -5,7 +5,7 @@
 
 enum waits_for {
 	WAITS_RESULT,  /* for something that another thread does, where nobody else ever waits */
-	WAITS_LOCK,    /* for the interpreter's lock, or for another that is known for one */
+	WAITS_LOCK,    /* for the interpreter's lock, or until somebody gives up another */
 	WAITS_OTHER,   /* its runtime has nothing to say of it */
 	WAITS_UNKNOWN, /* it may be for anything */
 };

@@ -8,7 +8,7 @@
  */
 #include "completion.bpf.h"
 #include "futex.bpf.h"
-#include "javatask.bpf.h"
+#include "javawaits.bpf.h"
 #include "pythonlock.bpf.h"
 #include "ruby.bpf.h"
 
@@ -83,6 +83,8 @@ int wake(__u64 *ctx)
 		waits = ruby_waits(tgid, p, uaddr);
 	else if (UNLIKELY(t->flags & TARGET_PYTHON))
 		waits = python_waits(tgid, uaddr);
+	else if (UNLIKELY(t->flags & TARGET_JAVA))
+		waits = java_waits(tgid, p);
 	if (waits == WAITS_LOCK)
 		return 0;
 	to_key.id = p->pid;

@@ -170,7 +170,7 @@ type WakeJavaTarget struct {
 	Narrow       uint8
 	Shift        uint8
 	Tasks        uint8
-	Pad          uint8
+	Waits        uint8
 	Base         uint64
 	Klass        uint32
 	Runner       uint32
@@ -188,6 +188,21 @@ type WakeJavaTarget struct {
 	HeapEnd      uint64
 	Collections  uint64
 	Collecting   uint64
+	Monitor      uint32
+	Blocker      uint32
+	Thread       uint32
+	Name         uint32
+	Body         uint32
+	ClassAt      uint8
+	ClassFrom    uint8
+	ClassBits    uint8
+	ClassShift   uint8
+	Colored      uint8
+	Direct       uint8
+	Moving       uint8
+	Unused       [5]uint8
+	ClassBase    uint64
+	Classes      [8]uint64
 }
 
 type WakeJvmThread struct {

@@ -98,9 +98,11 @@ var javaLanguage = language{
 		newerPool("invokeall", "serial", "-XX:+UseSerialGC"),
 		newerPool("invokeall", "parallel", "-XX:+UseParallelGC"),
 		newerPool("mixed", "25", "-XX:+UseG1GC"),
-		javaPool("locked", "fixed pool, a ReentrantLock between the call and the end", 1, 0.8, "whom a task wakes before its end may have waited for a call in it, as well as for a lock that changes hands"),
-		javaPool("monitor", "the same, synchronized", 1, 0.8, "as pool-locked"),
-		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0.55, "as pool-locked, a permit"),
+		javaPool("locked", "fixed pool, a ReentrantLock between the call and the end", 1, 0.99, othersToo),
+		javaPool("monitor", "the same, synchronized", 1, 0.99, othersToo),
+		javaPool("refreshed-monitor", "fixed pool; a thread calls while it holds a monitor which requests wait for after their call", 1, 0.99, othersToo),
+		javaPool("refreshed-lock", "the same, a ReentrantLock", 1, 0.99, othersToo),
+		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0.99, othersToo),
 	},
 }
 

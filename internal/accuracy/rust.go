@@ -51,6 +51,7 @@ var rustLanguage = language{
 		rustPool("channel-fan-out", "the same, three tasks at once, their results by one channel", 3, 0, "ends that nobody waits for and wake-ups without a call are both common; next: what those wake-ups are"),
 		rustPool("condvar", "tasks in a Mutex with a Condvar, as each result", 1, 0.99, ""),
 		rustPool("locked", "workers and connections take a Mutex", 1, 0.99, "a lock that changes hands looks like a completion"),
+		rustPool("refreshed", "as pool-channel; a thread calls while it holds a Mutex which requests wait for after their call", 1, 0.99, ""),
 		tokio("handler", "current", "a task for each connection calls", 1),
 		tokio("sequential", "current", "the same, three calls in turn", 3),
 		tokio("spawn", "current", "the same, a new task calls, and is awaited", 1),

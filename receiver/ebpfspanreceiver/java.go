@@ -80,14 +80,34 @@ func (j *java) use(p *process.Process, target *target) {
 		j.tries.Go(func() { j.watch(ctx, vm, proc) })
 		return
 	}
-	layout, err := javaruntime.Inspect(proc)
-	if !errors.Is(err, javaruntime.ErrNotReady) {
-		if j.tell(vm, layout, err) {
+	found := lookAtVM(proc)
+	if found.ready() {
+		if j.tell(vm, &found) {
 			j.tries.Go(func() { j.awaitTasks(ctx, vm, proc) })
 		}
 		return
 	}
 	j.tries.Go(func() { j.await(ctx, vm, proc) })
+}
+
+// foundVM is what can be read of a VM.
+type foundVM struct {
+	layout    javaruntime.Layout
+	layoutErr error
+	waits     javaruntime.Waits
+	waitsErr  error
+}
+
+func lookAtVM(proc string) (f foundVM) {
+	f.layout, f.layoutErr = javaruntime.Inspect(proc)
+	if !errors.Is(f.layoutErr, javaruntime.ErrNotReady) {
+		f.waits, f.waitsErr = javaruntime.InspectWaits(proc)
+	}
+	return f
+}
+
+func (f *foundVM) ready() bool {
+	return !errors.Is(f.layoutErr, javaruntime.ErrNotReady) && !errors.Is(f.waitsErr, javaruntime.ErrNotReady)
 }
 
 // watch waits for a program that is not called java to load a VM, as the launchers of daemons do. Until
@@ -121,17 +141,17 @@ func (j *java) watch(ctx context.Context, vm *javaVM, proc string) {
 func (j *java) await(ctx context.Context, vm *javaVM, proc string) {
 	told := false
 	retry(ctx, javaRetry, javaMaxRetry, javaPatience, func(late bool) bool {
-		layout, err := javaruntime.Inspect(proc)
-		if errors.Is(err, javaruntime.ErrNotReady) && !late {
+		found := lookAtVM(proc)
+		if !found.ready() && !late {
 			return false
 		}
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		if ctx.Err() == nil {
-			if late && err != nil {
+			if late && found.layoutErr != nil {
 				j.counts.NeverReady.Add(1)
 			}
-			told = j.tell(vm, layout, err)
+			told = j.tell(vm, &found)
 		}
 		return true
 	})
@@ -141,14 +161,15 @@ func (j *java) await(ctx context.Context, vm *javaVM, proc string) {
 }
 
 // tell passes on what was found, and says whether the threads of the VM can be told apart. The caller holds mu.
-func (j *java) tell(vm *javaVM, l javaruntime.Layout, err error) bool {
+func (j *java) tell(vm *javaVM, found *foundVM) bool {
+	l := found.layout
 	t := javaTarget(l)
 	switch {
-	case err != nil:
+	case found.layoutErr != nil:
 		j.counts.Unreadable.Add(1)
 		j.missing.note(vm.service, "what runs on the threads of its Java VM")
 		vm.log.Warn("The threads of this Java VM cannot be told from its virtual threads: its spans are made, its calls are not "+
-			"linked to its requests", zap.Error(err))
+			"linked to its requests", zap.Error(found.layoutErr))
 		t = probe.JavaTarget{Threads: probe.JavaUnreadable}
 	case l.Objects != nil && l.Objects.Hidden != "":
 		j.counts.Unreadable.Add(1)
@@ -157,6 +178,9 @@ func (j *java) tell(vm *javaVM, l javaruntime.Layout, err error) bool {
 			zap.String("reason", l.Objects.Hidden))
 	case l.Virtual:
 		vm.readable = true
+	}
+	if t.Threads != probe.JavaUnreadable {
+		t = j.withWaits(vm, t, found)
 	}
 	vm.target = t
 	if err := j.tracer.Java(uint32(vm.pid), t); err != nil {
@@ -169,6 +193,30 @@ func (j *java) tell(vm *javaVM, l javaruntime.Layout, err error) bool {
 		j.counts.Readable.Add(1)
 	}
 	return t.Threads != probe.JavaUnreadable
+}
+
+// withWaits adds how to read what a thread waits for, without which a wake-up may be by a lock.
+func (j *java) withWaits(vm *javaVM, t probe.JavaTarget, found *foundVM) probe.JavaTarget {
+	if err := found.waitsErr; err != nil {
+		j.missing.note(vm.service, "what the threads of its Java VM wait for")
+		vm.log.Warn("What the threads of this Java VM wait for cannot be read: who is woken by another thread is not believed to "+
+			"have waited for its call", zap.Error(err))
+		return t
+	}
+	w := &found.waits
+	t = withThreads(t, &w.Threads)
+	t.Waits = true
+	t.Monitor, t.Blocker, t.Thread, t.Name, t.Body = w.Monitor, w.Blocker, w.Thread, w.Name, w.Body
+	t.Colored, t.Moving = w.Colored, w.Moving
+	t.ClassAt, t.ClassFrom, t.ClassBits, t.ClassShift, t.ClassBase = w.ClassAt, w.ClassFrom, w.ClassBits, w.ClassShift, w.ClassBase
+	return t
+}
+
+func withThreads(t probe.JavaTarget, of *javaruntime.Threads) probe.JavaTarget {
+	t.Slot, t.Current, t.OSThread, t.Pthread = of.Slot, of.Current, of.OSThread, of.Pthread
+	t.Platform, t.StackBase, t.Direct = of.Platform, of.StackBase, of.Direct
+	t.Narrow, t.Shift, t.Base = of.Narrow, of.Shift, of.Base
+	return t
 }
 
 func javaTarget(l javaruntime.Layout) probe.JavaTarget {

@@ -64,11 +64,10 @@ func (j *java) awaitTasks(ctx context.Context, vm *javaVM, proc string) {
 }
 
 func withTasks(t probe.JavaTarget, of *javaruntime.Tasks) probe.JavaTarget {
+	t = withThreads(t, &of.Threads)
 	t.Tasks = true
-	t.Slot, t.Current, t.OSThread, t.Pthread = of.Slot, of.Current, of.OSThread, of.Pthread
-	t.Platform, t.StackBase, t.Buffer, t.Start, t.Top, t.End = of.Platform, of.StackBase, of.Buffer, of.Start, of.Top, of.End
+	t.Buffer, t.Start, t.Top, t.End = of.Buffer, of.Start, of.Top, of.End
 	t.Klass, t.Runner, t.State, t.Callable = of.Klass, of.Runner, of.State, of.Callable
-	t.Narrow, t.Shift, t.Base = of.Narrow, of.Shift, of.Base
 	t.Heap, t.HeapEnd, t.Collections, t.Collecting = of.Heap, of.HeapEnd, of.Collections, of.Collecting
 	return t
 }

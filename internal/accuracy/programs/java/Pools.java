@@ -96,6 +96,29 @@ public final class Pools {
         }
     }
 
+    /** Refreshes what all requests read, and lets none read meanwhile. */
+    private static void refresh(boolean locked) {
+        for (long n = 0;; n++) {
+            if (locked) {
+                lock.lock();
+                try {
+                    call("/d/bg/" + (1000000 + n));
+                } finally {
+                    lock.unlock();
+                }
+            } else {
+                synchronized (monitor) {
+                    call("/d/bg/" + (1000000 + n));
+                }
+            }
+            try {
+                Thread.sleep(15);
+            } catch (InterruptedException e) {
+                throw new IllegalStateException(e);
+            }
+        }
+    }
+
     private static void burn() {
         long x = work;
         for (int i = 0; i < 20000; i++) {
@@ -230,6 +253,25 @@ public final class Pools {
                     burn();
                 }
                 submit(() -> callMonitor("/d/" + id + "/a")).get();
+            };
+        case "refreshed-monitor":
+            start(() -> refresh(false));
+            return (id, n) -> {
+                submit(() -> call("/d/" + id + "/a")).get();
+                synchronized (monitor) {
+                    work++;
+                }
+            };
+        case "refreshed-lock":
+            start(() -> refresh(true));
+            return (id, n) -> {
+                submit(() -> call("/d/" + id + "/a")).get();
+                lock.lock();
+                try {
+                    work++;
+                } finally {
+                    lock.unlock();
+                }
             };
         case "permits":
             // The connection's thread takes one first, in every second request.

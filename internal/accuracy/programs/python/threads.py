@@ -1,7 +1,8 @@
 """A server with a thread for each connection. GET /r/<id> calls /d/<id>/a, from the serving thread
 (argument "same"), from a new one ("spawned") or from a pool ("pool", "fanout": three at once, "queue": a
-pool of one's own, with a queue.Queue). Arguments: shape, address of the
-backend, size of the pool. It prints its address, and ends with its standard input."""
+pool of one's own, with a queue.Queue); with "-refreshed" it then reads what another thread refreshes by a
+call, under a lock. Arguments: shape, address of the backend, size of the pool. It prints its address, and
+ends with its standard input."""
 
 import concurrent.futures
 import http.client
@@ -44,6 +45,25 @@ def fanout(path):
         f.result()
 
 
+lock = threading.Lock()
+
+
+def refresh():
+    for n in itertools.count(1000000):
+        with lock:
+            call("/d/bg/%d" % n)
+        time.sleep(0.015)
+
+
+def refreshed(serve):
+    def run(path):
+        serve(path)
+        with lock:
+            pass
+
+    return run
+
+
 tasks = queue.Queue()
 
 
@@ -60,10 +80,14 @@ def queued(path):
     done.wait()
 
 
-if shape == "queue":
+if shape.startswith("queue"):
     for _ in range(int(sys.argv[3])):
         threading.Thread(target=work, daemon=True).start()
+shape, _, refreshes = shape.partition("-")
 serve = {"same": call, "spawned": spawned, "pool": pooled, "fanout": fanout, "queue": queued}[shape]
+if refreshes:
+    serve = refreshed(serve)
+    threading.Thread(target=refresh, daemon=True).start()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

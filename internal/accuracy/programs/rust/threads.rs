@@ -172,6 +172,24 @@ fn one_then_lock(id: &str) {
     contend();
 }
 
+/// Requests read what another thread refreshes, which lets none read meanwhile.
+fn refreshed(run: Run) -> Run {
+    static READ: Mutex<u64> = Mutex::new(0);
+    thread::spawn(|| {
+        for n in 1000000.. {
+            let mut read = READ.lock().unwrap();
+            call(&format!("/d/bg/{}", n));
+            *read = n;
+            drop(read);
+            thread::sleep(Duration::from_millis(15));
+        }
+    });
+    Arc::new(move |id: &str| {
+        run(id);
+        drop(READ.lock().unwrap());
+    })
+}
+
 fn three(id: &str) {
     for op in ["a", "b", "c"] {
         call_op(id, op);
@@ -202,6 +220,7 @@ fn shape(name: &str, size: usize) -> Option<Run> {
         "pool-channel-mixed" => by_channel(size, one_or_none),
         "pool-channel-fan-out" => fan_out(size),
         "pool-condvar" => by_condvar(size),
+        "pool-refreshed" => refreshed(by_channel(size, one)),
         "pool-locked" => {
             let run = by_channel(size, one_then_lock);
             Arc::new(move |id: &str| {

@@ -1,4 +1,5 @@
-// Package javaruntime finds out how to tell which virtual thread a thread of a Java VM runs.
+// Package javaruntime finds out how to tell what the threads of a Java VM do: which virtual thread one runs, which
+// task of a pool, and what it waits for.
 //
 // HotSpot describes its own structures in memory, for debuggers: gHotSpotVMStructs and its companions
 // are exported symbols of libjvm.so (hotspot/share/runtime/vmStructs.hpp), so a build without a symbol

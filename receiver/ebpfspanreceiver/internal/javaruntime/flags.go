@@ -11,7 +11,7 @@ const (
 
 // flagsRead are the options of the VM that are asked for: all of them are either set or not.
 var flagsRead = map[string]bool{
-	"UseG1GC": true, "UseParallelGC": true, "UseSerialGC": true,
+	"UseG1GC": true, "UseParallelGC": true, "UseSerialGC": true, "UseZGC": true,
 	"UseCompressedOops": true, "UseCompressedClassPointers": true, "UseCompactObjectHeaders": true,
 }
 
@@ -19,7 +19,9 @@ var flagsRead = map[string]bool{
 func readFlags(im *image, s structs) (map[string]bool, error) {
 	size, err := typeSize(im, "JVMFlag")
 	if err != nil {
-		return nil, err
+		if size, err = typeSize(im, "Flag"); err != nil { // before JDK 11
+			return nil, err
+		}
 	}
 	at, err := im.word(s[flagTable].address)
 	if err != nil {

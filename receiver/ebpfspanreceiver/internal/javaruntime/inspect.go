@@ -44,6 +44,8 @@ const (
 	threadList   = "ThreadsSMRSupport::_java_thread_list"
 	listLength   = "ThreadsList::_length"
 	listThreads  = "ThreadsList::_threads"
+	firstThread  = "Threads::_thread_list" // before JDK 10
+	nextThread   = "JavaThread::_next"
 )
 
 // Names by what needs them: every VM with virtual threads, those with an owner, those without.

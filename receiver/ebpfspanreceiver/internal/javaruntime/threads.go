@@ -2,7 +2,7 @@ package javaruntime
 
 import "fmt"
 
-// thread is one of the VM's own, as it stands in ThreadsSMRSupport::_java_thread_list.
+// thread is one of the VM's own, as it stands in ThreadsSMRSupport::_java_thread_list or Threads::_thread_list.
 type thread struct {
 	at      uint64 // JavaThread
 	pointer uint64 // the thread pointer: what pthread_self returns on x86-64, glibc and musl alike
@@ -19,6 +19,28 @@ const (
 
 // readThreads lists threads. They come and go meanwhile: one that cannot be read is left out.
 func readThreads(im *image, s structs, l *Layout) ([]thread, error) {
+	list := listedThreads
+	if _, ok := s[threadList]; !ok {
+		list = linkedThreads
+	}
+	at, err := list(im, s)
+	if err != nil {
+		return nil, err
+	}
+	var out []thread
+	for _, t := range at {
+		if t, err := readThread(im, t, l); err == nil {
+			out = append(out, t)
+		}
+	}
+	if len(out) < minThreads || 2*len(out) < len(at) {
+		return nil, ErrNotReady
+	}
+	return out, nil
+}
+
+// listedThreads are those of an array.
+func listedThreads(im *image, s structs) ([]uint64, error) {
 	list, err := im.word(s[threadList].address)
 	if err != nil {
 		return nil, err
@@ -34,22 +56,32 @@ func readThreads(im *image, s structs, l *Layout) ([]thread, error) {
 	if err != nil {
 		return nil, err
 	}
-	var out []thread
+	var out []uint64
 	for i := range uint64(min(length, maxThreads)) {
-		if t, err := readThread(im, array+8*i, l); err == nil {
-			out = append(out, t)
+		t, err := im.word(array + 8*i)
+		if err != nil {
+			return nil, err
 		}
-	}
-	if len(out) < minThreads || 2*len(out) < int(min(length, maxThreads)) {
-		return nil, ErrNotReady
+		out = append(out, t)
 	}
 	return out, nil
 }
 
-func readThread(im *image, slot uint64, l *Layout) (t thread, err error) {
-	if t.at, err = im.word(slot); err != nil {
-		return t, err
+// linkedThreads: before JDK 10 each thread names the next.
+func linkedThreads(im *image, s structs) ([]uint64, error) {
+	if err := need(s, []string{firstThread, nextThread}); err != nil {
+		return nil, err
 	}
+	var out []uint64
+	t, err := im.word(s[firstThread].address)
+	for ; err == nil && t != 0 && len(out) < maxThreads; t, err = im.word(t + s[nextThread].offset) {
+		out = append(out, t)
+	}
+	return out, err
+}
+
+func readThread(im *image, at uint64, l *Layout) (t thread, err error) {
+	t.at = at
 	native, err := im.word(t.at + uint64(l.OSThread))
 	if err != nil {
 		return t, err

@@ -35,6 +35,12 @@ type JavaTarget struct {
 	Klass, Runner, State, Callable         uint32
 	StackBase, Buffer, Start, Top, End     uint32
 	Heap, HeapEnd, Collections, Collecting uint64
+	// Waits: what a thread waits for is read with what follows, and with the same as Tasks.
+	Waits                                     bool
+	Monitor, Blocker, Thread, Name, Body      uint32
+	ClassAt, ClassFrom, ClassBits, ClassShift uint8
+	ClassBase                                 uint64
+	Colored, Direct, Moving                   bool
 }
 
 // Java says how the threads of a process are read that was selected as a Java VM, or is about to be.
@@ -42,7 +48,7 @@ func (t *Tracer) Java(pid uint32, j JavaTarget) error {
 	v := bpf.SocketJavaTarget{
 		Threads: uint32(j.Threads), Slot: j.Slot, Current: j.Current, OsThread: j.OSThread, Pthread: j.Pthread,
 		Continuation: j.Continuation, Owner: j.Owner, Mounted: j.Mounted, Platform: j.Platform, Id: j.ID,
-		Carrier: j.Carrier, Shift: j.Shift, Base: j.Base,
+		Carrier: j.Carrier, StackBase: j.StackBase, Shift: j.Shift, Base: j.Base,
 	}
 	if j.Narrow {
 		v.Narrow = 1
@@ -50,8 +56,23 @@ func (t *Tracer) Java(pid uint32, j JavaTarget) error {
 	if j.Tasks {
 		v.Tasks = 1
 		v.Klass, v.Runner, v.State, v.Callable = j.Klass, j.Runner, j.State, j.Callable
-		v.StackBase, v.Buffer, v.Start, v.Top, v.End = j.StackBase, j.Buffer, j.Start, j.Top, j.End
+		v.Buffer, v.Start, v.Top, v.End = j.Buffer, j.Start, j.Top, j.End
 		v.Heap, v.HeapEnd, v.Collections, v.Collecting = j.Heap, j.HeapEnd, j.Collections, j.Collecting
+	}
+	if j.Waits {
+		v.Waits = 1
+		v.Monitor, v.Blocker, v.Thread, v.Name, v.Body = j.Monitor, j.Blocker, j.Thread, j.Name, j.Body
+		v.ClassAt, v.ClassFrom, v.ClassBits, v.ClassShift = j.ClassAt, j.ClassFrom, j.ClassBits, j.ClassShift
+		v.ClassBase = j.ClassBase
+	}
+	if j.Colored {
+		v.Colored = 1
+	}
+	if j.Direct {
+		v.Direct = 1
+	}
+	if j.Moving {
+		v.Moving = 1
 	}
 	return noteLayout(t.objects.JavaTargets, "the Java VM", pid, v)
 }
