@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/haproxyruntime"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/mapped"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 )
@@ -63,15 +64,11 @@ func (h *haproxy) use(p *process.Process, target *target) {
 
 func executableBase(p *process.Process) (uint64, error) {
 	proc := filepath.Dir(p.ExeFile())
-	maps, err := os.ReadFile(filepath.Join(proc, "maps"))
-	if err != nil {
-		return 0, err
-	}
 	exe, err := os.Readlink(p.ExeFile())
 	if err != nil {
 		return 0, err
 	}
-	return haproxyruntime.Base(string(maps), exe)
+	return mapped.Base(filepath.Join(proc, "maps"), exe)
 }
 
 // drop says that a process is not selected any more.

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/elfcode"
 )
@@ -143,21 +142,4 @@ func stores(code []byte, disp byte) bool {
 		}
 	}
 	return false
-}
-
-// Base is where the executable of a process was loaded: maps are those of /proc/<pid>/maps, exe its file
-// as named there.
-func Base(maps, exe string) (uint64, error) {
-	for line := range strings.Lines(maps) {
-		f := strings.Fields(line)
-		if len(f) < 6 || f[2] != "00000000" || strings.TrimSuffix(strings.Join(f[5:], " "), " (deleted)") != exe {
-			continue
-		}
-		var from uint64
-		if _, err := fmt.Sscanf(f[0], "%x-", &from); err != nil {
-			return 0, err
-		}
-		return from, nil
-	}
-	return 0, fmt.Errorf("%s is not mapped", exe)
 }

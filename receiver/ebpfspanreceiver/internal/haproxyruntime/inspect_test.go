@@ -65,12 +65,3 @@ func TestCurrent(t *testing.T) {
 		})
 	}
 }
-
-func TestBase(t *testing.T) {
-	maps := "55d0-55e0 r--p 00000000 fe:00 1 /usr/sbin/haproxy\n55e0-55f0 r-xp 00001000 fe:00 1 /usr/sbin/haproxy\n"
-	base, err := Base(maps, "/usr/sbin/haproxy")
-	require.NoError(t, err)
-	require.EqualValues(t, 0x55d0, base)
-	_, err = Base(maps, "/usr/sbin/nginx")
-	require.Error(t, err)
-}

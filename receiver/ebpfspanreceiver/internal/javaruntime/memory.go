@@ -1,16 +1,14 @@
 package javaruntime
 
 import (
-	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"path/filepath"
-	"strconv"
-	"strings"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/mapped"
 )
 
 // pageSize is that of the cache, not of the machine.
@@ -82,28 +80,16 @@ func Mapped(proc string) bool {
 }
 
 // library is where libjvm.so begins in memory.
-func library(proc string) (uint64, error) {
-	f, err := os.Open(filepath.Join(proc, "maps"))
-	if err != nil {
-		return 0, err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		// 7fc70dd00000-7fc70dfe3000 r--p 00000000 fd:00 1234   /usr/lib/jvm/…/libjvm.so (deleted)
-		line := strings.TrimSuffix(lines.Text(), " (deleted)")
-		if path.Base(line) != libraryName {
-			continue
+func library(proc string) (at uint64, err error) {
+	found := false
+	err = mapped.Files(filepath.Join(proc, "maps"), func(p mapped.Part) bool {
+		if path.Base(p.Name) == libraryName && p.Offset == 0 {
+			at, found = p.Start, true
 		}
-		fields := strings.Fields(line)
-		first, _, _ := strings.Cut(fields[0], "-")
-		if offset, err := strconv.ParseUint(fields[2], 16, 64); err != nil || offset != 0 {
-			continue
-		}
-		return strconv.ParseUint(first, 16, 64)
+		return !found
+	})
+	if err == nil && !found {
+		err = errNotMapped
 	}
-	if err := lines.Err(); err != nil {
-		return 0, err
-	}
-	return 0, errNotMapped
+	return at, err
 }

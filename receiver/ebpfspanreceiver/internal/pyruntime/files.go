@@ -1,14 +1,12 @@
 package pyruntime
 
 import (
-	"bufio"
-	"fmt"
-	"os"
 	"path"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/mapped"
 )
 
 // Files are those of one process that have sites, as the process names them. Empty: not there.
@@ -30,16 +28,6 @@ var (
 	loop    = regexp.MustCompile(`/uvloop/loop\.[^/]*so$`)
 )
 
-// begins notes where a file is in memory, if a line of maps is of its beginning.
-func begins(line string, at *uint64) {
-	fields := strings.Fields(line)
-	first, _, _ := strings.Cut(fields[0], "-")
-	address, err := strconv.ParseUint(first, 16, 64)
-	if offset, e := strconv.ParseUint(fields[2], 16, 64); err == nil && e == nil && offset == 0 && *at == 0 {
-		*at = address
-	}
-}
-
 // modulesOf are where extension modules are, from the library that loads them: pyenv and containers, and
 // Debian.
 var modulesOf = []string{"python3.*/lib-dynload", "../python3.*/lib-dynload"}
@@ -47,34 +35,27 @@ var modulesOf = []string{"python3.*/lib-dynload", "../python3.*/lib-dynload"}
 // Find looks through what a process has mapped: the file maps is its /proc/<pid>/maps, root its
 // /proc/<pid>/root, exe the name of its executable there. A module that is not loaded yet is looked for where others are.
 func Find(maps, root, exe string) (Files, error) {
-	f, err := os.Open(maps)
-	if err != nil {
-		return Files{}, fmt.Errorf("list mapped files: %w", err)
-	}
-	defer f.Close()
 	var found Files
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		// address perms offset dev inode path, proc(5)
-		n := strings.IndexByte(lines.Text(), '/')
-		if n < 0 {
-			continue
-		}
-		name := lines.Text()[n:]
+	err := mapped.Files(maps, func(p mapped.Part) bool {
 		switch {
-		case name == exe:
-			begins(lines.Text(), &found.ExecutableAt)
-		case library.MatchString(path.Base(name)):
-			found.Library = name
-			begins(lines.Text(), &found.LibraryAt)
-		case path.Base(path.Dir(name)) == "lib-dynload":
-			found.Modules = path.Dir(name)
-		case loop.MatchString(name):
-			found.Loop = name
+		case p.Name == exe:
+			if p.Offset == 0 && found.ExecutableAt == 0 {
+				found.ExecutableAt = p.Start
+			}
+		case library.MatchString(path.Base(p.Name)):
+			found.Library = p.Name
+			if p.Offset == 0 && found.LibraryAt == 0 {
+				found.LibraryAt = p.Start
+			}
+		case path.Base(path.Dir(p.Name)) == "lib-dynload":
+			found.Modules = path.Dir(p.Name)
+		case loop.MatchString(p.Name):
+			found.Loop = p.Name
 		}
-	}
-	if err := lines.Err(); err != nil {
-		return Files{}, fmt.Errorf("list mapped files: %w", err)
+		return true
+	})
+	if err != nil {
+		return Files{}, err
 	}
 	if found.Modules == "" && found.Library != "" {
 		for _, pattern := range modulesOf {

@@ -1,7 +1,6 @@
 package rubyruntime
 
 import (
-	"bufio"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
@@ -12,8 +11,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/mapped"
 )
 
 // Layout says where a thread of Ruby says what it waits for, in bytes.
@@ -100,43 +100,26 @@ var libraryName = regexp.MustCompile(`^libruby[-.0-9]*so\.`)
 
 // find looks through what is mapped. The C library says how a thread finds its variables and how it sleeps.
 func find(maps string) (library, error) {
-	f, err := os.Open(maps)
-	if err != nil {
-		return library{}, err
-	}
-	defer f.Close()
 	var found library
-	glibc := false
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		// address perms offset dev inode path, proc(5)
-		at := strings.IndexByte(lines.Text(), '/')
-		if at < 0 {
-			continue
+	glibc, other := false, ""
+	err := mapped.Files(maps, func(p mapped.Part) bool {
+		glibc = glibc || path.Base(p.Name) == "libc.so.6"
+		switch {
+		case !libraryName.MatchString(path.Base(p.Name)):
+		case found.name == "":
+			found = library{name: p.Name, start: p.Start, end: p.End}
+		case p.Name == found.name:
+			found.end = p.End
+		default:
+			other = p.Name
 		}
-		name := strings.TrimSuffix(lines.Text()[at:], " (deleted)")
-		glibc = glibc || path.Base(name) == "libc.so.6"
-		if !libraryName.MatchString(path.Base(name)) {
-			continue
-		}
-		first, last, _ := strings.Cut(strings.Fields(lines.Text())[0], "-")
-		start, err := strconv.ParseUint(first, 16, 64)
-		if err != nil {
-			return library{}, err
-		}
-		if found.name == "" {
-			found.name, found.start = name, start
-		}
-		if name != found.name {
-			return library{}, fmt.Errorf("both %s and %s are mapped", found.name, name)
-		}
-		if found.end, err = strconv.ParseUint(last, 16, 64); err != nil {
-			return library{}, err
-		}
-	}
+		return other == ""
+	})
 	switch {
-	case lines.Err() != nil:
-		return library{}, lines.Err()
+	case err != nil:
+		return library{}, err
+	case other != "":
+		return library{}, fmt.Errorf("both %s and %s are mapped", found.name, other)
 	case found.name == "":
 		return library{}, fmt.Errorf("%w: no libruby is mapped: it is not loaded yet, or linked into the executable", ErrNotReady)
 	case !glibc:
