@@ -164,7 +164,7 @@ enum wake_doubt {
 	WAKE_SERVES = 16,      /* it serves a request itself: it hands on a lock that it held meanwhile */
 	WAKE_WORKER = 32,      /* none: EVIDENCE_NEXT of a thread that has woken who waited before */
 	WAKE_LOCK = 64,        /* none: segment is where several wait: a lock, see bpf/futex.bpf.h */
-	WAKE_UNKNOWN = 128,    /* a thread of Ruby, Python or Java: it may have got a lock, see bpf/waits.bpf.h */
+	WAKE_UNKNOWN = 128,    /* of Ruby, Python, Java or tokio: it may have got a lock, see bpf/waits.bpf.h */
 };
 
 /*
@@ -393,6 +393,26 @@ struct haproxy_target {
 	__s64 tls;            /* of the structure of a thread, from the thread pointer */
 	__u64 process_stream; /* the handler of the tasks of streams */
 	__u64 current;        /* the running task, in the structure of a thread */
+};
+
+/* Functions of an executable with tokio that wake tasks: see internal/tokioruntime. */
+#define TOKIO_WAKES 24
+
+enum tokio_code {
+	TOKIO_NONE,
+	TOKIO_LOCK, /* wakes who waits for a lock or a permit */
+	TOKIO_PASS, /* wakes for others */
+};
+
+struct tokio_wakes {
+	__u64 start;
+	__u32 size;
+	enum tokio_code code;
+};
+
+struct tokio_target {
+	__u64 text, size; /* where all code is */
+	struct tokio_wakes wakes[TOKIO_WAKES];
 };
 
 /* The variable _PyRuntime of CPython, in which its lock is: see internal/pyruntime. */

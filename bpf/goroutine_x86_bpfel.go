@@ -370,6 +370,18 @@ type GoroutineThread struct {
 	}
 }
 
+type GoroutineTokioTarget struct {
+	_     structs.HostLayout
+	Text  uint64
+	Size  uint64
+	Wakes [24]struct {
+		_     structs.HostLayout
+		Start uint64
+		Size  uint32
+		Code  uint32
+	}
+}
+
 type GoroutineTokioTask struct {
 	_      structs.HostLayout
 	Id     uint64
@@ -425,6 +437,7 @@ const (
 	GoroutineMapTargets        = "targets"
 	GoroutineMapTasks          = "tasks"
 	GoroutineMapThreads        = "threads"
+	GoroutineMapTokioTargets   = "tokio_targets"
 	GoroutineMapTokioTasks     = "tokio_tasks"
 	GoroutineMapTokioThreads   = "tokio_threads"
 	GoroutineMapValueTypes     = "value_types"
@@ -518,6 +531,7 @@ type GoroutineMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	TokioTargets   *ebpf.MapSpec `ebpf:"tokio_targets"`
 	TokioTasks     *ebpf.MapSpec `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.MapSpec `ebpf:"tokio_threads"`
 	ValueTypes     *ebpf.MapSpec `ebpf:"value_types"`
@@ -573,6 +587,7 @@ type GoroutineMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	TokioTargets   *ebpf.Map `ebpf:"tokio_targets"`
 	TokioTasks     *ebpf.Map `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.Map `ebpf:"tokio_threads"`
 	ValueTypes     *ebpf.Map `ebpf:"value_types"`
@@ -599,6 +614,7 @@ func (m *GoroutineMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.TokioTargets,
 		m.TokioTasks,
 		m.TokioThreads,
 		m.ValueTypes,

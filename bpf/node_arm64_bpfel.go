@@ -362,6 +362,18 @@ type NodeThread struct {
 	}
 }
 
+type NodeTokioTarget struct {
+	_     structs.HostLayout
+	Text  uint64
+	Size  uint64
+	Wakes [24]struct {
+		_     structs.HostLayout
+		Start uint64
+		Size  uint32
+		Code  uint32
+	}
+}
+
 type NodeTokioTask struct {
 	_      structs.HostLayout
 	Id     uint64
@@ -410,6 +422,7 @@ const (
 	NodeMapTargets           = "targets"
 	NodeMapTasks             = "tasks"
 	NodeMapThreads           = "threads"
+	NodeMapTokioTargets      = "tokio_targets"
 	NodeMapTokioTasks        = "tokio_tasks"
 	NodeMapTokioThreads      = "tokio_threads"
 	NodeProgNodeCallback     = "node_callback"
@@ -496,6 +509,7 @@ type NodeMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	TokioTargets   *ebpf.MapSpec `ebpf:"tokio_targets"`
 	TokioTasks     *ebpf.MapSpec `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.MapSpec `ebpf:"tokio_threads"`
 }
@@ -550,6 +564,7 @@ type NodeMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	TokioTargets   *ebpf.Map `ebpf:"tokio_targets"`
 	TokioTasks     *ebpf.Map `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.Map `ebpf:"tokio_threads"`
 }
@@ -575,6 +590,7 @@ func (m *NodeMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.TokioTargets,
 		m.TokioTasks,
 		m.TokioThreads,
 	)

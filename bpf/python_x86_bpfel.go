@@ -361,6 +361,18 @@ type PythonThread struct {
 	}
 }
 
+type PythonTokioTarget struct {
+	_     structs.HostLayout
+	Text  uint64
+	Size  uint64
+	Wakes [24]struct {
+		_     structs.HostLayout
+		Start uint64
+		Size  uint32
+		Code  uint32
+	}
+}
+
 type PythonTokioTask struct {
 	_      structs.HostLayout
 	Id     uint64
@@ -409,6 +421,7 @@ const (
 	PythonMapTargets         = "targets"
 	PythonMapTasks           = "tasks"
 	PythonMapThreads         = "threads"
+	PythonMapTokioTargets    = "tokio_targets"
 	PythonMapTokioTasks      = "tokio_tasks"
 	PythonMapTokioThreads    = "tokio_threads"
 	PythonProgPyEnter        = "py_enter"
@@ -503,6 +516,7 @@ type PythonMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	TokioTargets   *ebpf.MapSpec `ebpf:"tokio_targets"`
 	TokioTasks     *ebpf.MapSpec `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.MapSpec `ebpf:"tokio_threads"`
 }
@@ -557,6 +571,7 @@ type PythonMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	TokioTargets   *ebpf.Map `ebpf:"tokio_targets"`
 	TokioTasks     *ebpf.Map `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.Map `ebpf:"tokio_threads"`
 }
@@ -582,6 +597,7 @@ func (m *PythonMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.TokioTargets,
 		m.TokioTasks,
 		m.TokioThreads,
 	)

@@ -528,6 +528,26 @@ type SocketThread struct {
 	}
 }
 
+type SocketTokioCode uint32
+
+const (
+	SocketTokioCodeTOKIO_NONE SocketTokioCode = 0
+	SocketTokioCodeTOKIO_LOCK SocketTokioCode = 1
+	SocketTokioCodeTOKIO_PASS SocketTokioCode = 2
+)
+
+type SocketTokioTarget struct {
+	_     structs.HostLayout
+	Text  uint64
+	Size  uint64
+	Wakes [24]struct {
+		_     structs.HostLayout
+		Start uint64
+		Size  uint32
+		Code  SocketTokioCode
+	}
+}
+
 type SocketTokioTask struct {
 	_      structs.HostLayout
 	Id     uint64
@@ -582,6 +602,7 @@ const (
 	SocketMapTargets             = "targets"
 	SocketMapTasks               = "tasks"
 	SocketMapThreads             = "threads"
+	SocketMapTokioTargets        = "tokio_targets"
 	SocketMapTokioTasks          = "tokio_tasks"
 	SocketMapTokioThreads        = "tokio_threads"
 	SocketProgEnterConnect       = "enter_connect"
@@ -722,6 +743,7 @@ type SocketMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	TokioTargets   *ebpf.MapSpec `ebpf:"tokio_targets"`
 	TokioTasks     *ebpf.MapSpec `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.MapSpec `ebpf:"tokio_threads"`
 }
@@ -794,6 +816,7 @@ type SocketMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	TokioTargets   *ebpf.Map `ebpf:"tokio_targets"`
 	TokioTasks     *ebpf.Map `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.Map `ebpf:"tokio_threads"`
 }
@@ -825,6 +848,7 @@ func (m *SocketMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.TokioTargets,
 		m.TokioTasks,
 		m.TokioThreads,
 	)

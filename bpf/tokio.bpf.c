@@ -7,10 +7,12 @@
  *   tokio_poll   raw::poll: a thread begins to poll a task
  *   tokio_made   a function that makes one returns: its address, or a handle that is nothing else
  *   tokio_gone   raw::dealloc: it has ended, and nobody waits for it
- *   tokio_wake   waker::wake_by_val, waker::wake_by_ref: it is to be polled again
+ *   tokio_wake   waker::wake_by_val, waker::wake_by_ref: it is to be polled again. Who gives up a lock wakes who waits
+ *                for it, and has no result for it.
  */
 #include "completion.bpf.h"
 #include "function.bpf.h"
+#include "waits.bpf.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
 
@@ -111,6 +113,45 @@ int tokio_gone(struct regs *ctx)
 	return 0;
 }
 
+static __always_inline enum tokio_code tokio_code(const struct tokio_target *t, __u64 at)
+{
+	int i;
+
+	for (i = 0; i < TOKIO_WAKES; i++) {
+		if (at - t->wakes[i].start < t->wakes[i].size)
+			return t->wakes[i].code;
+	}
+	return TOKIO_NONE;
+}
+
+/* As much of the stack is looked through as the frames of what wakes for others take. */
+#define TOKIO_FRAMES 512
+
+/*
+ * What a task that is woken waits for: a lock or a permit, if that is what wakes it, directly or through what wakes for
+ * others. Callers are found by their return addresses: what lies on the stack and is in the code.
+ */
+static __always_inline enum waits_for tokio_waits_for(__u32 tgid, __u64 sp)
+{
+	struct tokio_target *t = bpf_map_lookup_elem(&tokio_targets, &tgid);
+	__u32 zero = 0, i;
+	struct scratch *s = bpf_map_lookup_elem(&scratches, &zero);
+
+	if (!t || !s || bpf_probe_read_user(s->payload, TOKIO_FRAMES, (void *)sp))
+		return WAITS_UNKNOWN;
+	for (i = 0; i < TOKIO_FRAMES; i += 8) {
+		__u64 at = *(__u64 *)(s->payload + i);
+		enum tokio_code code;
+
+		if (at - t->text >= t->size)
+			continue;
+		code = tokio_code(t, at);
+		if (code != TOKIO_PASS)
+			return code == TOKIO_LOCK ? WAITS_LOCK : WAITS_OTHER;
+	}
+	return WAITS_OTHER;
+}
+
 SEC("uprobe/tokio_wake")
 int tokio_wake(struct regs *ctx)
 {
@@ -119,6 +160,7 @@ int tokio_wake(struct regs *ctx)
 	struct context_key to_key = {.tgid = key.tgid, .kind = CONTEXT_TOKIO};
 	struct context *from, *to;
 	struct tokio_task *task;
+	enum waits_for waits;
 
 	if (!target_with(key.tgid, TARGET_TOKIO))
 		return 0;
@@ -129,10 +171,13 @@ int tokio_wake(struct regs *ctx)
 	task = bpf_map_lookup_elem(&tokio_tasks, &key);
 	if (!task || task->id == from_key.id)
 		return 0;
+	waits = tokio_waits_for(key.tgid, ctx->sp);
+	if (waits == WAITS_LOCK)
+		return 0;
 	to_key.id = task->id;
 	to = context_find(&to_key);
 	if (owner(to))
-		completed(from, to, 0, task->polled, 0, 0, bpf_ktime_get_ns());
+		completed(from, to, 0, task->polled, waits == WAITS_UNKNOWN ? WAKE_UNKNOWN : 0, 0, bpf_ktime_get_ns());
 	else if (from->last_call && !owner(from))
 		from->doubts |= WAKE_OTHERS_TOO;
 	return 0;

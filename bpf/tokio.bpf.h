@@ -32,6 +32,14 @@ struct {
 	__type(value, struct tokio_task);
 } tokio_tasks SEC(".maps");
 
+/* Processes by tgid. Written by user space, and removed when the process is not selected any more: as many as targets. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, struct tokio_target);
+} tokio_targets SEC(".maps");
+
 #define TOKIO_DEPTH 4 /* polls within one another: a LocalSet in a task, and two to spare */
 
 struct tokio_poll {

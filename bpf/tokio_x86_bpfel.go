@@ -335,6 +335,18 @@ type TokioThread struct {
 	}
 }
 
+type TokioTokioTarget struct {
+	_     structs.HostLayout
+	Text  uint64
+	Size  uint64
+	Wakes [24]struct {
+		_     structs.HostLayout
+		Start uint64
+		Size  uint32
+		Code  uint32
+	}
+}
+
 type TokioTokioTask struct {
 	_      structs.HostLayout
 	Id     uint64
@@ -381,6 +393,7 @@ const (
 	TokioMapTargets        = "targets"
 	TokioMapTasks          = "tasks"
 	TokioMapThreads        = "threads"
+	TokioMapTokioTargets   = "tokio_targets"
 	TokioMapTokioTasks     = "tokio_tasks"
 	TokioMapTokioThreads   = "tokio_threads"
 	TokioProgTokioGone     = "tokio_gone"
@@ -463,6 +476,7 @@ type TokioMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	TokioTargets   *ebpf.MapSpec `ebpf:"tokio_targets"`
 	TokioTasks     *ebpf.MapSpec `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.MapSpec `ebpf:"tokio_threads"`
 }
@@ -515,6 +529,7 @@ type TokioMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	TokioTargets   *ebpf.Map `ebpf:"tokio_targets"`
 	TokioTasks     *ebpf.Map `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.Map `ebpf:"tokio_threads"`
 }
@@ -538,6 +553,7 @@ func (m *TokioMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.TokioTargets,
 		m.TokioTasks,
 		m.TokioThreads,
 	)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a thread that sleeps in futex(2) waits for, where its runtime tells. */
+/* What a thread that sleeps in futex(2) waits for, or a task, where its runtime tells. */
 #ifndef WAITS_BPF_H
 #define WAITS_BPF_H
 

@@ -394,6 +394,18 @@ type WakeThread struct {
 	}
 }
 
+type WakeTokioTarget struct {
+	_     structs.HostLayout
+	Text  uint64
+	Size  uint64
+	Wakes [24]struct {
+		_     structs.HostLayout
+		Start uint64
+		Size  uint32
+		Code  uint32
+	}
+}
+
 type WakeTokioTask struct {
 	_      structs.HostLayout
 	Id     uint64
@@ -444,6 +456,7 @@ const (
 	WakeMapTargets        = "targets"
 	WakeMapTasks          = "tasks"
 	WakeMapThreads        = "threads"
+	WakeMapTokioTargets   = "tokio_targets"
 	WakeMapTokioTasks     = "tokio_tasks"
 	WakeMapTokioThreads   = "tokio_threads"
 	WakeProgWake          = "wake"
@@ -524,6 +537,7 @@ type WakeMapSpecs struct {
 	Targets        *ebpf.MapSpec `ebpf:"targets"`
 	Tasks          *ebpf.MapSpec `ebpf:"tasks"`
 	Threads        *ebpf.MapSpec `ebpf:"threads"`
+	TokioTargets   *ebpf.MapSpec `ebpf:"tokio_targets"`
 	TokioTasks     *ebpf.MapSpec `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.MapSpec `ebpf:"tokio_threads"`
 }
@@ -580,6 +594,7 @@ type WakeMaps struct {
 	Targets        *ebpf.Map `ebpf:"targets"`
 	Tasks          *ebpf.Map `ebpf:"tasks"`
 	Threads        *ebpf.Map `ebpf:"threads"`
+	TokioTargets   *ebpf.Map `ebpf:"tokio_targets"`
 	TokioTasks     *ebpf.Map `ebpf:"tokio_tasks"`
 	TokioThreads   *ebpf.Map `ebpf:"tokio_threads"`
 }
@@ -607,6 +622,7 @@ func (m *WakeMaps) Close() error {
 		m.Targets,
 		m.Tasks,
 		m.Threads,
+		m.TokioTargets,
 		m.TokioTasks,
 		m.TokioThreads,
 	)

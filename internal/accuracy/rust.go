@@ -66,6 +66,8 @@ var rustLanguage = language{
 		tokio("sleep", "multi", "the same, a call after a sleep", 1),
 		tokio("actor", "multi", "a task with a connection of its own calls for others", 1),
 		tokio("blocking", "multi", "spawn_blocking calls", 1),
+		tokio("handler-refreshed", "multi", "a task for each connection calls; another calls while it holds a Mutex which they wait for then", 1),
+		tokio("actor-refreshed", "multi", "actor; a task calls while it holds a Mutex which requests wait for after their call", 1),
 		strippedTokio("handler", "current", "a task for each connection calls", 0.99, ""),
 		strippedTokio("spawn", "current", "the same, a new task calls, and is awaited", 0, unnamedTasks),
 		strippedTokio("blocking", "multi", "spawn_blocking calls", 0, unnamedTasks),
@@ -86,7 +88,7 @@ func tokio(shape, runtime, what string, calls int) workload {
 	return workload{
 		name: "tokio-" + runtime + "-" + shape, shape: shape, what: "tokio, " + runtime + "_thread: " + what,
 		program: "tasks", args: []string{runtime}, packages: []string{"cargo", "librust-tokio-dev:" + debianCrates + "/tokio-1*"},
-		calls: calls, pooled: shape == "actor", goal: 0.99,
+		calls: calls, pooled: strings.HasPrefix(shape, "actor"), goal: 0.99,
 	}
 }
 

@@ -21,6 +21,11 @@ var tokioPrograms = map[tokioruntime.Kind]string{
 	tokioruntime.Wake: "tokio_wake",
 }
 
+// tokioCodes knows what the kernel side calls functions that have no sites.
+var tokioCodes = map[tokioruntime.Kind]probe.TokioCode{
+	tokioruntime.Lock: probe.TokioLock, tokioruntime.Pass: probe.TokioPass,
+}
+
 // tokio attaches the probes of executables that tokio is linked into, once for each file, for as long as a process
 // that runs it is selected.
 type tokio struct {
@@ -35,6 +40,7 @@ type tokio struct {
 
 // tokioFile is one executable. probes is nil where it has no tasks, or they cannot be told apart: missing.
 type tokioFile struct {
+	layout  tokioruntime.Layout
 	probes  io.Closer
 	missing bool
 }
@@ -59,6 +65,27 @@ func (o *tokio) use(p *process.Process, target *target) {
 	if f.missing {
 		o.missing.note(p.ServiceName, "the tasks of its tokio")
 	}
+	if f.probes != nil {
+		o.noteWakes(p, &f.layout)
+	}
+}
+
+// noteWakes tells the kernel side which functions of p wake tasks for a lock, without which no wake-up is believed.
+func (o *tokio) noteWakes(p *process.Process, l *tokioruntime.Layout) {
+	base, err := executableBase(p)
+	if err == nil {
+		base -= l.Base
+		t := probe.TokioTarget{Text: base + l.TextStart, Size: l.TextSize}
+		for _, w := range l.Wakes {
+			t.Wakes = append(t.Wakes, probe.TokioWakes{Code: tokioCodes[w.Kind], Start: base + w.Start, Size: uint32(w.Size)})
+		}
+		err = o.tracer.Tokio(uint32(p.PID), t)
+	}
+	if err != nil {
+		o.missing.note(p.ServiceName, "what the tasks of its tokio wait for")
+		o.log.Warn("What wakes the tasks of this tokio is not known: a task that is woken by another is not believed to have waited "+
+			"for its call", zap.String("executable", p.Exe), zap.Int("pid", p.PID), zap.Error(err))
+	}
 }
 
 func (o *tokio) inspect(p *process.Process) *tokioFile {
@@ -73,7 +100,7 @@ func (o *tokio) inspect(p *process.Process) *tokioFile {
 		return &tokioFile{missing: true}
 	}
 	var sites []probe.Site
-	for _, s := range found {
+	for _, s := range found.Sites {
 		sites = append(sites, probe.Site{Program: tokioPrograms[s.Kind], Offset: s.Offset, Return: s.Return})
 	}
 	probes, err := o.tracer.AttachSites(p.ExeFile(), sites)
@@ -82,7 +109,7 @@ func (o *tokio) inspect(p *process.Process) *tokioFile {
 		return &tokioFile{missing: true}
 	}
 	log.Debug("Tokio probes are attached", zap.Int("sites", len(sites)))
-	return &tokioFile{probes: probes}
+	return &tokioFile{layout: found, probes: probes}
 }
 
 // drop says that a process is not selected any more.
@@ -90,6 +117,9 @@ func (o *tokio) drop(pid int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.files.leave(pid)
+	if err := o.tracer.ForgetTokio(uint32(pid)); err != nil {
+		o.log.Warn("A tokio cannot be forgotten", zap.Error(err))
+	}
 }
 
 func (o *tokio) detach(f *tokioFile) {

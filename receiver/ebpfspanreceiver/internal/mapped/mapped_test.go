@@ -23,7 +23,8 @@ func TestFiles(t *testing.T) {
 9000-a000 r--s 0000f000 00:01 12                         /a directory/with (brackets)
 `
 	want := []Part{
-		{0x55d0, 0x55e0, 0, "/usr/sbin/haproxy"}, {0x55e0, 0x55f0, 0x1000, "/usr/sbin/haproxy"},
+		{0x55d0, 0x55e0, 0, "/usr/sbin/haproxy"},
+		{0x55e0, 0x55f0, 0x1000, "/usr/sbin/haproxy"},
 		{0x9000, 0xa000, 0xf000, "/a directory/with (brackets)"},
 	}
 	name := write(t, maps)

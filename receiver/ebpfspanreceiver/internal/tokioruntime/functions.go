@@ -29,6 +29,13 @@ var functions = []*function{
 	{name: "pool::spawn_blocking", kind: Made, layer: 2, names: free("7runtime8blocking4pool", "14spawn_blocking")},
 	{name: "task::spawn", kind: Made, layer: 3, names: free("4task5spawn", "5spawn")},
 	{name: "Handle::spawn", kind: Made, layer: 3, names: method("7runtime9scheduler", "6Handle", "5spawn")},
+	// What Mutex, RwLock, Semaphore and the capacity of a channel give permits back with, and what it is inlined in.
+	{name: "Semaphore::add_permits_locked", kind: Lock, names: method("4sync15batch_semaphore", "9Semaphore", "18add_permits_locked")},
+	{name: "Semaphore::release", kind: Lock, names: method("4sync15batch_semaphore", "9Semaphore", "7release")},
+	// What wakes for others.
+	{name: "WakeList::wake_all", kind: Pass, names: method("4util9wake_list", "8WakeList", "8wake_all")},
+	{name: "Waker::wake", kind: Pass, names: regexp.MustCompile(
+		`^(_ZN4core4task4wake5Waker(4wake|11wake_by_ref)17h[0-9a-f]{16}E|_RNvMs?[0-9a-zA-Z]*_?NtNtCs?[0-9A-Za-z]*_4core4task4wakeNtB[0-9a-zA-Z]*_5Waker(4wake|11wake_by_ref)$)`)},
 }
 
 // free is a function of a module of tokio.
@@ -46,7 +53,7 @@ func method(module, of, name string) *regexp.Regexp {
 }
 
 func functionOf(symbol string) *function {
-	if !strings.Contains(symbol, "5tokio") {
+	if !strings.Contains(symbol, "5tokio") && !strings.Contains(symbol, "4core4task4wake") {
 		return nil
 	}
 	i := slices.IndexFunc(functions, func(f *function) bool { return f.names.MatchString(symbol) })

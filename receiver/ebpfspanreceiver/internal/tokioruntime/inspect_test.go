@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
 	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 )
 
@@ -38,7 +39,16 @@ func TestFunctionOf(t *testing.T) {
 		"_RINvNtNtCs9t6FQZwmR8b_5tokio4task5spawn5spawnNCNvCs8Wh_5tasks3act0EBL_":      "task::spawn",
 		"_RINvMNtNtNtCs9t6FQZwmR8b_5tokio7runtime4task4listINtB3_10OwnedTasksINtNtCs" +
 			"lNYArtu3iFV_5alloc4sync3ArcNtNtNtB7_9scheduler14current_thread6HandleEE4bindNCNvCs8Wh_5tasks5serve": "OwnedTasks::bind",
-		"_RINvNtNtNtCs9t6FQZwmR8b_5tokio7runtime4task3raw15try_read_outputNCNvCs8Wh_5tasks3act0": "",
+		"_ZN5tokio4sync15batch_semaphore9Semaphore18add_permits_locked" + hash:                               "Semaphore::add_permits_locked",
+		"_ZN5tokio4sync15batch_semaphore9Semaphore18add_permits_locked28_$u7b$$u7b$closure$u7d$$u7d$" + hash: "",
+		"_ZN5tokio4util9wake_list8WakeList8wake_all" + hash:                                                  "WakeList::wake_all",
+		"_ZN5tokio4util9wake_list8WakeList8can_push" + hash:                                                  "",
+		"_ZN4core4task4wake5Waker11wake_by_ref" + hash:                                                       "Waker::wake",
+		"_ZN4core4task4wake5Waker9will_wake" + hash:                                                          "",
+		"_RNvMs0_NtNtCs9t6FQZwmR8b_5tokio4sync15batch_semaphoreNtB5_9Semaphore18add_permits_locked":          "Semaphore::add_permits_locked",
+		"_RNvMNtNtCs9t6FQZwmR8b_5tokio4util9wake_listNtB2_8WakeList8wake_all":                                "WakeList::wake_all",
+		"_RNvMsf_NtNtCsaGL8_4core4task4wakeNtB5_5Waker4wake":                                                 "Waker::wake",
+		"_RINvNtNtNtCs9t6FQZwmR8b_5tokio7runtime4task3raw15try_read_outputNCNvCs8Wh_5tasks3act0":             "",
 	} {
 		got := ""
 		if f := functionOf(symbol); f != nil {
@@ -109,20 +119,24 @@ func TestInspect(t *testing.T) {
 		"_ZN5tokio7runtime4task3raw4poll" + hash, "_ZN5tokio7runtime4task3raw7dealloc" + hash,
 		"_ZN5tokio7runtime4task5waker11wake_by_val" + hash, "_ZN5tokio7runtime4task3raw7RawTask3new" + hash,
 	}
+	lock := "_ZN5tokio4sync15batch_semaphore9Semaphore18add_permits_locked" + hash
 	for name, tc := range map[string]struct {
 		names []string
 		flags []string
 		want  map[Kind]int
+		wakes int
 		err   string
 	}{
 		"all":         {names: all, want: map[Kind]int{Poll: 1, Gone: 1, Wake: 1, Made: 1}},
+		"a lock":      {names: append(all[:2:2], lock), want: map[Kind]int{Poll: 1, Gone: 1}, wakes: 1},
+		"not moved":   {names: append(all[:2:2], lock), flags: []string{"-no-pie"}, want: map[Kind]int{Poll: 1, Gone: 1}, wakes: 1},
 		"nothing":     {err: "strip"},
 		"stripped":    {names: all, flags: []string{"-s"}, err: "strip"},
 		"not dealloc": {names: all[:1], err: "no function raw::dealloc"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			exe := build(t, tc.names, tc.flags...)
-			sites, err := Inspect(exe)
+			found, err := Inspect(exe)
 			if tc.err != "" {
 				require.ErrorContains(t, err, tc.err)
 				require.NotErrorIs(t, err, ErrOther)
@@ -132,14 +146,22 @@ func TestInspect(t *testing.T) {
 			got := map[Kind]int{}
 			file, err := os.Stat(exe)
 			require.NoError(t, err)
-			for _, s := range sites {
+			for _, s := range found.Sites {
 				got[s.Kind]++
 				require.Equal(t, s.Kind == Made, s.Return)
 				require.Less(t, s.Offset, uint64(file.Size()))
 			}
 			require.Equal(t, tc.want, got)
+			require.Len(t, found.Wakes, tc.wakes)
+			for _, w := range found.Wakes {
+				require.Equal(t, Lock, w.Kind)
+				require.NotZero(t, w.Size)
+				require.Less(t, w.Start-found.TextStart, found.TextSize)
+				require.Greater(t, w.Start, found.Base)
+			}
 		})
 	}
+	require.Len(t, bpf.SocketTokioTarget{}.Wakes, MaxWakes)
 }
 
 func TestInspectOther(t *testing.T) {
@@ -163,11 +185,11 @@ func FuzzInspect(f *testing.F) {
 	require.NoError(f, err)
 	f.Add(data[:4096])
 	f.Fuzz(func(t *testing.T, data []byte) {
-		sites, err := inspect(strings.NewReader(string(data)))
+		found, err := inspect(strings.NewReader(string(data)))
 		if err != nil {
 			return
 		}
-		for _, s := range sites {
+		for _, s := range found.Sites {
 			require.Less(t, s.Offset, uint64(len(data)))
 		}
 	})

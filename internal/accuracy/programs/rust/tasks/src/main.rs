@@ -22,6 +22,8 @@ struct Backend {
     address: Arc<str>,
     idle: Arc<Mutex<Vec<TcpStream>>>,
     actors: Arc<[mpsc::UnboundedSender<(String, oneshot::Sender<()>)>]>,
+    /// What requests of shapes that end with "-refreshed" read, and a task refreshes.
+    read: Arc<tokio::sync::Mutex<u64>>,
 }
 
 /// Reads one message: its head, and length bytes. None at the end.
@@ -62,7 +64,7 @@ impl Backend {
     /// The calls of a request.
     async fn run(&self, shape: &str, id: &str) {
         let path = |op| format!("/d/{}/{}", id, op);
-        match shape {
+        match shape.trim_end_matches(REFRESHED) {
             "handler" => self.call(path("a")).await,
             "sequential" => {
                 for op in ["a", "b", "c"] {
@@ -100,8 +102,13 @@ impl Backend {
             }
             _ => panic!("an unknown shape"),
         }
+        if shape.ends_with(REFRESHED) {
+            drop(self.read.lock().await);
+        }
     }
 }
+
+const REFRESHED: &str = "-refreshed";
 
 /// What join! makes, whose crates take longest to build: all are polled by one task, in order.
 struct Join<'a>(Vec<Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>>);
@@ -160,6 +167,17 @@ async fn background(backend: Backend) {
     }
 }
 
+/// Lets no request read meanwhile.
+async fn refresh(backend: Backend) {
+    for n in 1000000.. {
+        let mut read = backend.read.lock().await;
+        backend.call(format!("/d/bg/{}", n)).await;
+        *read = n;
+        drop(read);
+        tokio::time::sleep(Duration::from_millis(15)).await;
+    }
+}
+
 async fn act(of: Backend, mut asked: mpsc::UnboundedReceiver<(String, oneshot::Sender<()>)>) {
     while let Some((path, done)) = asked.recv().await {
         of.call(path).await;
@@ -169,13 +187,16 @@ async fn act(of: Backend, mut asked: mpsc::UnboundedReceiver<(String, oneshot::S
 
 async fn listen(address: Arc<str>, actors: usize, shape: &'static str) -> Result<()> {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..actors).map(|_| mpsc::unbounded_channel()).unzip();
-    let backend = Backend { address, idle: Arc::default(), actors: senders.into() };
+    let backend = Backend { address, idle: Arc::default(), actors: senders.into(), read: Arc::default() };
     for asked in receivers {
         tokio::spawn(act(backend.clone(), asked));
     }
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
     tokio::spawn(background(backend.clone()));
+    if shape.ends_with(REFRESHED) {
+        tokio::spawn(refresh(backend.clone()));
+    }
     loop {
         let (on, _) = listener.accept().await?;
         tokio::spawn(serve(on, backend.clone(), shape));
