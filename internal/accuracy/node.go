@@ -51,6 +51,8 @@ var nodeLanguage = language{
 		loop("queue-callback", "the same with callbacks", 3, 0, "the same"),
 		loop("lock", "a call, a lock that is handed on, a call", 2, 0.99, ""),
 		loop("lock-answer", "a call, then a lock, with a timer, that is handed on", 1, 0.99, ""),
+		loop("lock-refreshed", "a call, then a lock, which a timer has while it calls", 1, 0.99, ""),
+		loop("promise-refreshed", "a call, then a promise that is settled by the call of a timer", 1, 0.99, ""),
 		loop("loader-tick", "a batch of what is asked for until the next tick", 1, 0.99, ""),
 		loop("loader-timer", "a batch of what is asked for in 2 ms", 1, 0, "each call of a batch is for several requests, as far as can be seen"),
 		loop("loader-immediate", "a call, then such a batch until setImmediate", 2, 0, "the same of the second call"),

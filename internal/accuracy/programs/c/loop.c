@@ -35,6 +35,7 @@ static const struct shape {
 	bool give_up;  /* every fourth request is answered by a timer, without its call's response */
 	int calls;     /* of a request */
 	bool at_once;  /* all of them, not one after the other */
+	bool refreshed; /* what requests read at last, and none reads while it is refreshed: the calls of the background */
 	int background_ms;
 } shapes[] = {
 	{"proxy", EPOLL, .calls = 1, .background_ms = 20},
@@ -52,6 +53,7 @@ static const struct shape {
 	{"delayed", EPOLL, .batch = true, .delayed = true, .calls = 1, .background_ms = 20},
 	{"queue", EPOLL, .queue = true, .calls = 1, .background_ms = 20},
 	{"give-up", EPOLL, .give_up = true, .calls = 1, .background_ms = 20},
+	{"refreshed", EPOLL, .calls = 1, .background_ms = 20, .refreshed = true},
 	{"sequence", EPOLL, .calls = 3, .background_ms = 20},
 	{"fan-out", EPOLL, .calls = 3, .at_once = true, .background_ms = 20},
 };
@@ -197,6 +199,29 @@ static void do_request(int fd)
 	while (shape->at_once && p->made < shape->calls);
 }
 
+/* Requests that wait until it is refreshed. */
+static struct reader { int client; unsigned long serial; } readers[MAX_FDS];
+static int reading;
+static bool refreshing;
+
+static void read_and_answer(int client)
+{
+	if (refreshing)
+		readers[reading++] = (struct reader){client, peers[client].serial};
+	else
+		answer(client);
+}
+
+static void refreshed(void)
+{
+	refreshing = false;
+	while (reading) {
+		struct reader r = readers[--reading];
+		if (peers[r.client].kind == CLIENT && peers[r.client].serial == r.serial)
+			answer(r.client);
+	}
+}
+
 static void do_response(int fd)
 {
 	struct peer *p = &peers[fd], *c = &peers[p->client];
@@ -210,10 +235,12 @@ static void do_response(int fd)
 		call(w->client, w->serial, w->path);
 		break;
 	}
+	if (shape->refreshed && !p->serves)
+		refreshed();
 	if (!wanted)
 		return;
 	if (--c->missing == 0)
-		answer(client);
+		read_and_answer(client);
 	else if (c->made < shape->calls)
 		next_call(client);
 }
@@ -299,9 +326,10 @@ static void timers(void)
 	for (int fd = 0; shape->give_up && fd < MAX_FDS; fd++)
 		if (peers[fd].kind == CLIENT && peers[fd].open && peers[fd].give_up_at && peers[fd].give_up_at <= now)
 			answer(fd);
-	if (now >= background) {
+	if (now >= background && !refreshing) {
 		background = now + shape->background_ms;
 		snprintf(path, sizeof path, "/d/bg/%d", n++);
+		refreshing = shape->refreshed;
 		call(0, 0, path);
 	}
 }

@@ -150,6 +150,8 @@ const shapes = {
   },
   lock: async (id) => { await op(id, 'a'); await lock(async () => { if (random(2)) await sleep(0) }); await op(id, 'b') },
   'lock-answer': async (id) => { await op(id, 'a'); await lock(() => sleep(0)) },
+  'lock-refreshed': async (id) => { await op(id, 'a'); await lock(() => Promise.resolve()) },
+  'promise-refreshed': async (id) => { await op(id, 'a'); await fresh },
   'loader-tick': (id) => load(id, (f) => process.nextTick(f)),
   'loader-timer': (id) => load(id, (f) => setTimeout(f, 2)),
   'loader-immediate': async (id) => { await op(id, 'a'); await load(id, setImmediate) },
@@ -161,6 +163,18 @@ const shapes = {
   'storage-limiter': (id) => storage.run({ id }, () => limiter(() => op(id, 'a')))
 }
 shapes['storage-agent'] = (id) => storage.run({ id }, () => shapes['agent-sequential'](id))
+
+// What requests read after their call, and nobody reads while it is refreshed.
+let fresh = Promise.resolve()
+let refreshed = 1000000
+const refresh = () => call(`/d/bg/${refreshed++}`)
+if (shape.endsWith('-refreshed')) {
+  const again = () => {
+    fresh = shape === 'lock-refreshed' ? lock(refresh) : refresh()
+    fresh.then(() => setTimeout(again, 15))
+  }
+  setTimeout(again, 15)
+}
 
 if (!shapes[shape]) throw new Error(`there is no shape ${shape}`)
 

@@ -60,12 +60,25 @@ def pool(id)
   when 'pool-mutex'
     LOCK.synchronize { busy }
     reply.pop
+  when 'pool-refreshed'
+    reply.pop
+    LOCK.synchronize {}
   else
     reply.pop
   end
 end
 
 ENV.fetch('WORKERS').to_i.times { Thread.new { worker } } if SHAPE.start_with?('pool')
+
+# What requests read after their call, and nobody reads while it is refreshed.
+if SHAPE == 'pool-refreshed'
+  Thread.new do
+    (1_000_000..).each do |n|
+      LOCK.synchronize { kept("/d/bg/#{n}") }
+      sleep 0.015
+    end
+  end
+end
 
 run(lambda do |env|
   id = env['PATH_INFO'].delete_prefix('/r/')

@@ -137,7 +137,7 @@ var kinds = [kindCount]kind{
 	},
 	answer: {
 		hint: "answer", rank: exact, confidence: 0.999, way: back, stands: noTask,
-		unsure: severalResponses, rules: []rule{alone, oneRead, resumesItself, itsAnswer},
+		unsure: severalResponses, rules: []rule{alone, oneRead, resumesItself, itsAnswer, forSomebody},
 	},
 	// From one call to the one before it.
 	next: {

@@ -58,6 +58,7 @@ const (
 	ChainOpen
 	WorksForSeveral
 	AnswerDisagrees
+	BegunForNobody
 )
 
 // Refusals names every Refusal, in order, as spans and telemetry spell it.
@@ -75,6 +76,7 @@ var Refusals = [...]string{
 	OutOfStep: "out_of_step", AnotherTask: "another_task", EndUnknown: "end_unknown",
 	BeginningUnknown: "beginning_unknown", EndsDisagree: "ends_disagree", CauseUnknown: "cause_unknown",
 	ChainOpen: "chain_open", WorksForSeveral: "works_for_several", AnswerDisagrees: "answer_disagrees",
+	BegunForNobody: "begun_for_nobody",
 }
 
 // maxRefusals bounds what is said of one call.

@@ -184,7 +184,7 @@ func TestRefusalsAreNamed(t *testing.T) {
 		require.False(t, names[name], name)
 		names[name] = true
 	}
-	require.Len(t, Refusals, int(AnswerDisagrees)+1)
+	require.Len(t, Refusals, int(BegunForNobody)+1)
 	for i := range kinds {
 		for _, of := range kinds[i].rules {
 			require.NotZero(t, of.refusal, kinds[i].hint)

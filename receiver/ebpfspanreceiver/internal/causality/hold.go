@@ -13,6 +13,8 @@ type held struct {
 	judged bool
 	own    verdict
 	learns proof
+	// aidKnown: it is learned what it has led to. See unaided.
+	aidKnown bool
 }
 
 // Hold takes a finished call, and answers when everything that can be known is.
@@ -80,6 +82,7 @@ func (s *Solver) settled(h *held, now uint64) bool {
 	if now <= h.call.End+uint64(s.options.Grace) && !h.call.Writer.servesOne() {
 		return false
 	}
+	s.learnUnaided(h)
 	end, open := s.lastEnd(s.edges(&h.call), h.call.Start)
 	for r, n := h.record, 0; end == 0 && !open && len(r.after) > 0 && n < maxChain; n++ {
 		if r = s.ledger.find(r.after[0]); r == nil {

@@ -10,6 +10,7 @@ type process struct {
 	answers    answers
 	fans       fans
 	dialed     connections
+	unaided    unaided
 	// When bytes moved that were not understood, and when calls began of which it is not known for certain
 	// whose they are.
 	unread, unlinked marks
