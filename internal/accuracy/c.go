@@ -30,7 +30,7 @@ var cLanguage = language{
 		{name: "poll-proxy", what: "one poll loop", program: "loop.c", shape: "poll", calls: 1, goal: 0.99},
 		{name: "select-proxy", what: "one select loop", program: "loop.c", shape: "select", calls: 1, goal: 0.99},
 		{name: "epoll-busy-timer", what: "a background call every 2 ms in the loop", program: "loop.c", shape: "busy-timer", calls: 1, goal: 0.95, cause: "where the timer fires in the round that read the request, and several responses are there when it is answered, its call may be either"},
-		{name: "epoll-refreshed", what: "a background call that requests wait for after theirs", program: "loop.c", shape: "refreshed", calls: 1, goal: 0.99},
+		{name: "epoll-refreshed", what: "a background call that requests wait for after theirs", program: "loop.c", shape: "refreshed", calls: 1, cause: "a request that waits for more than its call looks like one that is put off, and for a second any may be"},
 		{name: "epoll-sequence", what: "three calls, one after the other", program: "loop.c", shape: "sequence", calls: 3, cause: "a process proves its chains with its first 188, and their calls wait for that only as long as hold"},
 		{name: "epoll-fan-out", what: "three calls at once", program: "loop.c", shape: "fan-out", calls: 3, cause: "only the last response leads to the answer; the others say what the loop read before, which a timer could have, too"},
 		{name: "epoll-queue", what: "calls wait for a connection", program: "loop.c", shape: "queue", calls: 1, pooled: true, cause: "a response leads to the next call in the queue before it leads to its answer"},
