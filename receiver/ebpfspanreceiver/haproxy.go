@@ -4,7 +4,6 @@ package ebpfspanreceiver
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -43,7 +42,7 @@ func (h *haproxy) use(p *process.Process, target *target) {
 	}
 	base := uint64(0)
 	if err == nil && l.Relocated {
-		base, err = executableBase(p)
+		base, err = mapped.Executable(filepath.Dir(p.ExeFile()))
 	}
 	if err == nil {
 		err = h.tracer.HAProxy(uint32(p.PID), probe.HAProxyTarget{
@@ -60,15 +59,6 @@ func (h *haproxy) use(p *process.Process, target *target) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.pids[p.PID] = struct{}{}
-}
-
-func executableBase(p *process.Process) (uint64, error) {
-	proc := filepath.Dir(p.ExeFile())
-	exe, err := os.Readlink(p.ExeFile())
-	if err != nil {
-		return 0, err
-	}
-	return mapped.Base(filepath.Join(proc, "maps"), exe)
 }
 
 // drop says that a process is not selected any more.

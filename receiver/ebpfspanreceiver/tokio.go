@@ -5,11 +5,13 @@ package ebpfspanreceiver
 import (
 	"errors"
 	"io"
+	"path/filepath"
 	"sync"
 
 	"go.uber.org/zap"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/causality"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/mapped"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/probe"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/process"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/tokioruntime"
@@ -72,7 +74,7 @@ func (o *tokio) use(p *process.Process, target *target) {
 
 // noteWakes tells the kernel side which functions of p wake tasks for a lock, without which no wake-up is believed.
 func (o *tokio) noteWakes(p *process.Process, l *tokioruntime.Layout) {
-	base, err := executableBase(p)
+	base, err := mapped.Executable(filepath.Dir(p.ExeFile()))
 	if err == nil {
 		base -= l.Base
 		t := probe.TokioTarget{Text: base + l.TextStart, Size: l.TextSize}

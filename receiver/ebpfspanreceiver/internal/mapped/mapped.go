@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 )
@@ -15,6 +16,9 @@ type Part struct {
 	Start, End, Offset uint64
 	Name               string
 }
+
+// deleted ends the name of a file that is not there any more.
+const deleted = " (deleted)"
 
 // Files reads maps, and calls visit for each part of a file, by rising address, until that says no.
 func Files(maps string, visit func(Part) (more bool)) error {
@@ -54,7 +58,7 @@ func parse(line string) (p Part, ok bool, err error) {
 			return p, false, err
 		}
 	}
-	p.Name = strings.TrimSuffix(line[at:], " (deleted)")
+	p.Name = strings.TrimSuffix(line[at:], deleted)
 	return p, true, nil
 }
 
@@ -71,4 +75,13 @@ func Base(maps, name string) (base uint64, err error) {
 		err = fmt.Errorf("%s is not mapped", name)
 	}
 	return base, err
+}
+
+// Executable is where the beginning of the executable of a process lies, given by its directory in procfs.
+func Executable(proc string) (base uint64, err error) {
+	name, err := os.Readlink(filepath.Join(proc, "exe"))
+	if err != nil {
+		return 0, err
+	}
+	return Base(filepath.Join(proc, "maps"), strings.TrimSuffix(name, deleted))
 }

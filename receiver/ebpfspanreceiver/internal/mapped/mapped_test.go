@@ -1,7 +1,10 @@
 package mapped
 
 import (
+	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -46,10 +49,41 @@ func TestFiles(t *testing.T) {
 	require.ErrorContains(t, err, "not mapped") // not from its beginning
 }
 
-func TestSelf(t *testing.T) {
+// TestExecutable: of a process whose executable has been replaced, too.
+func TestExecutable(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	base, err := Base("/proc/self/maps", exe)
+	data, err := os.ReadFile(exe)
+	require.NoError(t, err)
+	other := filepath.Join(t.TempDir(), "other")
+	require.NoError(t, os.WriteFile(other, data, 0o755))
+	cmd := exec.Command(other, "-test.run", "^TestChild$")
+	cmd.Env = append(os.Environ(), child+"=1")
+	in, err := cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	defer func() { in.Close(); _ = cmd.Wait() }()
+	_, err = out.Read(make([]byte, 1))
+	require.NoError(t, err)
+	proc := fmt.Sprintf("/proc/%d", cmd.Process.Pid)
+	base, err := Executable(proc)
 	require.NoError(t, err)
 	require.NotZero(t, base)
+	require.NoError(t, os.Remove(other))
+	again, err := Executable(proc)
+	require.NoError(t, err)
+	require.Equal(t, base, again)
+}
+
+const child = "MAPPED_TEST_CHILD"
+
+// TestChild is a process that waits until its standard input ends.
+func TestChild(t *testing.T) {
+	if os.Getenv(child) == "" {
+		t.Skip("it is started by TestExecutable")
+	}
+	fmt.Println("ready")
+	_, _ = io.Copy(io.Discard, os.Stdin)
 }
