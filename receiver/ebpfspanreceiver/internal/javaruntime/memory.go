@@ -80,14 +80,8 @@ func Mapped(proc string) bool {
 }
 
 // library is where libjvm.so begins in memory.
-func library(proc string) (at uint64, err error) {
-	found := false
-	err = mapped.Files(filepath.Join(proc, "maps"), func(p mapped.Part) bool {
-		if path.Base(p.Name) == libraryName && p.Offset == 0 {
-			at, found = p.Start, true
-		}
-		return !found
-	})
+func library(proc string) (uint64, error) {
+	at, found, err := mapped.Find(filepath.Join(proc, "maps"), func(name string) bool { return path.Base(name) == libraryName })
 	if err == nil && !found {
 		err = errNotMapped
 	}

@@ -53,8 +53,11 @@ func parse(line string) (p Part, ok bool, err error) {
 		return p, false, nil
 	}
 	start, end, _ := strings.Cut(fields[0], "-")
-	for text, to := range map[string]*uint64{start: &p.Start, end: &p.End, fields[2]: &p.Offset} {
-		if *to, err = strconv.ParseUint(text, 16, 64); err != nil {
+	for _, number := range []struct {
+		text string
+		to   *uint64
+	}{{start, &p.Start}, {end, &p.End}, {fields[2], &p.Offset}} {
+		if *number.to, err = strconv.ParseUint(number.text, 16, 64); err != nil {
 			return p, false, err
 		}
 	}
@@ -62,15 +65,20 @@ func parse(line string) (p Part, ok bool, err error) {
 	return p, true, nil
 }
 
-// Base is where the beginning of a file lies.
-func Base(maps, name string) (base uint64, err error) {
-	found := false
+// Find is where the beginning of the first file lies whose name is one of those.
+func Find(maps string, is func(name string) bool) (base uint64, found bool, err error) {
 	err = Files(maps, func(p Part) bool {
-		if p.Name == name && p.Offset == 0 {
+		if p.Offset == 0 && is(p.Name) {
 			base, found = p.Start, true
 		}
 		return !found
 	})
+	return base, found, err
+}
+
+// Base is where the beginning of a file lies.
+func Base(maps, name string) (uint64, error) {
+	base, found, err := Find(maps, func(other string) bool { return other == name })
 	if err == nil && !found {
 		err = fmt.Errorf("%s is not mapped", name)
 	}

@@ -24,14 +24,18 @@ func TestFiles(t *testing.T) {
 7000-8000 rw-p 00000000 00:00 0
 7ff0-8ff0 rw-p 00000000 00:00 0                          [heap]
 9000-a000 r--s 0000f000 00:01 12                         /a directory/with (brackets)
+00400000-00600000 r-xp 00400000 fe:00 1                  /as it lies in the file
+00800000-00a00000 r-xp 00a00000 fe:00 1                  /as it lies in the file
 `
 	want := []Part{
 		{0x55d0, 0x55e0, 0, "/usr/sbin/haproxy"},
 		{0x55e0, 0x55f0, 0x1000, "/usr/sbin/haproxy"},
 		{0x9000, 0xa000, 0xf000, "/a directory/with (brackets)"},
+		{0x400000, 0x600000, 0x400000, "/as it lies in the file"},
+		{0x800000, 0xa00000, 0xa00000, "/as it lies in the file"},
 	}
 	name := write(t, maps)
-	for n := 1; n <= 3; n++ {
+	for n := 1; n <= len(want); n++ {
 		var got []Part
 		require.NoError(t, Files(name, func(p Part) bool {
 			got = append(got, p)
