@@ -20,7 +20,7 @@ const (
 type chains struct {
 	all, next  score
 	kept       score
-	operations map[uint64]score
+	operations operationScores
 }
 
 // score is how many chains could be checked, and were right.
@@ -34,6 +34,21 @@ func (c *score) add(right bool) {
 	if right {
 		c.right++
 	}
+}
+
+// operationScores are scores by what calls call, of a bounded number.
+type operationScores map[uint64]score
+
+func (o *operationScores) add(operation uint64, right bool) {
+	s, known := (*o)[operation]
+	if !known && len(*o) >= maxSignatures {
+		return
+	}
+	if *o == nil {
+		*o = operationScores{}
+	}
+	s.add(right)
+	(*o)[operation] = s
 }
 
 // takeBack is the opposite of add, unless the score has faded since.

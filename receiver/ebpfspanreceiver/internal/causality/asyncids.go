@@ -279,7 +279,7 @@ func (a *asyncIDs) unconfirmed(c *Call) proof {
 func (a *asyncIDs) chainsOf(tgid uint32) *chains {
 	n := a.chains[tgid]
 	if n == nil {
-		n = &chains{operations: map[uint64]score{}}
+		n = &chains{operations: operationScores{}}
 		a.chains[tgid] = n
 	}
 	return n

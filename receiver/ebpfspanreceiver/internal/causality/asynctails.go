@@ -103,8 +103,5 @@ func (a *asyncIDs) count(c *asyncCall) {
 	}
 	n := a.chainsOf(c.loop.tgid)
 	n.kept.add(c.closed)
-	s, known := n.operations[c.operation]
-	if s.add(c.closed); known || len(n.operations) < maxSignatures {
-		n.operations[c.operation] = s
-	}
+	n.operations.add(c.operation, c.closed)
 }

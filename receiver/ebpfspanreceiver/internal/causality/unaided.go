@@ -6,20 +6,10 @@ package causality
 // A request whose call that is, is answered when the response is there. So is one that waited for what the program fetches
 // for itself (a value that is refreshed now and then, a token); but now and then nobody waits for that, and nothing is
 // answered then. What other loops do at once with what they have read is known (bpf/loop.bpf.h).
-type unaided struct{ operations map[uint64]score }
+type unaided struct{ operations operationScores }
 
 // saw takes a call: whether it led to an answer.
-func (u *unaided) saw(operation uint64, led bool) {
-	s, known := u.operations[operation]
-	if !known && len(u.operations) >= maxSignatures {
-		return
-	}
-	if u.operations == nil {
-		u.operations = map[uint64]score{}
-	}
-	s.add(led)
-	u.operations[operation] = s
-}
+func (u *unaided) saw(operation uint64, led bool) { u.operations.add(operation, led) }
 
 // answered: calls of that operation hardly ever lead to nothing. One of which too many have been seen before is not known.
 func (u *unaided) answered(operation uint64) bool {

@@ -150,6 +150,21 @@ func (c *classes) fieldsOf(class uint64) (map[string]uint32, error) {
 	return c.oldFields(class)
 }
 
+// places are where fields of a class are, by their names, each in the first most bytes of an object.
+func places(fields map[string]uint32, class string, most uint32, to map[string]*uint32) error {
+	for name, place := range to {
+		at, ok := fields[name]
+		if !ok || at < 8 || at > most {
+			return fmt.Errorf("field %s of %s is at %d (found: %t)", name, class, at, ok)
+		}
+		*place = at
+	}
+	return nil
+}
+
+// maxPlace is further from the beginning of an object than any field of a thread.
+const maxPlace = 4096
+
 // oldFields: before JDK 21 a field took six numbers of 16 bits: hotspot/share/oops/fieldInfo.hpp of JDK 17.
 func (c *classes) oldFields(class uint64) (map[string]uint32, error) {
 	if err := need(c.s, []string{oldFields, oldFieldCount, shortsData}); err != nil {

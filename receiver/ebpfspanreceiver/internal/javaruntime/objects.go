@@ -98,16 +98,11 @@ func readObjects(im *image, s structs, threads []thread) (*Objects, error) {
 		return nil, fmt.Errorf("fields of java.lang.VirtualThread: %w", err)
 	}
 	var thread uint32
-	for _, f := range []struct {
-		of   map[string]uint32
-		name string
-		to   *uint32
-	}{{fields, eetop, &thread}, {fields, "tid", &o.ID}, {virtualFields, "carrierThread", &o.Carrier}} {
-		v, ok := f.of[f.name]
-		if !ok || v < 8 || v > 4096 {
-			return nil, fmt.Errorf("field %s is at %d (found: %t)", f.name, v, ok)
-		}
-		*f.to = v
+	if err := places(fields, "java.lang.Thread", maxPlace, map[string]*uint32{eetop: &thread, "tid": &o.ID}); err != nil {
+		return nil, err
+	}
+	if err := places(virtualFields, "java.lang.VirtualThread", maxPlace, map[string]*uint32{"carrierThread": &o.Carrier}); err != nil {
+		return nil, err
 	}
 	// A reference takes 4 bytes exactly when the two long fields leave no doubt: see narrow.
 	if o.Narrow, err = narrow(virtualFields, o.Carrier); err != nil {

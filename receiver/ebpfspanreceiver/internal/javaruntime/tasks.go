@@ -147,12 +147,10 @@ func (r *reader) class(t *Tasks) error {
 	if err != nil {
 		return fmt.Errorf("fields of %s: %w", futureTask, err)
 	}
-	for name, to := range map[string]*uint32{taskState: &t.State, "runner": &t.Runner, "callable": &t.Callable} {
-		at, ok := fields[name]
-		if !ok || at < 8 || at > copied-8 {
-			return fmt.Errorf("field %s of %s is at %d (found: %t)", name, futureTask, at, ok)
-		}
-		*to = at
+	if err := places(fields, futureTask, copied-8, map[string]*uint32{
+		taskState: &t.State, "runner": &t.Runner, "callable": &t.Callable,
+	}); err != nil {
+		return err
 	}
 	narrowed := (class - base) >> shift
 	if class < base || narrowed >= 1<<32 || base+narrowed<<shift != class {

@@ -70,12 +70,8 @@ func readWaits(r *reader) (Waits, error) {
 	if err != nil {
 		return Waits{}, fmt.Errorf("fields of java.lang.Thread: %w", err)
 	}
-	for name, to := range map[string]*uint32{parkBlocker: &w.Blocker, eetop: &w.Thread} {
-		at, ok := fields[name]
-		if !ok || at < 8 || at > 4096 {
-			return Waits{}, fmt.Errorf("field %s of java.lang.Thread is at %d (found: %t)", name, at, ok)
-		}
-		*to = at
+	if err := places(fields, "java.lang.Thread", maxPlace, map[string]*uint32{parkBlocker: &w.Blocker, eetop: &w.Thread}); err != nil {
+		return Waits{}, err
 	}
 	w.Moving = !r.flags["UseG1GC"] && !r.flags["UseParallelGC"] && !r.flags["UseSerialGC"]
 	threads, list, err := r.threads()
