@@ -30,24 +30,8 @@ func TestJavaTasks(t *testing.T) {
 		fmt.Fprint(w, "ok\n")
 	}))
 	defer backend.Close()
-	found, err := filepath.Glob("/usr/lib/jvm/*/bin/javac")
-	require.NoError(t, err)
-	if len(found) == 0 {
-		t.Skip("no JDK in /usr/lib/jvm")
-	}
-	tested := map[string]bool{}
-	for _, compiler := range found {
-		compiler, err = filepath.EvalSymlinks(compiler)
-		require.NoError(t, err)
-		bin := filepath.Dir(compiler)
-		if tested[bin] {
-			continue
-		}
-		tested[bin] = true
-		classes := t.TempDir()
-		programs := "../../../../internal/accuracy/programs/java/"
-		out, err := exec.Command(compiler, "-d", classes, programs+"Pools.java", programs+"Garbage.java").CombinedOutput()
-		require.NoError(t, err, "%s", out)
+	programs := "../../../../internal/accuracy/programs/java/"
+	for bin, classes := range compiled(t, programs+"Pools.java", programs+"Garbage.java") {
 		for _, flag := range []string{"-XX:+UseG1GC", "-XX:+UseSerialGC", "-XX:+UseParallelGC", "-XX:-UseCompressedOops"} {
 			for _, shape := range []string{"invokeall", "execute"} {
 				t.Run(filepath.Base(filepath.Dir(bin))+flag+shape, func(t *testing.T) {
@@ -56,6 +40,29 @@ func TestJavaTasks(t *testing.T) {
 			}
 		}
 	}
+}
+
+// compiled compiles sources with each JDK that is here: where its tools are, and the classes.
+func compiled(t *testing.T, sources ...string) map[string]string {
+	t.Helper()
+	found, err := filepath.Glob("/usr/lib/jvm/*/bin/javac")
+	require.NoError(t, err)
+	if len(found) == 0 {
+		t.Skip("no JDK in /usr/lib/jvm")
+	}
+	out := map[string]string{}
+	for _, compiler := range found {
+		compiler, err = filepath.EvalSymlinks(compiler)
+		require.NoError(t, err)
+		bin := filepath.Dir(compiler)
+		if out[bin] != "" {
+			continue
+		}
+		out[bin] = t.TempDir()
+		text, err := exec.Command(compiler, append([]string{"-d", out[bin]}, sources...)...).CombinedOutput()
+		require.NoError(t, err, "%s", text)
+	}
+	return out
 }
 
 var (

@@ -28,34 +28,19 @@ var (
 // each VM, however its objects are made and collected.
 func TestJavaWaits(t *testing.T) {
 	bpftest.Need(t)
-	found, err := filepath.Glob("/usr/lib/jvm/*/bin/javac")
-	require.NoError(t, err)
-	if len(found) == 0 {
-		t.Skip("no JDK in /usr/lib/jvm")
-	}
-	tested := map[string]bool{}
-	for _, compiler := range found {
-		compiler, err = filepath.EvalSymlinks(compiler)
-		require.NoError(t, err)
-		home := filepath.Dir(filepath.Dir(compiler))
-		if tested[home] {
-			continue
-		}
-		tested[home] = true
-		classes := t.TempDir()
-		out, err := exec.Command(compiler, "-d", classes, "../javaruntime/testdata/Waits.java").CombinedOutput()
-		require.NoError(t, err, "%s", out)
+	for bin, classes := range compiled(t, "../javaruntime/testdata/Waits.java") {
+		home := filepath.Dir(bin)
 		options := []string{"-XX:+UseG1GC", "-XX:+UseZGC", "-XX:-UseCompressedOops", "-XX:-UseCompressedClassPointers"}
 		if strings.Contains(home, "25") {
 			options = append(options, "-XX:+UseCompactObjectHeaders")
 		}
 		for _, option := range options {
 			t.Run(filepath.Base(home)+option, func(t *testing.T) {
-				testJavaWaits(t, true, filepath.Join(home, "bin/java"), option, "-Xmx64m", "-Xshare:auto", "-cp", classes, "Waits")
+				testJavaWaits(t, true, filepath.Join(bin, "java"), option, "-Xmx64m", "-Xshare:auto", "-cp", classes, "Waits")
 			})
 		}
 		t.Run(filepath.Base(home)+" not told", func(t *testing.T) {
-			testJavaWaits(t, false, filepath.Join(home, "bin/java"), "-Xmx64m", "-cp", classes, "Waits")
+			testJavaWaits(t, false, filepath.Join(bin, "java"), "-Xmx64m", "-cp", classes, "Waits")
 		})
 	}
 }
