@@ -354,6 +354,8 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 		x->arrived = 0;
 		x->answers = 0;
 		x->asked = 0; /* nothing of what this one is for */
+		x->begun = BEGUN_UNKNOWN;
+		x->asks = 0;
 		x->lent = 0;
 		x->type = 0;
 	}
@@ -400,6 +402,7 @@ static __always_inline void call_written(struct context *x, struct conn *c, cons
 	if (x) {
 		what = serving(x, &token);
 		x->wrote = 1;
+		x->unaided = x->begun;
 	}
 	if (UNLIKELY(c->last_dir == DIR_OUT)) {
 		if (c->writer == writer && (c->epoch == token.epoch || (x && loop_goes_on(x))))

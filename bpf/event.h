@@ -163,6 +163,7 @@ enum wake_doubt {
 	WAKE_DONE_BEFORE = 8,  /* it has woken another that serves a request since: which of them waited? */
 	WAKE_SERVES = 16,      /* it serves a request itself: it hands on a lock that it held meanwhile */
 	WAKE_WORKER = 32,      /* none: EVIDENCE_NEXT of a thread that has woken who waited before */
+	WAKE_UNAIDED = 32,     /* it had begun by itself, or for one who serves nothing, when it made the call */
 	WAKE_LOCK = 64,        /* none: segment is where several wait: a lock, see bpf/futex.bpf.h */
 	WAKE_UNKNOWN = 128,    /* of Ruby, Python, Java or tokio: it may have got a lock, see bpf/waits.bpf.h */
 };
@@ -402,6 +403,7 @@ enum tokio_code {
 	TOKIO_NONE,
 	TOKIO_LOCK, /* wakes who waits for a lock or a permit */
 	TOKIO_PASS, /* wakes for others */
+	TOKIO_TIME, /* wakes who waits for a time to be over */
 };
 
 struct tokio_wakes {

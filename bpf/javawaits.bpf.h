@@ -101,7 +101,7 @@ static __always_inline enum waits_for java_waits(__u32 tgid, struct task_struct 
 
 	if (!j || !j->waits)
 		return WAITS_UNKNOWN;
-	t = jvm_thread_of((__u64)tgid << 32 | (__u32)p->pid);
+	t = jvm_thread_of((__u64)tgid << 32 | (__u32)KERNEL_READ(p, pid));
 	if (!t || !java_known(j, t, p) || user_word(t->java + j->monitor, &monitor))
 		return WAITS_UNKNOWN;
 	if (monitor)

@@ -268,6 +268,7 @@ struct user_mmsg {
 #define MSG_PEEK 2
 #define MSG_TRUNC 0x20
 #define MSG_ERRQUEUE 0x2000
+#define ETIMEDOUT 110
 #define EINPROGRESS 115
 
 #endif

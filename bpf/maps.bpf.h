@@ -145,6 +145,16 @@ struct unled {
 	__u8 pad[6];
 };
 
+/*
+ * Why a thread or a task goes on, as far as that says for whom it makes its calls. Who waits for what they bring has not
+ * asked for it then, and finds it under way.
+ */
+enum begun {
+	BEGUN_UNKNOWN = 0,
+	BEGUN_FOR_OTHERS = 1, /* one that serves nothing and does not work for others has woken it: see woken_by */
+	BEGUN_FOR_NONE = 2,   /* nobody has, as a time was over; or it has taken a task that such a one had left */
+};
+
 /* The first members, up to done_call, are what a goroutine that gives a value away is asked for: what waits in
  * the buffer of a channel holds these alone, see channel.bpf.h. */
 struct context {
@@ -169,16 +179,23 @@ struct context {
 	/* of whichever context: */
 	__u64 done_call;    /* the last call with which it woke who waited for it, and none since */
 	__u64 response_at;  /* when its reader got the CPU to read it: see schedule.bpf.h */
-	/* goroutines only: */
-	__u64 type;          /* of the value that was the hand-over, see struct value; of who read its request itself,
-				a bit for each type that it has given away since: see type_bit */
-	__u64 doubt_of;      /* type of the connection that its doubt is about, or that of its giver */
-	__u64 lent;          /* type of what it got from elsewhere, while it served its own request */
+	union {
+		/* goroutines: of the value that was the hand-over, see struct value; of who read its request itself, a bit
+		 * for each type that it has given away since: see type_bit */
+		__u64 type;
+		__u64 asked_at; /* others: when it woke the first of those that `asks` counts, see id_time */
+	};
+	__u64 doubt_of; /* goroutines: type of the connection that its doubt is about, or that of its giver */
+	__u64 lent;     /* goroutines: type of what it got from elsewhere, while it served its own request */
 	/* goroutines that read the responses of calls which were under way at once, see response_back: */
 	__u32 read;  /* when they last did, the lower half; 0: they have not */
 	__u8 handed; /* how much they have given away since, saturating */
 	__u8 noted;  /* how much they have taken since they last did, saturating */
-	__u8 pad[2];
+	/* threads and tasks of tokio: */
+	__u8 begun : 2;   /* enum begun: for whom it does what it does now */
+	__u8 unaided : 2; /* what that was when it wrote its last call */
+	__u8 works : 1;   /* one that serves a request has woken it, maybe through others, and no time has since */
+	__u8 asks;        /* whom it has woken since it read its request, less the results that it has got; saturating */
 	__u64 note;  /* the request for which the giver of the last of these worked, or 0 */
 	/* event loops, see loop.bpf.h, but for what others have as well (arrived, answers, last_by to doubts) or is marked: */
 	__u64 activation;       /* which round this is, a number of new_id */
@@ -285,6 +302,9 @@ static __always_inline __u64 new_id_at(__u64 now)
 {
 	return ((__u64)bpf_get_smp_processor_id() << 52) | (((clock_offset + now) >> 2) & ((1ULL << 52) - 1));
 }
+
+/* When a number was given out, to be compared with others of it. */
+static __always_inline __u64 id_time(__u64 id) { return id & ((1ULL << 52) - 1); }
 
 static __always_inline __u64 new_id(void) { return new_id_at(bpf_ktime_get_ns()); }
 

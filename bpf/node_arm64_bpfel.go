@@ -66,7 +66,8 @@ type NodeContext struct {
 	Read         uint32
 	Handed       uint8
 	Noted        uint8
-	Pad          [2]uint8
+	_            [1]byte /* unsupported bitfield */
+	Asks         uint8
 	Note         uint64
 	Activation   uint64
 	Answered     uint64

@@ -87,7 +87,7 @@ static __always_inline void note_written(struct note *n, struct context *x)
 {
 	n->call = 0;
 	if (x && !x->loop && !live(&x->own)) {
-		n->call = x->last_call;
+		n->call = x->unaided ? 0 : x->last_call; /* see enum begun */
 		x->last_call = 0; /* the task is done */
 		x->arrived = 0;
 	}

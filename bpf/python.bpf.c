@@ -27,7 +27,9 @@ struct py_item {
 	__u64 context;      /* where it is a context: a new one, whose parent it is */
 	__u64 since;
 	__u32 count; /* how often it is in queues */
-	__u32 doubtful; /* more than once, since it last was in none: which of them is taken is not known */
+	__u8 doubtful; /* more than once, since it last was in none: which of them is taken is not known */
+	__u8 nobodys;  /* who put it serves nothing, and has not worked for others */
+	__u8 pad[2];
 };
 
 /* LRU: an item that is never taken. */
@@ -189,6 +191,7 @@ static __always_inline int py_putting(__u64 arguments)
 				how = serving(x, &fresh.token);
 			if (!known_to_serve(how))
 				fresh.token.epoch = 0;
+			fresh.nobodys = !how && !(x && (x->works || x->completes));
 		}
 	}
 	if (bpf_map_update_elem(&py_items, &key, &fresh, BPF_ANY))
@@ -239,9 +242,10 @@ static __always_inline int py_taken(__u64 address)
 	if ((x && !x->loop && live(&x->own)) || py_in(t, pid_tgid))
 		return 0; /* it serves already: what it got is a result */
 	t->item = item.context;
-	if (!x && item.token.epoch)
+	if (!x && (item.token.epoch || item.nobodys))
 		x = context_make(&self);
 	if (x) {
+		x->begun = item.nobodys ? BEGUN_FOR_NONE : BEGUN_UNKNOWN;
 		x->given = item.token;
 		x->given_by = EVIDENCE_ITEM;
 		x->segment = 0;

@@ -66,7 +66,8 @@ type PythonContext struct {
 	Read         uint32
 	Handed       uint8
 	Noted        uint8
-	Pad          [2]uint8
+	_            [1]byte /* unsupported bitfield */
+	Asks         uint8
 	Note         uint64
 	Activation   uint64
 	Answered     uint64
@@ -220,7 +221,9 @@ type PythonPyItem struct {
 	Context  uint64
 	Since    uint64
 	Count    uint32
-	Doubtful uint32
+	Doubtful uint8
+	Nobodys  uint8
+	Pad      [2]uint8
 }
 
 type PythonPyItemKey struct {

@@ -98,7 +98,8 @@ type SocketContext struct {
 	Read         uint32
 	Handed       uint8
 	Noted        uint8
-	Pad          [2]uint8
+	_            [1]byte /* unsupported bitfield */
+	Asks         uint8
 	Note         uint64
 	Activation   uint64
 	Answered     uint64
@@ -534,6 +535,7 @@ const (
 	SocketTokioCodeTOKIO_NONE SocketTokioCode = 0
 	SocketTokioCodeTOKIO_LOCK SocketTokioCode = 1
 	SocketTokioCodeTOKIO_PASS SocketTokioCode = 2
+	SocketTokioCodeTOKIO_TIME SocketTokioCode = 3
 )
 
 type SocketTokioTarget struct {

@@ -8,11 +8,10 @@
  *   tokio_made   a function that makes one returns: its address, or a handle that is nothing else
  *   tokio_gone   raw::dealloc: it has ended, and nobody waits for it
  *   tokio_wake   waker::wake_by_val, waker::wake_by_ref: it is to be polled again. Who gives up a lock wakes who waits
- *                for it, and has no result for it.
+ *                for it, and has no result for it; what waits for a time is woken by none that has.
  */
 #include "completion.bpf.h"
 #include "function.bpf.h"
-#include "waits.bpf.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
 
@@ -128,17 +127,18 @@ static __always_inline enum tokio_code tokio_code(const struct tokio_target *t, 
 #define TOKIO_FRAMES 512
 
 /*
- * What a task that is woken waits for: a lock or a permit, if that is what wakes it, directly or through what wakes for
- * others. Callers are found by their return addresses: what lies on the stack and is in the code.
+ * What wakes a task, directly or through what wakes for others; TOKIO_NONE: nothing that is known. False: that cannot be
+ * told. Callers are found by their return addresses: what lies on the stack and is in the code.
  */
-static __always_inline enum waits_for tokio_waits_for(__u32 tgid, __u64 sp)
+static __always_inline bool tokio_waker(__u32 tgid, __u64 sp, enum tokio_code *out)
 {
 	struct tokio_target *t = bpf_map_lookup_elem(&tokio_targets, &tgid);
 	__u32 zero = 0, i;
 	struct scratch *s = bpf_map_lookup_elem(&scratches, &zero);
 
+	*out = TOKIO_NONE;
 	if (!t || !s || bpf_probe_read_user(s->payload, TOKIO_FRAMES, (void *)sp))
-		return WAITS_UNKNOWN;
+		return false;
 	for (i = 0; i < TOKIO_FRAMES; i += 8) {
 		__u64 at = *(__u64 *)(s->payload + i);
 		enum tokio_code code;
@@ -146,10 +146,12 @@ static __always_inline enum waits_for tokio_waits_for(__u32 tgid, __u64 sp)
 		if (at - t->text >= t->size)
 			continue;
 		code = tokio_code(t, at);
-		if (code != TOKIO_PASS)
-			return code == TOKIO_LOCK ? WAITS_LOCK : WAITS_OTHER;
+		if (code == TOKIO_PASS)
+			continue;
+		*out = code;
+		break;
 	}
-	return WAITS_OTHER;
+	return true;
 }
 
 SEC("uprobe/tokio_wake")
@@ -160,25 +162,38 @@ int tokio_wake(struct regs *ctx)
 	struct context_key to_key = {.tgid = key.tgid, .kind = CONTEXT_TOKIO};
 	struct context *from, *to;
 	struct tokio_task *task;
-	enum waits_for waits;
+	enum tokio_code code;
+	bool known;
 
 	if (!target_with(key.tgid, TARGET_TOKIO))
 		return 0;
-	from_key.id = tokio_current(ctx);
-	from = context_find(&from_key);
-	if (!from || !from->called)
-		return 0; /* the driver, or who has read no response */
 	task = bpf_map_lookup_elem(&tokio_tasks, &key);
+	from_key.id = tokio_current(ctx);
 	if (!task || task->id == from_key.id)
-		return 0;
-	waits = tokio_waits_for(key.tgid, ctx->sp);
-	if (waits == WAITS_LOCK)
 		return 0;
 	to_key.id = task->id;
 	to = context_find(&to_key);
-	if (owner(to))
-		completed(from, to, 0, task->polled, waits == WAITS_UNKNOWN ? WAKE_UNKNOWN : 0, 0, bpf_ktime_get_ns());
-	else if (from->last_call && !owner(from))
+	if (!from_key.id && to && (owner(to) || to->wrote))
+		return 0; /* bytes have come */
+	known = tokio_waker(key.tgid, ctx->sp, &code);
+	if (code == TOKIO_LOCK)
+		return 0;
+	if (!from_key.id) {
+		if (code == TOKIO_TIME && (to = context_make(&to_key)))
+			woke_itself(to);
+		return 0;
+	}
+	from = context_find(&from_key);
+	if (owner(to)) {
+		if (from && from->called) /* else it has no result */
+			completed(from, to, 0, task->polled, known ? 0 : WAKE_UNKNOWN, 0, bpf_ktime_get_ns());
+		return 0;
+	}
+	if (to && !to->wrote)
+		woken_by(to, from);
+	if (from && from->last_call && !owner(from)) {
 		from->doubts |= WAKE_OTHERS_TOO;
+		completes_others(from);
+	}
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include "javawaits.bpf.h"
 #include "pythonlock.bpf.h"
 #include "ruby.bpf.h"
+#include "syscallargs.bpf.h"
 
 char __license[] SEC("license") = "Dual BSD/GPL";
 
@@ -23,18 +24,18 @@ static __always_inline void handed(struct context *from, struct context *to, con
 {
 	struct token token = {};
 
-	if (to) {
-		task_done(to);
-		to->done_call = 0;
-	}
-	if (!from || (to && to->loop))
+	if (!to)
+		to = context_make(key);
+	if (!to)
+		return;
+	task_done(to);
+	to->done_call = 0;
+	woken_by(to, from);
+	if (!from || to->loop)
 		return;
 	if (from->last_call && !owner(from)) {
 		from->doubts |= WAKE_OTHERS_TOO;
-		if (!to)
-			to = context_make(key);
-		if (!to)
-			return;
+		completes_others(from);
 		to->last_call = from->last_call;
 		to->response_at = from->response_at;
 		to->last_by = EVIDENCE_WAKE_BACK;
@@ -43,14 +44,22 @@ static __always_inline void handed(struct context *from, struct context *to, con
 		to->called = 1;
 		return;
 	}
-	if (!serving(from, &token) || (to && to->given_by != EVIDENCE_WAKE && live(&to->given)))
-		return;
-	if (!to)
-		to = context_make(key);
-	if (!to)
+	if (!serving(from, &token) || (to->given_by != EVIDENCE_WAKE && live(&to->given)))
 		return;
 	to->given = token;
 	to->given_by = EVIDENCE_WAKE;
+}
+
+/* What p waits for, which is in futex(2) at uaddr, as far as its runtime tells. */
+static __always_inline enum waits_for waits_of(const struct target *t, __u32 tgid, struct task_struct *p, __u64 uaddr)
+{
+	if (UNLIKELY(t->flags & TARGET_RUBY))
+		return ruby_waits(tgid, p, uaddr);
+	if (UNLIKELY(t->flags & TARGET_PYTHON))
+		return python_waits(tgid, uaddr);
+	if (UNLIKELY(t->flags & TARGET_JAVA))
+		return java_waits(tgid, p);
+	return WAITS_OTHER;
 }
 
 /*
@@ -66,7 +75,7 @@ int wake(__u64 *ctx)
 	struct context_key from_key = {.tgid = tgid, .id = (__u32)pid_tgid}, to_key = {.tgid = tgid};
 	struct context *from, *to;
 	struct target *t;
-	enum waits_for waits = WAITS_OTHER;
+	enum waits_for waits;
 	enum place kind;
 	__u64 task = 0;
 	bool serves;
@@ -79,12 +88,7 @@ int wake(__u64 *ctx)
 	uaddr = futex_of_wake(p);
 	if (!uaddr)
 		return 0;
-	if (UNLIKELY(t->flags & TARGET_RUBY))
-		waits = ruby_waits(tgid, p, uaddr);
-	else if (UNLIKELY(t->flags & TARGET_PYTHON))
-		waits = python_waits(tgid, uaddr);
-	else if (UNLIKELY(t->flags & TARGET_JAVA))
-		waits = java_waits(tgid, p);
+	waits = waits_of(t, tgid, p, uaddr);
 	if (waits == WAITS_LOCK)
 		return 0;
 	to_key.id = p->pid;
@@ -108,4 +112,40 @@ int wake(__u64 *ctx)
 	else if (from && from->called)
 		completed(from, to, uaddr, slept_since(p), waits == WAITS_UNKNOWN ? WAKE_UNKNOWN : 0, task, now);
 	return 0;
+}
+
+/* The thread has waited until a time was over, and for nothing else. */
+static __always_inline int waited_in_vain(__u64 uaddr)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct context_key key = {.tgid = pid_tgid >> 32, .id = (__u32)pid_tgid};
+	struct target *t = target_of(key.tgid);
+	struct context *x;
+	enum waits_for waits;
+
+	if (!t || t->flags & (TARGET_GO | TARGET_NO_CONTEXT))
+		return 0;
+	if (uaddr) {
+		waits = waits_of(t, key.tgid, (struct task_struct *)bpf_get_current_task(), uaddr);
+		if (waits == WAITS_LOCK || waits == WAITS_UNKNOWN)
+			return 0;
+	}
+	x = context_make(&key);
+	if (x)
+		woke_itself(x);
+	return 0;
+}
+
+/* nanosleep, clock_nanosleep; poll, ppoll, select and pselect6, of which nothing was ready */
+EXIT(sleep) { return RESULT(ctx) ? 0 : waited_in_vain(0); }
+
+EXIT(futex)
+{
+	__u32 expected = (__u32)ARG3(ctx);
+
+	/* A lock: see awaits_lock */
+	if (RESULT(ctx) != -ETIMEDOUT || expected == LOCK_AWAITED || expected == LOCK_AWAITED_MAX ||
+	    ((__u32)ARG2(ctx) & FUTEX_CMD_MASK) != FUTEX_WAIT_BITSET)
+		return 0;
+	return waited_in_vain(ARG1(ctx));
 }

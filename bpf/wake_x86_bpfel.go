@@ -66,7 +66,8 @@ type WakeContext struct {
 	Read         uint32
 	Handed       uint8
 	Noted        uint8
-	Pad          [2]uint8
+	_            [1]byte /* unsupported bitfield */
+	Asks         uint8
 	Note         uint64
 	Activation   uint64
 	Answered     uint64
@@ -459,6 +460,8 @@ const (
 	WakeMapTokioTargets   = "tokio_targets"
 	WakeMapTokioTasks     = "tokio_tasks"
 	WakeMapTokioThreads   = "tokio_threads"
+	WakeProgExitFutex     = "exit_futex"
+	WakeProgExitSleep     = "exit_sleep"
 	WakeProgWake          = "wake"
 	WakeVarClockOffset    = "clock_offset"
 	WakeVarLastSelectable = "last_selectable"
@@ -509,7 +512,9 @@ type WakeSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type WakeProgramSpecs struct {
-	Wake *ebpf.ProgramSpec `ebpf:"wake"`
+	ExitFutex *ebpf.ProgramSpec `ebpf:"exit_futex"`
+	ExitSleep *ebpf.ProgramSpec `ebpf:"exit_sleep"`
+	Wake      *ebpf.ProgramSpec `ebpf:"wake"`
 }
 
 // WakeMapSpecs contains maps before they are loaded into the kernel.
@@ -643,11 +648,15 @@ type WakeVariables struct {
 //
 // It can be passed to LoadWakeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type WakePrograms struct {
-	Wake *ebpf.Program `ebpf:"wake"`
+	ExitFutex *ebpf.Program `ebpf:"exit_futex"`
+	ExitSleep *ebpf.Program `ebpf:"exit_sleep"`
+	Wake      *ebpf.Program `ebpf:"wake"`
 }
 
 func (p *WakePrograms) Close() error {
 	return _WakeClose(
+		p.ExitFutex,
+		p.ExitSleep,
 		p.Wake,
 	)
 }

@@ -54,6 +54,7 @@ var cLanguage = language{
 		pooled("silent-late", "the task may have ended before it is waited for; every second without a call", 0, 0, "as pool-mixed"),
 		pooled("shared", "all wait at one condition variable", 1, 0, "everybody is woken: where several wait at once, nothing is believed"),
 		pooled("forget", "nobody waits for the tasks of the background", 1, 0.99, ""),
+		pooled("awaited", "pool; then a condition variable, after a call of another thread", 1, 0.99, ""),
 		pooled("locked", "workers, connections and background take a fair lock", 1, 0, "a lock that changes hands looks like a completion"),
 		pooled("locked-mixed", "the same, every second request has a task without a call", 0, 0, "as pool-mixed"),
 		pooled("answer", "epoll loop, the pool calls and answers", 1, 0.99, ""),

@@ -102,6 +102,8 @@ var javaLanguage = language{
 		javaPool("monitor", "the same, synchronized", 1, 0.99, othersToo),
 		javaPool("refreshed-monitor", "fixed pool; a thread calls while it holds a monitor which requests wait for after their call", 1, 0.99, othersToo),
 		javaPool("refreshed-lock", "the same, a ReentrantLock", 1, 0.99, othersToo),
+		javaPool("awaited", "fixed pool; then a CompletableFuture, which a scheduled call completes", 1, 0.99, ""),
+		singleFlight(),
 		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0.99, othersToo),
 	},
 }
@@ -109,6 +111,16 @@ var javaLanguage = language{
 // othersToo: WAKE_OTHERS_TOO of bpf/event.h.
 const othersToo = "a worker that has read the response and wakes a thread of no request before that of the request: " +
 	"the first may have waited for the call; next: the JVM's own threads, by their names, wait for none"
+
+// singleFlight: in Python it is known who has put a task into a queue.
+func singleFlight() workload {
+	w := javaPool("single-flight", "fixed pool; then the CompletableFuture of a call of which there is one at a time", 0, 0,
+		"who has begun the call and who waits for it as well are woken by one worker, and the first is believed at most; next: "+
+			"which of them made the task, as it is known of a FutureTask")
+	w.open = "a worker that finds the task of one who serves nothing in its queue has not slept, and nothing tells it from a task " +
+		"of the request that waits as well"
+	return w
+}
 
 // moved: see bpf/javatask.bpf.h.
 const moved = "a task that waits while garbage is collected is moved by that, and not known again; next: to follow the few that " +

@@ -49,6 +49,10 @@ var rubyLanguage = language{
 		{name: "puma-after-reply", what: "the same, and a call of rack.after_reply that is nobody's", shape: "after-reply", serve: puma, calls: 1, pooled: true, cause: rubyPuma},
 		{name: "puma-pool", what: "the same, a pool of threads calls and gives the result to a Queue", shape: "pool", serve: puma, program: "queue_requests false", calls: 1, pooled: true, cause: rubyPool},
 		{name: "puma-pool-mutex", what: "the same, and all lock one Mutex for a while", shape: "pool-mutex", serve: puma, program: "queue_requests false", calls: 1, pooled: true, cause: rubyPool},
+		{
+			name: "puma-pool-awaited", what: "puma-pool; then a ConditionVariable, after a call of another thread", shape: "pool-awaited", serve: puma, program: "queue_requests false", calls: 1, pooled: true, cause: rubyPool,
+			open: "one of 220 to 680 background calls had a parent in three of seven cells of 120 requests, one at a time",
+		},
 		{name: "puma-pool-refreshed", what: "puma-pool; a thread calls while it holds a Mutex which requests wait for after their call", shape: "pool-refreshed", serve: puma, program: "queue_requests false", calls: 1, pooled: true, cause: rubyPool},
 		{name: "puma-pool-condition", what: "a pool whose results are in one place, and everybody who waits is woken", shape: "pool-condition", serve: puma, program: "queue_requests false", calls: 1, pooled: true, cause: "who is woken with all others looks for itself whether it was meant: no wake-up is the end of a task"},
 		{name: "puma-pool-bounded", what: "a pool whose queue has room for two tasks", shape: "pool-bounded", serve: puma, program: "queue_requests false", calls: 1, pooled: true, cause: "who has put a task into a full queue was woken by a worker that had done another one, which looks like the result of that one; next: the queue that a thread waits for"},

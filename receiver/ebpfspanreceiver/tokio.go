@@ -25,7 +25,7 @@ var tokioPrograms = map[tokioruntime.Kind]string{
 
 // tokioCodes knows what the kernel side calls functions that have no sites.
 var tokioCodes = map[tokioruntime.Kind]probe.TokioCode{
-	tokioruntime.Lock: probe.TokioLock, tokioruntime.Pass: probe.TokioPass,
+	tokioruntime.Lock: probe.TokioLock, tokioruntime.Pass: probe.TokioPass, tokioruntime.Time: probe.TokioTime,
 }
 
 // tokio attaches the probes of executables that tokio is linked into, once for each file, for as long as a process

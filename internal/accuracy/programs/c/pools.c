@@ -21,6 +21,7 @@ static const struct shape {
 	int hops;     /* pools that a task goes through */
 	bool nested;  /* those before the last wait for it */
 	bool forget;  /* nobody waits for what the background leaves to the pool */
+	bool awaited; /* after its tasks a request waits for what another thread calls for now and then */
 	enum { THREADS, LOOP, LOOP_EVENT } server;
 } shapes[] = {
 	{"wait", "c"},
@@ -34,6 +35,7 @@ static const struct shape {
 	{"silent-late", "s|n"},
 	{"shared", "c", .shared = true},
 	{"forget", "c", .forget = true},
+	{"awaited", "c", .awaited = true},
 	{"locked", "c", .locked = true},
 	{"locked-mixed", "c|n", .locked = true},
 	{"answer", "c", .server = LOOP},
@@ -246,6 +248,37 @@ static void run(struct place *place, const char *id, unsigned long n)
 		await(&t[i]);
 }
 
+/* What requests read, if it is fresh. */
+static struct { struct place place; bool fresh; } news = {{PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER}, true};
+
+static void await_news(void)
+{
+	pthread_mutex_lock(&news.place.lock);
+	while (!news.fresh)
+		pthread_cond_wait(&news.place.done, &news.place.lock);
+	pthread_mutex_unlock(&news.place.lock);
+}
+
+static void *refresh(void *arg)
+{
+	int fd = dial();
+	char path[64];
+
+	for (long n = 1000000;; n++) {
+		usleep(15000);
+		pthread_mutex_lock(&news.place.lock);
+		news.fresh = false;
+		pthread_mutex_unlock(&news.place.lock);
+		snprintf(path, sizeof(path), "/d/bg/%ld", n);
+		call(fd, path);
+		pthread_mutex_lock(&news.place.lock);
+		news.fresh = true;
+		pthread_cond_broadcast(&news.place.done);
+		pthread_mutex_unlock(&news.place.lock);
+	}
+	return arg;
+}
+
 static bool id_of(char *buf, char id[32])
 {
 	char *from = strstr(buf, "/r/"), *end = from ? strchr(from, ' ') : 0;
@@ -268,6 +301,8 @@ static void *serve(void *arg)
 		run(shape->shared ? &common : &mine, id, n);
 		if (shape->locked)
 			fair_section();
+		if (shape->awaited)
+			await_news();
 		answer(fd);
 	}
 	close(fd);
@@ -380,6 +415,8 @@ int main(int argc, char **argv)
 	ready(fd);
 	start(shape->server == THREADS ? accept_all : loop, fd);
 	start(background, 0);
+	if (shape->awaited)
+		start(refresh, 0);
 	getchar();
 	return 0;
 }

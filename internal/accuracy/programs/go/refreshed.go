@@ -63,3 +63,64 @@ func refreshedToken(b *backend, workers int) shape {
 		lock <- s
 	}, func() { lock <- <-lock })
 }
+
+// awaitedClosed: requests wait until a channel is closed, after a call.
+func awaitedClosed(b *backend, workers int) shape {
+	var mu sync.Mutex
+	fresh := make(chan struct{})
+	return refreshedBy(b, workerBuffered(b, workers), func(refresh func()) {
+		mine := make(chan struct{})
+		mu.Lock()
+		fresh = mine
+		mu.Unlock()
+		refresh()
+		close(mine)
+	}, func() {
+		mu.Lock()
+		f := fresh
+		mu.Unlock()
+		<-f
+	})
+}
+
+// awaitedGroup: requests wait for a group, after a call.
+func awaitedGroup(b *backend, workers int) shape {
+	var mu sync.Mutex
+	fresh := new(sync.WaitGroup)
+	return refreshedBy(b, workerBuffered(b, workers), func(refresh func()) {
+		mine := new(sync.WaitGroup)
+		mine.Add(1)
+		mu.Lock()
+		fresh = mine
+		mu.Unlock()
+		refresh()
+		mine.Done()
+	}, func() {
+		mu.Lock()
+		f := fresh
+		mu.Unlock()
+		f.Wait()
+	})
+}
+
+// awaitedCondition: requests wait for a condition, after a call.
+func awaitedCondition(b *backend, workers int) shape {
+	fresh, c := true, sync.NewCond(new(sync.Mutex))
+	set := func(to bool) {
+		c.L.Lock()
+		fresh = to
+		c.L.Unlock()
+		c.Broadcast()
+	}
+	return refreshedBy(b, workerBuffered(b, workers), func(refresh func()) {
+		set(false)
+		refresh()
+		set(true)
+	}, func() {
+		c.L.Lock()
+		for !fresh {
+			c.Wait()
+		}
+		c.L.Unlock()
+	})
+}

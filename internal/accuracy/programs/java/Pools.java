@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -18,7 +19,9 @@ import java.util.concurrent.ForkJoinPool;
 import java.util.concurrent.ForkJoinTask;
 import java.util.concurrent.Future;
 import java.util.concurrent.LinkedBlockingQueue;
+import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.Semaphore;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantLock;
@@ -117,6 +120,31 @@ public final class Pools {
                 throw new IllegalStateException(e);
             }
         }
+    }
+
+    private static volatile CompletableFuture<String> news = CompletableFuture.completedFuture("");
+    private static final AtomicLong refreshes = new AtomicLong(1000000);
+
+    /** Refreshes what all requests wait for, now and then, on threads of its own. */
+    private static void refreshAtTimes() {
+        ScheduledExecutorService timer = Executors.newScheduledThreadPool(2);
+        for (int i = 0; i < 2; i++) {
+            timer.scheduleWithFixedDelay(() -> {
+                CompletableFuture<String> mine = new CompletableFuture<>();
+                news = mine;
+                mine.complete(call("/d/bg/" + refreshes.incrementAndGet()));
+            }, 15, 15, TimeUnit.MILLISECONDS);
+        }
+    }
+
+    private static final ConcurrentHashMap<String, CompletableFuture<String>> flights = new ConcurrentHashMap<>();
+
+    /** A call of which there is one at a time: who comes meanwhile waits for its result, too. */
+    private static void fly(String id) throws Exception {
+        CompletableFuture<String> f = flights.computeIfAbsent("news",
+            k -> CompletableFuture.supplyAsync(() -> call("/d/" + id + "/b"), second));
+        f.get();
+        flights.remove("news", f);
     }
 
     private static void burn() {
@@ -272,6 +300,17 @@ public final class Pools {
                 } finally {
                     lock.unlock();
                 }
+            };
+        case "awaited":
+            refreshAtTimes();
+            return (id, n) -> {
+                submit(() -> call("/d/" + id + "/a")).get();
+                news.get();
+            };
+        case "single-flight":
+            return (id, n) -> {
+                submit(() -> call("/d/" + id + "/a")).get();
+                fly(id);
             };
         case "permits":
             // The connection's thread takes one first, in every second request.

@@ -1,7 +1,8 @@
 """A server with a thread for each connection. GET /r/<id> calls /d/<id>/a, from the serving thread
 (argument "same"), from a new one ("spawned") or from a pool ("pool", "fanout": three at once, "queue": a
 pool of one's own, with a queue.Queue); with "-refreshed" it then reads what another thread refreshes by a
-call, under a lock. Arguments: shape, address of the backend, size of the pool. It prints its address, and
+call, under a lock, with "-awaited" it waits for a call of that thread, and with "-singleflight" for one of the pool of which
+there is one at a time. Arguments: shape, address of the backend, size of the pool. It prints its address, and
 ends with its standard input."""
 
 import concurrent.futures
@@ -64,6 +65,45 @@ def refreshed(serve):
     return run
 
 
+fresh = threading.Event()
+
+
+def refresh_event():
+    for n in itertools.count(1000000):
+        fresh.clear()
+        call("/d/bg/%d" % n)
+        fresh.set()
+        time.sleep(0.015)
+
+
+def awaited(serve):
+    def run(path):
+        serve(path)
+        fresh.wait()
+
+    return run
+
+
+flights = {}
+
+
+def single_flight(serve):
+    """A call of which there is one at a time: who comes meanwhile waits for its result, too."""
+
+    def run(path):
+        serve(path)
+        with lock:
+            f = flights.get("news")
+            if not f:
+                f = flights["news"] = pool.submit(call, path[:-1] + "b")
+        f.result()
+        with lock:
+            if flights.get("news") is f:
+                del flights["news"]
+
+    return run
+
+
 tasks = queue.Queue()
 
 
@@ -83,11 +123,16 @@ def queued(path):
 if shape.startswith("queue"):
     for _ in range(int(sys.argv[3])):
         threading.Thread(target=work, daemon=True).start()
-shape, _, refreshes = shape.partition("-")
+shape, _, then = shape.partition("-")
 serve = {"same": call, "spawned": spawned, "pool": pooled, "fanout": fanout, "queue": queued}[shape]
-if refreshes:
+if then == "refreshed":
     serve = refreshed(serve)
     threading.Thread(target=refresh, daemon=True).start()
+elif then == "awaited":
+    serve = awaited(serve)
+    threading.Thread(target=refresh_event, daemon=True).start()
+elif then == "singleflight":
+    serve = single_flight(serve)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

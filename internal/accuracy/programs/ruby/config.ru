@@ -63,6 +63,9 @@ def pool(id)
   when 'pool-refreshed'
     reply.pop
     LOCK.synchronize {}
+  when 'pool-awaited'
+    reply.pop
+    LOCK.synchronize { READY.wait(LOCK) until RESULTS[:fresh] }
   else
     reply.pop
   end
@@ -75,6 +78,18 @@ if SHAPE == 'pool-refreshed'
   Thread.new do
     (1_000_000..).each do |n|
       LOCK.synchronize { kept("/d/bg/#{n}") }
+      sleep 0.015
+    end
+  end
+end
+
+# What requests wait for, and another thread calls for.
+if SHAPE == 'pool-awaited'
+  Thread.new do
+    (1_000_000..).each do |n|
+      LOCK.synchronize { RESULTS[:fresh] = false }
+      kept("/d/bg/#{n}")
+      LOCK.synchronize { RESULTS[:fresh] = true; READY.broadcast }
       sleep 0.015
     end
   end

@@ -190,6 +190,24 @@ fn refreshed(run: Run) -> Run {
     })
 }
 
+/// Requests wait for a call of another thread.
+fn awaited(run: Run) -> Run {
+    static READ: (Mutex<bool>, Condvar) = (Mutex::new(true), Condvar::new());
+    thread::spawn(|| {
+        for n in 1000000.. {
+            thread::sleep(Duration::from_millis(15));
+            *READ.0.lock().unwrap() = false;
+            call(&format!("/d/bg/{}", n));
+            *READ.0.lock().unwrap() = true;
+            READ.1.notify_all();
+        }
+    });
+    Arc::new(move |id: &str| {
+        run(id);
+        drop(READ.1.wait_while(READ.0.lock().unwrap(), |fresh| !*fresh).unwrap());
+    })
+}
+
 fn three(id: &str) {
     for op in ["a", "b", "c"] {
         call_op(id, op);
@@ -221,6 +239,7 @@ fn shape(name: &str, size: usize) -> Option<Run> {
         "pool-channel-fan-out" => fan_out(size),
         "pool-condvar" => by_condvar(size),
         "pool-refreshed" => refreshed(by_channel(size, one)),
+        "pool-awaited" => awaited(by_channel(size, one)),
         "pool-locked" => {
             let run = by_channel(size, one_then_lock);
             Arc::new(move |id: &str| {

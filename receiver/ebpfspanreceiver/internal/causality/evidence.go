@@ -145,7 +145,7 @@ var kinds = [kindCount]kind{
 	},
 	wakeBack: {
 		hint: "wake_back", rank: exact, confidence: 0.999, way: back,
-		rules: []rule{alone, oneRead, resumesItself, completes}, service: []service{waitsItself},
+		rules: []rule{alone, oneRead, resumesItself, aided, completes}, service: []service{waitsItself},
 	},
 	// The woken worker is often not the one that takes the task; and where it is, it is so for a background
 	// task that somebody who serves a request happens to wake it for.

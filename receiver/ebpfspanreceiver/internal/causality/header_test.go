@@ -27,6 +27,6 @@ func TestNumbersAreThoseOfTheHeader(t *testing.T) {
 	require.Equal(t, header["wake_doubt"], map[string]uint64{
 		"WAKE_SLEPT_LATER": sleptLater, "WAKE_SEVERAL": several, "WAKE_OTHERS_TOO": othersToo,
 		"WAKE_DONE_BEFORE": doneBefore, "WAKE_SERVES": serves, "WAKE_WORKER": worker, "WAKE_LOCK": lockFound,
-		"WAKE_UNKNOWN": unknown,
+		"WAKE_UNAIDED": unaidedWaker, "WAKE_UNKNOWN": unknown,
 	})
 }

@@ -12,6 +12,9 @@ const (
 	worker
 	lockFound
 	unknown
+
+	// unaided has the number of worker, of another kind of evidence.
+	unaidedWaker = worker
 )
 
 // wakes says how far the wake-ups of the threads of a process can be believed to end the waiting for a
@@ -104,6 +107,8 @@ func (w *wakes) woken(e *event.Evidence) {
 	}
 	sure := false
 	switch {
+	case e.BaseUses&unaidedWaker != 0:
+		return // its task is none of anybody's
 	case e.Uses > 0:
 		// Passed on: never used.
 	case e.BaseUses&unknown != 0:
@@ -132,8 +137,15 @@ func (w *wakes) often(n float64) bool {
 // endsTask: the wake-up is seen to be the end of the very task in which the call was made, so that nothing need be counted.
 // Whoever was woken with it before may have waited for the call, if the task works for others as well.
 func endsTask(s *Solver, e *edge, c *Call) bool {
-	return e.uses == 0 && e.baseUses&^(sleptLater|othersToo) == 0 && s.objects.inTask(c.ID, e.base)
+	return e.uses == 0 && e.baseUses&^(sleptLater|othersToo|unaidedWaker) == 0 && s.objects.inTask(c.ID, e.base)
 }
+
+// aided: who had begun by itself, as a time was over, or was woken by one who serves nothing, works for none that waits for
+// what it fetches. It may as well be a worker that looks for tasks now and then; nothing tells, unless the end of the very task
+// is seen.
+var aided = rule{BegunForNobody, func(s *Solver, e *edge, c *Call) bool {
+	return e.baseUses&unaidedWaker == 0 || s.objects.inTask(c.ID, e.base)
+}}
 
 // completes: a wake-up is the end of the task that made the call.
 var completes = rule{WakeInDoubt, func(s *Solver, e *edge, c *Call) bool {

@@ -2,6 +2,7 @@ package causality
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -37,6 +38,7 @@ func TestWakes(t *testing.T) {
 		"a lock is taken after calls":    {seen: []event.Evidence{woken(9, 50, serves|sleptLater)}, times: 3, want: true},
 		"the place is a lock":            {seen: []event.Evidence{woken(0, 0, lockFound)}, times: 1},
 		"a task without a call after it": {seen: []event.Evidence{woken(1, 50, doneBefore)}, times: 1, want: true},
+		"others for nobody":              {seen: []event.Evidence{woken(3, 50, unaidedWaker|doneBefore)}, times: 50, want: true},
 		"others by who knows what":       {seen: []event.Evidence{woken(3, 50, unknown)}, times: 50, want: true},
 		"another by who knows what, then again": {
 			seen: []event.Evidence{woken(1, 50, unknown), woken(2, 1, 0)}, times: 1,
@@ -67,6 +69,27 @@ func TestWakes(t *testing.T) {
 			require.Equal(t, tc.want, completes.keeps(s, &e, &Call{ID: 1}))
 		})
 	}
+}
+
+// TestAided: a wake-up by who has begun by itself is not believed, and counts for nothing.
+func TestAided(t *testing.T) {
+	link := func(doubts uint8) Answer {
+		s, _ := newSolver()
+		s.options.Explain = true
+		at := 1000 * ms
+		s.Began(100, 100, at, Writer{Tgid: 1, Tid: 1})
+		s.Evidence(&event.Evidence{What: wakeBack, Tgid: 1, Call: 7, Epoch: 100, BaseUses: doubts, Segment: 9, Ts: at + 4*ms})
+		var got Answer
+		s.Hold(Call{ID: 7, Writer: Writer{Tgid: 1, Tid: 2}, EndTid: 2, Start: at + ms, End: at + 3*ms}, func(a Answer) { got = a })
+		s.Ended(100, 100, at+5*ms, Writer{Tgid: 1, Tid: 1})
+		s.Tick(at + uint64(10*time.Second))
+		s.Flush()
+		return got
+	}
+	require.Equal(t, uint64(100), link(0).Request)
+	got := link(unaidedWaker)
+	require.Equal(t, Untrusted, got.Outcome)
+	require.Equal(t, []string{"wake_back: begun_for_nobody"}, got.Refused)
 }
 
 // TestWakesBounded: what is remembered of one process does not grow for ever.

@@ -13,6 +13,7 @@ var syscallNumbers = func() map[string]uint32 {
 		"accept": unix.SYS_ACCEPT, "accept4": unix.SYS_ACCEPT4, "connect": unix.SYS_CONNECT,
 		"epoll_pwait": unix.SYS_EPOLL_PWAIT, "epoll_pwait2": unix.SYS_EPOLL_PWAIT2,
 		"ppoll": unix.SYS_PPOLL, "pselect6": unix.SYS_PSELECT6,
+		"futex": unix.SYS_FUTEX, "nanosleep": unix.SYS_NANOSLEEP, "clock_nanosleep": unix.SYS_CLOCK_NANOSLEEP,
 		"read": unix.SYS_READ, "readv": unix.SYS_READV, "recvfrom": unix.SYS_RECVFROM,
 		"recvmsg": unix.SYS_RECVMSG, "recvmmsg": unix.SYS_RECVMMSG,
 		"write": unix.SYS_WRITE, "writev": unix.SYS_WRITEV, "sendto": unix.SYS_SENDTO,

@@ -13,6 +13,7 @@ type TokioCode uint32
 const (
 	TokioLock = TokioCode(bpf.SocketTokioCodeTOKIO_LOCK)
 	TokioPass = TokioCode(bpf.SocketTokioCodeTOKIO_PASS)
+	TokioTime = TokioCode(bpf.SocketTokioCodeTOKIO_TIME)
 )
 
 // TokioWakes is a function that wakes tasks: Size bytes at Start, in the memory of the process.

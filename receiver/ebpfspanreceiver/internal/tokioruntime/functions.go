@@ -32,6 +32,10 @@ var functions = []*function{
 	// What Mutex, RwLock, Semaphore and the capacity of a channel give permits back with, and what it is inlined in.
 	{name: "Semaphore::add_permits_locked", kind: Lock, names: method("4sync15batch_semaphore", "9Semaphore", "18add_permits_locked")},
 	{name: "Semaphore::release", kind: Lock, names: method("4sync15batch_semaphore", "9Semaphore", "7release")},
+	// What ends the waiting for a time.
+	{name: "time::Handle::process", kind: Time, names: regexp.MustCompile(
+		`^(_ZN5tokio7runtime4time.*Handle.*(7process|15process_at_time|23process_at_sharded_time)17h[0-9a-f]{16}E|` +
+			`_RNvM[0-9a-zA-Z_]*_5tokio7runtime4time[0-9a-zA-Z_]*_6handle6Handle(7process|15process_at_time|23process_at_sharded_time)(\.|$))`)},
 	// What wakes for others.
 	{name: "WakeList::wake_all", kind: Pass, names: method("4util9wake_list", "8WakeList", "8wake_all")},
 	{name: "Waker::wake", kind: Pass, names: regexp.MustCompile(

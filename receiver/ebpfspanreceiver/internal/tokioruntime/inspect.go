@@ -28,11 +28,16 @@ const (
 	Lock
 	// Pass: code that wakes for others. It has no site.
 	Pass
+	// Time: code that wakes who waits for a time to be over. It has no site.
+	Time
 )
+
+// wakes: it is code that wakes tasks.
+func (k Kind) wakes() bool { return k == Lock || k == Pass || k == Time }
 
 // Code is a function that wakes tasks: Size bytes at an address, as symbols have it.
 type Code struct {
-	Kind        Kind // Lock or Pass
+	Kind        Kind // Lock, Pass or Time
 	Start, Size uint64
 }
 
@@ -125,7 +130,7 @@ func sites(f *elf.File, symbols []elf.Symbol) (Layout, error) {
 			continue
 		}
 		found[of] = append(found[of], s.Value)
-		if of.kind == Lock || of.kind == Pass {
+		if of.kind.wakes() {
 			l.Wakes = append(l.Wakes, Code{Kind: of.kind, Start: s.Value, Size: s.Size})
 		}
 	}
@@ -145,7 +150,7 @@ func sites(f *elf.File, symbols []elf.Symbol) (Layout, error) {
 	}
 	probed, code := makers(found), elfcode.Of(f)
 	for of, addresses := range found {
-		if of.kind == Lock || of.kind == Pass || of.kind == Made && !slices.Contains(probed, of) {
+		if of.kind.wakes() || of.kind == Made && !slices.Contains(probed, of) {
 			continue
 		}
 		for _, at := range addresses {

@@ -17,6 +17,8 @@ import (
 const hash = "17h0a7119512fb819c2E"
 
 // TestFunctionOf: names of rustc 1.63 and 1.95, of tokio 1.24.
+const timeHandle = "_ZN5tokio7runtime4time54_$LT$impl$u20$tokio..runtime..time..handle..Handle$GT$"
+
 func TestFunctionOf(t *testing.T) {
 	for symbol, want := range map[string]string{
 		"_ZN5tokio7runtime4task3raw4poll" + hash:                                       "raw::poll",
@@ -43,6 +45,17 @@ func TestFunctionOf(t *testing.T) {
 		"_ZN5tokio4sync15batch_semaphore9Semaphore18add_permits_locked28_$u7b$$u7b$closure$u7d$$u7d$" + hash: "",
 		"_ZN5tokio4util9wake_list8WakeList8wake_all" + hash:                                                  "WakeList::wake_all",
 		"_ZN5tokio4util9wake_list8WakeList8can_push" + hash:                                                  "",
+		timeHandle + "15process_at_time" + hash:                                                              "time::Handle::process",
+		timeHandle + "7process" + hash:                                                                       "time::Handle::process",
+		timeHandle + "15process_at_time28_$u7b$$u7b$closure$u7d$$u7d$" + hash:                                "",
+		"_ZN5tokio7runtime4time5wheel5Wheel18process_expiration" + hash:                                      "",
+		"_ZN5tokio7runtime4time6Driver13park_internal" + hash:                                                "",
+		"_RNvMs_NtNtCsi3BfHL2q5Dq_5tokio7runtime4timeNtNtB4_6handle6Handle15process_at_time":                 "time::Handle::process",
+		"_RNvMs_NtNtCsi3BfHL2q5Dq_5tokio7runtime4timeNtNtB4_6handle6Handle15process_at_time.llvm.31":         "time::Handle::process",
+		"_RNvMs_NtNtCsi3BfHL2q5Dq_5tokio7runtime4timeNtNtB4_6handle6Handle7process":                          "time::Handle::process",
+		"_RNCNvMs_NtNtCsi3BfHL2q5Dq_5tokio7runtime4timeNtNtB6_6handle6Handle15process_at_time0Ba_":           "",
+		"_RNvMNtNtCsi3BfHL2q5Dq_5tokio7runtime4timeNtB2_6Driver13park_internal":                              "",
+		"_RNvMNtNtNtCsi3BfHL2q5Dq_5tokio7runtime4time5wheelNtB2_5Wheel18process_expiration":                  "",
 		"_ZN4core4task4wake5Waker11wake_by_ref" + hash:                                                       "Waker::wake",
 		"_ZN4core4task4wake5Waker9will_wake" + hash:                                                          "",
 		"_RNvMs0_NtNtCs9t6FQZwmR8b_5tokio4sync15batch_semaphoreNtB5_9Semaphore18add_permits_locked":          "Semaphore::add_permits_locked",
@@ -125,9 +138,11 @@ func TestInspect(t *testing.T) {
 		flags []string
 		want  map[Kind]int
 		wakes int
+		by    Kind // Lock, if 0
 		err   string
 	}{
 		"all":         {names: all, want: map[Kind]int{Poll: 1, Gone: 1, Wake: 1, Made: 1}},
+		"a time":      {names: append(all[:2:2], timeHandle+"7process"+hash), want: map[Kind]int{Poll: 1, Gone: 1}, wakes: 1, by: Time},
 		"a lock":      {names: append(all[:2:2], lock), want: map[Kind]int{Poll: 1, Gone: 1}, wakes: 1},
 		"not moved":   {names: append(all[:2:2], lock), flags: []string{"-no-pie"}, want: map[Kind]int{Poll: 1, Gone: 1}, wakes: 1},
 		"nothing":     {err: "strip"},
@@ -154,7 +169,7 @@ func TestInspect(t *testing.T) {
 			require.Equal(t, tc.want, got)
 			require.Len(t, found.Wakes, tc.wakes)
 			for _, w := range found.Wakes {
-				require.Equal(t, Lock, w.Kind)
+				require.Equal(t, max(tc.by, Lock), w.Kind)
 				require.NotZero(t, w.Size)
 				require.Less(t, w.Start-found.TextStart, found.TextSize)
 				require.Greater(t, w.Start, found.Base)

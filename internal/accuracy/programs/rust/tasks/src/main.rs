@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Connections to the backend: a call takes one, and gives it back.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ struct Backend {
     actors: Arc<[mpsc::UnboundedSender<(String, oneshot::Sender<()>)>]>,
     /// What requests of shapes that end with "-refreshed" read, and a task refreshes.
     read: Arc<tokio::sync::Mutex<u64>>,
+    /// What requests of shapes that end with "-awaited" wait for: false while it is called for.
+    fresh: watch::Receiver<bool>,
 }
 
 /// Reads one message: its head, and length bytes. None at the end.
@@ -64,7 +66,7 @@ impl Backend {
     /// The calls of a request.
     async fn run(&self, shape: &str, id: &str) {
         let path = |op| format!("/d/{}/{}", id, op);
-        match shape.trim_end_matches(REFRESHED) {
+        match shape.trim_end_matches(REFRESHED).trim_end_matches(AWAITED) {
             "handler" => self.call(path("a")).await,
             "sequential" => {
                 for op in ["a", "b", "c"] {
@@ -105,10 +107,17 @@ impl Backend {
         if shape.ends_with(REFRESHED) {
             drop(self.read.lock().await);
         }
+        if shape.ends_with(AWAITED) {
+            let mut fresh = self.fresh.clone();
+            while !*fresh.borrow_and_update() {
+                fresh.changed().await.unwrap();
+            }
+        }
     }
 }
 
 const REFRESHED: &str = "-refreshed";
+const AWAITED: &str = "-awaited";
 
 /// What join! makes, whose crates take longest to build: all are polled by one task, in order.
 struct Join<'a>(Vec<Option<Pin<Box<dyn Future<Output = ()> + Send + 'a>>>>);
@@ -178,6 +187,15 @@ async fn refresh(backend: Backend) {
     }
 }
 
+async fn renew(backend: Backend, fresh: watch::Sender<bool>) {
+    for n in 1000000.. {
+        tokio::time::sleep(Duration::from_millis(15)).await;
+        fresh.send(false).unwrap();
+        backend.call(format!("/d/bg/{}", n)).await;
+        fresh.send(true).unwrap();
+    }
+}
+
 async fn act(of: Backend, mut asked: mpsc::UnboundedReceiver<(String, oneshot::Sender<()>)>) {
     while let Some((path, done)) = asked.recv().await {
         of.call(path).await;
@@ -187,7 +205,8 @@ async fn act(of: Backend, mut asked: mpsc::UnboundedReceiver<(String, oneshot::S
 
 async fn listen(address: Arc<str>, actors: usize, shape: &'static str) -> Result<()> {
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..actors).map(|_| mpsc::unbounded_channel()).unzip();
-    let backend = Backend { address, idle: Arc::default(), actors: senders.into(), read: Arc::default() };
+    let (now, fresh) = watch::channel(true);
+    let backend = Backend { address, idle: Arc::default(), actors: senders.into(), read: Arc::default(), fresh };
     for asked in receivers {
         tokio::spawn(act(backend.clone(), asked));
     }
@@ -196,6 +215,9 @@ async fn listen(address: Arc<str>, actors: usize, shape: &'static str) -> Result
     tokio::spawn(background(backend.clone()));
     if shape.ends_with(REFRESHED) {
         tokio::spawn(refresh(backend.clone()));
+    }
+    if shape.ends_with(AWAITED) {
+        tokio::spawn(renew(backend.clone(), now));
     }
     loop {
         let (on, _) = listener.accept().await?;

@@ -1,0 +1,316 @@
+package probe
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
+	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
+)
+
+func init() { children["begun"] = begunChild }
+
+// wakeUnaided is WAKE_UNAIDED, bpf/event.h.
+const wakeUnaided = 32
+
+// sleeping: a thread of this process does, in futex(2) there.
+func (s *signal) sleeping() bool {
+	in := fmt.Sprintf("%d %p ", unix.SYS_FUTEX, &s.word)
+	threads, _ := filepath.Glob("/proc/self/task/*/syscall")
+	for _, name := range threads {
+		if call, err := os.ReadFile(name); err == nil && strings.HasPrefix(string(call), in) {
+			return true
+		}
+	}
+	return false
+}
+
+// wake wakes the thread that waits there, as soon as one does at each of those.
+func (s *signal) wake(others ...*signal) {
+	for _, o := range append(others, s) {
+		for !o.sleeping() {
+			pause()
+		}
+	}
+	s.set()
+}
+
+// until waits there for as long as a pause, and nobody comes.
+func (s *signal) until() {
+	for {
+		now := unix.NsecToTimespec(1e6)
+		// FUTEX_WAIT_BITSET takes a point in time.
+		var at unix.Timespec
+		check(unix.ClockGettime(unix.CLOCK_MONOTONIC, &at))
+		at = unix.NsecToTimespec(at.Nano() + now.Nano())
+		_, _, err := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.word)), futexWaitBitset,
+			uintptr(s.is.before), uintptr(unsafe.Pointer(&at)), 0, 0xffffffff)
+		if err == unix.ETIMEDOUT {
+			return
+		}
+	}
+}
+
+func tell(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func pause() { sleepFor(unix.NsecToTimespec(1e6)) }
+
+// sleepFor is one system call, which ends as the time is over.
+func sleepFor(t unix.Timespec) {
+	for {
+		_, _, err := unix.Syscall6(unix.SYS_CLOCK_NANOSLEEP, unix.CLOCK_MONOTONIC, 0, uintptr(unsafe.Pointer(&t)), 0, 0, 0)
+		if err == 0 {
+			return
+		}
+	}
+}
+
+func retried(call func() (n int, err error)) {
+	for {
+		if n, err := call(); n == 0 && err == nil {
+			return
+		}
+	}
+}
+
+// begunThreads are those of begunChild: one serves, and waits for what it serves to be done; one works; there is another,
+// which may pass tasks on, and one that has nothing to do with requests.
+type begunThreads struct {
+	task, aside, done *signal
+	called            chan struct{}
+	waits             chan struct{} // the one that serves is about to wait
+	requests          int
+	call              func()
+}
+
+// begunCase is what the threads do, again and again; nil: nothing.
+type begunCase struct {
+	// serve before it waits; work to its end.
+	serve, work, pass, others func(*begunThreads)
+	// unaided: its call is made for none that waits.
+	unaided bool
+	second  bool // that of every second request
+}
+
+func workTask(b *begunThreads) { b.task.wait(); b.call(); b.done.set() }
+
+var begunCases = map[string]begunCase{
+	"a task":         {serve: func(b *begunThreads) { b.task.wake() }, work: workTask},
+	"nanosleep":      {work: func(b *begunThreads) { pause(); b.call(); b.done.set() }, unaided: true},
+	"futex, timeout": {work: func(b *begunThreads) { b.task.until(); b.call(); b.done.set() }, unaided: true},
+	"poll, timeout": {work: func(b *begunThreads) {
+		retried(func() (int, error) { return unix.Ppoll(nil, &unix.Timespec{Nsec: 1e6}, nil) })
+		b.call()
+		b.done.set()
+	}, unaided: true},
+	"select, timeout": {work: func(b *begunThreads) {
+		retried(func() (int, error) { return unix.Pselect(0, nil, nil, nil, &unix.Timespec{Nsec: 1e6}, nil) })
+		b.call()
+		b.done.set()
+	}, unaided: true},
+	"a task, then nanosleep": {
+		serve: func(b *begunThreads) { b.task.wake() },
+		work:  func(b *begunThreads) { b.task.wait(); pause(); b.call(); b.done.set() },
+	},
+	"nanosleep, then a task": {
+		serve: func(b *begunThreads) { b.task.wake() },
+		work:  func(b *begunThreads) { pause(); workTask(b) },
+	},
+	"others": {
+		work:   workTask,
+		others: func(b *begunThreads) { <-b.waits; b.task.wake(b.done) }, unaided: true,
+	},
+	// Two tasks, of which each may have been taken by the one that was woken for the other.
+	"others, asked": {
+		serve:  func(b *begunThreads) { b.aside.wake() },
+		work:   workTask,
+		pass:   func(b *begunThreads) { b.aside.wait() },
+		others: func(b *begunThreads) { <-b.waits; b.task.wake(b.done) },
+	},
+	"others, asked later": {
+		serve:  func(b *begunThreads) { <-b.called; b.aside.wake() },
+		work:   workTask,
+		pass:   func(b *begunThreads) { b.aside.wait() },
+		others: func(b *begunThreads) { b.task.wake() }, unaided: true,
+	},
+	"passed on": {
+		serve: func(b *begunThreads) { b.aside.wake() },
+		work:  workTask,
+		pass:  func(b *begunThreads) { b.aside.wait(); b.task.wake(b.done) },
+	},
+	// A worker may have the next task for another. It has completed what it was woken for.
+	"a worker": {
+		serve: func(b *begunThreads) {
+			if b.requests%2 == 1 {
+				b.aside.wake()
+			}
+		},
+		work: workTask,
+		pass: func(b *begunThreads) {
+			b.aside.wait()
+			<-b.waits
+			b.call()
+			b.done.set()
+			<-b.waits
+			b.task.wake(b.done)
+		},
+	},
+	"passed on twice": {
+		serve: func(b *begunThreads) {
+			if b.requests%2 == 1 {
+				b.aside.wake()
+			}
+		},
+		work: workTask,
+		pass: func(b *begunThreads) {
+			b.aside.wait()
+			<-b.waits
+			b.task.wake(b.done)
+			<-b.waits
+			b.task.wake(b.done)
+		},
+	},
+	// Who passes tasks on, and is woken by a time then, passes none on.
+	"passed on, or not": {
+		serve: func(b *begunThreads) {
+			if b.requests%2 == 1 {
+				b.aside.wake()
+			}
+		},
+		work: workTask,
+		pass: func(b *begunThreads) {
+			b.aside.wait()
+			<-b.waits
+			b.task.wake(b.done)
+			<-b.waits
+			pause()
+			b.task.wake(b.done)
+		},
+		unaided: true, second: true,
+	},
+}
+
+// begunChild reads the address of the backend and prints its own.
+func begunChild() {
+	var backend string
+	_, _ = fmt.Scanln(&backend)
+	addr, err := net.ResolveTCPAddr("tcp", backend)
+	check(err)
+	tc := begunCases[os.Args[1]]
+	out, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
+	check(err)
+	check(unix.Connect(out, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(addr.IP.To4())}))
+	b := &begunThreads{task: newSignal(once), aside: newSignal(once), done: newSignal(once), called: make(chan struct{}, 1), waits: make(chan struct{}, 1)}
+	b.call = func() {
+		_, err := unix.Write(out, []byte("call"))
+		check(err)
+		tell(b.called)
+		_, err = unix.Read(out, make([]byte, 64))
+		check(err)
+	}
+	for _, f := range []func(*begunThreads){tc.work, tc.pass, tc.others} {
+		if f == nil {
+			continue
+		}
+		go func() {
+			runtime.LockOSThread()
+			for {
+				f(b)
+			}
+		}()
+	}
+	runtime.LockOSThread()
+	l, at := listening(1)
+	fmt.Printf("127.0.0.1:%d %p\n", at.(*unix.SockaddrInet4).Port, &b.done.word)
+	in, _, err := unix.Accept(l)
+	check(err)
+	buf := make([]byte, 64)
+	for {
+		if n, err := unix.Read(in, buf); n <= 0 || err != nil {
+			os.Exit(0)
+		}
+		b.requests++
+		if tc.serve != nil {
+			tc.serve(b)
+		}
+		tell(b.waits)
+		b.done.wait()
+		_, err = unix.Write(in, []byte("answer"))
+		check(err)
+	}
+}
+
+// TestKernelBegun: who wakes the one that serves a request with a response made the call for that request, unless it had
+// begun by itself or for another.
+func TestKernelBegun(t *testing.T) {
+	for name, tc := range begunCases {
+		t.Run(name, func(t *testing.T) { testKernelBegun(t, name, tc) })
+	}
+}
+
+func testKernelBegun(t *testing.T, name string, tc begunCase) {
+	tr, rec := startTracer(t)
+	backend, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer backend.Close()
+	child := startProcess(t, "begun", name)
+	require.NoError(t, tr.Select(uint32(child.pid), Target{}))
+	_, err = fmt.Fprintln(child.in, backend.Addr())
+	require.NoError(t, err)
+	var address, done string
+	_, err = fmt.Sscan(child.line(t), &address, &done)
+	require.NoError(t, err)
+	go answerCalls(backend, func() { child.sleeps(t, 1, done) })
+	c, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	const requests = 5
+	buf := make([]byte, 64)
+	for range requests {
+		_, err = c.Write([]byte("request"))
+		require.NoError(t, err)
+		_, err = c.Read(buf)
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.Close())
+	answers := func() (n int) {
+		for _, d := range rec.data {
+			if d.Role == event.Server && d.Dir == event.Out && d.Tgid == uint32(child.pid) {
+				n++
+			}
+		}
+		return n
+	}
+	require.Eventually(t, func() bool {
+		rec.mu.Lock()
+		defer rec.mu.Unlock()
+		return answers() == requests
+	}, 10*time.Second, 10*time.Millisecond)
+	rec.mu.Lock()
+	defer rec.mu.Unlock()
+	var got []bool
+	for _, e := range rec.evidence {
+		if e.What == uint8(bpf.SocketEvidenceKindEVIDENCE_WAKE_BACK) && e.Call != 0 {
+			got = append(got, e.BaseUses&wakeUnaided != 0)
+		}
+	}
+	want := make([]bool, requests)
+	for i := range want {
+		want[i] = tc.unaided && (!tc.second || i%2 == 1)
+	}
+	require.Equal(t, want, got)
+}
