@@ -66,7 +66,7 @@ static __always_inline void woke_itself(struct context *x)
 
 /*
  * from made the call for none that waits for what it brings: nobody had woken it, or one who serves nothing had. But to may
- * have woken it as well, directly or through others, or another one, which took what from was woken for.
+ * have woken another one before that, which took what from was woken for.
  */
 static __always_inline bool made_unaided(const struct context *from, const struct context *to, __u64 call)
 {
@@ -74,8 +74,7 @@ static __always_inline bool made_unaided(const struct context *from, const struc
 		return false;
 	if (from->unaided == BEGUN_FOR_NONE)
 		return true;
-	return !(from->given_by == EVIDENCE_WAKE && from->given.epoch == to->own.epoch) &&
-	       (!to->asks || id_time(call) < to->asked_at);
+	return !to->asks || id_time(call) < to->asked_at;
 }
 
 /* x has woken who waits for what it did. Its next task may have waited in a queue. */
@@ -121,8 +120,6 @@ static __always_inline void completed(struct context *from, struct context *to, 
 	if (from->loop)
 		call_led(from);
 	completes_others(from);
-	if (from->given_by == EVIDENCE_WAKE && from->given.epoch == to->own.epoch)
-		from->given.epoch = 0;
 	if (!(doubts & WAKE_UNAIDED) && !from->passed)
 		from->completes = 1;
 	from->done_call = call;

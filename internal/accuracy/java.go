@@ -102,7 +102,7 @@ var javaLanguage = language{
 		javaPool("monitor", "the same, synchronized", 1, 0.99, othersToo),
 		javaPool("refreshed-monitor", "fixed pool; a thread calls while it holds a monitor which requests wait for after their call", 1, 0.99, othersToo),
 		javaPool("refreshed-lock", "the same, a ReentrantLock", 1, 0.99, othersToo),
-		javaPool("awaited", "fixed pool; then a CompletableFuture, which a scheduled call completes", 1, 0.99, ""),
+		awaited(),
 		singleFlight(),
 		javaPool("permits", "connections and pool make calls, at most so many at once", 1, 0.99, othersToo),
 	},
@@ -111,6 +111,13 @@ var javaLanguage = language{
 // othersToo: WAKE_OTHERS_TOO of bpf/event.h.
 const othersToo = "a worker that has read the response and wakes a thread of no request before that of the request: " +
 	"the first may have waited for the call; next: the JVM's own threads, by their names, wait for none"
+
+// awaited: a thread that was woken while a request has an answer that it has not waited for may have a task of that.
+func awaited() workload {
+	w := javaPool("awaited", "fixed pool; then a CompletableFuture, which a scheduled call completes", 1, 0.99, "")
+	w.open = "while the processors were busy four background calls had a parent in one of ten cells of 600 requests"
+	return w
+}
 
 // singleFlight: in Python it is known who has put a task into a queue.
 func singleFlight() workload {

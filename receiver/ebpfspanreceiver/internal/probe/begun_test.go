@@ -45,22 +45,6 @@ func (s *signal) wake(others ...*signal) {
 	s.set()
 }
 
-// until waits there for as long as a pause, and nobody comes.
-func (s *signal) until() {
-	for {
-		now := unix.NsecToTimespec(1e6)
-		// FUTEX_WAIT_BITSET takes a point in time.
-		var at unix.Timespec
-		check(unix.ClockGettime(unix.CLOCK_MONOTONIC, &at))
-		at = unix.NsecToTimespec(at.Nano() + now.Nano())
-		_, _, err := unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&s.word)), futexWaitBitset,
-			uintptr(s.is.before), uintptr(unsafe.Pointer(&at)), 0, 0xffffffff)
-		if err == unix.ETIMEDOUT {
-			return
-		}
-	}
-}
-
 func tell(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -110,9 +94,8 @@ type begunCase struct {
 func workTask(b *begunThreads) { b.task.wait(); b.call(); b.done.set() }
 
 var begunCases = map[string]begunCase{
-	"a task":         {serve: func(b *begunThreads) { b.task.wake() }, work: workTask},
-	"nanosleep":      {work: func(b *begunThreads) { pause(); b.call(); b.done.set() }, unaided: true},
-	"futex, timeout": {work: func(b *begunThreads) { b.task.until(); b.call(); b.done.set() }, unaided: true},
+	"a task":    {serve: func(b *begunThreads) { b.task.wake() }, work: workTask},
+	"nanosleep": {work: func(b *begunThreads) { pause(); b.call(); b.done.set() }, unaided: true},
 	"poll, timeout": {work: func(b *begunThreads) {
 		retried(func() (int, error) { return unix.Ppoll(nil, &unix.Timespec{Nsec: 1e6}, nil) })
 		b.call()
