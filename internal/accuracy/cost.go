@@ -8,12 +8,8 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // expensive says whether -cost measures the workload: the first row of its language, which is the plainest, and
@@ -294,43 +290,4 @@ func probed(ctx context.Context, p *program, stats *probeStats, round func() err
 func median[T time.Duration | float64](of []T) T {
 	s := slices.Sorted(slices.Values(of))
 	return s[len(s)/2]
-}
-
-// cpuTime is what a process and all that it started have used, those that have ended included.
-func cpuTime(pid int) (time.Duration, error) {
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on every architecture of ours
-	var used time.Duration
-	for _, p := range descendants(pid) {
-		// clock_getcpuclockid(3): the clock of a process, in nanoseconds: its threads that have ended too.
-		const cpuclockSched = 2
-		var now unix.Timespec
-		if err := unix.ClockGettime(int32(^p)<<3|cpuclockSched, &now); err != nil {
-			if p != pid {
-				continue // it has just ended, and is in its parent's sum
-			}
-			return 0, fmt.Errorf("CPU clock of process %d: %w", p, err)
-		}
-		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p))
-		if err != nil && p != pid {
-			continue
-		}
-		if err != nil {
-			return 0, err
-		}
-		// proc_pid_stat(5): after the name in parentheses; cutime and cstime are fields 16 and 17.
-		_, rest, _ := strings.Cut(string(text), ") ")
-		fields := strings.Fields(rest)
-		if len(fields) < 15 {
-			return 0, fmt.Errorf("/proc/%d/stat: %d fields", p, len(fields))
-		}
-		used += time.Duration(now.Nano())
-		for _, f := range fields[13:15] {
-			n, err := strconv.ParseInt(f, 10, 64)
-			if err != nil {
-				return 0, fmt.Errorf("/proc/%d/stat: %w", p, err)
-			}
-			used += time.Duration(n) * tick
-		}
-	}
-	return used, nil
 }
