@@ -94,6 +94,14 @@ static __always_inline void note_written(struct note *n, struct context *x)
 	__sync_fetch_and_add(&n->written, 1);
 }
 
+/* x, which is no loop, has read what file leads to: what it does next it may have been told to do. (By a UNIX socket it may
+ * have the response of another process to what it does by itself.) */
+static __always_inline void told(struct context *x, struct file *file, __u64 object)
+{
+	if (object && (KERNEL_READ(file, f_inode, i_mode) & S_IFMT) != S_IFSOCK)
+		x->begun = BEGUN_UNKNOWN;
+}
+
 /* A loop has read it. count: how often it was written to, as it says itself; 0: it does not. */
 static __always_inline void note_read(__u64 object, struct context *x, __u64 count)
 {

@@ -138,9 +138,13 @@ static __always_inline int note_exit(struct file *file, const struct target *t, 
 		return 0;
 	current_context(t, pid_tgid, &cur);
 	x = context_find(&cur.key);
-	if (!x || !x->loop)
+	if (!x || !(x->loop || x->begun))
 		return 0;
 	object = note_of_file((__u64)file, DIR_IN);
+	if (!x->loop) {
+		told(x, file, object);
+		return 0;
+	}
 	if (!object || (object & NOTE_COUNTS && bpf_probe_read_user(&count, sizeof(count), (void *)buf)))
 		return 0;
 	note_read(object, x, count);

@@ -39,7 +39,8 @@ func (s *signal) sleeping() bool {
 func (s *signal) wake(others ...*signal) {
 	for _, o := range append(others, s) {
 		for !o.sleeping() {
-			pause()
+			// No sleep: a thread whose time is over does what nobody told it to.
+			_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		}
 	}
 	s.set()
@@ -77,7 +78,8 @@ func retried(call func() (n int, err error)) {
 type begunThreads struct {
 	task, aside, done *signal
 	called            chan struct{}
-	waits             chan struct{} // the one that serves is about to wait
+	waits             chan struct{}     // the one that serves is about to wait
+	ends              map[string][2]int // descriptors to read from and to write to
 	requests          int
 	call              func()
 }
@@ -89,6 +91,24 @@ type begunCase struct {
 	// unaided: its call is made for none that waits.
 	unaided bool
 	second  bool // that of every second request
+}
+
+// told: the one that works sleeps, and then reads what the one that serves has written.
+func told(by string, unaided bool) begunCase {
+	return begunCase{
+		serve: func(b *begunThreads) {
+			_, err := unix.Write(b.ends[by][1], []byte{1, 0, 0, 0, 0, 0, 0, 0})
+			check(err)
+		},
+		work: func(b *begunThreads) {
+			pause()
+			_, err := unix.Read(b.ends[by][0], make([]byte, 8))
+			check(err)
+			b.call()
+			b.done.set()
+		},
+		unaided: unaided,
+	}
 }
 
 func workTask(b *begunThreads) { b.task.wait(); b.call(); b.done.set() }
@@ -114,6 +134,10 @@ var begunCases = map[string]begunCase{
 		serve: func(b *begunThreads) { b.task.wake() },
 		work:  func(b *begunThreads) { pause(); workTask(b) },
 	},
+	"nanosleep, then an eventfd": told("eventfd", false),
+	"nanosleep, then a pipe":     told("pipe", false),
+	// It may lead to another process.
+	"nanosleep, then a UNIX socket": told("pair", true),
 	"others": {
 		work:   workTask,
 		others: func(b *begunThreads) { <-b.waits; b.task.wake(b.done) }, unaided: true,
@@ -198,7 +222,7 @@ func begunChild() {
 	out, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
 	check(err)
 	check(unix.Connect(out, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(addr.IP.To4())}))
-	b := &begunThreads{task: newSignal(once), aside: newSignal(once), done: newSignal(once), called: make(chan struct{}, 1), waits: make(chan struct{}, 1)}
+	b := &begunThreads{ends: endsToNotify(), task: newSignal(once), aside: newSignal(once), done: newSignal(once), called: make(chan struct{}, 1), waits: make(chan struct{}, 1)}
 	b.call = func() {
 		_, err := unix.Write(out, []byte("call"))
 		check(err)

@@ -16,23 +16,36 @@ import (
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 )
 
-// loopChild does what it is told, a line for each system call: THREAD WHAT [NAME [TEXT]].
-func loopChild() {
-	backend, err := net.ResolveTCPAddr("tcp", os.Args[len(os.Args)-1])
-	check(err)
-	listener, at := listening(8)
+// endsToNotify are descriptors to read from and to write to.
+func endsToNotify() map[string][2]int {
 	counter, err := unix.Eventfd(0, 0)
 	check(err)
 	var pipe [2]int
 	check(unix.Pipe(pipe[:]))
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)
 	check(err)
-	ends := map[string][2]int{"eventfd": {counter, counter}, "pipe": pipe, "pair": pair}
+	return map[string][2]int{"eventfd": {counter, counter}, "pipe": pipe, "pair": pair}
+}
+
+// loopChild does what it is told, a line for each system call: THREAD WHAT [NAME [TEXT]].
+func loopChild() {
+	backend, err := net.ResolveTCPAddr("tcp", os.Args[len(os.Args)-1])
+	check(err)
+	listener, at := listening(8)
+	ends := endsToNotify()
+	counter := ends["eventfd"][0]
 	fds := map[string]int{}
 	one := []byte{1, 0, 0, 0, 0, 0, 0, 0}
 	thread := func(lines <-chan []string, done chan<- struct{}) {
 		runtime.LockOSThread()
 		epoll, err := unix.EpollCreate1(0)
+		check(err)
+		// Go's scheduler may have slept in this thread before: what it does from here on it is told.
+		var told [2]int
+		check(unix.Pipe(told[:]))
+		_, err = unix.Write(told[1], []byte{1})
+		check(err)
+		_, err = unix.Read(told[0], make([]byte, 1))
 		check(err)
 		for f := range lines {
 			var err error
