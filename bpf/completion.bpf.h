@@ -72,6 +72,10 @@ static __always_inline bool made_unaided(const struct context *from, const struc
 {
 	if (from->loop || !from->unaided)
 		return false;
+	/* It was made for that request. It may have waited for a lock since, which looks like anything where its runtime does
+	 * not know it yet (a new thread of Ruby). */
+	if (from->given_by == EVIDENCE_SPAWN && from->given.epoch == to->own.epoch)
+		return false;
 	if (from->unaided == BEGUN_FOR_NONE)
 		return true;
 	return !to->asks || id_time(call) < to->asked_at;

@@ -322,6 +322,22 @@ static __always_inline void emit_origin(__u8 context_kind, __u8 what, __u32 tgid
 	     .ts = bpf_ktime_get_ns(), .child = child, .parent = parent);
 }
 
+static __always_inline void serves_from_now_on(struct context *x, __u64 epoch, __u64 sk)
+{
+	x->own.epoch = epoch;
+	x->own.sk = sk;
+	x->given.epoch = 0;
+	x->last_call = 0;
+	x->done_call = 0;
+	x->arrived = 0;
+	x->answers = 0;
+	x->asked = 0; /* nothing of what this one is for */
+	x->begun = BEGUN_UNKNOWN;
+	x->asks = 0;
+	x->lent = 0;
+	x->type = 0;
+}
+
 /* First bytes of a response or a request were read by this context on a server socket. */
 static __always_inline void request_read(struct context *x, struct conn *c, __u64 sk, const struct data_event *e)
 {
@@ -346,18 +362,7 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 		}
 		if (x->loop && first)
 			loop_request(x, e->ts);
-		x->own.epoch = c->turn;
-		x->own.sk = sk;
-		x->given.epoch = 0;
-		x->last_call = 0;
-		x->done_call = 0;
-		x->arrived = 0;
-		x->answers = 0;
-		x->asked = 0; /* nothing of what this one is for */
-		x->begun = BEGUN_UNKNOWN;
-		x->asks = 0;
-		x->lent = 0;
-		x->type = 0;
+		serves_from_now_on(x, c->turn, sk);
 	}
 	c->turn_bytes = c->turn_bytes + e->len < c->turn_bytes ? ~0U : c->turn_bytes + e->len;
 	c->last_dir = DIR_IN;

@@ -196,6 +196,8 @@ enum origin_what {
 	ORIGIN_BUSY = 1,
 	/* A thread has ended that was made by one that served parent, an epoch: it worked for no other. */
 	ORIGIN_ENDED = 2, /* of a task of tokio: that has ended; no parent */
+	/* A thread is about to answer parent, an epoch, which another one has read: see bpf/taken.bpf.h. */
+	ORIGIN_TAKEN = 3,
 };
 
 struct origin_event {

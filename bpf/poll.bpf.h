@@ -2,6 +2,9 @@
 /*
  * Which poll(2) and select(2) are the wait of an event loop. Blocking clients poll too, while a request is
  * being served: their own connection, and perhaps something that wakes them up. A loop waits for requests.
+ *
+ * Any thread of Ruby that waits for something may be the one that is told of signals meanwhile (rb_sigwait_fd_get,
+ * thread_pthread.c), so that it waits for two: a connection of its own is no loop there.
  */
 #ifndef POLL_BPF_H
 #define POLL_BPF_H
@@ -17,32 +20,41 @@ struct user_pollfd {
 	__s16 revents;
 };
 
-/* Requests come from there: it listens, or it is the server's end of a connection. A global function, so
- * that the verifier walks it once. */
+/* What requests come from: it listens, or it is the server's end of a connection. */
+enum brings_requests { BRINGS_NONE, BRINGS_FROM_ONE, BRINGS_FROM_ALL };
+
+/* A global function, so that the verifier walks it once. */
 __noinline int brings_requests(__s32 fd)
 {
 	__u64 sk = tcp_sock_of_file(file_of_fd(fd));
 	struct conn *c;
 
 	if (!sk)
-		return 0;
+		return BRINGS_NONE;
 	if (KERNEL_READ((struct sock *)sk, __sk_common.skc_state) == TCP_LISTEN)
-		return 1;
+		return BRINGS_FROM_ALL;
 	c = bpf_map_lookup_elem(&conns, &sk);
-	return c && c->role == ROLE_SERVER;
+	return c && c->role == ROLE_SERVER ? BRINGS_FROM_ONE : BRINGS_NONE;
 }
 
-static __always_inline bool polls_for_requests(__u64 fds, __u64 count)
+/* A loop waits for as many. */
+static __always_inline int enough_requests(const struct target *t)
 {
+	return t->flags & TARGET_RUBY ? BRINGS_FROM_ALL : BRINGS_FROM_ONE;
+}
+
+static __always_inline bool polls_for_requests(const struct target *t, __u64 fds, __u64 count)
+{
+	int i, brings = 0, enough = enough_requests(t);
 	struct user_pollfd f;
-	int i;
 
 	if (count < 2)
 		return false;
 	for (i = 0; i < MAX_POLLED; i++) {
 		if (i >= count || bpf_probe_read_user(&f, sizeof(f), (void *)(fds + i * sizeof(f))))
 			return false;
-		if (brings_requests(f.fd))
+		brings += brings_requests(f.fd);
+		if (brings >= enough)
 			return true;
 	}
 	return false;
@@ -57,17 +69,18 @@ __noinline int lowest_of(__u64 set)
 	       (!!(set & 0xccccccccccccccccULL) << 1) | !!(set & 0xaaaaaaaaaaaaaaaaULL);
 }
 
-static __always_inline bool selects_for_requests(__u64 last, __u64 in)
+static __always_inline bool selects_for_requests(const struct target *t, __u64 last, __u64 in)
 {
+	int i, brings = 0, enough = enough_requests(t);
 	__u64 set = 0;
-	int i;
 
 	if (!in || bpf_probe_read_user(&set, sizeof(set), (void *)in) || (last <= 64 && !(set & (set - 1))))
 		return false;
 	for (i = 0; i < MAX_POLLED; i++) {
 		if (!set)
 			return false;
-		if (brings_requests(lowest_of(set)))
+		brings += brings_requests(lowest_of(set));
+		if (brings >= enough)
 			return true;
 		set &= set - 1;
 	}

@@ -20,6 +20,7 @@
 #include "pythonlock.bpf.h" /* for its map, which wake.bpf.c reads, */
 #include "ruby.bpf.h"       /* and for this one's */
 #include "syscall.bpf.h"
+#include "taken.bpf.h"
 
 /* Names the types for BTF, from which the Go types are made. */
 const struct conn_event *unused_conn_event __attribute__((unused));
@@ -598,14 +599,21 @@ EXIT(sendmmsg) { return mmsg_written(RESULT(ctx)); }
 
 ENTER(loop_wait) { return loop_waits(); }
 
-static __always_inline bool traced(void)
+/* poll and ppoll */
+ENTER(poll_wait)
 {
-	return target_of(bpf_get_current_pid_tgid() >> 32);
+	struct target *t = target_of(bpf_get_current_pid_tgid() >> 32);
+
+	return t && polls_for_requests(t, ARG1(ctx), ARG2(ctx)) ? loop_waits() : 0;
 }
 
-/* poll and ppoll; select and pselect6 */
-ENTER(poll_wait) { return traced() && polls_for_requests(ARG1(ctx), ARG2(ctx)) ? loop_waits() : 0; }
-ENTER(select_wait) { return traced() && selects_for_requests(ARG1(ctx), ARG2(ctx)) ? loop_waits() : 0; }
+/* select and pselect6 */
+ENTER(select_wait)
+{
+	struct target *t = target_of(bpf_get_current_pid_tgid() >> 32);
+
+	return t && selects_for_requests(t, ARG1(ctx), ARG2(ctx)) ? loop_waits() : 0;
+}
 
 /* A connection that this process made or took: its role is certain and its stream begins here. */
 static __always_inline struct conn *connected(__s32 fd, __u8 role)
@@ -652,6 +660,21 @@ ENTER(connect)
 	thread->call.fd = ARG1(ctx);
 	thread->call.event.context_kind = cur.key.kind;
 	thread->call.event.context = cur.key.id;
+	return 0;
+}
+
+ENTER(getsockopt)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid(), sk;
+	struct target *t = target_of(pid_tgid >> 32);
+	struct conn *c;
+
+	if (!t || !(t->flags & TARGET_RUBY) || (__u32)ARG2(ctx) != IPPROTO_TCP || (__u32)ARG3(ctx) != TCP_INFO)
+		return 0;
+	sk = tcp_sock_of_file(file_of_fd(ARG1(ctx)));
+	c = sk ? bpf_map_lookup_elem(&conns, &sk) : 0;
+	if (c)
+		connection_looked_at(pid_tgid, c, sk);
 	return 0;
 }
 

@@ -608,6 +608,7 @@ const (
 	SocketMapTokioTasks          = "tokio_tasks"
 	SocketMapTokioThreads        = "tokio_threads"
 	SocketProgEnterConnect       = "enter_connect"
+	SocketProgEnterGetsockopt    = "enter_getsockopt"
 	SocketProgEnterLoopWait      = "enter_loop_wait"
 	SocketProgEnterPollWait      = "enter_poll_wait"
 	SocketProgEnterSelectWait    = "enter_select_wait"
@@ -692,6 +693,7 @@ type SocketSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type SocketProgramSpecs struct {
 	EnterConnect    *ebpf.ProgramSpec `ebpf:"enter_connect"`
+	EnterGetsockopt *ebpf.ProgramSpec `ebpf:"enter_getsockopt"`
 	EnterLoopWait   *ebpf.ProgramSpec `ebpf:"enter_loop_wait"`
 	EnterPollWait   *ebpf.ProgramSpec `ebpf:"enter_poll_wait"`
 	EnterSelectWait *ebpf.ProgramSpec `ebpf:"enter_select_wait"`
@@ -884,6 +886,7 @@ type SocketVariables struct {
 // It can be passed to LoadSocketObjects or ebpf.CollectionSpec.LoadAndAssign.
 type SocketPrograms struct {
 	EnterConnect    *ebpf.Program `ebpf:"enter_connect"`
+	EnterGetsockopt *ebpf.Program `ebpf:"enter_getsockopt"`
 	EnterLoopWait   *ebpf.Program `ebpf:"enter_loop_wait"`
 	EnterPollWait   *ebpf.Program `ebpf:"enter_poll_wait"`
 	EnterSelectWait *ebpf.Program `ebpf:"enter_select_wait"`
@@ -911,6 +914,7 @@ type SocketPrograms struct {
 func (p *SocketPrograms) Close() error {
 	return _SocketClose(
 		p.EnterConnect,
+		p.EnterGetsockopt,
 		p.EnterLoopWait,
 		p.EnterPollWait,
 		p.EnterSelectWait,

@@ -201,13 +201,17 @@ func (s *Solver) Evidence(e *event.Evidence) {
 	}
 }
 
-// Origin says what became of an execution context: who made it, that it is busy, or that it has ended.
+// Origin says what became of an execution context: who made it, that it is busy, that it has ended, or that it serves what
+// another one has read.
 func (s *Solver) Origin(e *event.Origin) {
-	if e.What == event.Ended && e.ContextKind == event.Thread {
+	switch {
+	case e.What == event.Taken:
+		s.requests.taken(e.Parent, e.Ts, uint32(e.Child))
+	case e.What == event.Ended && e.ContextKind == event.Thread:
 		s.lives.ended(life{tgid: e.Tgid, tid: uint32(e.Child), epoch: e.Parent})
-		return
+	default:
+		s.contexts.told(e)
 	}
-	s.contexts.told(e)
 }
 
 // age forgets what no exchange came for, and what is too old to matter.

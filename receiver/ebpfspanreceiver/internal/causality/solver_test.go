@@ -162,6 +162,65 @@ func TestThreadsThatMigrate(t *testing.T) {
 	}
 }
 
+// A thread that takes what another has read serves it to its end.
+func TestThreadsThatTake(t *testing.T) {
+	const reactor, worker, other = 3, 7, 8
+	by := func(tid uint32) Writer { return Writer{Tgid: 1, Tid: tid} }
+	taken := func(tid uint64, at uint64) *event.Origin {
+		return &event.Origin{What: event.Taken, Tgid: 1, Child: tid, Parent: 100, Ts: at}
+	}
+	for name, tc := range map[string]struct {
+		taken    *event.Origin // nil: not
+		answerer uint32        // 0: not yet
+		before   bool          // another one was read by one and answered by another
+		want     Outcome
+	}{
+		"taken":                             {taken(worker, 11*ms), worker, false, Linked},
+		"taken, not answered":               {taken(worker, 11*ms), 0, false, Linked},
+		"taken, where requests go astray":   {taken(worker, 11*ms), worker, true, Linked},
+		"not taken":                         {nil, worker, false, Untrusted},
+		"not taken, not answered":           {nil, 0, true, Untrusted},
+		"taken, and answered by its reader": {taken(worker, 11*ms), reactor, false, Untrusted},
+		"taken, and answered by another":    {taken(worker, 11*ms), other, false, Untrusted},
+		"another is taken": {
+			&event.Origin{What: event.Taken, Tgid: 1, Child: worker, Parent: 101, Ts: 11 * ms}, worker, false, Untrusted,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, _ := newSolver()
+			if tc.before {
+				s.Began(10, 10, 1*ms, by(reactor))
+				s.Ended(10, 10, 2*ms, by(other))
+			}
+			s.Began(100, 100, 10*ms, by(reactor))
+			if tc.taken != nil {
+				s.Origin(tc.taken)
+			}
+			s.Evidence(evidence(sameThread, 1, 100))
+			if tc.answerer != 0 {
+				s.Ended(100, 100, 20*ms, by(tc.answerer))
+			}
+			require.Equal(t, tc.want, decide(s, Call{ID: 1, Writer: by(worker), EndTid: worker, Start: 12 * ms, End: 13 * ms}).Outcome)
+			require.Equal(t, tc.before || tc.answerer != 0 && (tc.taken == nil || tc.taken.Parent != 100 || tc.answerer != worker),
+				s.threads.handOver(1))
+		})
+	}
+}
+
+// Of requests that were pipelined the one that is being served is taken.
+func TestTakenOfATurn(t *testing.T) {
+	s, _ := newSolver()
+	s.Began(100, 100, 10*ms, reader)
+	s.Began(100, 101, 10*ms, reader)
+	s.Ended(100, 100, 20*ms, Writer{})
+	s.Origin(&event.Origin{What: event.Taken, Tgid: 1, Child: 7, Parent: 100, Ts: 25 * ms})
+	require.Equal(t, uint32(0), s.requests.named(100, 100).reader.Tid)
+	require.Equal(t, uint32(7), s.requests.named(100, 101).reader.Tid)
+	s.Ended(100, 101, 30*ms, Writer{})
+	s.Origin(&event.Origin{What: event.Taken, Tgid: 1, Child: 8, Parent: 100, Ts: 35 * ms})
+	require.Equal(t, uint32(7), s.requests.named(100, 101).reader.Tid, "it is over")
+}
+
 // The same of virtual threads, whichever threads carry them.
 func TestVirtualThreadsThatDoNotServeToTheEnd(t *testing.T) {
 	on := func(tid uint32, context uint64) Writer {

@@ -48,6 +48,7 @@ const (
 	Made  = 0
 	Busy  = 1
 	Ended = 2
+	Taken = 3
 
 	AsyncActivation = 1
 	AsyncCall       = 2

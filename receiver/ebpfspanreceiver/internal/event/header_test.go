@@ -25,7 +25,7 @@ func TestNumbersAreThoseOfTheHeader(t *testing.T) {
 			"CONTEXT_TOKIO": Tokio,
 		},
 		"conn_what":    {"CONN_CLOSED": Closed},
-		"origin_what":  {"ORIGIN_MADE": Made, "ORIGIN_BUSY": Busy, "ORIGIN_ENDED": Ended},
+		"origin_what":  {"ORIGIN_MADE": Made, "ORIGIN_BUSY": Busy, "ORIGIN_ENDED": Ended, "ORIGIN_TAKEN": Taken},
 		"object_what":  {"OBJECT_MADE": ObjectMade, "OBJECT_RUN": ObjectRun, "OBJECT_WOKE": ObjectWoke},
 		"async_what":   {"ASYNC_ACTIVATION": AsyncActivation, "ASYNC_CALL": AsyncCall, "ASYNC_INIT": AsyncInit},
 		"async_flags":  {"ASYNC_READ": AsyncRead, "ASYNC_TOKEN_CALL": AsyncTokenCall},

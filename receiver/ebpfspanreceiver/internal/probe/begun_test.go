@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/bpf"
+	"github.com/otelcol-ebpf/otelcol-ebpf/internal/bpftest"
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 )
 
@@ -320,4 +322,73 @@ func testKernelBegun(t *testing.T, name string, tc begunCase) {
 		want[i] = tc.unaided && (!tc.second || i%2 == 1)
 	}
 	require.Equal(t, want, got)
+}
+
+// spawnProgram serves one connection; a new thread makes the call of each request, a while after it has begun.
+const spawnProgram = `
+import os, socket, sys, threading, time
+port = int(sys.stdin.readline())
+server = socket.create_server(('127.0.0.1', 0))
+backend = socket.create_connection(('127.0.0.1', port))
+
+def call():
+    time.sleep(0.05)
+    backend.sendall(b'call')
+    backend.recv(64)
+
+print(server.getsockname()[1], flush=True)
+connection, _ = server.accept()
+while connection.recv(64):
+    t = threading.Thread(target=call)
+    t.start()
+    t.join()
+    connection.sendall(b'answer')
+print('done', flush=True)
+sys.stdin.readline()
+os._exit(0)
+`
+
+// TestSpawnedBegun: a thread works for the request in which it was made, though it waits until a time is over first.
+func TestSpawnedBegun(t *testing.T) {
+	bpftest.Need(t)
+	name, err := exec.LookPath("python3")
+	if err != nil {
+		bpftest.Lacks(t, "python3")
+	}
+	tr, rec := startTracer(t)
+	backend, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer backend.Close()
+	go answerCalls(backend, func() { time.Sleep(50 * time.Millisecond) })
+	child := start(t, exec.Command(name, "-c", spawnProgram)) //nolint:gosec // a test
+	pid := uint32(child.pid)
+	_, err = fmt.Fprintln(child.in, backend.Addr().(*net.TCPAddr).Port)
+	require.NoError(t, err)
+	port := child.line(t)
+	require.NoError(t, tr.Select(pid, Target{}))
+	c, err := net.Dial("tcp", "127.0.0.1:"+port)
+	require.NoError(t, err)
+	const requests = 5
+	buf := make([]byte, 64)
+	for range requests {
+		_, err = c.Write([]byte("request"))
+		require.NoError(t, err)
+		_, err = c.Read(buf)
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.Close())
+	require.Equal(t, "done", child.line(t))
+	var got []bool
+	require.Eventually(t, func() bool {
+		rec.mu.Lock()
+		defer rec.mu.Unlock()
+		got = nil
+		for _, e := range rec.evidence {
+			if e.What == uint8(bpf.SocketEvidenceKindEVIDENCE_WAKE_BACK) && e.Tgid == pid && e.Call != 0 {
+				got = append(got, e.BaseUses&wakeUnaided != 0)
+			}
+		}
+		return len(got) >= requests
+	}, 10*time.Second, 10*time.Millisecond)
+	require.NotContains(t, got, true) // more than requests where Python's lock was waited for
 }

@@ -63,6 +63,10 @@ var hooks = func() []hook {
 		exit("connect", "exit_connect", true, ""),
 		exit("accept", "exit_accept", false, "connections taken with accept(2) count as older than the collector"),
 		exit("accept4", "exit_accept", true, ""),
+		{
+			program: "enter_getsockopt", on: syscallEntry, name: "getsockopt", links: true,
+			without: "which thread of Puma answers what its reactor has read is known by its answer alone",
+		},
 	}
 	for name, required := range map[string]bool{"epoll_wait": false, "epoll_pwait": true, "epoll_pwait2": false} {
 		rows = append(rows, hook{
@@ -117,7 +121,8 @@ func (t *Tracer) programs() map[string]*ebpf.Program {
 		"process_exit": p.ProcessExit, "process_fork": p.ProcessFork, "process_exec": p.ProcessExec,
 		"sock_state": p.SockState, "sock_gone": p.SockGone,
 		"syscall_begins": p.SyscallBegins, "syscall_ends": p.SyscallEnds,
-		"enter_connect": p.EnterConnect, "exit_connect": p.ExitConnect, "exit_accept": p.ExitAccept,
+		"enter_getsockopt": p.EnterGetsockopt,
+		"enter_connect":    p.EnterConnect, "exit_connect": p.ExitConnect, "exit_accept": p.ExitAccept,
 		"enter_loop_wait": p.EnterLoopWait, "enter_poll_wait": p.EnterPollWait, "enter_select_wait": p.EnterSelectWait,
 		"exit_read": p.ExitRead, "exit_write": p.ExitWrite,
 		"exit_recvmmsg": p.ExitRecvmmsg, "exit_sendmmsg": p.ExitSendmmsg,

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,16 @@ import (
 
 	"github.com/otelcol-ebpf/otelcol-ebpf/receiver/ebpfspanreceiver/internal/event"
 )
+
+// selectOf looks whether one of them can be read from.
+func selectOf(fds ...int) error {
+	var set unix.FdSet
+	for _, fd := range fds {
+		set.Set(fd)
+	}
+	_, err := unix.Select(slices.Max(fds)+1, &set, nil, nil, &unix.Timeval{})
+	return err
+}
 
 // endsToNotify are descriptors to read from and to write to.
 func endsToNotify() map[string][2]int {
@@ -61,17 +72,30 @@ func loopChild() {
 				_, err = unix.Read(fds[f[1]], buf)
 			case "write":
 				_, err = unix.Write(fds[f[1]], []byte(f[2]))
+			case "look":
+				_, err = unix.GetsockoptTCPInfo(fds[f[1]], unix.IPPROTO_TCP, unix.TCP_INFO)
+			case "ask":
+				_, err = unix.GetsockoptInt(fds[f[1]], unix.IPPROTO_TCP, unix.TCP_NODELAY)
+			case "ask-socket":
+				_, err = unix.GetsockoptInt(fds[f[1]], unix.SOL_SOCKET, unix.TCP_INFO)
 			case "wait":
 				_, err = unix.EpollWait(epoll, make([]unix.EpollEvent, 1), 0)
 			case "poll":
 				_, err = unix.Poll([]unix.PollFd{{Fd: int32(listener)}, {Fd: int32(counter)}}, 0)
-			case "poll-one":
-				_, err = unix.Poll([]unix.PollFd{{Fd: int32(fds[f[1]])}, {Fd: int32(counter)}}, 0)
+			case "poll-these":
+				these := []unix.PollFd{{Fd: int32(counter)}}
+				for _, name := range f[1:] {
+					these = append(these, unix.PollFd{Fd: int32(fds[name])})
+				}
+				_, err = unix.Poll(these, 0)
 			case "select":
-				var set unix.FdSet
-				set.Set(listener)
-				set.Set(counter)
-				_, err = unix.Select(max(listener, counter)+1, &set, nil, nil, &unix.Timeval{})
+				err = selectOf(listener, counter)
+			case "select-these":
+				these := []int{counter}
+				for _, name := range f[1:] {
+					these = append(these, fds[name])
+				}
+				err = selectOf(these...)
 			case "notify":
 				_, err = unix.Write(ends[f[1]][1], one[:map[string]int{"eventfd": 8, "pipe": 1, "pair": 1}[f[1]]])
 			case "notified":
@@ -108,91 +132,131 @@ func TestKernelLoop(t *testing.T) {
 	setup := "loop accept a; loop accept b; loop dial u; loop dial v; loop wait; "
 	out1 := "peer a R1; loop read a; loop write u C1; loop wait; "
 	out2 := "peer b R2; loop read b; loop write v C2; loop wait; "
+	waits := func(how string) string {
+		return "loop accept a; loop accept b; loop dial u; loop " + how + "; peer a R1; loop read a; loop write u C1"
+	}
 	in1, in2 := "peer u r1; loop read u; ", "peer v r2; loop read v; "
 	for name, c := range map[string]struct {
 		script string
 		want   []string
+		target Target
 	}{
 		"answers at once": {
 			setup + out1 + out2 + in1 + "loop write a w1; " + in2 + "loop write b w2; loop wait",
 			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R1 1/1 1", "answer C2 R2 1/1 1"},
+			Target{},
 		},
 		"two requests in one round, each at once": {
 			setup + "peer a R1; peer b R2; loop read a; loop write u C1; loop read b; loop write v C2; loop wait",
 			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0"},
+			Target{},
 		},
 		"reads all, then writes": {
 			setup + "peer a R1; peer b R2; loop read a; loop read b; loop write u C1; loop write v C2; loop wait; " +
 				in1 + in2 + "loop write a w1; loop write b w2; loop wait",
 			[]string{"loop C1 R2 2/0", "loop C2 R2 2/0", "answer C2 R2 2/2 2", "answer C2 R1 2/2 2"},
+			Target{},
 		},
 		"answers a round later": {
 			setup + out1 + out2 + in1 + "loop wait; " + in2 + "loop write a w1; loop wait",
 			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C2 R1 2/1 1"},
+			Target{},
 		},
 		"answers a round later, after a standstill": {
 			setup + out1 + out2 + in1 + "loop wait; standstill; " + in2 + "loop write a w1; loop wait",
 			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C2 R1 2/1 1"},
+			Target{},
 		},
 		"long ago and many rounds before it put something off": {
 			setup + out1 + out2 + in1 + strings.Repeat("loop wait; ", 9) + "standstill; " + in2 + "loop write b w2; loop wait",
 			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C2 R2 1/1 1"},
+			Target{},
 		},
 		"calls a round later": {
 			setup + "peer a R1; loop read a; loop wait; peer b R2; loop read b; loop write u C1; loop wait",
 			[]string{"loop C1 R2 2/0"},
+			Target{},
 		},
 		"a timer answers another after it": {
 			setup + out1 + out2 + in1 + "loop write a w1; loop write b w2; loop wait",
 			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R2 1/2 1", "answer C1 R1 1/2 1"},
+			Target{},
 		},
 		"more of a response that was answered": {
 			setup + out1 + out2 + in1 + "loop write a w1; loop wait; peer u more; loop read u; loop write b w2; loop wait",
 			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R1 1/1 1"},
+			Target{},
 		},
 		"answers by itself after a response": {
 			setup + out1 + in1 + "peer b R2; loop read b; loop write b w2; loop wait",
 			[]string{"loop C1 R1 1/0"},
+			Target{},
 		},
 		"three in turn": {
 			setup + out1 + in1 + "loop write u C2; loop wait; " + "peer u r2; loop read u; loop write a w1; loop wait",
 			[]string{"loop C1 R1 1/0", "next C2 C1 1/0", "answer C2 R1 1/1 1"},
+			Target{},
 		},
 		"reads all, then goes on with one and answers the other": {
 			setup + out1 + out2 + in1 + in2 + "loop write v C3; loop write a w1; loop wait",
 			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "next C3 C2 2/0", "answer C2 R1 2/1 2"},
+			Target{},
 		},
 		"a thread answers by itself, then for another": {
 			"worker accept a; worker accept b; worker dial u; peer a R1; worker read a; worker write u C1; peer u r1; worker read u; " +
 				"worker write a w1; peer b R2; other read b; worker write u C2; peer u r2; worker read u; worker write b w2",
 			[]string{"same_thread C1 R1 0/0", "same_thread C2 R1 0/0", "answer C2 R2 1/1 0"},
+			Target{},
 		},
 		"goes on with a call": {
 			setup + "peer a R1; loop read a; loop write u C1; loop wait; loop write u body; loop wait; " + in1 + "loop write a w1; loop wait",
 			[]string{"loop C1 R1 1/0", "answer C1 R1 1/1 1"},
+			Target{},
 		},
 		"dials for it": {
 			setup + "peer a R1; loop read a; loop dial x; loop wait; peer b R2; loop read b; loop write v C2; loop write x C1; loop wait",
 			[]string{"loop C2 R2 1/0", "connected C1 R1 1/0"},
+			Target{},
 		},
 		"blocks": {
 			setup + "peer a R1; loop read a; loop write u C1; peer u r1; loop read u; loop write u C2; peer u r2; loop read u; loop write a w1; loop wait",
 			[]string{"loop C1 R1 1/0", "same_thread C1 R1 0/0", "loop C2 R1 1/0", "same_thread C2 R1 0/0"},
+			Target{},
 		},
 		"poll": {
 			strings.ReplaceAll(setup+out1+out2+in1+"loop write a w1; loop wait", "wait", "poll"),
 			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R1 1/1 1"},
+			Target{},
 		},
 		"select": {
 			strings.ReplaceAll(setup+out1+out2+in1+"loop write a w1; loop wait", "wait", "select"),
 			[]string{"loop C1 R1 1/0", "loop C2 R2 1/0", "answer C1 R1 1/1 1"},
+			Target{},
 		},
 		"a thread polls its own connections": {
-			"loop accept a; loop dial u; peer a R1; loop read a; loop write u C1; loop poll-one u; peer u r1; loop read u; loop write u C2; loop wait",
+			"loop accept a; loop dial u; peer a R1; loop read a; loop write u C1; loop poll-these u; peer u r1; loop read u; loop write u C2; loop wait",
 			[]string{"same_thread C1 R1 0/0", "same_thread C2 R1 0/0"},
+			Target{},
 		},
+		"polls a connection of its own, and what wakes it": {
+			waits("poll-these a"), []string{"loop C1 R1 1/0"}, Target{},
+		},
+		"selects a connection of its own, and what wakes it": {
+			waits("select-these a"), []string{"loop C1 R1 1/0"}, Target{},
+		},
+		// Any thread may be who waits for signals as well.
+		"Ruby polls a connection of its own, and what wakes it": {
+			waits("poll-these a"), []string{"same_thread C1 R1 0/0"}, Target{Ruby: true},
+		},
+		"Ruby selects a connection of its own, and what wakes it": {
+			waits("select-these a"), []string{"same_thread C1 R1 0/0"}, Target{Ruby: true},
+		},
+		"Ruby polls two":   {waits("poll-these a b"), []string{"loop C1 R1 1/0"}, Target{Ruby: true}},
+		"Ruby selects two": {waits("select-these a b"), []string{"loop C1 R1 1/0"}, Target{Ruby: true}},
+		"Ruby polls all":   {waits("poll"), []string{"loop C1 R1 1/0"}, Target{Ruby: true}},
+		"Ruby selects all": {waits("select"), []string{"loop C1 R1 1/0"}, Target{Ruby: true}},
 	} {
-		t.Run(name, func(t *testing.T) { runLoop(t, tr, rec, c.script, c.want) })
+		t.Run(name, func(t *testing.T) { runLoop(t, tr, rec, c.target, c.script, c.want) })
 	}
 	for _, by := range []string{"eventfd", "pipe", "pair"} {
 		// Nobody knows that a loop reads it before it has.
@@ -210,20 +274,21 @@ func TestKernelLoop(t *testing.T) {
 			t.Run(by+", "+name, func(t *testing.T) {
 				script := "loop wait; loop accept a; loop accept b; " + known + "sleep; peer a R1; loop read a; loop wait; peer b R2; loop read b; loop wait; " +
 					"worker dial u; worker write u C1; peer u r1; worker read u; " + c.script
-				runLoop(t, tr, rec, strings.ReplaceAll(script, "X", by), c.want)
+				runLoop(t, tr, rec, Target{}, strings.ReplaceAll(script, "X", by), c.want)
 			})
 		}
 	}
 }
 
-func runLoop(t *testing.T, tr *Tracer, rec *recorder, script string, want []string) {
+// runLoop returns the process that was told the script.
+func runLoop(t *testing.T, tr *Tracer, rec *recorder, target Target, script string, want []string) (tgid uint32) {
 	t.Helper()
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer backend.Close()
 	child := startProcess(t, "loop", backend.Addr().String())
 	addr := "127.0.0.1:" + child.line(t)
-	require.NoError(t, tr.Select(uint32(child.pid), Target{}))
+	require.NoError(t, tr.Select(uint32(child.pid), target))
 	peers := map[string]net.Conn{}
 	for _, line := range strings.Split(script, "; ") {
 		f := strings.Fields(line)
@@ -262,6 +327,7 @@ func runLoop(t *testing.T, tr *Tracer, rec *recorder, script string, want []stri
 	}, 5*time.Second, 20*time.Millisecond, "%v", got)
 	time.Sleep(100 * time.Millisecond)
 	require.ElementsMatch(t, want, named(rec, uint32(child.pid)))
+	return uint32(child.pid)
 }
 
 // named writes the evidence with the names that requests and calls have in the script.

@@ -11,6 +11,7 @@ import (
 var syscallNumbers = func() map[string]uint32 {
 	numbers := map[string]uint32{
 		"accept": unix.SYS_ACCEPT, "accept4": unix.SYS_ACCEPT4, "connect": unix.SYS_CONNECT,
+		"getsockopt":  unix.SYS_GETSOCKOPT,
 		"epoll_pwait": unix.SYS_EPOLL_PWAIT, "epoll_pwait2": unix.SYS_EPOLL_PWAIT2,
 		"ppoll": unix.SYS_PPOLL, "pselect6": unix.SYS_PSELECT6,
 		"futex": unix.SYS_FUTEX, "nanosleep": unix.SYS_NANOSLEEP, "clock_nanosleep": unix.SYS_CLOCK_NANOSLEEP,

@@ -25,6 +25,7 @@ type recorder struct {
 	evidence  []event.Evidence
 	processes []event.Process
 	objects   []event.Object
+	origins   []event.Origin
 }
 
 func (r *recorder) record(e *event.Event) {
@@ -47,6 +48,10 @@ func (r *recorder) record(e *event.Event) {
 	case event.KindEvidence:
 		if r.of(e.Evidence.Tgid) {
 			r.evidence = append(r.evidence, e.Evidence)
+		}
+	case event.KindOrigin:
+		if r.of(e.Origin.Tgid) {
+			r.origins = append(r.origins, e.Origin)
 		}
 	case event.KindObject:
 		if r.of(e.Object.Tgid) {
