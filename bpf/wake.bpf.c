@@ -107,6 +107,9 @@ int wake(__u64 *ctx)
 		emit_wake(0, 0, uaddr, 0, WAKE_LOCK, 0, now);
 	if (kind != PLACE_RESULT)
 		return 0;
+	/* A loop of Node.js waits in the middle of what it does for the threads that collect garbage with it, and goes on. */
+	if (UNLIKELY(t->flags & TARGET_NODE) && to && to->loop)
+		return 0;
 	if (!serves)
 		handed(from, to, &to_key);
 	else if (from && from->called)

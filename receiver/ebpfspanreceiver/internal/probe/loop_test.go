@@ -72,6 +72,13 @@ func loopChild() {
 				_, err = unix.Read(fds[f[1]], buf)
 			case "write":
 				_, err = unix.Write(fds[f[1]], []byte(f[2]))
+			case "helped": // by a thread that it waits for
+				s := newSignal(once)
+				go func() {
+					runtime.LockOSThread()
+					s.wake()
+				}()
+				s.wait()
 			case "look":
 				_, err = unix.GetsockoptTCPInfo(fds[f[1]], unix.IPPROTO_TCP, unix.TCP_INFO)
 			case "ask":
@@ -237,6 +244,15 @@ func TestKernelLoop(t *testing.T) {
 			"loop accept a; loop dial u; peer a R1; loop read a; loop write u C1; loop poll-these u; peer u r1; loop read u; loop write u C2; loop wait",
 			[]string{"same_thread C1 R1 0/0", "same_thread C2 R1 0/0"},
 			Target{},
+		},
+		"is woken by another": {
+			setup + out1 + in1 + "loop helped; loop write a w1; loop wait", []string{"loop C1 R1 1/0"}, Target{},
+		},
+		// Who collects garbage with it.
+		"Node.js is woken by another": {
+			setup + out1 + in1 + "loop helped; loop write a w1; loop wait",
+			[]string{"loop C1 R1 1/0", "answer C1 R1 1/1 1"},
+			Target{Node: true},
 		},
 		"polls a connection of its own, and what wakes it": {
 			waits("poll-these a"), []string{"loop C1 R1 1/0"}, Target{},
