@@ -339,7 +339,8 @@ static __always_inline void serves_from_now_on(struct context *x, __u64 epoch, _
 }
 
 /* First bytes of a response or a request were read by this context on a server socket. */
-static __always_inline void request_read(struct context *x, struct conn *c, __u64 sk, const struct data_event *e)
+static __always_inline void request_read(struct context *x, struct conn *c, const struct target *t, __u64 sk,
+					 const struct data_event *e)
 {
 	bool first = c->last_dir != DIR_IN;
 
@@ -353,8 +354,9 @@ static __always_inline void request_read(struct context *x, struct conn *c, __u6
 	 * is less than any request line or frame header that is followed by more.
 	 */
 	if (x && c->turn_bytes < 16) {
-		/* Two requests open in one context: it is a loop, not a thread for each request. */
-		if (first && x->own.sk != sk && live(&x->own)) {
+		/* Two requests open in one context: it is a loop, not a thread for each request. In Ruby another thread may
+		 * have taken the first, see taken.bpf.h. */
+		if (first && x->own.sk != sk && !(t->flags & TARGET_RUBY) && live(&x->own)) {
 			struct conn *other = bpf_map_lookup_elem(&conns, &x->own.sk);
 
 			if (other && other->last_dir == DIR_IN)

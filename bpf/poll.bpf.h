@@ -4,7 +4,8 @@
  * being served: their own connection, and perhaps something that wakes them up. A loop waits for requests.
  *
  * Any thread of Ruby that waits for something may be the one that is told of signals meanwhile (rb_sigwait_fd_get,
- * thread_pthread.c), so that it waits for two: a connection of its own is no loop there.
+ * thread_pthread.c), so that it waits for two: a connection of its own is no loop there. With poll it waits for one alone
+ * (IO#wait_readable); Puma's threads look so at the socket that listens, too, whether to keep a connection.
  */
 #ifndef POLL_BPF_H
 #define POLL_BPF_H
@@ -48,7 +49,7 @@ static __always_inline bool polls_for_requests(const struct target *t, __u64 fds
 	int i, brings = 0, enough = enough_requests(t);
 	struct user_pollfd f;
 
-	if (count < 2)
+	if (count < 2 || (t->flags & TARGET_RUBY && count < 3))
 		return false;
 	for (i = 0; i < MAX_POLLED; i++) {
 		if (i >= count || bpf_probe_read_user(&f, sizeof(f), (void *)(fds + i * sizeof(f))))

@@ -318,7 +318,7 @@ static __always_inline void bytes_read(struct conn *c, const struct target *t, c
 	if (t->flags & TARGET_PYTHON && c->role == ROLE_SERVER && c->last_dir != DIR_IN)
 		py_requested(pid_tgid, sk);
 	if (c->role == ROLE_SERVER) {
-		request_read(x, c, sk, e);
+		request_read(x, c, t, sk, e);
 		if (UNLIKELY(t->flags & TARGET_JAVA) && c->turn_bytes == e->len)
 			java_requested(pid_tgid, cur->key.kind == CONTEXT_THREAD && x && !x->loop ? c->turn : 0);
 	} else {

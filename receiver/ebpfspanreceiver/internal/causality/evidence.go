@@ -103,7 +103,7 @@ const (
 var kinds = [kindCount]kind{
 	sameThread: {
 		hint: "same_thread", rank: exact, confidence: 0.999, way: both, stands: servesToEnd,
-		rules: []rule{sure}, service: []service{ownThread},
+		rules: []rule{sure}, service: []service{ownThread, itsReader},
 	},
 	spawn: {
 		hint: "thread_spawn", rank: inherited, confidence: 0.995, way: there, descends: true,

@@ -8,7 +8,8 @@ type served struct {
 	turn       uint64
 	request    uint64
 	start, end uint64 // end 0: not answered yet
-	reader     Writer // or who has taken it from there
+	reader     Writer // or who has taken it from there, if it was
+	taken      bool
 	answerer   Writer // zero: not answered
 	seen       bool   // the whole response was: it ended at end, and not before
 	// calls are those that were linked to it; counted: that number was told, and stays.
@@ -75,7 +76,7 @@ func (q *requests) at(turn, ts uint64) *served {
 // taken: the thread tid serves what is being served at a time, for whoever has read it.
 func (q *requests) taken(turn, ts uint64, tid uint32) {
 	if r := q.at(turn, ts); r != nil && r.end == 0 {
-		r.reader = Writer{Tgid: r.reader.Tgid, Tid: tid}
+		r.reader, r.taken = Writer{Tgid: r.reader.Tgid, Tid: tid}, true
 	}
 }
 

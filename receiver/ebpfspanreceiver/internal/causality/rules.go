@@ -103,6 +103,9 @@ var ownThread = service{ThreadHandsOver, func(s *Solver, c *Call, r *served) boo
 	return r.answerer.is(r.reader)
 }}
 
+// itsReader: who has read a request that another has taken does not serve it any more.
+var itsReader = service{ThreadHandsOver, func(_ *Solver, c *Call, r *served) bool { return !r.taken || c.Writer.is(r.reader) }}
+
 // resumesItself: what a thread does once it has read a response says nothing of that where any thread may go on with it,
 // and this one with anything else. Statistics of what was seen do not tell: the first few times nothing has spoken
 // against it, and later it depends on the load.

@@ -170,20 +170,22 @@ func TestThreadsThatTake(t *testing.T) {
 		return &event.Origin{What: event.Taken, Tgid: 1, Child: tid, Parent: 100, Ts: at}
 	}
 	for name, tc := range map[string]struct {
+		writer   uint32
 		taken    *event.Origin // nil: not
 		answerer uint32        // 0: not yet
 		before   bool          // another one was read by one and answered by another
 		want     Outcome
 	}{
-		"taken":                             {taken(worker, 11*ms), worker, false, Linked},
-		"taken, not answered":               {taken(worker, 11*ms), 0, false, Linked},
-		"taken, where requests go astray":   {taken(worker, 11*ms), worker, true, Linked},
-		"not taken":                         {nil, worker, false, Untrusted},
-		"not taken, not answered":           {nil, 0, true, Untrusted},
-		"taken, and answered by its reader": {taken(worker, 11*ms), reactor, false, Untrusted},
-		"taken, and answered by another":    {taken(worker, 11*ms), other, false, Untrusted},
+		"taken":                             {worker, taken(worker, 11*ms), worker, false, Linked},
+		"taken, not answered":               {worker, taken(worker, 11*ms), 0, false, Linked},
+		"taken, where requests go astray":   {worker, taken(worker, 11*ms), worker, true, Linked},
+		"not taken":                         {worker, nil, worker, false, Untrusted},
+		"not taken, not answered":           {worker, nil, 0, true, Untrusted},
+		"taken, and answered by its reader": {worker, taken(worker, 11*ms), reactor, false, Untrusted},
+		"taken, and answered by another":    {worker, taken(worker, 11*ms), other, false, Untrusted},
+		"taken from who calls":              {reactor, taken(worker, 11*ms), worker, false, Untrusted},
 		"another is taken": {
-			&event.Origin{What: event.Taken, Tgid: 1, Child: worker, Parent: 101, Ts: 11 * ms}, worker, false, Untrusted,
+			worker, &event.Origin{What: event.Taken, Tgid: 1, Child: worker, Parent: 101, Ts: 11 * ms}, worker, false, Untrusted,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -200,7 +202,7 @@ func TestThreadsThatTake(t *testing.T) {
 			if tc.answerer != 0 {
 				s.Ended(100, 100, 20*ms, by(tc.answerer))
 			}
-			require.Equal(t, tc.want, decide(s, Call{ID: 1, Writer: by(worker), EndTid: worker, Start: 12 * ms, End: 13 * ms}).Outcome)
+			require.Equal(t, tc.want, decide(s, Call{ID: 1, Writer: by(tc.writer), EndTid: tc.writer, Start: 12 * ms, End: 13 * ms}).Outcome)
 			require.Equal(t, tc.before || tc.answerer != 0 && (tc.taken == nil || tc.taken.Parent != 100 || tc.answerer != worker),
 				s.threads.handOver(1))
 		})

@@ -269,8 +269,8 @@ func TestKernelLoop(t *testing.T) {
 		},
 		"Ruby polls two":   {waits("poll-these a b"), []string{"loop C1 R1 1/0"}, Target{Ruby: true}},
 		"Ruby selects two": {waits("select-these a b"), []string{"loop C1 R1 1/0"}, Target{Ruby: true}},
-		"Ruby polls all":   {waits("poll"), []string{"loop C1 R1 1/0"}, Target{Ruby: true}},
-		"Ruby selects all": {waits("select"), []string{"loop C1 R1 1/0"}, Target{Ruby: true}},
+		"Ruby polls what listens, and what wakes it": {waits("poll"), []string{"same_thread C1 R1 0/0"}, Target{Ruby: true}},
+		"Ruby selects all":                           {waits("select"), []string{"loop C1 R1 1/0"}, Target{Ruby: true}},
 	} {
 		t.Run(name, func(t *testing.T) { runLoop(t, tr, rec, c.target, c.script, c.want) })
 	}

@@ -43,6 +43,13 @@ func TestKernelTaken(t *testing.T) {
 			[]string{"same_thread C1 R2 0/0"},
 			map[string]string{"C1": "R2"},
 		},
+		"one that has read two, of which another has taken the first": {
+			Target{Ruby: true},
+			"worker accept a; worker accept b; worker dial u; peer a R1; worker read a; other look a; peer b R2; worker read b; " +
+				"worker write u C1; peer u r1; worker read u; worker write b w2",
+			[]string{"same_thread C1 R2 0/0"},
+			map[string]string{"": "R1"},
+		},
 		"another runtime":     {Target{}, setup + "worker look a; worker write u C1", nil, nil},
 		"another option":      {Target{Ruby: true}, setup + "worker ask a; worker write u C1", nil, nil},
 		"an option elsewhere": {Target{Ruby: true}, setup + "worker ask-socket a; worker write u C1", nil, nil},
