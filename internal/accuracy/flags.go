@@ -81,7 +81,7 @@ func parseFlags(args []string) (options, error) {
 	f.StringVar(&o.out, "out", "docs/accuracy.md", "`file` for what -plan real finds, and -cost in a section of it, when all workloads were run")
 	f.StringVar(&o.cells, "cells", "", "`file` for all figures of every cell, separated by tabs")
 	f.StringVar(&o.save, "save", "", "`file` for what was found, as JSON, for -from")
-	f.StringVar(&o.from, "from", "", "measure nothing: write -out and -cells from a `file` of -save, or several, comma-separated: later ones take the place of earlier ones")
+	f.StringVar(&o.from, "from", "", "measure nothing: write -out and -cells from a `file` of -save, or several, comma-separated: later ones take the place of earlier ones, and those that make up all of -plan real write all of -out")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,7 +21,38 @@ func readReports(names []string) (*report, error) {
 		}
 		r.join(later)
 	}
+	if r.whole() {
+		r.covers = coversAll
+	}
 	return r, nil
+}
+
+// whole: every cell of a plan that makes the document was measured, though it be in several runs, and every cost.
+func (r *report) whole() bool {
+	skipped := func(w *workload) bool {
+		return slices.ContainsFunc(r.skipped, func(s string) bool { return strings.HasPrefix(s, w.String()+":") })
+	}
+	for _, w := range workloads() {
+		if skipped(w) || !w.expensive() {
+			continue
+		}
+		for _, at := range costConcurrencies {
+			if !slices.ContainsFunc(r.cost, func(c cost) bool { return c.workload == w && c.at == at }) {
+				return false
+			}
+		}
+	}
+	for _, p := range plans {
+		if !p.document {
+			continue
+		}
+		for _, j := range p.jobs(workloads()) {
+			if !skipped(j.workload) && !slices.ContainsFunc(r.cells, func(c cell) bool { return c.workload == j.workload && c.setting == j.setting }) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // join takes over what a later run has measured: again, where it is there already. One line of the document says

@@ -53,3 +53,44 @@ func TestJoin(t *testing.T) {
 	_, err = readReports([]string{names[0], filepath.Join(dir, "3.json")})
 	require.ErrorContains(t, err, "3.json")
 }
+
+// Runs that make up the whole together write the document, but for what no machine at hand can run.
+func TestJoinedIsWhole(t *testing.T) {
+	var real plan
+	for _, p := range plans {
+		if p.document {
+			real = p
+		}
+	}
+	var r report
+	for _, j := range real.jobs(workloads()) {
+		r.cells = append(r.cells, cell{workload: j.workload, setting: j.setting, baselines: make([]score, len(baselines))})
+	}
+	for _, w := range workloads() {
+		for _, at := range costConcurrencies {
+			if w.expensive() {
+				r.cost = append(r.cost, cost{workload: w, at: at})
+			}
+		}
+	}
+	require.NotEmpty(t, r.cells)
+	dir := t.TempDir()
+	names := []string{filepath.Join(dir, "1.json"), filepath.Join(dir, "2.json")}
+	covered := func(parts ...report) covers {
+		for i := range parts {
+			parts[i].covers = coversNone
+			require.NoError(t, parts[i].save(names[i]))
+		}
+		read, err := readReports(names[:len(parts)])
+		require.NoError(t, err)
+		return read.covers
+	}
+	last := len(r.cells) - 1
+	begin, rest := report{cells: r.cells[:last], cost: r.cost[:1]}, report{cells: r.cells[last:], cost: r.cost[1:]}
+	require.Equal(t, coversAll, covered(begin, rest))
+	require.Equal(t, coversNone, covered(begin))
+	require.Equal(t, coversNone, covered(begin, report{cells: rest.cells}), "a cost is not there")
+	require.Equal(t, coversNone, covered(begin, report{cost: rest.cost}), "a cell is not there")
+	begin.skipped = []string{r.cells[last].workload.String() + ": a package is missing"}
+	require.Equal(t, coversAll, covered(begin, report{cost: rest.cost}))
+}
