@@ -38,7 +38,7 @@ static void next_request(struct g *g)
 	struct data_event e = {.ts = now, .len = 100};
 
 	c->last_dir = DIR_OUT;
-	request_read(context_of(g), c, g->sk, &e);
+	request_read(context_of(g), c, &target, g->sk, &e);
 	g->serves = c->turn;
 }
 

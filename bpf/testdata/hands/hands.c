@@ -414,7 +414,7 @@ static void read_request(struct g *g)
 		g->ended = true;
 		return;
 	}
-	request_read(context_of(g), c, g->sk, &e);
+	request_read(context_of(g), c, &target, g->sk, &e);
 	g->serves = c->turn;
 	g->group = one_for_all ? &everybody : free_group();
 	g->request = request_count;

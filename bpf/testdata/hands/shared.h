@@ -130,7 +130,7 @@ static void owner_step(__u32 i)
 			return;
 		sh.rounds--;
 		if (!sh.background[i]) {
-			request_read(context_of(g), conn_at(g->sk), g->sk, &e);
+			request_read(context_of(g), conn_at(g->sk), &target, g->sk, &e);
 			g->serves = conn_at(g->sk)->turn;
 		}
 		sh.does[i] = ASKS;

@@ -141,7 +141,7 @@ static void asking_step(__u32 i)
 		return;
 	case 2:
 		if (g->sk) {
-			request_read(context_of(g), conn_at(g->sk), g->sk, &e);
+			request_read(context_of(g), conn_at(g->sk), &target, g->sk, &e);
 			g->serves = conn_at(g->sk)->turn;
 			g->request = request_count;
 			requests[request_count].turn = g->serves;

@@ -13,7 +13,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -124,23 +123,27 @@ func futexChild() {
 	}
 }
 
-// sleeps waits until n threads of the child do, in futex(2) on the word at that address: proc(5) has the number of the
-// call that a thread blocks in, and its arguments.
+// sleeps waits until n threads of the child do, in futex(2) on the word at that address, or the test is over.
 func (c *child) sleeps(t *testing.T, n int, address string) {
 	t.Helper()
-	in := fmt.Sprintf("%d %s ", unix.SYS_FUTEX, address)
-	if !assert.Eventually(t, func() bool {
-		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", c.pid))
-		found := 0
-		for _, name := range threads {
-			if call, err := os.ReadFile(name); err == nil && strings.HasPrefix(string(call), in) {
-				found++
-			}
+	for until := time.Now().Add(time.Minute); c.asleep(address) != n && t.Context().Err() == nil; time.Sleep(time.Millisecond) {
+		if time.Now().After(until) {
+			t.Errorf("%d threads do not wait at %s", n, address)
+			return
 		}
-		return found == n
-	}, time.Minute, time.Millisecond) {
-		t.Errorf("%d threads do not wait at %s", n, address)
 	}
+}
+
+// asleep is how many do: proc(5) has the number of the call that a thread blocks in, and its arguments.
+func (c *child) asleep(address string) (n int) {
+	in := fmt.Sprintf("%d %s ", unix.SYS_FUTEX, address)
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/syscall", c.pid))
+	for _, name := range threads {
+		if call, err := os.ReadFile(name); err == nil && strings.HasPrefix(string(call), in) {
+			n++
+		}
+	}
+	return n
 }
 
 // wakeCase is a case of TestKernelWake.
