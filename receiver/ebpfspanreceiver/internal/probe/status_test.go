@@ -44,7 +44,7 @@ func TestStatusOfAHook(t *testing.T) {
 			require.NotEmpty(t, h.without, h)
 		}
 	}
-	require.Equal(t, 8, needed)
+	require.Equal(t, 9, needed)
 }
 
 // What keeps the processes of other users from being described is named, and nothing that does not.
