@@ -113,6 +113,16 @@ func told(by string, unaided bool) begunCase {
 	}
 }
 
+// everySecond wakes the other one in every second request.
+func everySecond(b *begunThreads) {
+	if b.requests%2 == 1 {
+		b.aside.wake()
+	}
+}
+
+// passTask gives the one that works its task once the one that serves waits.
+func passTask(b *begunThreads) { <-b.waits; b.task.wake(b.done) }
+
 func workTask(b *begunThreads) { b.task.wait(); b.call(); b.done.set() }
 
 var begunCases = map[string]begunCase{
@@ -142,14 +152,14 @@ var begunCases = map[string]begunCase{
 	"nanosleep, then a UNIX socket": told("pair", true),
 	"others": {
 		work:   workTask,
-		others: func(b *begunThreads) { <-b.waits; b.task.wake(b.done) }, unaided: true,
+		others: passTask, unaided: true,
 	},
 	// Two tasks, of which each may have been taken by the one that was woken for the other.
 	"others, asked": {
 		serve:  func(b *begunThreads) { b.aside.wake() },
 		work:   workTask,
 		pass:   func(b *begunThreads) { b.aside.wait() },
-		others: func(b *begunThreads) { <-b.waits; b.task.wake(b.done) },
+		others: passTask,
 	},
 	"others, asked later": {
 		serve:  func(b *begunThreads) { <-b.called; b.aside.wake() },
@@ -164,48 +174,32 @@ var begunCases = map[string]begunCase{
 	},
 	// A worker may have the next task for another. It has completed what it was woken for.
 	"a worker": {
-		serve: func(b *begunThreads) {
-			if b.requests%2 == 1 {
-				b.aside.wake()
-			}
-		},
-		work: workTask,
+		serve: everySecond,
+		work:  workTask,
 		pass: func(b *begunThreads) {
 			b.aside.wait()
 			<-b.waits
 			b.call()
 			b.done.set()
-			<-b.waits
-			b.task.wake(b.done)
+			passTask(b)
 		},
 	},
 	"passed on twice": {
-		serve: func(b *begunThreads) {
-			if b.requests%2 == 1 {
-				b.aside.wake()
-			}
-		},
-		work: workTask,
+		serve: everySecond,
+		work:  workTask,
 		pass: func(b *begunThreads) {
 			b.aside.wait()
-			<-b.waits
-			b.task.wake(b.done)
-			<-b.waits
-			b.task.wake(b.done)
+			passTask(b)
+			passTask(b)
 		},
 	},
 	// Who passes tasks on, and is woken by a time then, passes none on.
 	"passed on, or not": {
-		serve: func(b *begunThreads) {
-			if b.requests%2 == 1 {
-				b.aside.wake()
-			}
-		},
-		work: workTask,
+		serve: everySecond,
+		work:  workTask,
 		pass: func(b *begunThreads) {
 			b.aside.wait()
-			<-b.waits
-			b.task.wake(b.done)
+			passTask(b)
 			<-b.waits
 			pause()
 			b.task.wake(b.done)
@@ -285,17 +279,8 @@ func testKernelBegun(t *testing.T, name string, tc begunCase) {
 	_, err = fmt.Sscan(child.line(t), &address, &done)
 	require.NoError(t, err)
 	go answerCalls(backend, func() { child.sleeps(t, 1, done) })
-	c, err := net.Dial("tcp", address)
-	require.NoError(t, err)
 	const requests = 5
-	buf := make([]byte, 64)
-	for range requests {
-		_, err = c.Write([]byte("request"))
-		require.NoError(t, err)
-		_, err = c.Read(buf)
-		require.NoError(t, err)
-	}
-	require.NoError(t, c.Close())
+	makeRequests(t, address, requests, func() {})
 	answers := func() (n int) {
 		for _, d := range rec.data {
 			if d.Role == event.Server && d.Dir == event.Out && d.Tgid == uint32(child.pid) {
@@ -311,17 +296,22 @@ func testKernelBegun(t *testing.T, name string, tc begunCase) {
 	}, 10*time.Second, 10*time.Millisecond)
 	rec.mu.Lock()
 	defer rec.mu.Unlock()
-	var got []bool
-	for _, e := range rec.evidence {
-		if e.What == uint8(bpf.SocketEvidenceKindEVIDENCE_WAKE_BACK) && e.Call != 0 {
-			got = append(got, e.BaseUses&wakeUnaided != 0)
-		}
-	}
+	got := unaided(rec, uint32(child.pid))
 	want := make([]bool, requests)
 	for i := range want {
 		want[i] = tc.unaided && (!tc.second || i%2 == 1)
 	}
 	require.Equal(t, want, got)
+}
+
+// unaided says of each wake-up with a call of the process whether that was made for none that waits.
+func unaided(rec *recorder, tgid uint32) (out []bool) {
+	for _, e := range rec.evidence {
+		if e.What == uint8(bpf.SocketEvidenceKindEVIDENCE_WAKE_BACK) && e.Tgid == tgid && e.Call != 0 {
+			out = append(out, e.BaseUses&wakeUnaided != 0)
+		}
+	}
+	return out
 }
 
 // spawnProgram serves one connection; a new thread makes the call of each request, a while after it has begun.
@@ -366,28 +356,14 @@ func TestSpawnedBegun(t *testing.T) {
 	require.NoError(t, err)
 	port := child.line(t)
 	require.NoError(t, tr.Select(pid, Target{}))
-	c, err := net.Dial("tcp", "127.0.0.1:"+port)
-	require.NoError(t, err)
 	const requests = 5
-	buf := make([]byte, 64)
-	for range requests {
-		_, err = c.Write([]byte("request"))
-		require.NoError(t, err)
-		_, err = c.Read(buf)
-		require.NoError(t, err)
-	}
-	require.NoError(t, c.Close())
+	makeRequests(t, "127.0.0.1:"+port, requests, func() {})
 	require.Equal(t, "done", child.line(t))
 	var got []bool
 	require.Eventually(t, func() bool {
 		rec.mu.Lock()
 		defer rec.mu.Unlock()
-		got = nil
-		for _, e := range rec.evidence {
-			if e.What == uint8(bpf.SocketEvidenceKindEVIDENCE_WAKE_BACK) && e.Tgid == pid && e.Call != 0 {
-				got = append(got, e.BaseUses&wakeUnaided != 0)
-			}
-		}
+		got = unaided(rec, pid)
 		return len(got) >= requests
 	}, 10*time.Second, 10*time.Millisecond)
 	require.NotContains(t, got, true) // more than requests where Python's lock was waited for

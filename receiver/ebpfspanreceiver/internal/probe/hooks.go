@@ -83,11 +83,10 @@ var hooks = func() []hook {
 			without: "event loops that wait with " + name + "(2) are taken for blocking threads", links: true,
 		})
 	}
-	for _, name := range []string{"nanosleep", "clock_nanosleep", "poll", "ppoll", "select", "pselect6", "futex"} {
-		program := "exit_sleep"
-		if name == "futex" {
-			program = "exit_futex"
-		}
+	for name, program := range map[string]string{
+		"nanosleep": "exit_sleep", "clock_nanosleep": "exit_sleep", "poll": "exit_sleep", "ppoll": "exit_sleep",
+		"select": "exit_sleep", "pselect6": "exit_sleep", "futex": "exit_futex",
+	} {
 		rows = append(rows, exit(name, program, false, "what a thread does when a time is over, for which it waited with "+
 			name+"(2), may be taken for what it was last woken for"))
 	}

@@ -167,17 +167,8 @@ func testWakesOf(
 		isLock = tell(tr, pid)
 	}
 	require.NoError(t, tr.Select(pid, target))
-	c, err := net.Dial("tcp", "127.0.0.1:"+port)
-	require.NoError(t, err)
 	const requests = 5
-	buf := make([]byte, 64)
-	for range requests {
-		_, err = c.Write([]byte("request"))
-		require.NoError(t, err)
-		_, err = c.Read(buf)
-		require.NoError(t, err)
-	}
-	require.NoError(t, c.Close())
+	makeRequests(t, "127.0.0.1:"+port, requests, func() {})
 	require.Equal(t, "done", child.line(t))
 	time.Sleep(300 * time.Millisecond)
 

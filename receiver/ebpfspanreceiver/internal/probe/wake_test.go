@@ -195,6 +195,22 @@ func answerCalls(backend net.Listener, before func()) {
 	}
 }
 
+// makeRequests makes so many requests on one connection, each after before and when the one before it is answered.
+func makeRequests(t *testing.T, address string, requests int, before func()) {
+	t.Helper()
+	c, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	buf := make([]byte, 64)
+	for range requests {
+		before()
+		_, err = c.Write([]byte("request"))
+		require.NoError(t, err)
+		_, err = c.Read(buf)
+		require.NoError(t, err)
+	}
+	require.NoError(t, c.Close())
+}
+
 func testKernelWake(t *testing.T, tc wakeCase) {
 	tr, rec := startTracer(t)
 	backend, err := net.Listen("tcp", "127.0.0.1:0")
@@ -215,18 +231,8 @@ func testKernelWake(t *testing.T, tc wakeCase) {
 		forDone++
 	}
 	go answerCalls(backend, func() { child.sleeps(t, forDone, done) })
-	c, err := net.Dial("tcp", address)
-	require.NoError(t, err)
 	const requests = 5
-	buf := make([]byte, 64)
-	for range requests {
-		child.sleeps(t, forTask, task)
-		_, err = c.Write([]byte("request"))
-		require.NoError(t, err)
-		_, err = c.Read(buf)
-		require.NoError(t, err)
-	}
-	require.NoError(t, c.Close())
+	makeRequests(t, address, requests, func() { child.sleeps(t, forTask, task) })
 
 	turns := func(role, dir uint8) (out []uint64) {
 		for _, d := range rec.data {
